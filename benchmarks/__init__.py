@@ -1,0 +1,1 @@
+"""Speed, measured: each module runs as python -m benchmarks.NAME and ends with one JSON line."""

@@ -1,0 +1,1 @@
+"""Where structures and densities come from: one small module per kind of source, all yielding the same record."""

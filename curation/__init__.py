@@ -1,0 +1,1 @@
+"""One record in; an accepted structure with its labels, or a refusal with its reason, out."""

@@ -1,0 +1,120 @@
+"""The one structure that stands behind a row: an explicit list of atoms in one cell, and its content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+LATTICE_DECIMALS = 6
+"""Cell vectors are kept to 1e-6 A, coordinates to 1e-7 of a cell edge: far below any experiment, far above rounding."""
+FRACTIONAL_DECIMALS = 7
+OCCUPANCY_DECIMALS = 6
+U_ISO_DECIMALS = 6
+DEFAULT_U_ISO_A2 = 0.01
+"""What GSAS-II gives a site without displacement data."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """Atoms of one cell with no symmetry assumed (P1); a site shared by several species has one entry for each.
+
+    Make one with `Crystal.canonical`, which rounds and sorts: the hash is then a function of exactly what is stored,
+    and whatever is computed from a crystal is a function of its hash.
+    """
+
+    lattice_A: Array
+    """Rows are the cell vectors a, b, c."""
+    species: tuple[str, ...]
+    """Element with charge where the source states one: `Fe`, `Fe3+`, `O2-`, `D`."""
+    occupancy: Array
+    fractional: Array
+    u_iso_A2: Array
+
+    @classmethod
+    def canonical(
+        cls,
+        lattice_A: Array,
+        species: list[str] | tuple[str, ...],
+        occupancy: Array,
+        fractional: Array,
+        u_iso_A2: Array | float = DEFAULT_U_ISO_A2,
+    ) -> Crystal:
+        """Round, wrap into the cell and sort, so that equal content gives equal bytes."""
+        lattice = np.round(np.asarray(lattice_A, dtype=np.float64), LATTICE_DECIMALS) + 0.0
+        xyz = np.round(np.mod(np.asarray(fractional, dtype=np.float64), 1.0), FRACTIONAL_DECIMALS) % 1.0 + 0.0
+        occ = np.round(np.asarray(occupancy, dtype=np.float64), OCCUPANCY_DECIMALS)
+        u_iso = np.round(np.broadcast_to(np.asarray(u_iso_A2, dtype=np.float64), occ.shape), U_ISO_DECIMALS)
+        order = sorted(range(len(species)), key=lambda i: (species[i], *xyz[i], occ[i], u_iso[i]))
+        return cls(lattice, tuple(species[i] for i in order), occ[order], xyz[order], u_iso[order].copy())
+
+    @property
+    def volume_A3(self) -> float:
+        """Cell volume."""
+        return abs(float(np.linalg.det(self.lattice_A)))
+
+    @property
+    def n_sites(self) -> int:
+        """Number of distinct positions: atoms per cell as pymatgen counts them, disorder not doubled."""
+        return len({tuple(p) for p in self.fractional.tolist()})
+
+    def structure_hash(self) -> str:
+        """Content hash, 32 hexadecimal digits; independent of file name, site order and formatting."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
+
+    def to_json(self) -> str:
+        """Compact, exact and stable text form."""
+        content = {
+            "lattice_A": self.lattice_A.tolist(),
+            "species": list(self.species),
+            "occupancy": self.occupancy.tolist(),
+            "fractional": self.fractional.tolist(),
+            "u_iso_A2": self.u_iso_A2.tolist(),
+        }
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Crystal:
+        """Inverse of `to_json`, bit for bit."""
+        content: dict[str, Any] = json.loads(text)
+        return cls(
+            np.array(content["lattice_A"], dtype=np.float64).reshape(3, 3),
+            tuple(content["species"]),
+            np.array(content["occupancy"], dtype=np.float64),
+            np.array(content["fractional"], dtype=np.float64).reshape(-1, 3),
+            np.array(content["u_iso_A2"], dtype=np.float64),
+        )
+
+    @classmethod
+    def from_pymatgen(cls, structure: Structure, u_iso_A2: float = DEFAULT_U_ISO_A2) -> Crystal:
+        """Flatten a pymatgen structure; displacement data, which it does not carry, becomes one value."""
+        species: list[str] = []
+        occupancy: list[float] = []
+        fractional: list[Array] = []
+        for site in structure:
+            for specie, occ in site.species.items():
+                species.append(str(specie))
+                occupancy.append(float(occ))
+                fractional.append(site.frac_coords)
+        return cls.canonical(
+            structure.lattice.matrix, species, np.array(occupancy), np.array(fractional).reshape(-1, 3), u_iso_A2
+        )
+
+    def to_pymatgen(self) -> Structure:
+        """The same atoms as a pymatgen structure, species that share a position joined into one site."""
+        from pymatgen.core import Lattice, Structure
+
+        sites: dict[tuple[float, ...], dict[str, float]] = {}
+        for name, occ, xyz in zip(self.species, self.occupancy.tolist(), self.fractional.tolist(), strict=True):
+            here = sites.setdefault(tuple(xyz), {})
+            here[name] = here.get(name, 0.0) + occ
+        return Structure(Lattice(self.lattice_A), list(sites.values()), list(sites))

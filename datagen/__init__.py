@@ -1,0 +1,1 @@
+"""From a configuration to a finished dataset: plan, simulate, store, verify, report."""

@@ -1,0 +1,1 @@
+"""Pattern simulation: crystal and instrument to sticks, sticks and augmentations to patterns."""

@@ -1,4 +1,4 @@
-"""Which accepted structure goes into which row and shard: pure arithmetic on counts and hashes, recorded before it is acted on."""
+"""Which accepted structure goes into which row and shard: arithmetic on counts and hashes, recorded before acted on."""
 
 from __future__ import annotations
 

@@ -191,34 +191,46 @@ def _far(points, blocks, supers, ramp0, ramp1, ramp2, middle, start, s0, offset,
     _lorentzian(supers[a:b], ramp2[a + shift2 : b + shift2], distance, inverse, height)
 
 
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def _evaluate(matrix, c, out):  # type: ignore[no-untyped-def]
+    """Add the polynomial with node values c at the points of matrix (node, point)."""
+    c0, c1, c2, c3, c4, c5, c6, c7 = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+    m0, m1, m2, m3, m4, m5, m6, m7 = (
+        matrix[0],
+        matrix[1],
+        matrix[2],
+        matrix[3],
+        matrix[4],
+        matrix[5],
+        matrix[6],
+        matrix[7],
+    )
+    for j in range(out.size):
+        out[j] += ((m0[j] * c0 + m1[j] * c1) + (m2[j] * c2 + m3[j] * c3)) + (
+            (m4[j] * c4 + m5[j] * c5) + (m6[j] * c6 + m7[j] * c7)
+        )
+
+
 @numba.njit(cache=True, error_model="numpy")
 def _collect(points, blocks, supers, to_points, to_blocks, out):  # type: ignore[no-untyped-def]
     """Evaluate all polynomials, write the pattern, clear the accumulators, return the maximum."""
     width = NODES * FANOUT
     for s in range(supers.size // NODES):
-        c = supers[NODES * s : NODES * (s + 1)]
-        here = blocks[width * s : width * (s + 1)]
-        for k in range(NODES):
-            row, value = to_blocks[k], c[k]
-            for j in range(width):
-                here[j] += row[j] * value
-        c[:] = np.float32(0.0)
+        _evaluate(to_blocks, supers[NODES * s : NODES * (s + 1)], blocks[width * s : width * (s + 1)])
+    highest = np.zeros(BLOCK, np.float32)
     for b in range(blocks.size // NODES):
-        c = blocks[NODES * b : NODES * (b + 1)]
         here = points[BLOCK * b : BLOCK * (b + 1)]
-        for k in range(NODES):
-            row, value = to_points[k], c[k]
-            for j in range(BLOCK):
-                here[j] += row[j] * value
-        c[:] = np.float32(0.0)
-    highest = np.float32(0.0)
-    for j in range(out.size):
-        # Interpolation may leave a point of an almost empty pattern a rounding error below zero.
-        value = max(points[j], np.float32(0.0))
-        out[j] = value
-        highest = max(highest, value)
+        _evaluate(to_points, blocks[NODES * b : NODES * (b + 1)], here)
+        there = out[BLOCK * b : min(BLOCK * (b + 1), out.size)]
+        for j in range(there.size):
+            # Interpolation may leave a point of an almost empty pattern a rounding error below zero.
+            value = max(here[j], np.float32(0.0))
+            there[j] = value
+            highest[j] = max(highest[j], value)
     points[:] = np.float32(0.0)
-    return highest
+    blocks[:] = np.float32(0.0)
+    supers[:] = np.float32(0.0)
+    return highest.max()
 
 
 @numba.njit(cache=True, error_model="numpy")

@@ -7,6 +7,7 @@ is captured. When it fails, it is killed and the next item gets a fresh one.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -402,3 +403,13 @@ def borrowed_sandbox(factory: str, settings: Any, limits: Limits) -> Iterator[Sa
         sandbox.close()
         raise
     _idle.setdefault(key, []).append(sandbox)
+
+
+def close_idle() -> None:
+    """End the sandboxes that nobody has borrowed."""
+    while _idle:
+        for sandbox in _idle.popitem()[1]:
+            sandbox.close()
+
+
+atexit.register(close_idle)

@@ -83,11 +83,7 @@ def _gaussian(out, ramp, offset, inverse, height):  # type: ignore[no-untyped-de
         z = min(x * x, np.float32(1.8))
         p = _ONE - z * (
             _ONE
-            - z
-            * (
-                np.float32(1 / 2)
-                - z * (np.float32(1 / 6) - z * (np.float32(1 / 24) - z * np.float32(1 / 120)))
-            )
+            - z * (np.float32(1 / 2) - z * (np.float32(1 / 6) - z * (np.float32(1 / 24) - z * np.float32(1 / 120))))
         )
         p *= p
         p *= p

@@ -12,7 +12,6 @@ Array = NDArray[np.float64]
 
 WIDTH_FLOOR = 0.001
 """GSAS-II's floor of the Gaussian variance (cdeg^2) and of the Lorentzian width (cdeg)."""
-MIN_SH_OVER_L = 0.002
 
 
 def gaussian_variance_cdeg2(two_theta_deg: Array, U: Array, V: Array, W: Array) -> Array:
@@ -40,16 +39,6 @@ def thompson_cox_hastings(variance: Array, lorentzian: Array) -> tuple[Array, Ar
     ) ** 0.2
     r = f / total
     return total, 1.36603 * r - 0.47719 * r**2 + 0.11116 * r**3
-
-
-def axial_centre_deg(two_theta_deg: Array, sh_over_l: float) -> tuple[Array, Array]:
-    """Where axial divergence puts the peak, and the lowest angle its intensity reaches, degrees.
-
-    cos(2phi_min) = sqrt(1 + (SH/L)^2) cos(2theta); the one Gauss-Legendre node in use lies at 1/sqrt(3) of the way.
-    """
-    cosine = np.cos(np.radians(two_theta_deg)) * np.sqrt(1 + max(sh_over_l, MIN_SH_OVER_L) ** 2)
-    lowest = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
-    return lowest + (two_theta_deg - lowest) / np.sqrt(3.0), lowest
 
 
 def displacement_shift_deg(two_theta_deg: Array, displacement_um: Array, instrument: Instrument) -> Array:

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.simulate.augmentation import Augmentations
+from datagen.simulate.axial import MIN_SH_OVER_L, axial_terms
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.profile import (
-    MIN_SH_OVER_L,
     WIDTH_FLOOR,
-    axial_centre_deg,
     displacement_shift_deg,
     gaussian_variance_cdeg2,
     lorentzian_fwhm_cdeg,
@@ -42,19 +41,20 @@ def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i
     )
     total, eta = thompson_cox_hastings(variance, gamma)
     fwhm = total / 100
-    centre = axial_centre_deg(bragg, instrument.sh_over_l)[0]
-    centre = centre + a.zero_shift_deg + displacement_shift_deg(bragg, a.displacement_um, instrument)
+    sh_over_l = max(instrument.sh_over_l, MIN_SH_OVER_L)
 
     # GSAS-II sums a peak from here to there.
+    position = bragg + a.zero_shift_deg + displacement_shift_deg(bragg, a.displacement_um, instrument)
     reach = (2.355 * np.sqrt(variance) + gamma) / 100
-    axial = max(instrument.sh_over_l, MIN_SH_OVER_L) * np.abs(np.cos(np.radians(bragg)))
-    first, last = centre - 50 * (reach + axial), centre + 75 * reach
+    below, above = 50 * (reach + sh_over_l * np.abs(np.cos(np.radians(bragg)))), 75 * reach
+    below, above = np.where(position > 90, above, below), np.where(position > 90, below, above)
 
     pattern = np.zeros_like(grid)
     for n in range(len(sticks)):
-        here = slice(*np.searchsorted(grid, [first[n], last[n]]))
-        x = (grid[here] - centre[n]) / fwhm[n]
-        lorentzian = 2 / np.pi / (1 + 4 * x**2)
-        gaussian = np.sqrt(4 * np.log(2) / np.pi) * np.exp(-4 * np.log(2) * x**2)
-        pattern[here] += intensity[n] / fwhm[n] * (eta[n] * lorentzian + (1 - eta[n]) * gaussian)
+        here = slice(*np.searchsorted(grid, [position[n] - below[n], position[n] + above[n]]))
+        for delta, share in zip(*axial_terms(bragg[n], gamma[n], sh_over_l), strict=True):
+            x = (grid[here] - delta - (position[n] - bragg[n])) / fwhm[n]
+            lorentzian = 2 / np.pi / (1 + 4 * x**2)
+            gaussian = np.sqrt(4 * np.log(2) / np.pi) * np.exp(-4 * np.log(2) * x**2)
+            pattern[here] += share * intensity[n] / fwhm[n] * (eta[n] * lorentzian + (1 - eta[n]) * gaussian)
     return pattern

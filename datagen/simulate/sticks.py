@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
+from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.instrument import Instrument
+from datagen.simulate.profile import march_dollase
 from datagen.simulate.reflections import f_squared, half_sphere
 from datagen.simulate.scattering import scattering_table
 
@@ -113,3 +115,12 @@ def _groups(q: Array) -> NDArray[np.int64]:
             first, n = i, n + 1
         group[i] = n
     return group
+
+
+def textured_intensity(sticks: Sticks, augmentations: Augmentations) -> Array:
+    """Intensity (augmentation, stick) with each one's preferred orientation."""
+    out = np.empty((len(augmentations), len(sticks)))
+    for i, (axis, r) in enumerate(zip(augmentations.march_hkl, augmentations.march_r.tolist(), strict=True)):
+        weight = march_dollase(sticks.member_hkl, sticks.reciprocal_metric, axis, r)
+        out[i] = np.add.reduceat(sticks.member_intensity * weight, sticks.member_start[:-1])
+    return out

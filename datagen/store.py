@@ -223,8 +223,9 @@ def _group_metadata(layout: Layout, attributes: Mapping[str, Any], *, complete: 
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "Conventions": "CF-1.11",
-        **{k: v for k, v in attributes.items() if k not in ("format", "format_version", "layout", "complete")},
+        **{k: v for k, v in attributes.items() if k not in _OWN_ATTRIBUTES},
         "layout": layout.to_dict(),
+        "shard_variables": [v.name for v in schema.variables(layout) if v.home == "shard"],
         "complete": complete,
     }
     arrays = {v.name: array_metadata(v, layout) for v in sorted(schema.variables(layout), key=lambda v: v.name)}
@@ -232,6 +233,9 @@ def _group_metadata(layout: Layout, attributes: Mapping[str, Any], *, complete: 
     return disk.to_json(
         {"zarr_format": 3, "node_type": "group", "attributes": own, "consolidated_metadata": consolidated}
     )
+
+
+_OWN_ATTRIBUTES = ("format", "format_version", "Conventions", "layout", "shard_variables", "complete")
 
 
 def _refuse_foreign(dataset: Path, layout: Layout) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datagen import atomic
+from curation.atomic import sha256_of
+from datagen import files as disk
 from datagen.errors import StoreError
 from datagen.schema import FORMAT_VERSION
 
@@ -61,7 +62,7 @@ def shard_path(dataset: Path, shard: int) -> Path:
 def commit(dataset: Path, receipt: Receipt) -> None:
     """Write the receipt: from here on the shard counts."""
     content = {"format_version": FORMAT_VERSION, **asdict(receipt)}
-    atomic.write_bytes(shard_path(dataset, receipt.shard), atomic.to_json(content))
+    disk.write_bytes(shard_path(dataset, receipt.shard), disk.to_json(content))
 
 
 def revoke(dataset: Path, shard: int) -> None:
@@ -69,7 +70,7 @@ def revoke(dataset: Path, shard: int) -> None:
     path = shard_path(dataset, shard)
     if path.exists():
         path.unlink()
-        atomic.sync_folder(path.parent)
+        disk.sync_folder(path.parent)
 
 
 def read(dataset: Path, shard: int) -> Receipt | None:
@@ -104,7 +105,7 @@ def committed(dataset: Path) -> dict[int, Receipt]:
 def write_frame(dataset: Path, files: dict[str, dict[str, Any]]) -> None:
     """Write the receipt of everything that does not belong to a shard: metadata, coordinates, labels."""
     content = {"format_version": FORMAT_VERSION, "files": files}
-    atomic.write_bytes(dataset / FOLDER / FRAME, atomic.to_json(content))
+    disk.write_bytes(dataset / FOLDER / FRAME, disk.to_json(content))
 
 
 def read_frame(dataset: Path) -> dict[str, dict[str, Any]] | None:
@@ -129,7 +130,7 @@ def damages(dataset: Path, files: dict[str, dict[str, Any]], *, deep: bool = Tru
             found.append(Damage(name, "no file", f"{entry['size']} bytes"))
         elif path.stat().st_size != entry["size"]:
             found.append(Damage(name, f"{path.stat().st_size} bytes", f"{entry['size']} bytes"))
-        elif deep and (checksum := _sha256(path)) != entry["sha256"]:
+        elif deep and (checksum := sha256_of(path)) != entry["sha256"]:
             found.append(Damage(name, f"sha256 {checksum}", f"sha256 {entry['sha256']}"))
     return found
 
@@ -160,8 +161,3 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
         raise StoreError(f"{path}: expected format version {FORMAT_VERSION}, found {found}; {_REPAIR}")
     del content["format_version"]
     return content
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen import atomic, ledger, schema
+from datagen import files as disk
+from datagen import ledger, schema
 from datagen.errors import StoreError
 from datagen.shard_file import ShardFile, encode_chunk, is_fill, write_file
 
@@ -54,7 +55,7 @@ class ShardWriter:
             raise ValueError(f"shard {self.shard} is full: it holds {len(self.rows)} structures")
         complete = {k: np.asarray(v) for k, v in values.items()} | self._derived(values)
         self._check(complete)
-        with atomic.disk_errors_explained(self.dataset):
+        with disk.disk_errors_explained(self.dataset):
             for name, value in complete.items():
                 if name in self._small:
                     self._small[name][self._count] = value
@@ -67,7 +68,7 @@ class ShardWriter:
         """Move the files into place and write the receipt, last; doing a shard twice changes nothing."""
         if self._count != len(self.rows):
             raise ValueError(f"shard {self.shard}: {self._count} of {len(self.rows)} structures were added")
-        with atomic.disk_errors_explained(self.dataset):
+        with disk.disk_errors_explained(self.dataset):
             written = self._close_files()
             receipt = ledger.Receipt(
                 shard=self.shard,
@@ -157,8 +158,8 @@ class ShardWriter:
         for name, variable in self._variables.items():
             target = self.dataset / schema.chunk_key(variable, self.shard)
             if name in written:
-                atomic.move(self._folder / name, target)
-                atomic.sync_folder(target.parent)
+                disk.move(self._folder / name, target)
+                disk.sync_folder(target.parent)
             elif target.exists():
                 target.unlink()
 

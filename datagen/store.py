@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen import atomic, ledger, schema
+from curation.atomic import sweep
+from datagen import files as disk
+from datagen import ledger, schema
 from datagen.errors import StoreError
 from datagen.schema import FORMAT, FORMAT_VERSION, Layout, Variable
 from datagen.shard_file import codecs, encode_chunk
@@ -33,7 +35,7 @@ def create(
     `labels` has a column for each of `schema.LABELS`, text as strings. Doing it again changes nothing; doing it with
     other labels (a quarantined structure makes room) replaces the frame and leaves shards alone.
     """
-    with atomic.disk_errors_explained(dataset):
+    with disk.disk_errors_explained(dataset):
         _refuse_foreign(dataset, layout)
         frame = dataset / ledger.FOLDER / ledger.FRAME
         frame.unlink(missing_ok=True)
@@ -42,13 +44,13 @@ def create(
         def put(name: str, data: bytes) -> None:
             path = dataset / name
             if not (path.is_file() and path.read_bytes() == data):
-                atomic.write_bytes(path, data)
+                disk.write_bytes(path, data)
             files[name] = ledger.entry_of(data)
 
         # The group's own metadata first: whatever else is found beside it is then known to be ours.
         put("zarr.json", _group_metadata(layout, attributes, complete=False))
         for variable in schema.variables(layout):
-            put(f"{variable.name}/zarr.json", atomic.to_json(array_metadata(variable, layout)))
+            put(f"{variable.name}/zarr.json", disk.to_json(array_metadata(variable, layout)))
         coordinates = schema.coordinate_values(layout, two_theta_deg)
         for variable in schema.variables(layout):
             if variable.home == "coordinate":
@@ -65,7 +67,7 @@ def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] |
 
     `keys` are the content keys that the plan expects, one a shard. `attributes` are added to those of creation.
     """
-    with atomic.disk_errors_explained(dataset):
+    with disk.disk_errors_explained(dataset):
         before = read_attributes(dataset)
         layout = Layout.from_dict(before["layout"])
         frame = ledger.read_frame(dataset)
@@ -93,7 +95,7 @@ def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] |
         clear_partial(dataset)
         _remove_unnamed(dataset, layout, ledger.named_files(receipts.values(), frame))
         metadata = _group_metadata(layout, {**before, **attributes}, complete=True)
-        atomic.write_bytes(dataset / "zarr.json", metadata)
+        disk.write_bytes(dataset / "zarr.json", metadata)
         ledger.write_frame(dataset, {**frame, "zarr.json": ledger.entry_of(metadata)})
 
 
@@ -221,15 +223,19 @@ def _group_metadata(layout: Layout, attributes: Mapping[str, Any], *, complete: 
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "Conventions": "CF-1.11",
-        **{k: v for k, v in attributes.items() if k not in ("format", "format_version", "layout", "complete")},
+        **{k: v for k, v in attributes.items() if k not in _OWN_ATTRIBUTES},
         "layout": layout.to_dict(),
+        "shard_variables": [v.name for v in schema.variables(layout) if v.home == "shard"],
         "complete": complete,
     }
     arrays = {v.name: array_metadata(v, layout) for v in sorted(schema.variables(layout), key=lambda v: v.name)}
     consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
-    return atomic.to_json(
+    return disk.to_json(
         {"zarr_format": 3, "node_type": "group", "attributes": own, "consolidated_metadata": consolidated}
     )
+
+
+_OWN_ATTRIBUTES = ("format", "format_version", "Conventions", "layout", "shard_variables", "complete")
 
 
 def _refuse_foreign(dataset: Path, layout: Layout) -> None:
@@ -255,6 +261,8 @@ _MAY_CHANGE = ("n_structures", "text_bytes")
 
 def _remove_unnamed(dataset: Path, layout: Layout, named: set[str]) -> None:
     """Delete files in the arrays' folders that no receipt names: remains of interrupted or superseded shards."""
+    for folder in (dataset, dataset / ledger.FOLDER):
+        sweep(folder)
     for variable in schema.variables(layout):
         for path in sorted((dataset / variable.name).rglob("*")):
             if path.is_file() and path.relative_to(dataset).as_posix() not in named:

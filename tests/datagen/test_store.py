@@ -330,6 +330,6 @@ def test_a_read_only_place_is_explained(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("datagen.atomic.write_bytes", refuse)
+    monkeypatch.setattr("datagen.files.write_bytes", refuse)
     with pytest.raises(StoreError, match=r"No space left on device.*make room"):
         datasets.create(tmp_path, datasets.layout_of(2))

@@ -1,33 +1,24 @@
-"""How a file comes to be: whole and on the disk, or not at all."""
+"""How the store's files come into their places: on the disk before anything refers to them, or not at all."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from curation.atomic import replacing
 from datagen.errors import StoreError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by `data`: a reader sees the old file or the new one, also after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with replacing(path) as beside:
+        beside.write_bytes(data)
 
 
 def to_json(content: Any) -> bytes:

@@ -10,11 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")]
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")
+]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset's folder.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The dataset's folder; by default CONFIG's name + .zarr.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The dataset's folder; by default CONFIG's name + .zarr.")
+]
 ClusterName = Annotated[
-    str | None, typer.Option("--cluster", help="local, slurm, pbs, sge, lsf, mpi, or the name of a [cluster.NAME] section.")
+    str | None,
+    typer.Option("--cluster", help="local, slurm, pbs, sge, lsf, mpi, or the name of a [cluster.NAME] section."),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: simulation.seed=3.")
@@ -70,7 +75,9 @@ def plan(
     table.add_column(style="dim")
     table.add_column()
     table.add_row("records", f"{found.n_records:,}")
-    table.add_row("structures expected", f"{found.n_structures:,} ({found.accepted_share:.0%} of a sample of {found.sample:,})")
+    table.add_row(
+        "structures expected", f"{found.n_structures:,} ({found.accepted_share:.0%} of a sample of {found.sample:,})"
+    )
     table.add_row("patterns", f"{found.n_patterns:,}")
     table.add_row("shards, files", f"{found.n_shards:,}, {found.n_files:,}")
     table.add_row("disk", f"{size(found.n_bytes)} for good, {size(found.n_work_bytes)} more while it runs")
@@ -136,7 +143,9 @@ def verify(
 def replay(
     dataset: DatasetPath,
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Source id, structure hash, or row number.")],
-    augmentation: Annotated[int, typer.Option("--augmentation", "-a", min=0, help="Which of the structure's patterns.")] = 0,
+    augmentation: Annotated[
+        int, typer.Option("--augmentation", "-a", min=0, help="Which of the structure's patterns.")
+    ] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Also write both patterns: .png, .csv or .npz.")] = None,
 ) -> None:
     """Make one pattern again and compare it with the stored one."""
@@ -198,8 +207,8 @@ def demo(
     _tell_outcome(console, outcome)
 
 
-def register(app: typer.Typer) -> None:
-    """Hang these commands on the command line."""
+def mount(app: typer.Typer) -> None:
+    """Give an application these commands."""
     for command in (run, plan, status, verify, replay, inspect, retry, demo):
         app.command()(command)
 
@@ -233,7 +242,7 @@ def _tell_outcome(console: Console, outcome: object) -> None:
     console.print(table)
     if outcome.n_duplicates:
         console.print(f"{outcome.n_duplicates:,} of them repeat an earlier structure atom by atom")
-    for name, reason in outcome.quarantined.items():
+    for name, reason in outcome.set_aside.items():
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
     console.print(
         f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, {outcome.n_patterns:,} patterns, "

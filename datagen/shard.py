@@ -1,4 +1,4 @@
-"""The work of one task: simulate the structures of a shard, compress them, commit; or find out which of them cannot be."""
+"""The work of one task: simulate a shard's structures, compress them, commit; or find out which of them cannot be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from catalogs.record import DensityRef
 from curation.crystal import Crystal
 from curation.sandbox import Casualty, Limits, Sandbox
 from datagen.accepted import Accepted
-from datagen.density import DensityRefusedError, resampled_density
+from datagen.density import make_density, refusal_variables
+from datagen.density_reasons import DensityRefused
 from datagen.job import WORK, Job, cached_job
 from datagen.row import row_values
 from datagen.schema import Layout
@@ -123,13 +124,12 @@ def simulate_structure(
     if layout.with_densities:
         with clock.stage("density"):
             try:
-                found = resampled_density(density_ref(row), crystal, job.density)
-            except DensityRefusedError as refused:
-                refusal = (refused.reason, refused.detail)
-            else:
-                if found is not None:
-                    values |= found.columns()
-                    has_density = True
+                values |= make_density(density_ref(row), crystal, job.density).variables()
+                has_density = True
+            except DensityRefused as refused:
+                values |= refusal_variables(refused)
+                if refused.code != "none_given":
+                    refusal = (refused.code, refused.detail)
     if layout.with_xrd_peaks and (job.store.xrd_peaks == "all" or has_density):
         with clock.stage("xrd_peaks"):
             try:

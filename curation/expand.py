@@ -36,7 +36,7 @@ class Expansion:
 
     atoms: Atoms
     max_occupancy: float
-    min_distance_A: float | None
+    min_distance_A: float
 
 
 def expand(
@@ -124,7 +124,9 @@ def _special_orbit(
     return np.array(kept)
 
 
-def close_pairs(lattice_A: Array, fractional: Array, reach_A: float) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+def close_pairs(
+    lattice_A: Array, fractional: Array, reach_A: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
     """Pairs of sites (first < second) nearer than `reach_A`, and their distances; the cell must be Niggli-reduced."""
     rows, columns, distances = [], [], []
     n = len(fractional)
@@ -142,7 +144,7 @@ def close_pairs(lattice_A: Array, fractional: Array, reach_A: float) -> tuple[ND
     return np.concatenate(rows), np.concatenate(columns), np.concatenate(distances)
 
 
-def shortest_distance(lattice_A: Array, fractional: Array) -> float | None:
+def shortest_distance(lattice_A: Array, fractional: Array) -> float:
     """Shortest distance between two sites of the crystal, periodic images included, A; the cell Niggli-reduced."""
     n = len(fractional)
     shortest = float(np.linalg.norm(lattice_A[0]))  # the shortest translation

@@ -41,7 +41,7 @@ class Operators:
 
 
 def read_operators(block: gemmi.cif.Block, warnings: set[str]) -> Operators | None:
-    """Operators win over names; where the two contradict each other, that is a warning. None where nothing is stated."""
+    """Operators win over names, and a contradiction is a warning; None where nothing is stated."""
     named = _named_group(block)
     stated = stated_number(block)
     for tag in _OPERATOR_TAGS:
@@ -68,7 +68,9 @@ def from_setting(xhm: str) -> Operators:
     """Operators of a tabulated setting, named as gemmi names it (`F d -3 m:2`)."""
     group = gemmi.find_spacegroup_by_name(xhm)
     others = tuple(
-        g.xhm() for g in gemmi.spacegroup_table() if g.hm == group.hm and g.number == group.number and g.ext != group.ext
+        g.xhm()
+        for g in gemmi.spacegroup_table()
+        if g.hm == group.hm and g.number == group.number and g.ext != group.ext
     )
     return _operators(list(group.operations()), int(group.number), others if group.ext in "12" else ())
 

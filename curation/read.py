@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -41,37 +42,42 @@ class Reading:
     """What a CIF block says."""
 
     atoms: Atoms
-    warnings: tuple[str, ...]
-    stated_space_group: int | None
-    stated_formula: str | None
-    formula_difference: float | None
-    max_occupancy: float
-    min_distance_A: float | None
+    min_distance_A: float
 
 
-def read_cif(text: str, settings: CurationSettings) -> Reading:
-    """Atoms of the whole cell; raises `Refused` where the block holds no structure that can be trusted."""
+def read_cif(text: str, settings: CurationSettings, row: dict[str, Any]) -> Reading:
+    """Atoms of the whole cell; raises `Refused` where the block holds no structure that can be trusted.
+
+    What was seen on the way goes into the row, under the names of a verdict's columns.
+    """
     warnings: set[str] = set()
+    try:
+        return _read(text, settings, row, warnings)
+    finally:
+        row["warnings"] = tuple(sorted(warnings))
+
+
+def _read(text: str, settings: CurationSettings, row: dict[str, Any], warnings: set[str]) -> Reading:
     block = read_block(text, warnings)
-    lattice = _lattice(block, warnings)
     formula_text = _string(block, "_chemical_formula_sum")
     formula = parse_formula(formula_text) if formula_text else None
+    row |= {"stated_formula": formula_text, "stated_space_group": stated_number(block)}
+    lattice = _lattice(block, warnings)
     sites = _sites(block, lattice, frozenset(formula or ()), settings, warnings)
     operators = read_operators(block, warnings)
     expansion = _expansion(lattice, sites, operators, formula, _z(block), settings, warnings)
-    difference = _compare_formula(expansion.atoms, formula, formula_text, _z(block), settings, warnings)
+    row["max_occupancy"] = expansion.max_occupancy
     for tags, code in ((_MODULATED, "modulated"), (_MAGNETIC, "magnetic")):
         if any(len(block.find_values(tag)) for tag in tags):
             warnings.add(code)
-    return Reading(
-        expansion.atoms,
-        tuple(sorted(warnings)),
-        stated_number(block),
-        formula_text,
-        difference,
-        expansion.max_occupancy,
-        expansion.min_distance_A,
-    )
+    if formula is not None:
+        row["formula_difference"] = _compare_formula(expansion.atoms, formula, _z(block), settings, warnings)
+        if "formula_mismatch" in warnings and settings.formula_mismatch == "refuse":
+            raise Refused(
+                "formula_mismatch",
+                f"the CIF states {formula_text}; an atomic fraction differs by {row['formula_difference']:.3f}",
+            )
+    return Reading(expansion.atoms, expansion.min_distance_A)
 
 
 def _string(block: Block, tag: str) -> str | None:
@@ -258,15 +264,8 @@ def _content_agrees(atoms: Atoms, formula: dict[str, float], z: float, settings:
 
 
 def _compare_formula(
-    atoms: Atoms,
-    formula: dict[str, float] | None,
-    text: str | None,
-    z: float | None,
-    settings: CurationSettings,
-    warnings: set[str],
-) -> float | None:
-    if formula is None:
-        return None
+    atoms: Atoms, formula: dict[str, float], z: float | None, settings: CurationSettings, warnings: set[str]
+) -> float:
     amounts = atoms.amounts()
     difference, units = formula_difference(amounts, formula)
     if difference > settings.formula_tolerance:
@@ -275,8 +274,6 @@ def _compare_formula(
         if without_h and heavy and formula_difference(heavy, without_h)[0] <= settings.formula_tolerance:
             warnings.add("hydrogens_missing")
             units = formula_difference(heavy, without_h)[1]
-        elif settings.formula_mismatch == "refuse":
-            raise Refused("formula_mismatch", f"the CIF states {text}; an atomic fraction differs by {difference:.3f}")
         else:
             warnings.add("formula_mismatch")
             return difference

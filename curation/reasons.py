@@ -7,7 +7,7 @@ from typing import Literal
 
 from catalogs.defects import DEFECTS
 
-Stage = Literal["source", "sandbox", "read", "atoms", "symmetry", "lattice", "size", "pattern"]
+Stage = Literal["source", "sandbox", "parse", "symmetry", "lattice", "size", "pattern"]
 """Where a record is refused, in the order in which it is looked at."""
 
 
@@ -69,85 +69,85 @@ _SANDBOX = (
 _READ = (
     Reason(
         "bad_syntax",
-        "read",
-        "The text breaks the CIF grammar where it lists atoms or symmetry, beyond what can be repaired without guessing.",
+        "parse",
+        "The text breaks the CIF grammar where it lists atoms or symmetry, beyond honest repair.",
         "Mend the place that the detail names: usually a value too many or too few in a loop.",
     ),
     Reason(
         "mmcif",
-        "read",
+        "parse",
         "The file uses the macromolecular dictionary (mmCIF).",
         "Leave it out: a protein crystal is beyond 500 atoms and this energy's range.",
     ),
     Reason(
         "no_cell",
-        "read",
+        "parse",
         "Lengths or angles of the cell are not stated.",
         "Complete the CIF; a block of bibliography or measured data has none and is rightly refused.",
     ),
-    Reason("bad_cell", "read", "The cell is not finite or cannot exist.", "Correct the lengths and angles."),
+    Reason("bad_cell", "parse", "The cell is not finite or cannot exist.", "Correct the lengths and angles."),
     Reason(
         "no_atoms",
-        "read",
+        "parse",
         "The block lists no atoms with fractional coordinates.",
         "Use the block that holds the structure, if there is one.",
     ),
     Reason(
         "cartesian_only",
-        "read",
+        "parse",
         "Coordinates are Cartesian only, and a CIF leaves open which way the axes point.",
         "Convert them to fractional coordinates with the program that wrote the file.",
     ),
     Reason(
         "bad_coordinates",
-        "read",
+        "parse",
         "A coordinate of an atom other than hydrogen is missing or not a number.",
         "Complete the CIF, or remove the site if the atom was never located.",
     ),
     Reason(
         "no_symmetry",
-        "read",
+        "parse",
         "Neither operators nor a known space group is stated, and the atoms listed are not the whole cell.",
         "Add _space_group_symop_operation_xyz.",
     ),
     Reason(
         "bad_symmetry",
-        "read",
+        "parse",
         "The operators cannot be read, form no group, or do not fit the cell.",
         "Correct the operators; hexagonal operators on a rhombohedral cell are the usual cause of a misfit.",
     ),
-    Reason("unknown_element", "read", "A site's type names no element.", "Correct _atom_site_type_symbol."),
+    Reason("unknown_element", "parse", "A site's type names no element.", "Correct _atom_site_type_symbol."),
     Reason(
         "dummy_site",
-        "read",
+        "parse",
         "A site is a placeholder (Du, X, Q, Va, a centroid), so what scatters there is not known.",
         "Remove it, or mark it `dum` in _atom_site_calc_flag, if nothing is there.",
     ),
     Reason(
         "no_form_factor",
-        "read",
+        "parse",
         "An element beyond californium has no tabulated X-ray form factor.",
         "Leave it out.",
     ),
-    Reason("bad_occupancy", "read", "An occupancy is negative or not a number.", "Correct _atom_site_occupancy."),
+    Reason("bad_occupancy", "parse", "An occupancy is negative or not a number.", "Correct _atom_site_occupancy."),
 )
 
 _ATOMS = (
     Reason(
         "occupancy_above_one",
-        "atoms",
+        "parse",
         "More than one atom's worth stands on one site, beyond the tolerance.",
         "Correct the occupancies, or remove sites listed twice; raise occupancy_tolerance if rounding is to blame.",
     ),
     Reason(
         "atoms_overlap",
-        "atoms",
+        "parse",
         "Two atoms that are both there are closer than any bond.",
         "Check coordinates, cell and symmetry; alternatives of a disordered atom need occupancies that sum to 1.",
     ),
     Reason(
         "formula_mismatch",
-        "atoms",
+        "parse",
         "The atoms listed contradict the formula that the CIF states.",
         'Complete the CIF, or set formula_mismatch = "warn".',
     ),
@@ -242,9 +242,7 @@ WARNINGS: dict[str, Remark] = {
             "A site has another multiplicity than the CIF states.",
             "Check its coordinates against the operators.",
         ),
-        Remark(
-            "occupancy_scaled", "Occupancies summing slightly over 1 were scaled to 1.", "Correct the occupancies."
-        ),
+        Remark("occupancy_scaled", "Occupancies summing slightly over 1 were scaled to 1.", "Correct the occupancies."),
         Remark(
             "split_positions",
             "Alternatives of a disordered atom lie closer together than any bond.",
@@ -253,7 +251,7 @@ WARNINGS: dict[str, Remark] = {
         Remark(
             "formula_mismatch",
             "The atoms listed contradict the formula that the CIF states.",
-            "Look for missing atoms or wrong occupancies; set formula_mismatch = \"refuse\" to be strict.",
+            'Look for missing atoms or wrong occupancies; set formula_mismatch = "refuse" to be strict.',
         ),
         Remark("z_contradiction", "The cell holds another number of formula units than Z.", "Correct Z or the sites."),
         Remark(

@@ -17,9 +17,7 @@ _WATER = frozenset(("wat", "oh", "oh2", "h2o", "ow", "oh-"))
 _DUMMY = frozenset(("x", "xx", "du", "dum", "q", "cg", "lp", "va", "vac", "dummy"))
 
 
-def species_of(
-    type_symbol: str | None, label: str | None, formula: frozenset[str], warnings: set[str]
-) -> str:
+def species_of(type_symbol: str | None, label: str | None, formula: frozenset[str], warnings: set[str]) -> str:
     """`Fe`, `Fe3+`, `D`: element and, where the type symbol states one, charge.
 
     `formula` holds the elements of the CIF's own formula, which decides where a label can be read in two ways

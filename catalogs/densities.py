@@ -1,0 +1,47 @@
+"""Where does a structure's density lie, and in which format is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from catalogs.names import stem
+from catalogs.record import DensityRef
+
+_COMPRESSION = (".gz", ".bz2", ".xz")
+
+
+def density_format(name: str) -> str:
+    """`cube` or `mp_json` by the file's ending; anything else is VASP's, whose files have no ending of their own."""
+    lower = name.lower()
+    for suffix in _COMPRESSION:
+        lower = lower.removesuffix(suffix)
+    if lower.endswith((".cube", ".cub")):
+        return "cube"
+    return "mp_json" if lower.endswith(".json") else "chgcar"
+
+
+def density_path(pattern: str, file_id: str, block: str) -> PurePosixPath:
+    """The pattern filled in for one data block; the path is relative to the catalog's folder."""
+    folder = PurePosixPath(file_id).parent
+    return PurePosixPath(pattern.format(stem=stem(file_id), folder=folder, block=block))
+
+
+def by_block(pattern: str | None) -> bool:
+    """Whether the pattern can tell several blocks of one file apart."""
+    return pattern is not None and "{block}" in pattern
+
+
+def beside(folder: Path, pattern: str | None, file_id: str) -> Callable[[str], DensityRef | None] | None:
+    """A finder, by block name, of densities that are files under `folder`; None without a pattern."""
+    if pattern is None:
+        return None
+
+    def find(block: str) -> DensityRef | None:
+        path = folder / density_path(pattern, file_id, block)
+        try:
+            return DensityRef(path, density_format(path.name)) if path.is_file() else None
+        except (OSError, ValueError):  # a block's name may be too long, or no file name at all
+            return None
+
+    return find

@@ -1,0 +1,90 @@
+"""CIF files in a folder and its subfolders, read one at a time in natural order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from catalogs import defects
+from catalogs.config import FolderCatalog
+from catalogs.densities import beside, by_block
+from catalogs.errors import CatalogError
+from catalogs.names import is_archive, is_cif, is_hidden, natural_key
+from catalogs.reading import Place, read_bounded
+from catalogs.record import Defect, Record
+
+
+def records(config: FolderCatalog) -> Iterator[Record]:
+    """One record per data block of every CIF file; archives in it are named as defects, other files passed over."""
+    root = config.path
+    single = root.is_file()
+    for path, trouble in [(root, None)] if single else walk(root, config.name):
+        file_id = path.name if single else path.relative_to(root).as_posix()
+        place = Place(
+            config.name,
+            file_id,
+            str(path),
+            config.licence,
+            density_for=beside(root.parent if single else root, config.density, file_id),
+            by_block=by_block(config.density),
+        )
+        if trouble is not None:
+            yield place.refused(trouble)
+            continue
+        if not is_cif(path.name) and not single:
+            yield place.refused(Defect(defects.NESTED_ARCHIVE, "an archive among the files of a folder"))
+            continue
+        raw = read_file(path, config.max_file_MB)
+        if isinstance(raw, Defect):
+            yield place.refused(raw)
+        else:
+            yield from place.records(raw)
+
+
+def read_file(path: Path, limit_MB: float) -> bytes | Defect:
+    """All bytes of a file, decompressed where its name says so, or why they cannot be had."""
+    try:
+        if not path.is_file():  # a pipe or device would block for ever
+            return Defect(defects.UNREADABLE_FILE, "a link to nowhere" if path.is_symlink() else "not a plain file")
+        with path.open("rb") as stream:
+            return read_bounded(stream, path.name, limit_MB)
+    except OSError as error:
+        return Defect(defects.UNREADABLE_FILE, error.strerror or str(error))
+
+
+def walk(root: Path, name: str) -> Iterator[tuple[Path, Defect | None]]:
+    """CIF files and archives under a folder in natural order, and folders that cannot be listed with the reason.
+
+    Links to folders are followed, but never back into a folder that contains them; one folder's names are held at a
+    time.
+    """
+    if not root.is_dir():
+        raise CatalogError(
+            "there is no such folder",
+            where=f"catalog {name!r}",
+            expected="a folder or a CIF file",
+            found=str(root),
+            do="correct its path, or mount the disk it lies on",
+        )
+    yield from _walk(root, (os.path.realpath(root),))
+
+
+def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, Defect | None]]:
+    try:
+        with os.scandir(folder) as entries:
+            listed = [(entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name)]
+    except OSError as error:
+        if len(above) == 1:
+            raise CatalogError(
+                "the folder cannot be listed", where=str(folder), found=error.strerror or "", do="check its permissions"
+            ) from error
+        yield folder, Defect(defects.UNREADABLE_FILE, f"folder cannot be listed: {error.strerror}")
+        return
+    for name, is_folder in sorted(listed, key=lambda item: natural_key(item[0])):
+        path = folder / name
+        if not is_folder:
+            if is_cif(name) or is_archive(name):
+                yield path, None
+        elif (real := os.path.realpath(path)) not in above:
+            yield from _walk(path, (*above, real))

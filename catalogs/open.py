@@ -1,0 +1,63 @@
+"""From catalogs in a configuration to one stream of records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from catalogs import example_set, folder, table, tar_archive, zip_archive
+from catalogs.config import CatalogConfig, FolderCatalog, TableCatalog, TarCatalog, ZipCatalog
+from catalogs.errors import CatalogError
+from catalogs.names import is_cif
+from catalogs.reading import with_unique_ids
+from catalogs.record import Record
+
+_SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
+    "folder": folder.records,
+    "zip": zip_archive.records,
+    "tar": tar_archive.records,
+    "table": table.records,
+    "examples": example_set.records,
+}
+
+
+def open_catalog(config: CatalogConfig) -> Iterator[Record]:
+    """The catalog's records, lazily, in an order that depends on the catalog alone, every id once.
+
+    What cannot be read is a record with a defect; a catalog that cannot be had at all is a `CatalogError`, raised when
+    the first record is asked for.
+    """
+    return with_unique_ids(_SOURCES[config.kind](config))
+
+
+def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:
+    """All catalogs' records, one catalog after the other."""
+    names = [config.name for config in configs]
+    for name in names:
+        if names.count(name) > 1:
+            raise CatalogError(
+                "two catalogs have the same name", where=f"catalog {name!r}", do="give each [[catalog]] its own name"
+            )
+    for config in configs:
+        yield from open_catalog(config)
+
+
+def guess_catalog(path: Path) -> CatalogConfig:
+    """The catalog that a path on the command line means: folder, CIF, zip, tar or table, by what is there."""
+    lower = path.name.lower()
+    if path.is_dir() or (is_cif(lower) and path.is_file()):
+        return FolderCatalog.model_validate({"path": path})
+    if path.is_file():
+        if lower.endswith(".zip"):
+            return ZipCatalog.model_validate({"path": path})
+        if lower.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")):
+            return TarCatalog.model_validate({"path": path})
+        if lower.endswith((".csv", ".csv.gz", ".parquet", ".pq")):
+            return TableCatalog.model_validate({"path": path})
+    raise CatalogError(
+        "this is no catalog" if path.exists() else "there is nothing here",
+        where=str(path),
+        expected="a folder, a .cif file, a .zip or .tar(.gz) archive, or a .csv or .parquet table",
+        do="correct the path, or unpack what it holds",
+    )

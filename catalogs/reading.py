@@ -1,0 +1,121 @@
+"""From the bytes of one file to its records: bounded, decoded, a record for every data block."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import IO
+
+from catalogs import defects
+from catalogs.blocks import split_blocks
+from catalogs.record import Defect, DensityRef, Record
+from catalogs.text import decode, printable
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file was found: what all of its records share."""
+
+    source: str
+    file_id: str
+    origin: str
+    licence: str
+    claims: dict[str, str] = field(default_factory=dict)
+    density_for: Callable[[str], DensityRef | None] | None = None
+    """Finds the density of a data block by its name; None where the catalog promises no densities."""
+    by_block: bool = False
+    """Whether `density_for` can tell several blocks of one file apart."""
+
+    def refused(self, defect: Defect) -> Record:
+        """The record of a file that could not be read."""
+        claims = dict(self.claims)
+        return Record(
+            self.source, printable(self.file_id), "", printable(self.origin), self.licence, None, claims, defect
+        )
+
+    def records(self, raw: bytes) -> Iterator[Record]:
+        """The records of a file's bytes: one for each data block, or one that says why there is none."""
+        decoded = decode(raw)
+        if isinstance(decoded, Defect):
+            yield self.refused(decoded)
+            return
+        text, encoding = decoded
+        claims = self.claims if encoding == "utf-8" else {**self.claims, "encoding": encoding}
+        yield from replace(self, claims=claims).records_of_text(text)
+
+    def records_of_text(self, text: str) -> Iterator[Record]:
+        """As `records`, for text that is decoded already."""
+        blocks = split_blocks(text)
+        if not blocks:
+            detail = f"{len(text)} characters without a data_ line, beginning {text.strip()[:40]!r}"
+            yield self.refused(Defect(defects.NO_DATA_BLOCK, detail))
+            return
+        distinct = len({block.name.lower() for block in blocks}) == len(blocks)
+        for number, block in enumerate(blocks, start=1):
+            tag = "" if len(blocks) == 1 else f"#{block.name if distinct and block.name else number}"
+            here = replace(self, file_id=self.file_id + tag, origin=self.origin + tag)
+            if block.truncated:
+                yield here.refused(Defect(defects.TRUNCATED_TEXT, "a text field is never closed"))
+                continue
+            claims = dict(self.claims)
+            density = None
+            if self.density_for is not None:
+                density = self.density_for(block.name) if self.by_block or len(blocks) == 1 else None
+                if density is None:
+                    claims["density"] = "none found" if self.by_block or len(blocks) == 1 else "several data blocks"
+            yield Record(
+                self.source,
+                printable(here.file_id),
+                block.text,
+                printable(here.origin),
+                self.licence,
+                density,
+                claims,
+            )
+
+
+def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defect:
+    """All bytes of a file, decompressed where its name ends in .gz, but never more than the limit and one byte."""
+    limit = int(limit_MB * MB)
+    try:
+        if name.lower().endswith(".gz"):
+            with gzip.open(stream) as plain:
+                raw = plain.read(limit + 1)
+        else:
+            raw = stream.read(limit + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return Defect(defects.DAMAGED_ENTRY, f"cannot be decompressed: {error}")
+    if len(raw) > limit:
+        return too_large(f"more than {limit_MB:g} MB")
+    return raw
+
+
+def decompressed(raw: bytes, name: str, limit_MB: float) -> bytes | Defect:
+    """As `read_bounded`, for bytes at hand."""
+    return read_bounded(BytesIO(raw), name, limit_MB)
+
+
+def too_large(found: str) -> Defect:
+    """The defect of a text beyond the catalog's limit."""
+    return Defect(defects.TOO_LARGE, found)
+
+
+def with_unique_ids(records: Iterable[Record]) -> Iterator[Record]:
+    """The same records; an id seen before gets `~2`, `~3`, ... in order of appearance and a claim naming the first."""
+    times_seen: dict[str, int] = {}
+    for record in records:
+        n = times_seen.get(record.source_id, 0) + 1
+        times_seen[record.source_id] = n
+        if n == 1:
+            yield record
+            continue
+        while (name := f"{record.source_id}~{n}") in times_seen:
+            n += 1
+        times_seen[record.source_id] = n
+        times_seen[name] = 1
+        yield replace(record, source_id=name, claims={**record.claims, "duplicate_of": record.source_id})

@@ -1,0 +1,164 @@
+"""A CSV or Parquet table with a CIF in each row, read a batch of rows at a time."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalogs import defects
+from catalogs.config import TableCatalog
+from catalogs.densities import density_format
+from catalogs.errors import CatalogError
+from catalogs.reading import MB, Place, too_large
+from catalogs.record import Defect, DensityRef, Record
+
+ID_COLUMN = "material_id"
+BATCH_ROWS = 64
+"""Rows of a Parquet file held at a time: with CIFs of up to some MB that stays below a few hundred MB."""
+
+Row = Sequence[Any]
+
+
+def records(config: TableCatalog) -> Iterator[Record]:
+    """One record per data block of every row's CIF; all other columns become claims, as text."""
+    is_parquet = config.path.name.lower().endswith((".parquet", ".pq"))
+    rows = _parquet_rows(config) if is_parquet else _csv_rows(config)
+    header = [str(name) for name in next(rows)]
+    columns = _Columns(config, header)
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, Defect):
+            place = Place(config.name, config.path.name, str(config.path), config.licence)
+            yield place.refused(Defect(row.reason, f"after {number - 1} rows: {row.detail}"))
+            return
+        yield from columns.records_of_row(number, row)
+
+
+class _Columns:
+    """Which column means what."""
+
+    def __init__(self, config: TableCatalog, header: list[str]) -> None:
+        self.config = config
+        self.names = [name or f"column {i}" for i, name in enumerate(header, start=1)]
+        self.cif = self._index(config.cif_column, "cif_column")
+        self.density = self._index(config.density_column, "density_column") if config.density_column else None
+        self.id: int | None = None
+        if config.id_column is not None:
+            self.id = self._index(config.id_column, "id_column")
+        elif ID_COLUMN in self.names:
+            self.id = self.names.index(ID_COLUMN)
+
+    def _index(self, name: str, option: str) -> int:
+        if name in self.names:
+            return self.names.index(name)
+        raise CatalogError(
+            f"the table {self.config.path} has no column {name!r}",
+            where=f"catalog {self.config.name!r}",
+            expected=f"the column named by {option}",
+            found=", ".join(repr(known) for known in self.names[:20]),
+            do=f"set {option} to one of these",
+        )
+
+    def records_of_row(self, number: int, row: Row) -> Iterator[Record]:
+        claims = {
+            name: _as_text(cell)
+            for i, (name, cell) in enumerate(zip(self.names, row, strict=False))
+            if i != self.cif and cell is not None
+        }
+        row_id = _as_text(row[self.id]).strip() if self.id is not None and self.id < len(row) else ""
+        place = Place(
+            self.config.name,
+            row_id or f"row {number}",
+            f"{self.config.path}!row {number}",
+            self.config.licence,
+            claims,
+            self._density_for(row),
+        )
+        if len(row) != len(self.names):
+            detail = f"{len(row)} cells in a row of a table with {len(self.names)} columns"
+            yield place.refused(Defect(defects.DAMAGED_ENTRY, detail))
+            return
+        raw = _as_bytes(row[self.cif])
+        if len(raw) > self.config.max_file_MB * MB:
+            yield place.refused(too_large(f"{len(raw) / MB:.0f} MB in one cell"))
+        else:
+            yield from place.records(raw)
+
+    def _density_for(self, row: Row) -> Any:
+        if self.density is None or self.density >= len(row):
+            return None
+        named = _as_text(row[self.density]).strip()
+        path = self.config.path.parent / named
+        return lambda _block: DensityRef(path, density_format(path.name)) if named and path.is_file() else None
+
+
+def _csv_rows(config: TableCatalog) -> Iterator[Any]:
+    """The header, then the rows; a Defect last where the file breaks off."""
+    # A bound on what one unclosed quote can swallow. It is the module's own, shared by the process: never lowered.
+    csv.field_size_limit(max(csv.field_size_limit(), 4 * int(config.max_file_MB * MB)))
+    with _open_text(config) as stream:
+        reader = csv.reader(stream, strict=False)
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise CatalogError(
+                    f"the table {config.path} is empty", where=f"catalog {config.name!r}", do="fetch it again"
+                )
+            yield header
+            for row in reader:
+                if row:
+                    yield row
+        except (csv.Error, EOFError, zlib.error, OSError) as error:
+            yield Defect(defects.DAMAGED_SOURCE, str(error))
+
+
+def _open_text(config: TableCatalog) -> IO[str]:
+    """The file as text; bytes that are not UTF-8 survive as surrogates and are looked at cell by cell."""
+    try:
+        if config.path.name.lower().endswith(".gz"):
+            return gzip.open(config.path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return config.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise _cannot_open(config, config.path, error) from error
+
+
+def _parquet_rows(config: TableCatalog) -> Iterator[Any]:
+    try:
+        table = pq.ParquetFile(config.path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _cannot_open(config, config.path, error) from error
+    with table:
+        yield table.schema_arrow.names
+        try:
+            for batch in table.iter_batches(batch_size=BATCH_ROWS):
+                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        except (OSError, pa.ArrowException) as error:
+            yield Defect(defects.DAMAGED_SOURCE, str(error))
+
+
+def _cannot_open(config: TableCatalog, path: Path, error: Exception) -> CatalogError:
+    return CatalogError(
+        f"the table {path} cannot be opened",
+        where=f"catalog {config.name!r}",
+        expected="a CSV or Parquet file",
+        found=(error.strerror if isinstance(error, OSError) else None) or str(error),
+        do="correct its path, or fetch it again if it is damaged",
+    )
+
+
+def _as_text(cell: object) -> str:
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "backslashreplace")
+    return "" if cell is None else str(cell).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _as_bytes(cell: object) -> bytes:
+    if isinstance(cell, bytes):
+        return cell
+    return b"" if cell is None else str(cell).encode("utf-8", "surrogateescape")

@@ -1,0 +1,149 @@
+"""CIF files inside a tar archive, read in one pass in the archive's order: nothing is ever extracted to disk."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from io import RawIOBase
+from pathlib import Path
+from typing import IO, Any, cast
+
+from catalogs import defects
+from catalogs.config import TarCatalog
+from catalogs.densities import beside, by_block
+from catalogs.errors import CatalogError
+from catalogs.names import escapes, is_archive, is_cif, is_hidden
+from catalogs.reading import MB, Place, decompressed, too_large
+from catalogs.record import Defect, Record
+
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
+_MAGIC: dict[bytes, Callable[[Path, str], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+def records(config: TarCatalog) -> Iterator[Record]:
+    """One record per data block of every CIF member; where the archive breaks off, a last record says so."""
+    with ExitStack() as stack:
+        stream = _Bounded(stack.enter_context(_open(config)), config.max_inflated_GB)
+        n_members = 0
+        damage = ""
+        try:
+            tar = stack.enter_context(tarfile.open(fileobj=cast(Any, stream), mode="r|", tarinfo=_Header))
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
+                n_members += 1
+                yield from _member_records(config, tar, member)
+            damage = _Header.trouble(tar)
+            while not damage and stream.read(MB):  # compression's own checksum stands at its end
+                pass
+        except _DAMAGE as error:
+            damage = str(error) or type(error).__name__
+        if damage and n_members == 0:
+            raise CatalogError(
+                f"{config.path} cannot be read as a tar archive",
+                where=f"catalog {config.name!r}",
+                found=damage,
+                do="correct the path, or copy the archive again if it is damaged",
+            )
+        if damage:
+            place = Place(config.name, config.path.name, str(config.path), config.licence)
+            detail = f"after {n_members} members: {damage}"
+            yield place.refused(Defect(defects.DAMAGED_SOURCE, detail))
+
+
+def _open(config: TarCatalog) -> IO[bytes]:
+    try:
+        with config.path.open("rb") as stream:
+            head = stream.read(6)
+        for magic, opener in _MAGIC.items():
+            if head.startswith(magic):
+                return cast(IO[bytes], opener(config.path, "rb"))
+        return config.path.open("rb")
+    except OSError as error:
+        raise CatalogError(
+            "the archive cannot be opened",
+            where=f"catalog {config.name!r}",
+            found=f"{config.path} ({error.strerror})",
+            do="correct its path or permissions",
+        ) from error
+
+
+def _member_records(config: TarCatalog, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[Record]:
+    name = member.name.removeprefix("./")
+    if member.isdir():
+        return
+    if not escapes(name) and (is_hidden(name) or not (is_cif(name) or is_archive(name))):
+        return
+    place = Place(
+        config.name,
+        name,
+        f"{config.path}!{name}",
+        config.licence,
+        density_for=beside(config.path.parent, config.density, name),
+        by_block=by_block(config.density),
+    )
+    if refusal := _refusal(member, name, config.max_file_MB):
+        yield place.refused(refusal)
+        return
+    content = tar.extractfile(member)
+    assert content is not None  # it is a plain file
+    raw = decompressed(content.read(), name, config.max_file_MB)
+    if isinstance(raw, Defect):
+        yield place.refused(raw)
+    else:
+        yield from place.records(raw)
+
+
+def _refusal(member: tarfile.TarInfo, name: str, limit_MB: float) -> Defect | None:
+    if escapes(name):
+        return Defect(defects.ESCAPING_ENTRY, f"the entry is named {name!r}")
+    if is_archive(name):
+        return Defect(defects.NESTED_ARCHIVE, "an archive inside the archive")
+    if member.issym() or member.islnk():
+        return Defect(defects.LINK_ENTRY, f"a link to {member.linkname!r}")
+    if not member.isreg():
+        return Defect(defects.UNREADABLE_FILE, "a device or pipe")
+    if member.size > limit_MB * MB:
+        return too_large(f"{member.size / MB:.0f} MB, by its header")
+    return None
+
+
+class _Bounded(RawIOBase):
+    """A stream that ends with an error once it has given more than it may."""
+
+    def __init__(self, stream: IO[bytes], limit_GB: float) -> None:
+        self._stream = stream
+        self._left = int(limit_GB * 1000 * MB)
+        self._limit_GB = limit_GB
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._stream.read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise tarfile.ReadError(f"it inflates to more than max_inflated_GB = {self._limit_GB:g}")
+        return chunk
+
+
+class _Header(tarfile.TarInfo):
+    """Remembers how the list of members ended: tarfile takes a damaged header for the end and says nothing."""
+
+    @staticmethod
+    def trouble(tar: tarfile.TarFile) -> str:
+        return str(getattr(tar, "trouble", ""))
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _Header:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            tar.trouble = str(error)  # type: ignore[attr-defined]
+            raise

@@ -1,0 +1,34 @@
+"""Is this a text, and in which encoding?"""
+
+from __future__ import annotations
+
+import codecs
+
+from catalogs import defects
+from catalogs.record import Defect
+
+
+def decode(raw: bytes) -> tuple[str, str] | Defect:
+    """Text and encoding of a file's bytes: UTF-8, UTF-16 where its mark stands first, else latin-1 (old CIFs have names
+    of authors in it, and every byte has a letter there); bytes that no text holds are refused.
+    """
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            text, encoding = raw.decode("utf-16"), "utf-16"
+        except UnicodeDecodeError:
+            return Defect(defects.BINARY_FILE, "begins with UTF-16's mark but is not UTF-16")
+    else:
+        try:
+            text, encoding = raw.decode("utf-8-sig"), "utf-8"
+        except UnicodeDecodeError:
+            text, encoding = raw.decode("latin-1"), "latin-1"
+    if "\0" in text:
+        return Defect(defects.BINARY_FILE, f"NUL character at position {text.index(chr(0))}")
+    if not text.strip():
+        return Defect(defects.EMPTY_FILE, f"{len(raw)} bytes, none of them text")
+    return text, encoding
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be stored: bytes that are not UTF-8 are written as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

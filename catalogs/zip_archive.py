@@ -1,0 +1,103 @@
+"""CIF files inside a zip archive, read in place: nothing is ever extracted to disk."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from lzma import LZMAError
+from pathlib import Path
+
+from catalogs import defects
+from catalogs.config import ZipCatalog
+from catalogs.densities import beside, by_block, density_format, density_path
+from catalogs.errors import CatalogError
+from catalogs.names import escapes, is_archive, is_cif, is_hidden, natural_key
+from catalogs.reading import MB, Place, read_bounded, too_large
+from catalogs.record import Defect, DensityRef, Record
+
+_ENCRYPTED = 0x1  # general purpose bit 0, APPNOTE.TXT 4.4.4
+
+
+def records(config: ZipCatalog) -> Iterator[Record]:
+    """One record per data block of every CIF entry, in natural order of the entries' names."""
+    with _open(config) as archive:
+        entries = [entry for entry in archive.infolist() if _matters(entry)]
+        names = {entry.filename for entry in archive.infolist()} if config.density else set()
+        for entry in sorted(entries, key=lambda entry: natural_key(_id_of(entry))):
+            file_id = _id_of(entry)
+            place = Place(
+                config.name,
+                file_id,
+                f"{config.path}!{file_id}",
+                config.licence,
+                density_for=_density_finder(config.path, names, config.density, file_id),
+                by_block=by_block(config.density),
+            )
+            raw = _refusal(entry, config.max_file_MB) or _read(archive, entry, config.max_file_MB)
+            if isinstance(raw, Defect):
+                yield place.refused(raw)
+            else:
+                yield from place.records(raw)
+
+
+def _open(config: ZipCatalog) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(config.path)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        found = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise CatalogError(
+            f"{config.path} cannot be read as a zip archive",
+            where=f"catalog {config.name!r}",
+            found=found,
+            do="correct the path, or copy the archive again if it is damaged",
+        ) from error
+
+
+def _id_of(entry: zipfile.ZipInfo) -> str:
+    return entry.filename.replace("\\", "/")  # written by some Windows programs against the specification
+
+
+def _matters(entry: zipfile.ZipInfo) -> bool:
+    name = _id_of(entry)
+    return not name.endswith("/") and (escapes(name) or (not is_hidden(name) and (is_cif(name) or is_archive(name))))
+
+
+def _refusal(entry: zipfile.ZipInfo, limit_MB: float) -> Defect | None:
+    """What speaks against an entry before a byte of it is read."""
+    name = _id_of(entry)
+    if escapes(name):
+        return Defect(defects.ESCAPING_ENTRY, f"the entry is named {name!r}")
+    if is_archive(name):
+        return Defect(defects.NESTED_ARCHIVE, "an archive inside the archive")
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return Defect(defects.LINK_ENTRY, "a symbolic link")
+    if entry.flag_bits & _ENCRYPTED:
+        return Defect(defects.ENCRYPTED_ENTRY, "needs a password")
+    if entry.file_size > limit_MB * MB:
+        return too_large(f"{entry.file_size / MB:.0f} MB uncompressed, by the archive's own directory")
+    return None
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit_MB: float) -> bytes | Defect:
+    """The entry's bytes; what the directory says of its size is not trusted."""
+    try:
+        with archive.open(entry) as stream:
+            return read_bounded(stream, entry.filename, limit_MB)
+    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, NotImplementedError) as error:
+        return Defect(defects.DAMAGED_ENTRY, str(error) or type(error).__name__)
+
+
+def _density_finder(
+    path: Path, names: set[str], pattern: str | None, file_id: str
+) -> Callable[[str], DensityRef | None] | None:
+    outside = beside(path.parent, pattern, file_id)
+    if pattern is None or outside is None:
+        return None
+
+    def find(block: str) -> DensityRef | None:
+        member = str(density_path(pattern, file_id, block))
+        return DensityRef(path, density_format(member), member) if member in names else outside(block)
+
+    return find

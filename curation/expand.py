@@ -48,11 +48,12 @@ def expand(
     _check_operators_fit(lattice_A, operators)
     origin, positions = _images(lattice_A, sites, operators, settings, warnings)
     positions = _wrapped(positions)
-    order = np.argsort(
-        origin, kind="stable"
-    )  # as the CIF lists them: near a tolerance, spglib's answer knows the order
+    order = np.argsort(origin, kind="stable")  # as the CIF lists them
     origin, positions = origin[order], positions[order]
-    change = reduce_metric(metric_of(lattice_A))
+    try:
+        change = reduce_metric(metric_of(lattice_A))
+    except ArithmeticError as error:
+        raise Refused("reduction_failed", str(error)) from error
     lattice, reduced = change @ lattice_A, positions @ np.linalg.inv(change)
     first, second, distance = close_pairs(lattice, reduced, max(settings.merge_distance_A, settings.min_distance_A))
     shares = _shared_sites(origin, first, second, distance, sites, settings)

@@ -34,6 +34,8 @@ def curate_record(record: Record, settings: CurationSettings) -> Verdict:
         _screen(record.cif, settings, found)
     except Refused as refused:
         found |= {"status": "refused", "reason": refused.code, "detail": refused.detail}
+    except MemoryError:
+        raise  # the sandbox knows what to make of it
     except Exception:  # noqa: BLE001 - a flaw of ours costs this record, says so in its row, and shows in the counts
         found |= {"status": "refused", "reason": "internal_error", "detail": traceback.format_exc(limit=-4)}
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from catalogs.defects import DEFECTS
+
 Stage = Literal["source", "sandbox", "parse", "symmetry", "lattice", "size", "pattern"]
 
 
@@ -28,28 +30,8 @@ class Warning:  # noqa: A001 - the field's word; Python's own class has no busin
 
 
 _REASONS = (
-    # The input could not be handed over as text. These are the catalogs' defects.
-    Reason("unreadable", "source", "The input could not be read.", "See the detail; copy the file anew."),
-    Reason("empty", "source", "The file holds nothing.", "Download it again."),
-    Reason("not_text", "source", "The file is binary, or in no encoding that a CIF may have.", "Export it as a CIF."),
-    Reason(
-        "too_large",
-        "source",
-        "The file exceeds the size limit, as stored or when unpacked.",
-        "Raise the catalog's size limit if the file is meant.",
-    ),
-    Reason(
-        "unsafe_path",
-        "source",
-        "The archive's entry points outside the archive's own folder.",
-        "Repack the archive; do not trust where it came from.",
-    ),
-    Reason(
-        "no_data_block",
-        "source",
-        "The text has no data_ block, so it is not a CIF.",
-        "Check that the right file was given.",
-    ),
+    # The input could not be handed over as text: the catalogs' own vocabulary.
+    *(Reason(code, "source", defect.meaning, defect.remedy) for code, defect in DEFECTS.items()),
     # The child process that worked on the record did not come back with a verdict.
     Reason("timeout", "sandbox", "The record used up its time.", "Raise the time limit, or leave the structure out."),
     Reason("crashed", "sandbox", "The process died while working on the record.", "Report it with the CIF."),

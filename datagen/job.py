@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from datagen import atomic
+from datagen import files
 from datagen.density import DensitySettings
 from datagen.schema import FORMAT_VERSION
 from datagen.settings import RunSettings, SimulationSettings, StoreSettings
@@ -49,7 +49,7 @@ class Job(BaseModel):
 
 def write_job(dataset: Path, job: Job) -> None:
     """Put the settings where the tasks find them."""
-    atomic.write_bytes(dataset / WORK / JOB, (job.model_dump_json(indent=1) + "\n").encode())
+    files.write_bytes(dataset / WORK / JOB, (job.model_dump_json(indent=1) + "\n").encode())
 
 
 def read_job(dataset: Path) -> Job:

@@ -64,9 +64,13 @@ class Display:
             share = f" of {self._total:,}" if self._total else ""
             self.say(f"  {self._name}: {done:,}{share}  {facts}{self._eta()}")
 
+    def elapsed(self) -> float:
+        """Seconds since this phase began."""
+        return time.monotonic() - self._began
+
     def rate(self) -> float:
         """Things done per second in this phase."""
-        return self._done / max(time.monotonic() - self._began, 1e-9)
+        return self._done / max(self.elapsed(), 1e-9)
 
     def _eta(self) -> str:
         if not self._total or not self._done:

@@ -15,7 +15,7 @@ from cluster.connect import Cluster, connect
 from cluster.perform import Failure
 from cluster.submit import Progress, Task, run_tasks
 from curation.table import VERDICT_SCHEMA, concatenate
-from datagen import atomic, ledger, store
+from datagen import files, ledger, store
 from datagen.accepted import Accepted, write_accepted
 from datagen.batch_task import BatchOrder, BatchReport, curate_staged_batch, finished_report
 from datagen.config import DatagenConfig
@@ -63,7 +63,7 @@ def run(config: DatagenConfig, dataset: Path, *, profile: Any = None, display: D
     """Make the dataset, or go on where an earlier run stopped; doing it again when it is complete changes nothing."""
     display = display or Display()
     outcome = Outcome(dataset)
-    with locked(dataset / WORK) as lock, atomic.disk_errors_explained(dataset):
+    with locked(dataset / WORK) as lock, files.disk_errors_explained(dataset):
         job = begin(config, dataset)
         with connect(profile or config.cluster.chosen()) as cluster:
             if cluster.dashboard_link:
@@ -91,7 +91,7 @@ def begin(config: DatagenConfig, dataset: Path) -> Job:
                 "restore them to go on, or choose another place with --out to make another dataset"
             )
     else:
-        atomic.write_bytes(path, atomic.to_json(now))
+        files.write_bytes(path, files.to_json(now))
     job = Job(simulation=config.simulation, density=config.density, store=config.store, run=config.run)
     write_job(dataset, job)
     return job

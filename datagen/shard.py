@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -196,9 +196,16 @@ class StageClock:
         self.seconds[self._stage] += time.perf_counter() - self._began
 
 
-@cache
 def _accepted(dataset: Path) -> Accepted:
-    return Accepted(dataset / WORK / ACCEPTED)
+    path = dataset / WORK / ACCEPTED
+    return _mapped(path, path.stat().st_ino)
+
+
+@lru_cache(maxsize=1)
+def _mapped(path: Path, inode: int) -> Accepted:
+    """One map in each process; the file is replaced, never changed, so the inode tells one content from the next."""
+    del inode
+    return Accepted(path)
 
 
 def _accepted_row(order: ShardOrder, member: int) -> int:

@@ -2,13 +2,13 @@
 
 The same physics as the engine that wrote the dataset: Gaussian and Lorentzian widths from instrument and sample, the
 pseudo-Voigt of Thompson, Cox and Hastings, and the Finger-Cox-Jephcoat integral for axial divergence by the same
-Gauss-Legendre sums, over the same range around each peak. Angles are in degrees, widths of the formulas in centidegrees.
+Gauss-Legendre sums, over the same range around each peak. Angles are in degrees, widths in centidegrees.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -85,12 +85,16 @@ class Sticks:
 
     def to(self, device: torch.device) -> Sticks:
         """The same on another device."""
-        moved = (getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)[:4])
-        return Sticks(*moved, self.n_patterns)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Sticks:
         """The same in page-locked memory."""
-        return Sticks(*(getattr(self, f.name).pin_memory() for f in fields(self)[:4]), self.n_patterns)
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Sticks:
+        columns = self.two_theta_deg, self.intensity, self.line, self.pattern
+        two_theta_deg, intensity, line, pattern = map(change, columns)
+        return Sticks(two_theta_deg, intensity, line, pattern, self.n_patterns)
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,9 @@ def draw_parameters(
     return Parameters(*(low + (high - low) * u[i] for i, (low, high) in enumerate(bounds)))
 
 
+@torch.no_grad()
 def broaden(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> Tensor:
-    """Patterns (pattern, two_theta) in single precision: every stick times its profile of unit area per degree, summed."""
+    """Patterns (pattern, two_theta) in single precision: the sum of sticks times profiles of unit area per degree."""
     peaks = _peaks(sticks, parameters, instrument)
     step = instrument.step_deg
     device = sticks.two_theta_deg.device
@@ -215,8 +220,10 @@ def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _P
     x, w = abscissas[table, :widest], weights[table, :widest]  # (stick, node); unused nodes have no weight
     centre = lowest[:, None] + (bragg - lowest)[:, None] * x
     c = torch.deg2rad(centre).cos()
-    density = (sh_over_l * cos_bragg.abs()[:, None] / (c**2 - cos_bragg[:, None] ** 2).clamp_min(1e-300).sqrt() - 1) / c
-    share = torch.where(w > 0, w * density / c.sign(), torch.zeros_like(w))
+    density = (
+        sh_over_l * cos_bragg.abs()[:, None] / (c**2 - cos_bragg[:, None] ** 2).clamp_min(1e-300).sqrt() - 1
+    ) / c.abs()
+    share = torch.where(w > 0, w * density, torch.zeros_like(w))
     share = share / share.sum(dim=1, keepdim=True)
     stick, node = (w > 0).nonzero(as_tuple=True)
 

@@ -28,8 +28,8 @@ class Pool:
 class Sampler:
     """Plans epochs over ``rows``.
 
-    Every structure is read once an epoch and gives ``samples`` of its ``slots`` (stored augmentations), none twice. With
-    ``weights`` structures are drawn with replacement instead, in proportion: balanced classes.
+    Every structure is read once an epoch and gives ``samples`` of its ``slots`` (stored augmentations), none twice.
+    With ``weights`` structures are drawn with replacement instead, in proportion: balanced classes.
     """
 
     rows: Rows

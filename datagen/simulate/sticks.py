@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from curation.crystal import Crystal
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.reflections import f_squared, half_sphere, merge_groups
+from datagen.simulate.reflections import MERGE_TOLERANCE, f_squared, half_sphere, merge_groups
 from datagen.simulate.refusal import NoReflections
 from datagen.simulate.scattering import scattering_table
 
 Array = NDArray[np.float64]
+
+__all__ = ["ABSENT", "MERGE_TOLERANCE", "NoReflectionsError", "Sticks", "compute_sticks", "lorentz_polarisation"]
+
+NoReflectionsError = NoReflections
 
 ABSENT = 1e-9
 """Below this fraction of the strongest, a reflection is one that symmetry forbids, left over by rounding."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 LATTICE_DECIMALS = 6
 """Cell vectors are kept to 1e-6 A, coordinates to 1e-7 of a cell edge: far below any experiment, far above rounding."""
@@ -50,10 +50,10 @@ class Crystal:
         u_iso_A2: Array | float = DEFAULT_U_ISO_A2,
     ) -> Crystal:
         """Round, wrap into the cell and sort, so that equal content gives equal bytes."""
-        lattice = np.round(np.asarray(lattice_A, dtype=np.float64), LATTICE_DECIMALS) + 0.0
-        xyz = np.round(np.mod(np.asarray(fractional, dtype=np.float64), 1.0), FRACTIONAL_DECIMALS) % 1.0 + 0.0
-        occ = np.round(np.asarray(occupancy, dtype=np.float64), OCCUPANCY_DECIMALS)
-        u_iso = np.round(np.broadcast_to(np.asarray(u_iso_A2, dtype=np.float64), occ.shape), U_ISO_DECIMALS)
+        lattice: Array = np.round(np.asarray(lattice_A, dtype=np.float64), LATTICE_DECIMALS) + 0.0
+        xyz: Array = np.round(np.mod(np.asarray(fractional, dtype=np.float64), 1.0), FRACTIONAL_DECIMALS) % 1.0 + 0.0
+        occ: Array = np.round(np.asarray(occupancy, dtype=np.float64), OCCUPANCY_DECIMALS)
+        u_iso: Array = np.round(np.broadcast_to(np.asarray(u_iso_A2, dtype=np.float64), occ.shape), U_ISO_DECIMALS)
         order = sorted(range(len(species)), key=lambda i: (species[i], *xyz[i], occ[i], u_iso[i]))
         return cls(lattice, tuple(species[i] for i in order), occ[order], xyz[order], u_iso[order].copy())
 
@@ -111,7 +111,8 @@ class Crystal:
 
     def to_pymatgen(self) -> Structure:
         """The same atoms as a pymatgen structure, species that share a position joined into one site."""
-        from pymatgen.core import Lattice, Structure
+        from pymatgen.core.lattice import Lattice
+        from pymatgen.core.structure import Structure
 
         sites: dict[tuple[float, ...], dict[str, float]] = {}
         for name, occ, xyz in zip(self.species, self.occupancy.tolist(), self.fractional.tolist(), strict=True):

@@ -1,0 +1,7 @@
+"""What stops a run on a cluster: one sentence that says what, where, expected, found, and what to do."""
+
+from __future__ import annotations
+
+
+class ClusterError(Exception):
+    """The cluster could not be reached, could not be started, or has gone away."""

@@ -1,0 +1,42 @@
+"""How are worker processes started on this machine?"""
+
+# mypy: allow-untyped-calls
+# (distributed is only partly annotated)
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dask.system import cpu_count
+from distributed import LocalCluster
+
+from cluster import settings
+from cluster.certificates import security_in_memory
+from cluster.config import LocalProfile
+from cluster.scratch import scratch_directory
+
+
+@contextmanager
+def local_cluster(profile: LocalProfile) -> Iterator[Any]:
+    """A scheduler in this process and one-core workers with nannies, on 127.0.0.1 alone, closed at the end.
+
+    Other users of the machine reach 127.0.0.1 as well as we do, so here too only our certificate opens the ports.
+    """
+    with settings.applied(profile.longest_hold_s):
+        cluster = LocalCluster(
+            n_workers=profile.workers or cpu_count(),
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            security=security_in_memory() if profile.encryption == "tls" else None,
+            dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
+            memory_limit=profile.memory_per_worker or "auto",
+            local_directory=str(profile.local_directory or scratch_directory()),
+            silence_logs=getattr(logging, profile.log_level.upper()),
+        )
+        try:
+            yield cluster
+        finally:
+            cluster.close(timeout=30)

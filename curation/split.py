@@ -1,0 +1,21 @@
+"""On which side of a split a structure stands, decided by its group alone."""
+
+from __future__ import annotations
+
+import hashlib
+
+from curation.settings import SplitSettings
+
+
+def group_of(reduced_formula: str, space_group: int) -> str:
+    """What must not be torn apart by a split: structures of one formula and one space group."""
+    return f"{reduced_formula}_{space_group}"
+
+
+def split_of(group: str, seed: int, split: SplitSettings) -> str:
+    """`train`, `validation` or `test`: a function of group and seed, so that new structures never move old ones."""
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    if share < split.train:
+        return "train"
+    return "validation" if share < split.train + split.validation else "test"

@@ -1,0 +1,5 @@
+"""python -m datagen: the command line without the console script."""
+
+from datagen.cli import main
+
+main()

@@ -1,0 +1,59 @@
+"""The command line: every command in one place, each a thin door into one room."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from datagen.cli_curate import mount as mount_curation
+from datagen.cli_run import mount as mount_run
+
+app = typer.Typer(
+    name="datagen",
+    help="Training data for powder diffraction: curate crystals, simulate patterns, share datasets.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what works and what is missing: paste it into a bug report."""
+    from datagen.doctor import examine, healthy
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    signs = {"ok": "[green]ok[/]", "optional": "[yellow]--[/]", "problem": "[red]XX[/]"}
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        remedy = f"\n[dim]{finding.remedy}[/]" if finding.remedy else ""
+        table.add_row(signs[finding.status], finding.part, finding.fact + remedy)
+    console.print(table)
+    if not healthy(findings):
+        raise typer.Exit(1)
+
+
+mount_curation(app)
+mount_run(app)
+
+
+def main() -> None:
+    """Run the command line; whatever a person has to mend is shown as one sentence, exit code 2."""
+    from catalogs.errors import CatalogError
+    from cluster.errors import ClusterError
+    from datagen.errors import DatagenError
+
+    try:
+        app()
+    except (DatagenError, CatalogError, ClusterError) as mistake:
+        Console(stderr=True).print(f"[red]datagen:[/] {mistake}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("datagen: interrupted; the same command goes on where this one stopped")
+        sys.exit(130)

@@ -1,0 +1,63 @@
+"""Which accepted structure goes into which row and shard: arithmetic on counts and hashes, recorded before acted on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+SMALLEST_SHARD = 16
+LARGEST_SHARD = 128
+SHARDS_AIMED_AT = 64
+"""A run of any size has some dozens of shards to spread over workers, and none larger than a worker holds in memory."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The rows one task simulates, compresses and writes, and owns alone."""
+
+    index: int
+    first_row: int
+    members: tuple[int, ...]
+    """Position of each row's structure in the list of accepted structures."""
+    key: str
+    """Content key: what the members are and how they are simulated. A receipt counts only with the same key."""
+
+
+def shard_length(n_structures: int, asked: int | None) -> int:
+    """Structures per shard: as asked, or from the number of structures alone, never from the workers."""
+    return asked or min(max(n_structures // SHARDS_AIMED_AT, SMALLEST_SHARD), LARGEST_SHARD)
+
+
+def fill_holes(n_accepted: int, quarantined: Collection[int]) -> list[int]:
+    """Row -> accepted structure when some of them cannot be simulated.
+
+    Each hole is filled by the last structure that is still good, so that a quarantine changes its own shard and the
+    last ones only; and the order is a function of what is quarantined, not of when that was found out.
+    """
+    good = n_accepted - len(quarantined)
+    holes = sorted(i for i in quarantined if i < good)
+    fillers = [i for i in range(n_accepted - 1, good - 1, -1) if i not in quarantined]
+    order = list(range(good))
+    for hole, filler in zip(holes, fillers, strict=True):
+        order[hole] = filler
+    return order
+
+
+def cut_shards(order: Sequence[int], hashes: Sequence[str], length: int, settings_key: str) -> list[Shard]:
+    """Cut the rows into shards of equal length, the last one shorter."""
+    shards = []
+    for index, first in enumerate(range(0, len(order), length)):
+        members = tuple(order[first : first + length])
+        shards.append(Shard(index, first, members, _key(settings_key, index, [hashes[m] for m in members])))
+    return shards
+
+
+def first_of_each(hashes: Sequence[str]) -> list[int]:
+    """Position of the first structure with the same hash, for each: itself where it is the first."""
+    seen: dict[str, int] = {}
+    return [seen.setdefault(structure_hash, i) for i, structure_hash in enumerate(hashes)]
+
+
+def _key(settings_key: str, index: int, members: list[str]) -> str:
+    return hashlib.sha256("\n".join([settings_key, str(index), *members]).encode()).hexdigest()[:32]

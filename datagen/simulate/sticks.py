@@ -1,0 +1,128 @@
+"""What of a crystal reaches the detector: reflections merged by |Q|, with intensities ready to be broadened."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.crystal import Crystal
+from datagen.simulate.instrument import Instrument
+from datagen.simulate.reflections import f_squared, half_sphere, merge_groups
+from datagen.simulate.refusal import NoReflections
+from datagen.simulate.scattering import scattering_table
+
+Array = NDArray[np.float64]
+
+ABSENT = 1e-9
+"""Below this fraction of the strongest, a reflection is one that symmetry forbids, left over by rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sticks:
+    """The pattern before broadening, one entry per |Q| and line, in ascending angle.
+
+    Position and intensity are enough to broaden again; preferred orientation needs the members: the correction
+    depends on direction, so each hkl's share is weighted before the sum.
+    """
+
+    two_theta_deg: Array
+    """Bragg angle, without axial divergence or shifts."""
+    intensity: Array
+    """Area under the peak, e^2 A^-6 deg: multiplicity |F|^2 Lorentz polarisation weight / V^2."""
+    line: NDArray[np.int64]
+    """Which of the instrument's lines."""
+    member_hkl: NDArray[np.int32]
+    """(member, 3): one of each Friedel pair, indices of the crystal's own cell."""
+    member_intensity: Array
+    """What each pair contributes."""
+    member_start: NDArray[np.int64]
+    """Members of stick i: member_start[i]:member_start[i + 1]."""
+    reciprocal_metric: Array
+    """(3, 3), 1/A^2: angles between hkl."""
+    warnings: tuple[str, ...] = ()
+    """Assumptions made about species."""
+
+    def __len__(self) -> int:
+        return int(self.two_theta_deg.size)
+
+
+def lorentz_polarisation(two_theta_rad: Array, polarisation: float) -> Array:
+    """((1 - P) cos^2(2theta) + P) / (2 sin^2(theta) cos(theta))."""
+    theta = 0.5 * two_theta_rad
+    polarised = (1.0 - polarisation) * np.cos(two_theta_rad) ** 2 + polarisation
+    return np.asarray(polarised / (2.0 * np.sin(theta) ** 2 * np.cos(theta)), dtype=np.float64)
+
+
+def compute_sticks(crystal: Crystal, instrument: Instrument) -> Sticks:
+    """All reflections inside the instrument's range; raises `NoReflections` where there is none."""
+    parts = [_sticks_of_line(crystal, instrument, number) for number in range(len(instrument.lines))]
+    sticks = parts[0] if len(parts) == 1 else _in_ascending_angle(parts)
+    if len(sticks) == 0:
+        raise NoReflections(
+            f"no reflection between {instrument.two_theta_min_deg} and {instrument.two_theta_max_deg} degrees"
+        )
+    return sticks
+
+
+def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> Sticks:
+    line = instrument.lines[number]
+    wavelength = line.wavelength_A
+    q_min = 2.0 * math.sin(math.radians(instrument.two_theta_min_deg / 2)) / wavelength
+    q_max = 2.0 * math.sin(math.radians(instrument.two_theta_max_deg / 2)) / wavelength
+    hkl, q2 = half_sphere(crystal.lattice_A, q_min, q_max)
+    table = scattering_table(crystal.species, wavelength)
+    f2 = f_squared(
+        hkl,
+        q2,
+        crystal.fractional,
+        crystal.occupancy,
+        crystal.u_iso_A2,
+        table.f0(0.25 * q2) + table.f1[:, None],
+        table.f2,
+        table.index,
+    )
+    order = np.argsort(q2, kind="stable")
+    hkl, q = hkl[order], np.sqrt(q2[order])
+    two_theta = 2.0 * np.arcsin(np.minimum(1.0, 0.5 * wavelength * q))
+    shares = 2.0 * line.weight / crystal.volume_A3**2 * f2[order]
+    shares *= lorentz_polarisation(two_theta, instrument.polarisation)
+
+    group = merge_groups(q)
+    sizes = np.bincount(group)
+    intensity = np.bincount(group, weights=shares)
+    position = np.degrees(np.bincount(group, weights=two_theta) / sizes)
+    kept = intensity > ABSENT * intensity.max(initial=0.0)
+    member_kept = kept[group]
+    return Sticks(
+        two_theta_deg=position[kept],
+        intensity=intensity[kept],
+        line=np.full(np.count_nonzero(kept), number, dtype=np.int64),
+        member_hkl=hkl[member_kept],
+        member_intensity=shares[member_kept],
+        member_start=np.concatenate([[0], np.cumsum(sizes[kept])]),
+        reciprocal_metric=np.asarray(np.linalg.inv(crystal.lattice_A @ crystal.lattice_A.T), dtype=np.float64),
+        warnings=table.warnings,
+    )
+
+
+def _in_ascending_angle(parts: list[Sticks]) -> Sticks:
+    """The sticks of several lines as one list."""
+    position = np.concatenate([p.two_theta_deg for p in parts])
+    sizes = np.concatenate([np.diff(p.member_start) for p in parts])
+    order = np.argsort(position, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    members = np.argsort(np.repeat(rank, sizes), kind="stable")
+    return Sticks(
+        two_theta_deg=position[order],
+        intensity=np.concatenate([p.intensity for p in parts])[order],
+        line=np.concatenate([p.line for p in parts])[order],
+        member_hkl=np.concatenate([p.member_hkl for p in parts])[members],
+        member_intensity=np.concatenate([p.member_intensity for p in parts])[members],
+        member_start=np.concatenate([[0], np.cumsum(sizes[order])]),
+        reciprocal_metric=parts[0].reciprocal_metric,
+        warnings=tuple(dict.fromkeys(w for p in parts for w in p.warnings)),
+    )

@@ -1,0 +1,61 @@
+"""Functions that tests send to workers; in a module, so that workers import them like any other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def double(number: int) -> dict[str, int]:
+    return {"number": number, "double": 2 * number, "pid": os.getpid()}
+
+
+def slowly(number: int) -> int:
+    time.sleep(0.05)
+    return number
+
+
+def die_for_seven(number: int) -> int:
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.01)
+    return number
+
+
+def die_if_seven_is_among(numbers: tuple[int, ...]) -> list[int]:
+    return [die_for_seven(number) for number in numbers]
+
+
+def refuse_odd(number: int) -> int:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number
+
+
+def fail_once(marker: str) -> str:
+    path = Path(marker)
+    if not path.exists():
+        path.touch()
+        raise OSError(5, "Input/output error")
+    return "second time"
+
+
+def too_much(number: int) -> bytes:
+    return bytes(number)
+
+
+def count_call(folder: str) -> int:
+    with (Path(folder) / f"{os.getpid()}-{time.monotonic_ns()}").open("x"):
+        pass
+    return 0
+
+
+def environment(names: tuple[str, ...]) -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in names}
+
+
+def half_a_second(number: int) -> int:
+    time.sleep(0.5)
+    return number

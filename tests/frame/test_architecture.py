@@ -1,0 +1,55 @@
+"""Dependencies flow one way: catalogs <- curation <- datagen -> cluster; trainer alone."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("catalogs", "curation", "datagen", "cluster", "trainer")
+MAY_IMPORT = {
+    "catalogs": set(),
+    "curation": {"catalogs"},
+    "datagen": {"catalogs", "curation", "cluster"},
+    "cluster": set(),
+    "trainer": set(),
+}
+FORBIDDEN = {
+    "curation": {"dask", "distributed", "zarr", "xarray", "torch"},
+    "catalogs": {"dask", "distributed", "zarr", "torch"},
+    "cluster": {"pymatgen", "gemmi", "spglib", "zarr", "torch"},
+    "trainer": {"dask", "distributed", "pymatgen", "gemmi", "spglib", "pyarrow", "pydantic"},
+    "datagen": {"torch"},
+}
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_stands_before_it(room: str) -> None:
+    for module in sorted((ROOT / room).rglob("*.py")):
+        others = _imported(module) & (set(ROOMS) - {room})
+        assert others <= MAY_IMPORT[room], f"{module.relative_to(ROOT)} imports {sorted(others - MAY_IMPORT[room])}"
+
+
+@pytest.mark.parametrize("room", sorted(FORBIDDEN))
+def test_a_room_stays_free_of_what_it_need_not_know(room: str) -> None:
+    for module in sorted((ROOT / room).rglob("*.py")):
+        wrong = _imported(module) & FORBIDDEN[room]
+        assert not wrong, f"{module.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_nothing_of_ours_is_stored_as_pickle() -> None:
+    for room in ROOMS:
+        for module in sorted((ROOT / room).rglob("*.py")):
+            assert "pickle" not in _imported(module), module

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distributed import Client
 
-from cluster.config import HereProfile, LocalProfile, Profile
+from cluster.certificates import security_from_files
+from cluster.config import AddressProfile, AllocationProfile, HereProfile, JobProfile, LocalProfile, Profile
 from cluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from cluster.jobqueue import JobCluster
 
 
 class Cluster:
@@ -47,10 +51,6 @@ class Cluster:
     def tend(self) -> None:
         """Replace jobs that have ended; called now and then while tasks run."""
 
-    def job_script(self) -> str:
-        """The script of one worker's job, for kinds that have jobs, else a sentence."""
-        return f"# cluster kind {self.profile.kind!r} submits no jobs\n"
-
     def no_workers_message(self, waited_s: float) -> str:
         """What to say when no worker has come, or all have gone and none came back."""
         return (
@@ -78,5 +78,61 @@ def connect(profile: Profile) -> Iterator[Cluster]:
             dask_cluster = stack.enter_context(local_cluster(profile))
             client = stack.enter_context(Client(dask_cluster, set_as_default=False))
             yield Cluster(profile, client)
+        elif isinstance(profile, JobProfile):
+            from cluster.jobqueue import job_cluster
+
+            jobs = stack.enter_context(job_cluster(profile))
+            client = stack.enter_context(Client(jobs.dask_cluster, set_as_default=False))
+            yield _ClusterOfJobs(profile, client, jobs)
+        elif isinstance(profile, AllocationProfile):
+            from cluster.allocation import allocation
+
+            address, security = stack.enter_context(allocation(profile))
+            yield Cluster(profile, stack.enter_context(Client(address, security=security, set_as_default=False)))
         else:
-            raise ClusterError(f"cluster kind {profile.kind!r} is not supported by this version")
+            yield Cluster(profile, stack.enter_context(_client_of_address(profile)))
+
+
+def job_script(profile: Profile) -> str | None:
+    """The script that each job of workers would run, or None for kinds that submit no jobs; nothing is started."""
+    if not isinstance(profile, JobProfile):
+        return None
+    from cluster.jobqueue import job_script as script_of_job
+
+    return script_of_job(profile)
+
+
+class _ClusterOfJobs(Cluster):
+    """Workers in jobs of a queueing system."""
+
+    def __init__(self, profile: Profile, client: Any, jobs: JobCluster) -> None:
+        super().__init__(profile, client)
+        self.jobs = jobs
+
+    def tend(self) -> None:
+        self.jobs.tend()
+
+    def no_workers_message(self, waited_s: float) -> str:
+        return (
+            f"no worker has been connected for {waited_s:.0f} s on cluster {self.profile.kind!r}: "
+            "if the jobs are still pending, wait longer with cluster.worker_wait_s; if they ended, their log says why\n"
+            f"{self.jobs.state()}"
+        )
+
+
+def _client_of_address(profile: AddressProfile) -> Any:
+    security = None
+    if profile.encryption == "tls" and profile.tls_certificate is not None and profile.tls_key is not None:
+        security = security_from_files(profile.tls_certificate, profile.tls_key, profile.tls_authority)
+    where = profile.address or str(profile.scheduler_file)
+    try:
+        if profile.scheduler_file is not None:
+            return Client(
+                scheduler_file=str(profile.scheduler_file), security=security, timeout=30, set_as_default=False
+            )
+        return Client(profile.address, security=security, timeout=30, set_as_default=False)
+    except (OSError, TimeoutError, TypeError, ValueError) as error:
+        raise ClusterError(
+            f"the Dask scheduler at {where} cannot be reached ({type(error).__name__}: {error}); "
+            "is it running, and does it accept this certificate?"
+        ) from error

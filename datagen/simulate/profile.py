@@ -54,30 +54,30 @@ def displacement_shift_deg(two_theta_deg: Array, displacement_um: Array, instrum
     return np.asarray(np.degrees(s * np.sin(two_theta)), dtype=np.float64)
 
 
-def march_dollase(hkl: NDArray[np.int32], reciprocal_metric: Array, axis_hkl: NDArray[np.int64], r: float) -> Array:
-    """(r^2 cos^2(alpha) + sin^2(alpha) / r)^(-3/2), alpha between hkl and the axis, both plane normals.
+def hump_centre_deg(d_A: Array, wavelength_A: float) -> Array:
+    """Bragg angle 2theta of a spacing; 180 where the wavelength does not reach it."""
+    return np.asarray(2 * np.degrees(np.arcsin(np.minimum(1.0, wavelength_A / (2 * d_A)))), dtype=np.float64)
 
-    The mean over the symmetry equivalents of the axis comes by itself: reflections of one star have the same |F|^2, and
-    the sum over a star of one axis is the sum over equivalent axes of one reflection.
-    """
-    axis = axis_hkl.astype(np.float64)
-    h = hkl.astype(np.float64)
-    along = h @ (reciprocal_metric @ axis)
+
+def march_dollase(hkl: NDArray[np.int32], reciprocal_metric: Array, axis_hkl: NDArray[np.int64], r: float) -> Array:
+    """(r^2 cos^2(alpha) + sin^2(alpha) / r)^(-3/2), alpha between hkl and the axis, both plane normals."""
+    h, axis = hkl.astype(np.float64), axis_hkl.astype(np.float64)
+    along = h @ reciprocal_metric @ axis
     cos2 = along**2 / (np.einsum("ij,jk,ik->i", h, reciprocal_metric, h) * (axis @ reciprocal_metric @ axis))
     return np.asarray((r * r * cos2 + (1 - cos2) / r) ** -1.5, dtype=np.float64)
 
 
-def fwhm_deg(two_theta_deg: Array, instrument: Instrument, augmentations: Augmentations) -> Array:
-    """Total FWHM (augmentation, angle), degrees."""
+def widths_deg(two_theta_deg: Array, wavelength_A: Array | float, augmentations: Augmentations) -> tuple[Array, Array]:
+    """FWHM (degrees) and eta, shape (augmentation, angle); the angles are (angle,) or (augmentation, angle)."""
     a = augmentations
     variance = gaussian_variance_cdeg2(two_theta_deg, a.U_cdeg2[:, None], a.V_cdeg2[:, None], a.W_cdeg2[:, None])
-    lorentzian = lorentzian_fwhm_cdeg(
+    gamma = lorentzian_fwhm_cdeg(
         two_theta_deg,
-        instrument.lines[0].wavelength_A,
+        wavelength_A,
         a.crystallite_size_um[:, None],
         a.microstrain[:, None],
         a.X_cdeg[:, None],
         a.Y_cdeg[:, None],
     )
-    total, _ = thompson_cox_hastings(np.maximum(variance, WIDTH_FLOOR), np.maximum(lorentzian, WIDTH_FLOOR))
-    return total / 100
+    total, eta = thompson_cox_hastings(np.maximum(variance, WIDTH_FLOOR), np.maximum(gamma, WIDTH_FLOOR))
+    return total / 100, eta

@@ -54,3 +54,8 @@ def count_call(folder: str) -> int:
 
 def environment(names: tuple[str, ...]) -> dict[str, str | None]:
     return {name: os.environ.get(name) for name in names}
+
+
+def half_a_second(number: int) -> int:
+    time.sleep(0.5)
+    return number

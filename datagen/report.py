@@ -17,7 +17,7 @@ from curation.reasons import REASONS
 from datagen import files, ledger, report_figures, store
 from datagen.progress import duration, size
 from datagen.schema import SPLITS, Layout
-from datagen.simulate.profile import fwhm_deg
+from datagen.simulate.patterns import width_curve
 from datagen.structures_table import CURATION_TABLE
 
 if TYPE_CHECKING:
@@ -138,9 +138,8 @@ def _widths(content: xarray.Dataset) -> Section:
     from datagen.simulate.instrument import Instrument
 
     instrument = Instrument.model_validate(content.attrs["instrument"])
-    angles = np.linspace(instrument.two_theta_min_deg, instrument.two_theta_max_deg, 3)
-    widths = fwhm_deg(angles, instrument, Augmentations.of(**drawn))
-    shown = drawn | {f"FWHM at {angle:.4g}° (deg)": widths[:, i] for i, angle in enumerate(angles)}
+    angles, widths = width_curve(instrument, Augmentations.of(**drawn))
+    shown = drawn | {f"FWHM at {angle:.4g}° (deg)": widths[:, i] for i, angle in enumerate(angles) if i in (0, 2, 4)}
     body = _figure(report_figures.histograms(shown, n_columns=4), "draws and peak widths")
     return Section("Augmentations", f"Drawn values and the widths they give, from every {step}. structure.", body)
 

@@ -146,8 +146,8 @@ class _Densities:
             return False
         if entry["file"] is None:
             return True
-        path = self._folder / entry["file"]
-        return path.is_file() and path.stat().st_size == int(entry["bytes"])
+        path: Path = self._folder / entry["file"]
+        return path.is_file() and path.stat().st_size == int(str(entry["bytes"]))
 
     def _fetch(self, material_id: str) -> None:
         entry = self._downloaded(material_id)
@@ -193,7 +193,7 @@ def _record(
     claims = {key: str(value) for key, value in document.items() if key != "cif" and value is not None}
     cif, reference = document["cif"], None
     if density is not None and density["file"] is None:
-        claims["density"] = "none found"
+        claims["density_note"] = "none found"
     elif density is not None:
         # The density's own atoms: pattern, labels and density of a row must be of one and the same structure.
         cif = density["cif"]

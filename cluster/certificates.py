@@ -57,9 +57,8 @@ def make_certificate() -> tuple[str, str]:
     return certificate.public_bytes(serialization.Encoding.PEM).decode(), key_text.decode()
 
 
-def security_in_memory() -> Security:
-    """A `distributed.Security` whose certificate exists in this process and its children alone."""
-    certificate, key = make_certificate()
+def security_in_memory(certificate: str, key: str) -> Security:
+    """A `distributed.Security` that holds the PEM texts themselves; children get them through a pipe."""
     return _security(certificate, key)
 
 

@@ -13,7 +13,7 @@ from dask.system import cpu_count
 from distributed import LocalCluster
 
 from cluster import settings
-from cluster.certificates import security_in_memory
+from cluster.certificates import make_certificate, security_in_memory
 from cluster.config import LocalProfile
 from cluster.scratch import scratch_directory
 
@@ -30,7 +30,7 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            security=security_in_memory() if profile.encryption == "tls" else None,
+            security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
             dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
             memory_limit=profile.memory_per_worker or "auto",
             local_directory=str(profile.local_directory or scratch_directory()),

@@ -29,7 +29,7 @@ from cluster.certificates import CERTIFICATE, KEY, security_in_memory, write_cer
 from cluster.config import AllocationProfile
 from cluster.errors import ClusterError
 from cluster.jobqueue import import_dask_jobqueue
-from cluster.scratch import scratch_directory
+from cluster.scratch import scratch_directory, warn_if_shared
 
 #: Rank and size as launchers tell them: SLURM, Open MPI, MPICH and Intel MPI, and anything with PMIx.
 _RANK = {"slurm-runner": ("SLURM_PROCID",), "mpi": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")}
@@ -109,13 +109,15 @@ def _do_part(profile: AllocationProfile, place: Place, meeting: Path, security: 
 
 def _runner(profile: AllocationProfile, place: Place, meeting: Path, security: Security | None) -> Any:
     runner_class = _secure_runner(security)
+    scratch = profile.local_directory or scratch_directory()
+    warn_if_shared(scratch)
     common = {"interface": profile.interface, "security": security}
     protocol = "tls://" if security is not None else "tcp://"
     worker_options = {
         **common,
         "nthreads": 1,
         "memory_limit": profile.memory_per_worker or "auto",
-        "local_directory": str(profile.local_directory or scratch_directory()),
+        "local_directory": str(scratch),
         "dashboard": False,
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": getattr(logging, profile.log_level.upper()),

@@ -64,7 +64,8 @@ def security_in_memory(certificate: str, key: str) -> Security:
 
 def security_from_files(certificate: Path, key: Path, authority: Path | None = None) -> Security:
     """A `distributed.Security` that reads its certificate when a process starts."""
-    return _security(str(certificate), str(key), None if authority is None else str(authority))
+    files = [str(path.expanduser()) for path in (certificate, key, authority or certificate)]
+    return _security(*files)
 
 
 @contextmanager

@@ -19,8 +19,8 @@ _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*(?:\.\d+)?)([+-]))?")
 _LAST_TABULATED = 98
 _LAST_WITH_DISPERSION = 92
 GSAS2_HC_EV_A = 12397.639
-"""GSAS-II's h c for looking up dispersion. It is 0.6e-4 too small, so that the 0.619921 A which stands for 20 keV becomes
-19.9987 keV: below the K edge of molybdenum (19.9995 keV), not above. We follow, for such patterns to agree."""
+"""GSAS-II's h c for looking up dispersion, 0.6e-4 below today's value: the 0.619921 A that stand for 20 keV become
+19.9987 keV, below the K edge of molybdenum (19.9995 keV) and not above. We follow, so that such patterns agree."""
 _GEMMI_SETTING = threading.Lock()
 
 

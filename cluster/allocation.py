@@ -9,6 +9,7 @@ MPI is only the launcher here: rank and size are read from the environment that 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -24,11 +25,11 @@ from typing import Any, NoReturn
 from distributed import Security
 
 from cluster import settings
-from cluster.certificates import CERTIFICATE, KEY, security_from_files, write_certificate
+from cluster.certificates import CERTIFICATE, KEY, security_in_memory, write_certificate
 from cluster.config import AllocationProfile
 from cluster.errors import ClusterError
 from cluster.jobqueue import import_dask_jobqueue
-from cluster.scratch import scratch_directory
+from cluster.scratch import scratch_directory, warn_if_shared
 
 #: Rank and size as launchers tell them: SLURM, Open MPI, MPICH and Intel MPI, and anything with PMIx.
 _RANK = {"slurm-runner": ("SLURM_PROCID",), "mpi": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")}
@@ -87,6 +88,7 @@ def allocation(profile: AllocationProfile) -> Iterator[tuple[str, Security | Non
     meeting = profile.shared_directory.expanduser() / f"allocation-{place.launch:08x}"
     with settings.applied(profile.longest_hold_s):
         os.environ.update(settings.SINGLE_THREADED)
+        logging.getLogger("distributed").setLevel(profile.log_level.upper())
         security = _share_certificate(profile, place, meeting)
         if place.rank != 1:
             _do_part(profile, place, meeting, security)
@@ -107,14 +109,18 @@ def _do_part(profile: AllocationProfile, place: Place, meeting: Path, security: 
 
 def _runner(profile: AllocationProfile, place: Place, meeting: Path, security: Security | None) -> Any:
     runner_class = _secure_runner(security)
+    scratch = profile.local_directory or scratch_directory()
+    warn_if_shared(scratch)
     common = {"interface": profile.interface, "security": security}
     protocol = "tls://" if security is not None else "tcp://"
     worker_options = {
         **common,
         "nthreads": 1,
         "memory_limit": profile.memory_per_worker or "auto",
-        "local_directory": str(profile.local_directory or scratch_directory()),
+        "local_directory": str(scratch),
         "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": getattr(logging, profile.log_level.upper()),
     }
     with _in_words_of_slurm(place):
         return runner_class(
@@ -165,7 +171,8 @@ def _share_certificate(profile: AllocationProfile, place: Place, meeting: Path) 
         time.sleep(0.2)
     if profile.encryption == "off":
         return None
-    return security_from_files(meeting / CERTIFICATE, meeting / KEY)
+    # In memory from here on: a worker that its nanny starts again needs no file.
+    return security_in_memory((meeting / CERTIFICATE).read_text(), (meeting / KEY).read_text())
 
 
 @contextmanager

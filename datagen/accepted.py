@@ -74,6 +74,10 @@ class Accepted:
         for position in positions:
             yield self._table.slice(position, 1).to_pylist()[0]
 
+    def crystals(self) -> Iterator[Crystal]:
+        """Every structure, one in memory at a time."""
+        return (Crystal.from_json(text.as_py()) for text in self._table["structure"])
+
     def labels(self, order: Sequence[int]) -> dict[str, NDArray[Any] | list[str]]:
         """The store's label columns for structures in this order."""
         taken = self._table.take(pa.array(order, type=pa.int64()))

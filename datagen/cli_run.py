@@ -10,11 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")]
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")
+]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset's folder.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The dataset's folder; by default CONFIG's name + .zarr.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The dataset's folder; by default CONFIG's name + .zarr.")
+]
 ClusterName = Annotated[
-    str | None, typer.Option("--cluster", help="local, slurm, pbs, sge, lsf, mpi, or the name of a [cluster.NAME] section.")
+    str | None,
+    typer.Option("--cluster", help="local, slurm, pbs, sge, lsf, mpi, or the name of a [cluster.NAME] section."),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: simulation.seed=3.")
@@ -57,10 +62,11 @@ def plan(
     overrides: Overrides = None,
 ) -> None:
     """Tell what a run would cost in core-hours, bytes and files, measured on a sample; nothing is written."""
-    from cluster.connect import describe
+    from cluster.connect import job_script
     from datagen.config import config_for_path
-    from datagen.estimate import check_room, estimate
+    from datagen.estimate import estimate
     from datagen.progress import Display, duration, size
+    from datagen.room import check_room
 
     settings = config_for_path(config, overrides or ())
     profile = _profile(settings, cluster, workers)
@@ -70,7 +76,9 @@ def plan(
     table.add_column(style="dim")
     table.add_column()
     table.add_row("records", f"{found.n_records:,}")
-    table.add_row("structures expected", f"{found.n_structures:,} ({found.accepted_share:.0%} of a sample of {found.sample:,})")
+    table.add_row(
+        "structures expected", f"{found.n_structures:,} ({found.accepted_share:.0%} of a sample of {found.sample:,})"
+    )
     table.add_row("patterns", f"{found.n_patterns:,}")
     table.add_row("shards, files", f"{found.n_shards:,}, {found.n_files:,}")
     table.add_row("disk", f"{size(found.n_bytes)} for good, {size(found.n_work_bytes)} more while it runs")
@@ -80,9 +88,11 @@ def plan(
     n_workers = found.workers(profile)
     table.add_row("on this cluster", f"{duration(found.core_seconds / n_workers)} with {n_workers} workers")
     console.print(table)
-    if text := describe(profile):
+    if text := job_script(profile):
         console.print(f"\n[dim]each job of the cluster runs:[/]\n{escape(text)}", highlight=False)
-    check_room(found, out or _default_dataset(config), settings)
+    check_room(
+        found.n_files, found.n_bytes + found.n_work_bytes, out or _default_dataset(config), settings.store.max_files
+    )
 
 
 def status(dataset: DatasetPath) -> None:
@@ -136,7 +146,9 @@ def verify(
 def replay(
     dataset: DatasetPath,
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Source id, structure hash, or row number.")],
-    augmentation: Annotated[int, typer.Option("--augmentation", "-a", min=0, help="Which of the structure's patterns.")] = 0,
+    augmentation: Annotated[
+        int, typer.Option("--augmentation", "-a", min=0, help="Which of the structure's patterns.")
+    ] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Also write both patterns: .png, .csv or .npz.")] = None,
 ) -> None:
     """Make one pattern again and compare it with the stored one."""
@@ -198,8 +210,8 @@ def demo(
     _tell_outcome(console, outcome)
 
 
-def register(app: typer.Typer) -> None:
-    """Hang these commands on the command line."""
+def mount(app: typer.Typer) -> None:
+    """Give an application these commands."""
     for command in (run, plan, status, verify, replay, inspect, retry, demo):
         app.command()(command)
 
@@ -233,11 +245,11 @@ def _tell_outcome(console: Console, outcome: object) -> None:
     console.print(table)
     if outcome.n_duplicates:
         console.print(f"{outcome.n_duplicates:,} of them repeat an earlier structure atom by atom")
-    for name, reason in outcome.quarantined.items():
+    for name, reason in outcome.set_aside.items():
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
     console.print(
-        f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, {outcome.n_patterns:,} patterns, "
-        f"{outcome.n_densities:,} densities, {size(outcome.bytes)}, verified, in {duration(outcome.seconds)}",
+        f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
+        f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, verified, in {duration(outcome.seconds)}",
         highlight=False,
     )
     console.print(

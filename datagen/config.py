@@ -12,10 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from catalogs.config import CatalogConfig
 from catalogs.open import guess_catalog
+from cluster.config import ClusterSection
 from curation.sandbox import Limits
 from curation.settings import CurationSettings
 from datagen.config_mistakes import explain
+from datagen.density import DensitySettings
 from datagen.errors import ConfigError
+from datagen.settings import RunSettings, SimulationSettings, StoreSettings
 
 
 class DatagenConfig(BaseModel):
@@ -27,7 +30,20 @@ class DatagenConfig(BaseModel):
     curation: CurationSettings = Field(
         default_factory=lambda: CurationSettings.model_validate({}), description="thresholds of the screens"
     )
-    limits: Limits = Field(default_factory=Limits, description="what one structure may cost")
+    limits: Limits = Field(default_factory=Limits, description="what curation of one structure may cost")
+    simulation: SimulationSettings = Field(
+        default_factory=lambda: SimulationSettings.model_validate({}), description="how patterns are made"
+    )
+    density: DensitySettings = Field(default_factory=DensitySettings, description="what is done with densities")
+    store: StoreSettings = Field(
+        default_factory=lambda: StoreSettings.model_validate({}), description="what the dataset holds"
+    )
+    run: RunSettings = Field(
+        default_factory=lambda: RunSettings.model_validate({}), description="how the work is carried out"
+    )
+    cluster: ClusterSection = Field(
+        default_factory=lambda: ClusterSection.model_validate({}), description="who does the work"
+    )
 
     @field_validator("catalog")
     @classmethod

@@ -10,31 +10,31 @@ import datetime as dt
 import hashlib
 import json
 import shutil
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import curation
 from catalogs.config import CatalogConfig
 from catalogs.open import open_catalogs
-from catalogs.record import Record
 from curation.atomic import sweep, write_text
-from curation.batch import ACCEPTED, FACTORY, Receipt, curate_batch, read_receipt
+from curation.batch import ACCEPTED, Receipt, read_receipt
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.reasons import REASONS
-from curation.sandbox import Limits, Sandbox, SandboxError, SandboxInterruptedError
+from curation.sandbox import Limits, SandboxError
 from curation.settings import CurationSettings
 from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
+from datagen import __version__
 from datagen.config import DatagenConfig
 from datagen.errors import DatagenError, PlanError
+from datagen.judging import Judge, Judging, Progress, judge_here
 from datagen.lock import Lock, locked
-from datagen.staging import Batch, Staged, differences, read_staged, stage_records
+from datagen.staging import Staged, differences, read_staged, stage_records
 
 TABLE = "curation.parquet"
 CASUALTIES = "curation-casualties.txt"
@@ -67,22 +67,6 @@ class CurateJob:
         }
 
 
-class Progress:
-    """Told what happens, from several threads; this one says nothing."""
-
-    def reading(self) -> None:
-        """The catalogs are being read."""
-
-    def read(self, record: Record) -> None:
-        """A record was read."""
-
-    def judging(self, total: int, finished: Counter[str]) -> None:
-        """Records are about to be judged; of `total`, some were finished in an earlier run, counted by reason."""
-
-    def judged(self, row: dict[str, Any]) -> None:
-        """A verdict was found."""
-
-
 @dataclass(frozen=True)
 class Summary:
     """What came of it."""
@@ -107,12 +91,11 @@ def curate(
     begun with something else, unless `restart` asks to throw that away.
     """
     progress = progress or Progress()
-    began = time.monotonic()
     try:
         with locked(out) as lock:
             if restart:
                 _discard(out)
-            return _curate_locked(job, out, processes, progress, lock, began)
+            return curate_locked(job, out, partial(judge_here, processes=processes), lock, progress)
     except SandboxError as error:
         raise DatagenError(f"curation cannot work here: {error}") from error
     except OSError as error:
@@ -124,7 +107,9 @@ def curate(
         ) from error
 
 
-def _curate_locked(job: CurateJob, out: Path, processes: int, progress: Progress, lock: Lock, began: float) -> Summary:
+def curate_locked(job: CurateJob, out: Path, judge: Judge, lock: Lock, progress: Progress) -> Summary:
+    """The same for a caller that holds the folder's lock and has its own way to get batches judged."""
+    began = time.monotonic()
     unfinished, table, fingerprint = out / UNFINISHED, out / TABLE, job.fingerprint()
     sweep(out)
     if table.exists():
@@ -142,79 +127,16 @@ def _curate_locked(job: CurateJob, out: Path, processes: int, progress: Progress
         sweep(unfinished)
     key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
     receipts = {
-        batch.file: read_receipt(_out_of(staged, batch), key=key, batch_sha256=batch.sha256) for batch in staged.batches
+        batch.file: read_receipt(staged.verdicts_of(batch), key=key, batch_sha256=batch.sha256)
+        for batch in staged.batches
     }
     resumed = [receipt for receipt in receipts.values() if receipt is not None]
     progress.judging(staged.n_records, _total(resumed))
-    work = _Work(job, staged, key, progress, lock)
-    for receipt in work.do([batch for batch in staged.batches if receipts[batch.file] is None], processes):
+    left = [batch for batch in staged.batches if receipts[batch.file] is None]
+    for receipt in judge(Judging(job.settings, job.limits, staged, key, progress, lock), left):
         receipts[receipt.batch] = receipt
     done = [receipts[batch.file] for batch in staged.batches]
     return _join(staged, [r for r in done if r is not None], table, began, sum(r.rows for r in resumed))
-
-
-@dataclass
-class _Work:
-    """The judging of what is left to do, by threads that each keep a sandbox busy."""
-
-    job: CurateJob
-    staged: Staged
-    key: str
-    progress: Progress
-    lock: Lock
-    _sandboxes: list[Sandbox] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def do(self, batches: list[Batch], processes: int) -> list[Receipt]:
-        """Receipts of all batches, in the order they were finished."""
-        receipts: list[Receipt] = []
-        left = iter(batches)
-        take = threading.Lock()
-
-        def next_batch() -> Batch | None:
-            with take:
-                return None if self._stop.is_set() else next(left, None)
-
-        n_threads = max(1, min(processes, len(batches)))
-        settings = self.job.settings.model_dump(mode="json")
-        self._sandboxes = [Sandbox(FACTORY, settings, self.job.limits) for _ in range(n_threads)]
-        with ThreadPoolExecutor(n_threads, thread_name_prefix="curate") as pool:
-            futures = [pool.submit(self._keep_busy, sandbox, next_batch, receipts) for sandbox in self._sandboxes]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            finally:
-                self._end_if_needed(any(not future.done() for future in futures))
-        failures = [error for future in futures if (error := future.exception()) is not None]
-        # An interrupted sandbox is a consequence; what caused it is what a person has to know.
-        for error in sorted(failures, key=lambda error: isinstance(error, SandboxInterruptedError)):
-            raise error
-        return receipts
-
-    def _keep_busy(self, sandbox: Sandbox, next_batch: Callable[[], Batch | None], receipts: list[Receipt]) -> None:
-        with sandbox:
-            while (batch := next_batch()) is not None:
-                self.lock.check()
-                receipts.append(
-                    curate_batch(
-                        self.staged.path_of(batch),
-                        _out_of(self.staged, batch),
-                        self.job.settings,
-                        self.job.limits,
-                        key=self.key,
-                        sandbox=sandbox,
-                        on_verdict=self.progress.judged,
-                    )
-                )
-
-    def _end_if_needed(self, unfinished: bool) -> None:
-        if unfinished:  # Ctrl-C, or another thread failed
-            self._stop.set()
-            for sandbox in self._sandboxes:
-                sandbox.interrupt()
-
-
-def _out_of(staged: Staged, batch: Batch) -> Path:
-    return staged.folder / batch.file.replace("records-", "verdicts-")
 
 
 def _total(receipts: list[Receipt]) -> Counter[str]:
@@ -238,13 +160,13 @@ def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_
         "n_records": staged.n_records,
         "counts": dict(counts.most_common()),
         "fingerprint": staged.fingerprint,
-        "versions": {"pxrd-datagen": _own_version(), "pyarrow": version("pyarrow"), **_libraries()},
+        "versions": {"pxrd-datagen": __version__, "pyarrow": version("pyarrow"), **_libraries()},
         "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
         "reasons": {code: REASONS[code].meaning for code in sorted(counts) if code != ACCEPTED},
     }
     casualties = _write_casualties(receipts, table.with_name(CASUALTIES))
     schema = VERDICT_SCHEMA.with_metadata({METADATA_KEY: json.dumps(about)})
-    concatenate((_out_of(staged, batch) for batch in staged.batches), table, schema)
+    concatenate((staged.verdicts_of(batch) for batch in staged.batches), table, schema)
     shutil.rmtree(staged.folder)
     return Summary(table, staged.n_records, counts, n_resumed, time.monotonic() - began, casualties)
 
@@ -303,10 +225,3 @@ def _own_sources() -> Iterator[Path]:
 
 def _libraries() -> dict[str, str]:
     return {name: version(name) for name in DECIDING_LIBRARIES}
-
-
-def _own_version() -> str:
-    try:
-        return version("pxrd-datagen")
-    except PackageNotFoundError:
-        return "not installed"

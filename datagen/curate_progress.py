@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 
 from catalogs.record import Record
 from curation.batch import ACCEPTED
-from datagen.curate import Progress
+from datagen.judging import Progress
 
 LINE_EVERY_s = 10.0
 

@@ -30,6 +30,12 @@ class Display:
         """One line of its own, above the bar."""
         self.console.print(text, highlight=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """A remark of passing interest: shown outside terminals only now and then."""
+        if self.console.is_terminal or time.monotonic() - self._last_line > PLAIN_LINE_EVERY_s:
+            self._last_line = time.monotonic()
+            self.console.print(text, highlight=False, end="\r" if self.console.is_terminal else "\n")
+
     @contextmanager
     def phase(self, name: str, total: int | None, unit: str) -> Iterator[None]:
         """A stretch of work counted in `unit`; `total` may be unknown."""

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from catalogs.open import open_catalogs
+from rich.markup import escape
+
+from cluster.config import Profile
 from cluster.connect import Cluster, connect
 from cluster.perform import Failure
 from cluster.submit import Progress, Task, run_tasks
-from curation.table import VERDICT_SCHEMA, concatenate
 from datagen import files, ledger, store
 from datagen.accepted import Accepted, write_accepted
-from datagen.batch_task import BatchOrder, BatchReport, curate_staged_batch, finished_report
 from datagen.config import DatagenConfig
+from datagen.curate import TABLE, UNFINISHED, CurateJob, curate_locked
 from datagen.errors import PlanError, StoreError
 from datagen.job import WORK, Job, write_job
-from datagen.lock import locked
+from datagen.judge_on_cluster import ClusterJudge, RunProgress
+from datagen.layout import files_of, layout_for
+from datagen.lock import Lock, locked
 from datagen.plan import Shard, cut_shards, fill_holes, shard_length
 from datagen.progress import Display, duration, size
-from datagen.provenance import attributes_of, fingerprint_of
+from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
 from datagen.report import write_report
-from datagen.row import extra_augmentations
-from datagen.schema import Layout
+from datagen.room import check_room, least_bytes
 from datagen.shard import ACCEPTED, ShardOrder, ShardReport, probe_shard, simulate_shard
-from datagen.staging import Staged, differences, discard_staged, read_staged, stage_records
+from datagen.staging import differences
 from datagen.structures_table import CURATION_TABLE, write_structures_table
 from datagen.verify import verify
 
 CONFIG = "config.json"
-STAGED = "staged"
-VERDICTS = "verdicts"
-TABLE = "curation.parquet"
 PROBES = 2
 """How often a shard whose worker died is probed, and found blameless, before we stop and say so."""
+SOON_s = 5.0
+"""Waiting for workers shorter than this is not worth mentioning."""
 
 
 @dataclass
@@ -54,29 +55,50 @@ class Outcome:
     n_patterns: int = 0
     n_densities: int = 0
     bytes: int = 0
+    seconds: float = 0.0
+    n_patterns_now: int = 0
+    """Patterns that this call made itself."""
     stage_seconds: Counter[str] = field(default_factory=Counter)
-    quarantined: dict[str, str] = field(default_factory=dict)
+    """Worker seconds of this call, by stage."""
+    set_aside: dict[str, str] = field(default_factory=dict)
     peak_worker_memory_MB: float = 0.0
 
 
-def run(config: DatagenConfig, dataset: Path, *, profile: Any = None, display: Display | None = None) -> Outcome:
+def run(
+    config: DatagenConfig, dataset: Path, *, profile: Profile | None = None, display: Display | None = None
+) -> Outcome:
     """Make the dataset, or go on where an earlier run stopped; doing it again when it is complete changes nothing."""
+    began = time.monotonic()
     display = display or Display()
     outcome = Outcome(dataset)
-    with locked(dataset / WORK) as lock, files.disk_errors_explained(dataset):
+    with files.disk_errors_explained(dataset), locked(dataset / WORK) as lock:
         job = begin(config, dataset)
-        with connect(profile or config.cluster.chosen()) as cluster:
+        with connect(profile or config.cluster.choose()) as cluster:
             if cluster.dashboard_link:
                 display.say(f"dashboard: {cluster.dashboard_link}")
-            curate(config, dataset, cluster, outcome, display)
-            lock.check()
-            shards = simulate(config, job, dataset, cluster, outcome, display)
-        lock.check()
-        finalise(config, job, dataset, shards, outcome)
+            curate(config, dataset, cluster, lock, outcome, display)
+            plan = simulate(config, job, dataset, cluster, lock, outcome, display)
+        finalise(job, dataset, plan, outcome)
         verify(dataset, sample=config.run.verify_sample, display=display)
-        write_report(dataset)
+        outcome.seconds = time.monotonic() - began
+        write_report(dataset, outcome)
         tidy(dataset)
     return outcome
+
+
+def curate(
+    config: DatagenConfig, dataset: Path, cluster: Cluster, lock: Lock, outcome: Outcome, display: Display
+) -> None:
+    """Stage every record, judge every batch, join the verdicts into one table."""
+    work = dataset / WORK
+    judge = ClusterJudge(cluster, display)
+    summary = curate_locked(CurateJob.of(config), work, judge, lock, RunProgress(display))
+    outcome.counts.update(summary.counts)
+    if summary.n_records == 0:
+        names = ", ".join(c.name for c in config.catalog)
+        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths, then delete {work}")
+    if summary.n_resumed < summary.n_records:
+        display.say(f"curated: {summary.counts['accepted']:,} of {summary.n_records:,} records accepted")
 
 
 def begin(config: DatagenConfig, dataset: Path) -> Job:
@@ -92,101 +114,36 @@ def begin(config: DatagenConfig, dataset: Path) -> Job:
             )
     else:
         files.write_bytes(path, files.to_json(now))
-    job = Job(simulation=config.simulation, density=config.density, store=config.store, run=config.run)
+    job = job_of(config)
     write_job(dataset, job)
     return job
 
 
-def curate(config: DatagenConfig, dataset: Path, cluster: Cluster, outcome: Outcome, display: Display) -> None:
-    """Stage every record, judge every batch, join the verdicts into one table."""
-    table = dataset / WORK / TABLE
-    if table.exists():
-        outcome.counts.update(count_verdicts(table))
-        return
-    staged = stage(config, dataset, display)
-    judge(config, dataset, staged, cluster, outcome, display)
-    concatenate([verdicts_path(dataset, batch.file) for batch in staged.batches], table, VERDICT_SCHEMA)
+@dataclass(frozen=True)
+class Plan:
+    """What goes where, after everything that cannot be simulated was set aside."""
 
-
-def stage(config: DatagenConfig, dataset: Path, display: Display) -> Staged:
-    """Read the catalogs once and write down what they held."""
-    folder = dataset / WORK / STAGED
-    staged = read_staged(folder)
-    if staged is None:
-        with display.phase("read", None, "records"):
-            count = 0
-
-            def counted(_: Any) -> None:
-                nonlocal count
-                count += 1
-                display.advance(count)
-
-            staged = stage_records(open_catalogs(list(config.catalog)), folder, {}, on_record=counted)
-    if staged.n_records == 0:
-        names = ", ".join(c.name for c in config.catalog)
-        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths")
-    return staged
-
-
-def judge(
-    config: DatagenConfig, dataset: Path, staged: Staged, cluster: Cluster, outcome: Outcome, display: Display
-) -> None:
-    """Curate the batches that are not done yet."""
-    done = 0
-    tasks: list[Task[BatchOrder]] = []
-    for batch in staged.batches:
-        order = BatchOrder(
-            str(staged.path_of(batch)),
-            str(verdicts_path(dataset, batch.file)),
-            config.curation.model_dump_json(),
-            config.limits.model_dump_json(),
-            batch.sha256,
-        )
-        finished = finished_report(order)
-        if finished is None:
-            tasks.append(Task(batch.file, order))
-        else:
-            outcome.counts.update(finished.counts)
-            done += batch.rows
-
-    def received(task: Task[BatchOrder], report: BatchReport) -> None:
-        nonlocal done
-        done += report.rows
-        outcome.counts.update(report.counts)
-        accepted = outcome.counts["accepted"]
-        display.advance(done, f"{accepted:,} accepted, {done - accepted:,} refused")
-
-    def failed(task: Task[BatchOrder], failure: Failure) -> None:
-        raise PlanError(
-            f"curation of {task.key} failed {failure.attempts} times, at last with: {failure.error}\n{failure.traceback}"
-        )
-
-    with display.phase("curate", staged.n_records, "records"):
-        display.advance(done)
-        run_tasks(cluster, curate_staged_batch, tasks, on_receipt=received, on_failure=failed)
+    accepted: Accepted
+    shards: list[Shard]
+    duplicates: dict[int, int]
+    """Line of the verdicts -> line of the first with the same structure."""
 
 
 def simulate(
-    config: DatagenConfig, job: Job, dataset: Path, cluster: Cluster, outcome: Outcome, display: Display
-) -> list[Shard]:
+    config: DatagenConfig, job: Job, dataset: Path, cluster: Cluster, lock: Lock, outcome: Outcome, display: Display
+) -> Plan:
     """Make every shard of the plan; whenever a structure proves impossible, set it aside and plan anew."""
     work = dataset / WORK
-    accepted_path = work / ACCEPTED
-    duplicates = write_accepted(work / TABLE, accepted_path, drop_duplicates=config.store.duplicates == "drop")
+    duplicates = write_accepted(work / TABLE, work / ACCEPTED, drop_duplicates=config.store.duplicates == "drop")
+    accepted = Accepted(work / ACCEPTED)
     outcome.n_duplicates = len(duplicates)
-    accepted = Accepted(accepted_path)
     quarantine = Quarantine(work)
     while True:
         shards = plan_shards(job, accepted, quarantine)
         initialise_store(config, job, dataset, accepted, shards)
-        orders = [
-            ShardOrder(str(dataset), shard.index, shard.members, shard.key, job.key())
-            for shard in shards
-            if not is_committed(dataset, shard)
-        ]
-        found = make_shards(orders, dataset, accepted, shards, quarantine, cluster, outcome, display)
-        if not found:
-            return shards
+        maker = ShardMaker(job, dataset, accepted, shards, quarantine, lock, outcome, display)
+        if not maker.make(cluster):
+            return Plan(accepted, shards, duplicates)
 
 
 def plan_shards(job: Job, accepted: Accepted, quarantine: Quarantine) -> list[Shard]:
@@ -203,123 +160,131 @@ def initialise_store(config: DatagenConfig, job: Job, dataset: Path, accepted: A
     """Write the dataset's frame: metadata, coordinates and all labels."""
     order = [member for shard in shards for member in shard.members]
     labels = accepted.labels(order)
-    settings = job.simulation
-    with_densities = job.density.method != "none" and (
-        job.density.method == "independent_atoms" or any(accepted.column("density_path"))
-    )
-    extra = extra_augmentations(settings.augmentation)
-    slots = accepted.reflection_slots(settings.instrument)
-    layout = Layout(
+    layout = layout_for(
+        job,
+        accepted.crystals(),
         n_structures=len(order),
-        n_augmentations=settings.augmentation.count,
-        n_points=settings.instrument.n_points,
         structures_per_shard=shard_length(len(accepted), job.store.structures_per_shard),
-        reflection_slots=slots,
-        member_slots=slots,
-        n_lines=len(settings.instrument.lines),
+        any_density=any(accepted.column("density_path")),
         text_bytes=store.text_bytes(labels),
-        with_members="march_r" in extra,
-        with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
-        with_densities=with_densities,
-        extra_augmentations=extra,
     )
-    store.create(dataset, layout, labels, settings.instrument.two_theta_deg, attributes_of(config, job))
+    check_room(files_of(layout), least_bytes(layout), dataset, job.store.max_files)
+    store.create(dataset, layout, labels, job.simulation.instrument.two_theta_deg, attributes_of(config))
 
 
-def make_shards(
-    orders: list[ShardOrder],
-    dataset: Path,
-    accepted: Accepted,
-    shards: list[Shard],
-    quarantine: Quarantine,
-    cluster: Cluster,
-    outcome: Outcome,
-    display: Display,
-) -> int:
-    """Have the workers make these shards; return how many structures were newly set aside."""
-    found = 0
-    done = sum(len(s.members) for s in shards) - sum(len(o.members) for o in orders)
-    probes: Counter[int] = Counter()
-    written = sum(receipt.size for receipt in ledger.committed(dataset).values())
-    patterns = outcome.n_patterns
-    seen = Progress()
+class ShardMaker:
+    """Has the workers make the shards that are not committed yet, and finds out what kills them."""
 
-    def received(task: Task[ShardOrder], report: ShardReport) -> None:
-        nonlocal done, found, written
+    def __init__(
+        self,
+        job: Job,
+        dataset: Path,
+        accepted: Accepted,
+        shards: list[Shard],
+        quarantine: Quarantine,
+        lock: Lock,
+        outcome: Outcome,
+        display: Display,
+    ) -> None:
+        self._dataset = dataset
+        self._accepted = accepted
+        self._quarantine = quarantine
+        self._lock = lock
+        self._outcome = outcome
+        self._display = display
+        self._orders = [
+            ShardOrder(str(dataset.absolute()), shard.index, shard.members, shard.key, job.key())
+            for shard in shards
+            if not is_committed(dataset, shard)
+        ]
+        self._total = sum(len(shard.members) for shard in shards)
+        self._done = self._total - sum(len(order.members) for order in self._orders)
+        self._written = sum(receipt.size for receipt in ledger.committed(dataset).values())
+        self._set_aside = 0
+        self._probes: Counter[int] = Counter()
+        self._suspects: list[ShardOrder] = []
+        self._before = outcome.n_patterns_now
+
+    def make(self, cluster: Cluster) -> int:
+        """Make them all; how many structures were newly set aside, so that the plan has changed."""
+        with self._display.phase("simulate", self._total, "structures"):
+            todo = self._orders
+            while todo:
+                self._send(cluster, simulate_shard, "shard", todo)
+                todo, self._suspects = self._suspects, []
+                before = self._set_aside
+                self._send(cluster, probe_shard, "probe", todo)
+                if self._set_aside > before:
+                    todo = []  # they wait for the new plan; shards found blameless are tried again
+        return self._set_aside
+
+    def _send(
+        self, cluster: Cluster, work: Callable[[ShardOrder], ShardReport], name: str, o: list[ShardOrder]
+    ) -> None:
+        tasks = [Task(f"{name}-{order.shard:05d}", order) for order in o]
+        run_tasks(cluster, work, tasks, on_receipt=self._received, on_failure=self._failed, heartbeat=self._beat)
+
+    def _received(self, _: Task[ShardOrder], report: ShardReport) -> None:
         for member, reason, detail in report.quarantined:
-            row = next(accepted.rows([member]))
-            quarantine.add(row["structure_hash"], row["source_id"], reason, detail)
-            display.say(f"[yellow]set aside[/] {row['source_id']}: {reason} ({detail})")
-            found += 1
+            row = next(self._accepted.rows([member]))
+            self._quarantine.add(row["structure_hash"], row["source_id"], reason, detail)
+            self._display.say(f"[yellow]set aside[/] {escape(row['source_id'])}: {reason} ({escape(detail)})")
+            self._set_aside += 1
         if report.committed:
-            done += report.n_structures
-            written += report.bytes
-            outcome.n_patterns += report.n_patterns
+            self._done += report.n_structures
+            self._written += report.bytes
+            outcome = self._outcome
+            outcome.n_patterns_now += report.n_patterns
             outcome.stage_seconds.update(report.stage_seconds or {})
             outcome.peak_worker_memory_MB = max(outcome.peak_worker_memory_MB, report.peak_memory_MB)
-        beat(seen)
 
-    def failed(task: Task[ShardOrder], failure: Failure) -> Iterator[Task[ShardOrder]] | list[Task[ShardOrder]]:
+    def _failed(self, task: Task[ShardOrder], failure: Failure) -> Iterable[Task[ShardOrder]]:
         order = task.argument
+        where = f"{self._dataset}: shard {order.shard}"
         if failure.kind == "raised":
+            raise StoreError(f"{where} failed on {failure.worker}: {failure.error}\n{failure.traceback}")
+        self._probes[order.shard] += 1
+        if self._probes[order.shard] > PROBES:
             raise StoreError(
-                f"{dataset}: shard {order.shard} failed on {failure.worker}: {failure.error}\n{failure.traceback}"
+                f"{where}: workers die on it, yet none of its structures does harm alone ({failure.error}); "
+                "give workers more memory, or look at the node's log, and give the same command again"
             )
-        probes[order.shard] += 1
-        if probes[order.shard] > PROBES:
-            raise StoreError(
-                f"{dataset}: workers die on shard {order.shard}, yet each of its structures alone does no harm "
-                f"({failure.error}); give workers more memory, or look at the node's log, and run again"
-            )
-        suspects.append(order)
-        return []
+        self._suspects.append(order)
+        return ()
 
-    def beat(progress: Progress) -> None:
-        nonlocal seen
-        seen = progress
-        rate = (outcome.n_patterns - patterns) / max(display.elapsed(), 1e-9)
-        facts = f"{rate:,.0f} patterns/s, {size(written)}, {progress.workers} workers"
-        if len(quarantine):
-            facts += f", {len(quarantine)} set aside"
-        if progress.waiting_for_workers_s > 5:
+    def _beat(self, progress: Progress) -> None:
+        self._lock.check()
+        rate = (self._outcome.n_patterns_now - self._before) / max(self._display.elapsed(), 1e-9)
+        facts = f"{rate:,.0f} patterns/s, {size(self._written)}, {progress.workers} workers"
+        if len(self._quarantine):
+            facts += f", {len(self._quarantine)} set aside"
+        if progress.waiting_for_workers_s > SOON_s:
             facts += f", waiting {duration(progress.waiting_for_workers_s)} for workers"
-        display.advance(done, facts)
-
-    suspects: list[ShardOrder] = []
-    with display.phase("simulate", sum(len(s.members) for s in shards), "structures"):
-        todo = [Task(f"shard-{order.shard:05d}", order) for order in orders]
-        while todo:
-            run_tasks(cluster, simulate_shard, todo, on_receipt=received, on_failure=failed, heartbeat=beat)
-            probing = [Task(f"probe-{order.shard:05d}", order) for order in suspects]
-            before = found
-            run_tasks(cluster, probe_shard, probing, on_receipt=received, on_failure=failed, heartbeat=beat)
-            # Shards whose structures are all blameless are tried again; the others wait for the new plan.
-            todo = [Task(f"shard-{o.shard:05d}", o) for o in suspects] if found == before else []
-            suspects = []
-    return found
+        self._display.advance(self._done, facts)
 
 
-def finalise(config: DatagenConfig, job: Job, dataset: Path, shards: list[Shard], outcome: Outcome) -> None:
-    """Count the receipts against the plan, publish the tables, mark the dataset complete."""
-    write_structures_table(dataset, shards)
-    store.finalise(dataset, {}, [shard.key for shard in shards])
-    receipts = ledger.committed(dataset)
-    outcome.n_structures = sum(receipt.n_structures for receipt in receipts.values())
-    outcome.n_densities = sum(receipt.n_densities for receipt in receipts.values())
+def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
+    """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""
+    work = dataset / WORK
+    write_structures_table(dataset, work / TABLE, plan.accepted, plan.shards, plan.duplicates, work)
+    frame = ledger.read_frame(dataset) or {}
+    ledger.write_frame(dataset, {**frame, CURATION_TABLE: ledger.entry_of((dataset / CURATION_TABLE).read_bytes())})
+    store.finalise(dataset, {}, [shard.key for shard in plan.shards])
+    receipts = ledger.committed(dataset).values()
+    outcome.n_structures = sum(receipt.n_structures for receipt in receipts)
+    outcome.n_densities = sum(receipt.n_densities for receipt in receipts)
     outcome.n_patterns = outcome.n_structures * job.simulation.augmentation.count
-    outcome.bytes = sum(receipt.size for receipt in receipts.values())
-    outcome.quarantined = Quarantine(dataset / WORK).reasons()
+    outcome.bytes = sum(receipt.size for receipt in receipts)
+    outcome.set_aside = Quarantine(work).reasons()
 
 
 def tidy(dataset: Path) -> None:
     """Delete what only an unfinished run needs; what it was begun with stays, so that the same command knows it."""
-    discard_staged(dataset / WORK / STAGED)
-    for folder in (STAGED, VERDICTS):
-        shutil.rmtree(dataset / WORK / folder, ignore_errors=True)
+    shutil.rmtree(dataset / WORK / UNFINISHED, ignore_errors=True)
 
 
 def is_committed(dataset: Path, shard: Shard) -> bool:
-    """Whether the shard is done for this very content and its files are there; a damaged one is done again."""
+    """Whether the shard is done for this very content and every byte is there; a damaged one is done again."""
     try:
         receipt = ledger.read(dataset, shard.index)
     except StoreError:
@@ -331,19 +296,3 @@ def is_committed(dataset: Path, shard: Shard) -> bool:
         ledger.revoke(dataset, shard.index)
         return False
     return True
-
-
-def verdicts_path(dataset: Path, batch_file: str) -> Path:
-    """Where the verdicts on a batch lie."""
-    return dataset / WORK / VERDICTS / batch_file.replace("records", "verdicts")
-
-
-def count_verdicts(table: Path) -> Counter[str]:
-    """Accepted, and refused by reason."""
-    import pyarrow.parquet as pq
-
-    reasons = pq.read_table(table, columns=["reason"])["reason"].to_pylist()
-    return Counter(reason or "accepted" for reason in reasons)
-
-
-__all__ = ["CURATION_TABLE", "Outcome", "run"]

@@ -1,4 +1,4 @@
-"""The work of one task: simulate the structures of a shard, compress them, commit; or find out which of them cannot be."""
+"""The work of one task: simulate a shard's structures, compress them, commit; or find out which of them cannot be."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from catalogs.record import DensityRef
 from curation.crystal import Crystal
 from curation.sandbox import Casualty, Limits, Sandbox
 from datagen.accepted import Accepted
-from datagen.density import DensityRefusedError, resampled_density
+from datagen.density import make_density, refusal_variables
+from datagen.density_reasons import DensityRefused
 from datagen.job import WORK, Job, cached_job
 from datagen.row import row_values
 from datagen.schema import Layout
 from datagen.shard_writer import ShardWriter
 from datagen.simulate import engine
 from datagen.simulate.augmentation import draw
-from datagen.simulate.sticks import NoReflectionsError
+from datagen.simulate.refusal import Unsimulable
 from datagen.store import read_layout
 from datagen.watchdog import time_limit
 from datagen.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
@@ -76,8 +77,8 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
             try:
                 with time_limit(job.run.structure_time_limit_s):
                     values, refusal = simulate_structure(row, job, layout, clock)
-            except NoReflectionsError as nothing:
-                quarantined.append((member, "no_reflections", str(nothing)))
+            except Unsimulable as refused:
+                quarantined.append((member, refused.reason, str(refused)))
                 continue
             except Exception as failure:  # noqa: BLE001 - it costs this structure, is told of, and shows in the report
                 quarantined.append((member, "simulation_failed", f"{type(failure).__name__}: {failure}"))
@@ -120,16 +121,15 @@ def simulate_structure(
         values = row_values(patterns, drawn, layout)
     refusal = None
     has_density = False
-    if layout.with_densities:
+    if layout.density_method is not None:
         with clock.stage("density"):
             try:
-                found = resampled_density(density_ref(row), crystal, job.density)
-            except DensityRefusedError as refused:
-                refusal = (refused.reason, refused.detail)
-            else:
-                if found is not None:
-                    values |= found.columns()
-                    has_density = True
+                values |= make_density(density_ref(row), crystal, job.density).variables()
+                has_density = True
+            except DensityRefused as refused:
+                values |= refusal_variables(refused)
+                if refused.code != "none_given":
+                    refusal = (refused.code, refused.detail)
     if layout.with_xrd_peaks and (job.store.xrd_peaks == "all" or has_density):
         with clock.stage("xrd_peaks"):
             try:
@@ -162,8 +162,8 @@ def prober(settings: dict[str, str]) -> Any:
     def probe(member: int) -> bool:
         try:
             simulate_structure(next(_accepted(dataset).rows([member])), job, layout, StageClock())
-        except NoReflectionsError:
-            return False  # no fault of the process: the shard itself reports it with its own reason
+        except Unsimulable:
+            return False  # no harm to the process: the shard itself reports it with its own reason
         return True
 
     return probe

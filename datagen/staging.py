@@ -51,6 +51,10 @@ class Staged:
         """Where a batch lies."""
         return self.folder / batch.file
 
+    def verdicts_of(self, batch: Batch) -> Path:
+        """Where the verdicts on its records go."""
+        return self.folder / batch.file.replace("records-", "verdicts-")
+
 
 def stage_records(
     records: Iterable[Record],

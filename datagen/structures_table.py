@@ -77,6 +77,6 @@ def _without_clock(metadata: dict[bytes, bytes] | None) -> dict[bytes, bytes]:
         content: Any = json.loads(text) if text.startswith(b"{") else None
         if isinstance(content, dict):
             content.pop("created", None)
-            text = json.dumps(content).encode()  # noqa: PLW2901 - the same entry, one fact less
+            text = json.dumps(content).encode()
         found[key] = text
     return found

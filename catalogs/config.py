@@ -186,7 +186,7 @@ class MaterialsProjectCatalog(_Catalog):
 
     @model_validator(mode="after")
     def _some_criterion(self) -> Self:
-        if self.material_ids and self.model_fields_set & QUERY_FIELDS - {"material_ids"}:
+        if self.material_ids and set(self.query()) != {"material_ids"}:
             raise ValueError("material_ids name the materials already; leave the other criteria out")
         if not self.material_ids and not self.query():
             raise ValueError("no criterion; expected at least one, such as chemsys, num_elements or material_ids")

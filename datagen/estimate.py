@@ -58,7 +58,7 @@ class Estimate:
         from datagen.doctor import usable_cores
 
         asked = getattr(profile, "workers", None)
-        return int(asked) if asked else usable_cores() if profile.kind in ("local",) else 1
+        return int(asked) if asked else usable_cores() if profile.kind == "local" else 1
 
 
 def estimate(config: DatagenConfig, *, display: Display, structures: int | None = None) -> Estimate:

@@ -12,9 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen import ledger, store
+from datagen import ledger, schema, store
 from datagen.progress import size
 from datagen.schema import SPLITS, Layout, shape, variables
+
+LABELS = {variable.name for variable in schema.LABELS}
 
 
 def inspect(dataset: Path, console: Console) -> None:
@@ -46,7 +48,7 @@ def _variables(layout: Layout) -> Table:
 
 
 def _facts(dataset: Path, attributes: dict[str, Any]) -> Table:
-    labels = store.read_labels(dataset)
+    labels = {name: v.values for name, v in store.open_xarray(dataset).data_vars.items() if name in LABELS}
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
     table.add_column()

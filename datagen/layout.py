@@ -38,7 +38,7 @@ def layout_for(
         text_bytes=text_bytes or {},
         with_members="march_r" in extra,
         with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
-        with_densities=with_densities,
+        density_method=job.density.method if with_densities else None,
         extra_augmentations=extra,
     )
 

@@ -17,7 +17,7 @@ from curation.reasons import REASONS
 from datagen import files, ledger, report_figures, store
 from datagen.progress import duration, size
 from datagen.schema import SPLITS, Layout
-from datagen.simulate.profile import fwhm_deg
+from datagen.simulate.patterns import width_curve
 from datagen.structures_table import CURATION_TABLE
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _counts(dataset: Path, content: xarray.Dataset, table: Any, attributes: dict
     sources = Counter(zip(table["source"].to_pylist(), table["licence"].to_pylist(), strict=True))
     rows = [(name, licence, f"{n:,}") for (name, licence), n in sorted(sources.items())]
     text = (
-        f"{duplicates:,} accepted inputs repeat an earlier structure atom by atom. Splits follow from each structure's group: "
+        f"{duplicates:,} accepted inputs repeat an earlier structure atom by atom. "
+        "Splits follow from each structure's group: "
         + ", ".join(f"{n:,} {name}" for n, name in zip(splits, SPLITS, strict=True))
         + "."
     )
@@ -137,10 +138,8 @@ def _widths(content: xarray.Dataset) -> Section:
     from datagen.simulate.instrument import Instrument
 
     instrument = Instrument.model_validate(content.attrs["instrument"])
-    angles = np.linspace(instrument.two_theta_min_deg, instrument.two_theta_max_deg, 3)
-    widths = fwhm_deg(angles, instrument, Augmentations.of(**drawn))
-    shown = {name: values for name, values in drawn.items()}
-    shown |= {f"FWHM at {angle:.4g}° (deg)": widths[:, i] for i, angle in enumerate(angles)}
+    angles, widths = width_curve(instrument, Augmentations.of(**drawn))
+    shown = drawn | {f"FWHM at {angle:.4g}° (deg)": widths[:, i] for i, angle in enumerate(angles) if i in (0, 2, 4)}
     body = _figure(report_figures.histograms(shown, n_columns=4), "draws and peak widths")
     return Section("Augmentations", f"Drawn values and the widths they give, from every {step}. structure.", body)
 
@@ -182,8 +181,8 @@ def _timings(outcome: Outcome | None) -> list[Section]:
         return []
     total = sum(outcome.stage_seconds.values())
     text = (
-        f"The run's last call took {duration(outcome.seconds)} and made {outcome.n_patterns_now:,} patterns with "
-        f"{duration(total)} of worker time ({outcome.n_patterns_now / max(total, 1e-9):,.0f} patterns a second and worker). "
+        f"The run's last call took {duration(outcome.seconds)} and made {outcome.n_patterns_now:,} patterns "
+        f"with {duration(total)} of worker time ({outcome.n_patterns_now / max(total, 1e-9):,.0f} a second and worker). "
         f"The largest worker held {outcome.peak_worker_memory_MB:,.0f} MB."
     )
     stages = {name: float(seconds) for name, seconds in outcome.stage_seconds.items()}

@@ -121,7 +121,7 @@ def simulate_structure(
         values = row_values(patterns, drawn, layout)
     refusal = None
     has_density = False
-    if layout.with_densities:
+    if layout.density_method is not None:
         with clock.stage("density"):
             try:
                 values |= make_density(density_ref(row), crystal, job.density).variables()

@@ -27,6 +27,8 @@ from distributed import Security
 
 from cluster.errors import ClusterError
 
+CERTIFICATE = "certificate.pem"
+KEY = "key.pem"
 VALID_DAYS = 365
 #: Clocks of compute nodes disagree: a certificate that begins now is refused by a node that lags behind.
 CLOCK_SKEW = dt.timedelta(days=1)
@@ -55,29 +57,29 @@ def make_certificate() -> tuple[str, str]:
     return certificate.public_bytes(serialization.Encoding.PEM).decode(), key_text.decode()
 
 
-def security_in_memory() -> Security:
-    """A `distributed.Security` whose certificate exists in this process and its children alone."""
-    certificate, key = make_certificate()
+def security_in_memory(certificate: str, key: str) -> Security:
+    """A `distributed.Security` that holds the PEM texts themselves; children get them through a pipe."""
     return _security(certificate, key)
 
 
 def security_from_files(certificate: Path, key: Path, authority: Path | None = None) -> Security:
     """A `distributed.Security` that reads its certificate when a process starts."""
-    return _security(str(certificate), str(key), None if authority is None else str(authority))
+    files = [str(path.expanduser()) for path in (certificate, key, authority or certificate)]
+    return _security(*files)
 
 
 @contextmanager
-def security_in_folder(parent: Path) -> Iterator[Security]:
-    """A certificate in a new folder under `parent` that workers on other machines can read, removed at the end."""
+def certificate_folder(parent: Path) -> Iterator[Path]:
+    """A new folder under `parent` with a certificate that workers on other machines can read, removed at the end."""
     folder = write_certificate(parent)
     try:
-        yield security_from_files(folder / "certificate.pem", folder / "key.pem")
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_certificate(parent: Path) -> Path:
-    """Make a folder of mode 0700 under `parent` with `certificate.pem` and `key.pem`, mode 0600, and name it."""
+    """Make a folder of mode 0700 under `parent` with a new `CERTIFICATE` and `KEY`, both of mode 0600."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
@@ -87,7 +89,7 @@ def write_certificate(parent: Path) -> Path:
             "set cluster.shared_directory to a folder of yours that compute nodes can read"
         ) from error
     certificate, key = make_certificate()
-    for name, text in (("certificate.pem", certificate), ("key.pem", key)):
+    for name, text in ((CERTIFICATE, certificate), (KEY, key)):
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(text)

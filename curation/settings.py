@@ -55,9 +55,14 @@ class CurationSettings(BaseModel):
         0.5, ge=0, description="two atoms closer than this that cannot be alternatives of one another are refused, A"
     )
     merge_distance_A: float = Field(
-        0.05,
+        0.02,
         ge=0,
-        description="symmetry images of one site closer than this are one atom on a special position, A",
+        description="positions closer than this are one: special positions, and sites shared by species, A",
+    )
+    snap_distance_A: float = Field(
+        0.2,
+        ge=0,
+        description="up to this, images of one site too full to be split are one atom on a special position, A",
     )
     occupancy_tolerance: float = Field(
         0.05, ge=0, le=1, description="by how much the occupancies of one site may exceed 1; they are then scaled to 1"

@@ -16,6 +16,8 @@ from curation.labels import CRYSTAL_SYSTEMS
 from curation.verdict import Verdict
 
 COMPRESSION = {"compression": "zstd", "compression_level": 3}
+GROUP_ROWS, GROUP_BYTES = 4096, 64_000_000
+"""A row group of a joined table holds about so much."""
 
 _STRINGS = pa.string()
 _COUNT = pa.int32()
@@ -170,10 +172,16 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def concatenate(parts: Iterable[Path], path: Path, schema: pa.Schema) -> None:
-    """Join tables in the order given, one in memory at a time, whole or not at all."""
+    """Join tables in the order given, a few thousand rows in memory at a time, whole or not at all."""
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **COMPRESSION) as writer:
+        waiting: list[pa.Table] = []
         for part in parts:
-            writer.write_table(pq.read_table(part).cast(schema))
+            waiting.append(pq.read_table(part).cast(schema))
+            if sum(table.num_rows for table in waiting) >= GROUP_ROWS or sum(t.nbytes for t in waiting) >= GROUP_BYTES:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
 
 
 def _storable(text: str | None) -> str | None:

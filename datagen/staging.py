@@ -16,8 +16,10 @@ from datagen.errors import PlanError
 
 MANIFEST = "staged.json"
 FORMAT = 1
-BATCH_ROWS = 256
-"""Some seconds of work: far shorter than any walltime, far longer than the overhead of a task."""
+SMALLEST_BATCH, LARGEST_BATCH = 32, 512
+BATCHES_AIMED_AT = 64
+"""Batches grow with what came before, so that a small input spreads over processes and a large one is few files; each
+is seconds to minutes of work, far shorter than any walltime. Their size is a function of the input alone."""
 BATCH_BYTES = 32_000_000
 """Bounds memory where records are large; a single larger record has a batch of its own."""
 
@@ -49,13 +51,17 @@ class Staged:
         """Where a batch lies."""
         return self.folder / batch.file
 
+    def verdicts_of(self, batch: Batch) -> Path:
+        """Where the verdicts on its records go."""
+        return self.folder / batch.file.replace("records-", "verdicts-")
+
 
 def stage_records(
     records: Iterable[Record],
     folder: Path,
     fingerprint: dict[str, Any],
     *,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int | None = None,
     batch_bytes: int = BATCH_BYTES,
     on_record: Callable[[Record], None] | None = None,
 ) -> Staged:
@@ -130,13 +136,15 @@ def _shown(value: Any) -> str:
 
 
 def _in_batches(
-    records: Iterable[Record], batch_rows: int, batch_bytes: int, on_record: Callable[[Record], None] | None
+    records: Iterable[Record], batch_rows: int | None, batch_bytes: int, on_record: Callable[[Record], None] | None
 ) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
-    size = 0
+    size = before = 0
     for record in records:
-        if rows and (len(rows) >= batch_rows or size + len(record.cif) > batch_bytes):
+        wanted = batch_rows or min(max(before // BATCHES_AIMED_AT, SMALLEST_BATCH), LARGEST_BATCH)
+        if rows and (len(rows) >= wanted or size + len(record.cif) > batch_bytes):
             yield rows
+            before += len(rows)
             rows, size = [], 0
         rows.append(record_to_row(record))
         size += len(record.cif)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,24 @@ def axial_terms(bragg_deg: float, gamma_cdeg: float, sh_over_l: float) -> tuple[
     return delta, weight / weight.sum()
 
 
+class Quadrature(NamedTuple):
+    """The positive halves of all Gauss-Legendre sets, one after the other."""
+
+    terms: NDArray[np.int64]
+    """Size of each set, both halves."""
+    start: NDArray[np.int64]
+    """Set k is start[k]:start[k + 1]."""
+    x: Array
+    w: Array
+
+
 @lru_cache(maxsize=1)
-def quadrature() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Terms, where each set's positive half starts, abscissas in 0..1, weights."""
+def quadrature() -> Quadrature:
+    """The sets of `TERMS`."""
     halves = [np.polynomial.legendre.leggauss(n) for n in TERMS]
-    x = np.concatenate([x[n // 2 :] for n, (x, _) in zip(TERMS, halves, strict=True)])
-    w = np.concatenate([w[n // 2 :] for n, (_, w) in zip(TERMS, halves, strict=True)])
-    start = np.concatenate([[0], np.cumsum([n // 2 for n in TERMS])])
-    return np.array(TERMS, dtype=np.int64), start.astype(np.int64), x, w
+    return Quadrature(
+        np.array(TERMS, dtype=np.int64),
+        np.concatenate([[0], np.cumsum([n // 2 for n in TERMS])]).astype(np.int64),
+        np.concatenate([x[n // 2 :] for n, (x, _) in zip(TERMS, halves, strict=True)]),
+        np.concatenate([w[n // 2 :] for n, (_, w) in zip(TERMS, halves, strict=True)]),
+    )

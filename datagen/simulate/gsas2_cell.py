@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-from datagen.simulate.gsas2_process import UnsupportedStructureError
+from datagen.simulate.gsas2_process import UnsupportedByGsas2
 
 if TYPE_CHECKING:
     from curation.crystal import Crystal
@@ -40,7 +43,7 @@ class Handover:
     """(operation, 3, 3): what makes of a reflection its equivalents, indices as a row times the matrix."""
 
     def equivalents(self, hkl: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All symmetry equivalents of each reflection, one of each Friedel pair: (pair, 3), and pairs per reflection."""
+        """All symmetry equivalents of each reflection, one of each Friedel pair (pair, 3); pairs of each."""
         star = np.einsum("ni,oij->noj", np.rint(hkl).astype(np.int64), self.rotations)
         first = np.take_along_axis(star, (star != 0).argmax(axis=2)[:, :, None], axis=2)
         star *= np.sign(first)
@@ -69,32 +72,47 @@ def p1(crystal: Crystal) -> Handover:
 def symmetric(crystal: Crystal, symprec_A: float = 0.01) -> Handover:
     """Standardised cell: origin at the centre where there is a choice, hexagonal axes, unique axis b, cell choice 1.
 
-    Positions and cell are idealised to the symmetry found, within `symprec_A`.
+    Positions and cell are idealised to the symmetry found, within `symprec_A` or, where spglib gives none, a tenth or
+    a hundredth of it.
     """
     positions, contents = _sites(crystal)
     kinds = {content: i for i, content in enumerate(dict.fromkeys(contents))}
     cell = (crystal.lattice_A.tolist(), positions.tolist(), [kinds[c] for c in contents])
-    found = spglib.get_symmetry_dataset(cell, symprec=symprec_A)
-    hall = gsas2_hall_number(found.number) if found is not None else 1
-    operations = spglib.get_symmetry_from_database(hall)
-    found = spglib.get_symmetry_dataset(cell, symprec=symprec_A, hall_number=hall)
-    if found is None or operations is None:
-        raise UnsupportedStructureError(f"no symmetry found within {symprec_A} A")
-    orbits = _orbits(found.std_positions, operations["rotations"], operations["translations"])
+    tolerances = (symprec_A, symprec_A / 10, symprec_A / 100)
+    found = next(filter(None, (_standardised(cell, tolerance) for tolerance in tolerances)), None)
+    if found is None:
+        raise UnsupportedByGsas2(f"no symmetry found within {symprec_A} A")
+    dataset, operations = found
+    # A coordinate of -1e-16 becomes 1.0 in GSAS-II, which then finds no atom on that site, and says nothing.
+    fractional = np.round(dataset.std_positions, 12) % 1.0
+    orbits = _orbits(fractional, operations["rotations"], operations["translations"])
     by_kind = {i: content for content, i in kinds.items()}
-    atoms = [(i, size, *atom) for i, size in orbits for atom in by_kind[int(found.std_types[i])]]
+    atoms = [(i, size, *atom) for i, size in orbits for atom in by_kind[int(dataset.std_types[i])]]
     return Handover(
-        int(found.number),
-        cell_parameters(found.std_lattice),
+        int(dataset.number),
+        cell_parameters(dataset.std_lattice),
         tuple(name for _, _, name, _, _ in atoms),
         np.array([occupancy for *_, occupancy, _ in atoms]),
-        found.std_positions[[i for i, *_ in atoms]],
+        fractional[[i for i, *_ in atoms]],
         np.array([u_iso for *_, u_iso in atoms]),
         np.array([size for _, size, *_ in atoms]),
-        abs(float(np.linalg.det(found.std_lattice))),
-        np.asarray(found.transformation_matrix, dtype=np.float64),
+        abs(float(np.linalg.det(dataset.std_lattice))),
+        np.asarray(dataset.transformation_matrix, dtype=np.float64),
         np.asarray(operations["rotations"], dtype=np.int64),
     )
+
+
+def _standardised(
+    cell: tuple[list[list[float]], list[list[float]], list[int]], symprec_A: float
+) -> tuple[spglib.SpglibDataset, dict[str, NDArray[Any]]] | None:
+    with quiet_spglib():
+        found = spglib.get_symmetry_dataset(cell, symprec=symprec_A)
+        if found is None:
+            return None
+        hall = gsas2_hall_number(found.number)
+        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec_A, hall_number=hall)
+        operations = spglib.get_symmetry_from_database(hall)
+    return None if dataset is None or operations is None else (dataset, operations)
 
 
 def cell_parameters(lattice_A: Array) -> tuple[float, ...]:
@@ -105,10 +123,19 @@ def cell_parameters(lattice_A: Array) -> tuple[float, ...]:
     return tuple(float(v) for v in (*lengths, *np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))))
 
 
+@contextmanager
+def quiet_spglib() -> Iterator[None]:
+    """spglib announces at every call how its errors will be raised one day."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 @cache
 def gsas2_hall_number(space_group: int) -> int:
     """Hall number (spglib, 1 to 530) of the setting in which GSAS-II takes a space group's standard symbol."""
-    settings = ((hall, spglib.get_spacegroup_type(hall)) for hall in range(530, 0, -1))
+    with quiet_spglib():
+        settings = [(hall, spglib.get_spacegroup_type(hall)) for hall in range(530, 0, -1)]
     choices = {found.choice: hall for hall, found in settings if found is not None and found.number == space_group}
     return next(choices[wanted] for wanted in ("H", "2", "b1", "b", "") if wanted in choices)
 

@@ -7,17 +7,21 @@ the nodes are evaluated once: superblocks onto the nodes of their blocks, blocks
 summing range cuts are evaluated point by point, so the range is kept exactly. The interpolation error stays below
 1.1e-5 of the tail it stands for, itself a small part of the peak.
 
-Every loop over points is element by element, without reordering of sums and without fused multiply-add: the result is
-the same on every processor that computes in IEEE arithmetic, whatever the width of its vectors.
+Every loop over points is element by element, without reordering of sums and without fused multiply-add: what it gives
+does not depend on the width of the processor's vectors.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from datagen.simulate.axial import Quadrature
+from datagen.simulate.compiled import compiled, inlined
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -27,68 +31,319 @@ NODES = 8
 FANOUT = 8
 SUPERBLOCK = BLOCK * FANOUT
 
-WIDE_LORENTZIAN = np.float32(48.0)
+WIDE_LORENTZIAN = 48.0
 """Half width in points from which a Lorentzian is smooth over a block even at its centre."""
-WIDE_GAUSSIAN = np.float32(24.0)
+WIDE_GAUSSIAN = 24.0
 """The same for a Gaussian's standard deviation."""
 GAUSSIAN_REACH = 5.2
 """Standard deviations; beyond, a Gaussian is below 1.4e-6 of its height."""
 
 _ONE = np.float32(1.0)
+_ZERO = np.float32(0.0)
 
 
-def _chebyshev_nodes(span: int) -> F64:
-    """NODES Chebyshev points on [0, span - 1], ascending."""
-    k = np.arange(NODES)
-    return (span - 1) / 2 * (1 - np.cos((2 * k + 1) * np.pi / (2 * NODES)))
+class Basis(NamedTuple):
+    """Where points and nodes lie and how polynomials are evaluated, for one length of grid."""
+
+    point_ramp: F32
+    """Distance of points from the start of the block in the middle; a peak takes the part that is centred on it."""
+    block_ramp: F32
+    """The same for the nodes of blocks."""
+    super_ramp: F32
+    """The same for the nodes of superblocks, from the start of the superblock in the middle."""
+    to_points: F32
+    """(node, point): polynomial of a block at its points."""
+    to_blocks: F32
+    """(node, block node): polynomial of a superblock at the nodes of its blocks."""
 
 
-def _interpolation(nodes: F64, points: F64) -> F64:
-    """Matrix (node, point) of the polynomial through the nodes."""
-    matrix = np.empty((nodes.size, points.size))
-    for k in range(nodes.size):
-        others = np.delete(nodes, k)
-        matrix[k] = np.prod((points[:, None] - others) / (nodes[k] - others), axis=1)
-    return matrix
+class Sums(NamedTuple):
+    """What has been added up so far: at points, at nodes of blocks, at nodes of superblocks."""
+
+    points: F32
+    blocks: F32
+    supers: F32
 
 
-_BLOCK_NODES = _chebyshev_nodes(BLOCK)
-_SUPERBLOCK_NODES = _chebyshev_nodes(SUPERBLOCK)
-_NODES_OF_BLOCKS = (np.arange(FANOUT)[:, None] * BLOCK + _BLOCK_NODES).ravel()
-TO_POINTS = _interpolation(_BLOCK_NODES, np.arange(BLOCK, dtype=np.float64)).astype(np.float32)
-TO_BLOCKS = _interpolation(_SUPERBLOCK_NODES, _NODES_OF_BLOCKS).astype(np.float32)
-
-
-def ramps(n_points: int) -> tuple[F32, F32, F32]:
-    """Distances of points, block nodes and superblock nodes from the start of the block 'in the middle'."""
+@lru_cache(maxsize=8)
+def basis(n_points: int) -> Basis:
+    """The basis for patterns of so many points."""
     supers = -(-n_points // SUPERBLOCK)
-    points = np.arange(-supers * SUPERBLOCK, supers * SUPERBLOCK, dtype=np.float64)
-    blocks = np.arange(-supers * FANOUT, supers * FANOUT)[:, None] * float(BLOCK) + _BLOCK_NODES
-    superblocks = np.arange(-supers, supers)[:, None] * float(SUPERBLOCK) + _SUPERBLOCK_NODES
-    return points.astype(np.float32), blocks.ravel().astype(np.float32), superblocks.ravel().astype(np.float32)
+    block_nodes, super_nodes = _chebyshev_nodes(BLOCK), _chebyshev_nodes(SUPERBLOCK)
+    nodes_of_blocks = (np.arange(FANOUT)[:, None] * BLOCK + block_nodes).ravel()
+    points = np.arange(-supers * SUPERBLOCK, supers * SUPERBLOCK)
+    blocks = np.arange(-supers * FANOUT, supers * FANOUT)[:, None] * BLOCK + block_nodes
+    superblocks = np.arange(-supers, supers)[:, None] * SUPERBLOCK + super_nodes
+    return Basis(
+        points.astype(np.float32),
+        blocks.ravel().astype(np.float32),
+        superblocks.ravel().astype(np.float32),
+        _interpolation(block_nodes, np.arange(BLOCK, dtype=np.float64)).astype(np.float32),
+        _interpolation(super_nodes, nodes_of_blocks).astype(np.float32),
+    )
 
 
-@numba.njit(cache=True, error_model="numpy", inline="always")
-def _lorentzian(out, ramp, offset, inverse, height):  # type: ignore[no-untyped-def]
+@compiled
+def broaden(
+    two_theta: F64,
+    wavelength: F64,
+    intensity: F64,
+    shift: F64,
+    widths: F64,
+    width_floor: float,
+    sh_over_l: float,
+    grid_start: float,
+    step: float,
+    quadrature: Quadrature,
+    basis: Basis,
+    out: F32,
+    maximum: F32,
+    overlap: F32,
+    floored: NDArray[np.int32],
+) -> None:
+    """Fill patterns, their maxima, the fraction of unresolved neighbours and the count of floored variances.
+
+    Angles in degrees, sticks in ascending order; intensity and shift are (1 or augmentation, stick), widths are
+    (augmentation, 7): U, V, W, size, microstrain, X, Y. The formulas are those of `profile.py` and `axial.py`.
+    """
+    n, n_points = two_theta.size, out.shape[1]
+    tangent, cosine, cos2, lowest = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        theta = math.radians(0.5 * two_theta[i])
+        tangent[i], cosine[i], cos2[i] = math.tan(theta), math.cos(theta), math.cos(2.0 * theta)
+        reached = math.sqrt(1.0 + sh_over_l * sh_over_l) * cos2[i]
+        lowest[i] = math.degrees(math.acos(min(1.0, max(-1.0, reached))))
+
+    sums = Sums(
+        np.zeros(basis.point_ramp.size // 2, np.float32),
+        np.zeros(basis.block_ramp.size // 2, np.float32),
+        np.zeros(basis.super_ramp.size // 2, np.float32),
+    )
+    for a in range(out.shape[0]):
+        U, V, W, size, microstrain, X, Y = widths[a]
+        area_row, shift_row = min(a, intensity.shape[0] - 1), min(a, shift.shape[0] - 1)
+        strain = 0.018 * microstrain / math.pi + Y
+        n_overlapping, n_floored = 0, 0
+        previous_fwhm = 0.0
+        for i in range(n):
+            t = tangent[i]
+            variance = U * t * t + V * t + W
+            if variance < width_floor:
+                variance = width_floor
+                n_floored += 1
+            gamma = max((1.8 * wavelength[i] / (math.pi * size) + X) / cosine[i] + strain * t, width_floor)
+            total, eta = _thompson_cox_hastings(variance, gamma)
+            if i > 0 and two_theta[i] - two_theta[i - 1] < 0.005 * (total + previous_fwhm):
+                n_overlapping += 1
+            previous_fwhm = total
+
+            place = two_theta[i] + shift[shift_row, i]
+            reach = (2.355 * math.sqrt(variance) + gamma) / 100.0
+            below, above = 50.0 * (reach + sh_over_l * abs(cos2[i])), 75.0 * reach
+            if place > 90.0:
+                below, above = above, below
+            low = math.ceil(min(max((place - below - grid_start) / step, 0.0), n_points))
+            high = math.ceil(min(max((place + above - grid_start) / step, 0.0), n_points))
+            if high <= low:
+                continue
+            fwhm, area = total / 100.0 / step, intensity[area_row, i] / step
+            origin, span = lowest[i], two_theta[i] - lowest[i]
+            zero = (shift[shift_row, i] - grid_start) / step
+            wanted = int(300.0 * abs(span) / gamma)
+            table = 0
+            while table < quadrature.terms.size - 1 and wanted > quadrature.terms[table]:
+                table += 1
+            first, last = quadrature.start[table], quadrature.start[table + 1]
+            if last - first == 1:
+                centre = (origin + span * quadrature.x[first]) / step + zero
+                _add_peak(sums, basis, centre, fwhm, eta, area, low, high)
+                continue
+            norm = 0.0
+            for k in range(first, last):
+                norm += quadrature.w[k] * _axial_weight(origin + span * quadrature.x[k], cos2[i], sh_over_l)
+            for k in range(first, last):
+                delta = origin + span * quadrature.x[k]
+                share = quadrature.w[k] * _axial_weight(delta, cos2[i], sh_over_l) / norm
+                _add_peak(sums, basis, delta / step + zero, fwhm, eta, area * share, low, high)
+        maximum[a] = _collect(sums, basis, out[a])
+        overlap[a] = n_overlapping / max(n - 1, 1)
+        floored[a] = n_floored
+
+
+@compiled
+def add_extras(
+    centre: F64,
+    fwhm: F64,
+    eta: F64,
+    height: F64,
+    hump_centre: F64,
+    hump_fwhm: F64,
+    hump_height: F64,
+    basis: Basis,
+    out: F32,
+    maximum: F32,
+) -> None:
+    """Add foreign peaks (augmentation, peak) and an amorphous hump (augmentation,); positions and widths in points.
+
+    Heights are fractions of the pattern's highest point before; `maximum` is updated.
+    """
+    n_points = out.shape[1]
+    sums = Sums(
+        np.zeros(basis.point_ramp.size // 2, np.float32),
+        np.zeros(basis.block_ramp.size // 2, np.float32),
+        np.zeros(basis.super_ramp.size // 2, np.float32),
+    )
+    row = np.empty(n_points, np.float32)
+    ln2 = math.log(2.0)
+    for a in range(out.shape[0]):
+        for k in range(centre.shape[1]):
+            if height[a, k] > 0.0:
+                top = (eta[a, k] * 2.0 / math.pi + (1.0 - eta[a, k]) * math.sqrt(4.0 * ln2 / math.pi)) / fwhm[a, k]
+                area = height[a, k] * maximum[a] / top
+                _add_peak(sums, basis, centre[a, k], fwhm[a, k], eta[a, k], area, 0, n_points)
+        if hump_height[a] > 0.0:
+            start = math.floor(min(max(hump_centre[a], 0.0), n_points - 1.0))
+            middle = basis.point_ramp.size // 2
+            _gaussian(
+                sums.points[:n_points],
+                basis.point_ramp[middle - start : middle - start + n_points],
+                np.float32(hump_centre[a] - start),
+                np.float32(math.sqrt(ln2 / 4.0) / hump_fwhm[a]),
+                np.float32(hump_height[a] * maximum[a]),
+            )
+        _collect(sums, basis, row)
+        highest = _ZERO
+        for j in range(n_points):
+            out[a, j] += row[j]
+            highest = max(highest, out[a, j])
+        maximum[a] = highest
+
+
+@compiled
+def _thompson_cox_hastings(variance: float, gamma: float) -> tuple[float, float]:
+    g = math.sqrt(8.0 * math.log(2.0) * variance)
+    total = (
+        g**5
+        + 2.69269 * g**4 * gamma
+        + 2.42843 * g**3 * gamma**2
+        + 4.47163 * g**2 * gamma**3
+        + 0.07842 * g * gamma**4
+        + gamma**5
+    ) ** 0.2
+    r = gamma / total
+    return total, 1.36603 * r - 0.47719 * r**2 + 0.11116 * r**3
+
+
+@compiled
+def _axial_weight(delta: float, cos2: float, sh_over_l: float) -> float:
+    c = math.cos(math.radians(delta))
+    return (sh_over_l * abs(cos2) / math.sqrt(c * c - cos2 * cos2) - 1.0) / abs(c)
+
+
+@compiled
+def _add_peak(
+    sums: Sums, basis: Basis, centre: float, fwhm: float, eta: float, area: float, low: int, high: int
+) -> None:
+    """Add area x pseudo-Voigt on points low..high - 1; centre and FWHM in points."""
+    # A peak off the grid counts as one of the first or the last block: the ramps reach no farther.
+    own = min(max(math.floor(centre / BLOCK), 0), sums.blocks.size // NODES - 1)
+    # Distances count from the start of the peak's own block: single precision then has digits to spare.
+    offset = np.float32(centre - BLOCK * own)
+    shift = basis.point_ramp.size // 2 - BLOCK * own
+
+    near_low, near_high = BLOCK * (own - 1), BLOCK * (own + 2)
+    if 0.5 * fwhm >= WIDE_LORENTZIAN:
+        near_low = near_high = BLOCK * own
+    near_low = min(max(near_low, low), high)
+    near_high = min(max(near_high, low), high)
+    inverse = np.float32(2.0 / fwhm)
+    height = np.float32(area * eta * 2.0 / (math.pi * fwhm))
+    _add_tail(sums, basis, own, offset, inverse, height, low, near_low, True)
+    _add_tail(sums, basis, own, offset, inverse, height, near_high, high, False)
+    ramp = basis.point_ramp[near_low + shift : near_high + shift]
+    _lorentzian(sums.points[near_low:near_high], ramp, offset, inverse, height)
+
+    sigma = fwhm / math.sqrt(8.0 * math.log(2.0))
+    first = max(low, math.ceil(centre - GAUSSIAN_REACH * sigma))
+    last = min(high, math.floor(centre + GAUSSIAN_REACH * sigma) + 1)
+    if last <= first:
+        return
+    inverse = np.float32(1.0 / (sigma * math.sqrt(32.0)))
+    height = np.float32(area * (1.0 - eta) / (sigma * math.sqrt(2.0 * math.pi)))
+    block_low, block_high = -(-first // BLOCK), last // BLOCK
+    if sigma < WIDE_GAUSSIAN or block_high <= block_low:
+        _gaussian(sums.points[first:last], basis.point_ramp[first + shift : last + shift], offset, inverse, height)
+        return
+    a, b = BLOCK * block_low, BLOCK * block_high
+    _gaussian(sums.points[first:a], basis.point_ramp[first + shift : a + shift], offset, inverse, height)
+    _gaussian(sums.points[b:last], basis.point_ramp[b + shift : last + shift], offset, inverse, height)
+    a, b = NODES * block_low, NODES * block_high
+    shift = basis.block_ramp.size // 2 - NODES * own
+    _gaussian(sums.blocks[a:b], basis.block_ramp[a + shift : b + shift], offset, inverse, height)
+
+
+@compiled
+def _add_tail(
+    sums: Sums,
+    basis: Basis,
+    own: int,
+    offset: np.float32,
+    inverse: np.float32,
+    height: np.float32,
+    low: int,
+    high: int,
+    is_left: bool,
+) -> None:
+    """Add a Lorentzian tail on points low..high - 1, all on one side of the block `own`."""
+    if high <= low:
+        return
+    shift = basis.point_ramp.size // 2 - BLOCK * own
+    block_low, block_high = -(-low // BLOCK), high // BLOCK
+    if block_high <= block_low:
+        _lorentzian(sums.points[low:high], basis.point_ramp[low + shift : high + shift], offset, inverse, height)
+        return
+    a, b = BLOCK * block_low, BLOCK * block_high
+    _lorentzian(sums.points[low:a], basis.point_ramp[low + shift : a + shift], offset, inverse, height)
+    _lorentzian(sums.points[b:high], basis.point_ramp[b + shift : high + shift], offset, inverse, height)
+
+    # Of the whole blocks, those of whole superblocks that do not touch the peak's own.
+    own_super = own // FANOUT
+    super_low, super_high = -(-block_low // FANOUT), block_high // FANOUT
+    if is_left:
+        super_high = min(super_high, own_super - 1)
+    else:
+        super_low = max(super_low, own_super + 2)
+    shift = basis.block_ramp.size // 2 - NODES * own
+    a, b = NODES * block_low, NODES * block_high
+    if super_high <= super_low:
+        _lorentzian(sums.blocks[a:b], basis.block_ramp[a + shift : b + shift], offset, inverse, height)
+        return
+    c, d = NODES * FANOUT * super_low, NODES * FANOUT * super_high
+    _lorentzian(sums.blocks[a:c], basis.block_ramp[a + shift : c + shift], offset, inverse, height)
+    _lorentzian(sums.blocks[d:b], basis.block_ramp[d + shift : b + shift], offset, inverse, height)
+    c, d = NODES * super_low, NODES * super_high
+    shift = basis.super_ramp.size // 2 - NODES * own_super
+    offset = np.float32(offset + BLOCK * (own - FANOUT * own_super))
+    _lorentzian(sums.supers[c:d], basis.super_ramp[c + shift : d + shift], offset, inverse, height)
+
+
+@inlined
+def _lorentzian(out: F32, ramp: F32, offset: np.float32, inverse: np.float32, height: np.float32) -> None:
     for j in range(out.size):
         x = (ramp[j] - offset) * inverse
         out[j] += height / (_ONE + x * x)
 
 
-@numba.njit(cache=True, error_model="numpy", inline="always")
-def _gaussian(out, ramp, offset, inverse, height):  # type: ignore[no-untyped-def]
-    """Height exp(-16 z) with 16 z = x^2 / 2: a fifth-order series and four squarings, within 2e-7 of the height."""
+@inlined
+def _gaussian(out: F32, ramp: F32, offset: np.float32, inverse: np.float32, height: np.float32) -> None:
+    """Add height exp(-16 z), z = ((ramp - offset) inverse)^2: fifth-order series, four squarings, right to 2e-7."""
     for j in range(out.size):
         x = (ramp[j] - offset) * inverse
         z = min(x * x, np.float32(1.8))
-        p = _ONE - z * (
-            _ONE
-            - z
-            * (
-                np.float32(1 / 2)
-                - z * (np.float32(1 / 6) - z * (np.float32(1 / 24) - z * np.float32(1 / 120)))
-            )
-        )
+        p = np.float32(1 / 24) - z * np.float32(1 / 120)
+        p = np.float32(1 / 6) - z * p
+        p = np.float32(1 / 2) - z * p
+        p = _ONE - z * (_ONE - z * p)
         p *= p
         p *= p
         p *= p
@@ -96,245 +351,52 @@ def _gaussian(out, ramp, offset, inverse, height):  # type: ignore[no-untyped-de
         out[j] += height * p
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _add_peak(points, blocks, supers, ramp0, ramp1, ramp2, centre, fwhm, eta, area, low, high):  # type: ignore[no-untyped-def]
-    """Add area x pseudo-Voigt at points low..high - 1; centre and FWHM in points."""
-    middle = ramp0.size // 2
-    b0 = int(math.floor(centre / BLOCK))
-    s0 = b0 // FANOUT if b0 >= 0 else -((-b0 + FANOUT - 1) // FANOUT)
-    half = np.float32(0.5 * fwhm)
-    inverse = np.float32(2.0 / fwhm)
-    height = np.float32(area * eta * 2.0 / (math.pi * fwhm))
-
-    near_low = (b0 - 1) * BLOCK
-    near_high = (b0 + 2) * BLOCK
-    if half >= WIDE_LORENTZIAN:
-        near_low = near_high = b0 * BLOCK
-    near_low = min(max(near_low, low), high)
-    near_high = min(max(near_high, low), high)
-    # Distances are kept from a block's start near the peak: single precision then has digits to spare.
-    start = b0 * BLOCK
-    offset = np.float32(centre - start)
-
-    _far(points, blocks, supers, ramp0, ramp1, ramp2, middle, start, s0, offset, inverse, height, low, near_low, centre)
-    _far(
-        points, blocks, supers, ramp0, ramp1, ramp2, middle, start, s0, offset, inverse, height, near_high, high, centre
-    )
-    if near_high > near_low:
-        _lorentzian(
-            points[near_low:near_high],
-            ramp0[middle + near_low - start : middle + near_high - start],
-            offset,
-            inverse,
-            height,
-        )
-
-    sigma = fwhm / math.sqrt(8.0 * math.log(2.0))
-    reach = GAUSSIAN_REACH * sigma
-    height = np.float32(area * (1.0 - eta) / (sigma * math.sqrt(2.0 * math.pi)))
-    inverse = np.float32(1.0 / (sigma * math.sqrt(32.0)))
-    first = max(low, int(math.ceil(centre - reach)))
-    last = min(high, int(math.floor(centre + reach)) + 1)
-    if last <= first:
-        return
-    if sigma >= WIDE_GAUSSIAN:
-        first_block, last_block = -(-first // BLOCK), last // BLOCK
-        if last_block > first_block:
-            a, b = NODES * first_block, NODES * last_block
-            shift = ramp1.size // 2 - NODES * b0
-            _gaussian(blocks[a:b], ramp1[a + shift : b + shift], offset, inverse, height)
-            a, b = BLOCK * first_block, BLOCK * last_block
-            shift = middle - start
-            _gaussian(points[first:a], ramp0[first + shift : a + shift], offset, inverse, height)
-            _gaussian(points[b:last], ramp0[b + shift : last + shift], offset, inverse, height)
-            return
-    shift = middle - start
-    _gaussian(points[first:last], ramp0[first + shift : last + shift], offset, inverse, height)
+@compiled
+def _collect(sums: Sums, basis: Basis, out: F32) -> np.float32:
+    """Evaluate all polynomials, write the pattern, clear the sums, return the highest point."""
+    width = NODES * FANOUT
+    for s in range(sums.supers.size // NODES):
+        nodes = sums.supers[NODES * s : NODES * (s + 1)]
+        _evaluate(basis.to_blocks, nodes, sums.blocks[width * s : width * (s + 1)])
+    # One maximum per lane: a single running maximum would keep the loop from using vectors.
+    highest = np.zeros(BLOCK, np.float32)
+    for b in range(sums.blocks.size // NODES):
+        here = sums.points[BLOCK * b : BLOCK * (b + 1)]
+        _evaluate(basis.to_points, sums.blocks[NODES * b : NODES * (b + 1)], here)
+        there = out[BLOCK * b : min(BLOCK * (b + 1), out.size)]
+        for j in range(there.size):
+            # Interpolation may leave a point of an almost empty pattern a rounding error below zero.
+            value = max(here[j], _ZERO)
+            there[j] = value
+            highest[j] = max(highest[j], value)
+    sums.points[:] = _ZERO
+    sums.blocks[:] = _ZERO
+    sums.supers[:] = _ZERO
+    return np.float32(highest.max())
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _far(points, blocks, supers, ramp0, ramp1, ramp2, middle, start, s0, offset, inverse, height, low, high, centre):  # type: ignore[no-untyped-def]
-    """A Lorentzian tail on points low..high - 1, none of them in the peak's neighbourhood."""
-    if high <= low:
-        return
-    shift0 = middle - start
-    first_block, last_block = -(-low // BLOCK), high // BLOCK
-    if last_block <= first_block:
-        _lorentzian(points[low:high], ramp0[low + shift0 : high + shift0], offset, inverse, height)
-        return
-    a, b = BLOCK * first_block, BLOCK * last_block
-    if a > low:
-        _lorentzian(points[low:a], ramp0[low + shift0 : a + shift0], offset, inverse, height)
-    if high > b:
-        _lorentzian(points[b:high], ramp0[b + shift0 : high + shift0], offset, inverse, height)
-
-    # Superblocks beyond the neighbours of the peak's own; the tail lies on one side of the peak.
-    first_super, last_super = -(-first_block // FANOUT), last_block // FANOUT
-    if low < centre:
-        last_super = min(last_super, s0 - 1)
-    if high > centre:
-        first_super = max(first_super, s0 + 2)
-    shift1 = ramp1.size // 2 - NODES * (start // BLOCK)
-    if last_super <= first_super:
-        a, b = NODES * first_block, NODES * last_block
-        _lorentzian(blocks[a:b], ramp1[a + shift1 : b + shift1], offset, inverse, height)
-        return
-    a, b = NODES * first_block, NODES * FANOUT * first_super
-    if b > a:
-        _lorentzian(blocks[a:b], ramp1[a + shift1 : b + shift1], offset, inverse, height)
-    a, b = NODES * FANOUT * last_super, NODES * last_block
-    if b > a:
-        _lorentzian(blocks[a:b], ramp1[a + shift1 : b + shift1], offset, inverse, height)
-    a, b = NODES * first_super, NODES * last_super
-    shift2 = ramp2.size // 2 - NODES * s0
-    distance = np.float32(offset + np.float32(start - s0 * SUPERBLOCK))
-    _lorentzian(supers[a:b], ramp2[a + shift2 : b + shift2], distance, inverse, height)
-
-
-@numba.njit(cache=True, error_model="numpy", inline="always")
-def _evaluate(matrix, c, out):  # type: ignore[no-untyped-def]
-    """Add the polynomial with node values c at the points of matrix (node, point)."""
-    c0, c1, c2, c3, c4, c5, c6, c7 = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
-    m0, m1, m2, m3, m4, m5, m6, m7 = (
-        matrix[0],
-        matrix[1],
-        matrix[2],
-        matrix[3],
-        matrix[4],
-        matrix[5],
-        matrix[6],
-        matrix[7],
-    )
+@inlined
+def _evaluate(matrix: F32, nodes: F32, out: F32) -> None:
+    """Add the polynomial with these values at its nodes; matrix is (node, point)."""
+    c0, c1, c2, c3, c4, c5, c6, c7 = nodes[0], nodes[1], nodes[2], nodes[3], nodes[4], nodes[5], nodes[6], nodes[7]
+    m0, m1, m2, m3 = matrix[0], matrix[1], matrix[2], matrix[3]
+    m4, m5, m6, m7 = matrix[4], matrix[5], matrix[6], matrix[7]
     for j in range(out.size):
         out[j] += ((m0[j] * c0 + m1[j] * c1) + (m2[j] * c2 + m3[j] * c3)) + (
             (m4[j] * c4 + m5[j] * c5) + (m6[j] * c6 + m7[j] * c7)
         )
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _collect(points, blocks, supers, to_points, to_blocks, out):  # type: ignore[no-untyped-def]
-    """Evaluate all polynomials, write the pattern, clear the accumulators, return the maximum."""
-    width = NODES * FANOUT
-    for s in range(supers.size // NODES):
-        _evaluate(to_blocks, supers[NODES * s : NODES * (s + 1)], blocks[width * s : width * (s + 1)])
-    highest = np.zeros(BLOCK, np.float32)
-    for b in range(blocks.size // NODES):
-        here = points[BLOCK * b : BLOCK * (b + 1)]
-        _evaluate(to_points, blocks[NODES * b : NODES * (b + 1)], here)
-        there = out[BLOCK * b : min(BLOCK * (b + 1), out.size)]
-        for j in range(there.size):
-            # Interpolation may leave a point of an almost empty pattern a rounding error below zero.
-            value = max(here[j], np.float32(0.0))
-            there[j] = value
-            highest[j] = max(highest[j], value)
-    points[:] = np.float32(0.0)
-    blocks[:] = np.float32(0.0)
-    supers[:] = np.float32(0.0)
-    return highest.max()
+def _chebyshev_nodes(span: int) -> F64:
+    """NODES Chebyshev points on [0, span - 1], ascending."""
+    k = np.arange(NODES)
+    return np.asarray((span - 1) / 2 * (1 - np.cos((2 * k + 1) * np.pi / (2 * NODES))), dtype=np.float64)
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _quadrature_terms(two_theta, lowest, gamma, terms):  # type: ignore[no-untyped-def]
-    """Which of GSAS-II's Gauss-Legendre sets the axial divergence of this peak takes: number in the table."""
-    wanted = int(300.0 * abs(two_theta - lowest) / gamma)
-    n = 0
-    while n < terms.size - 1 and wanted > terms[n]:
-        n += 1
-    return n
-
-
-@numba.njit(cache=True, error_model="numpy")
-def broaden(  # type: ignore[no-untyped-def]
-    bragg,
-    wavelength,
-    intensity,
-    shift,
-    U,
-    V,
-    W,
-    size_um,
-    microstrain,
-    X,
-    Y,
-    sh_over_l,
-    floor,
-    grid_start,
-    step,
-    terms,
-    term_start,
-    term_x,
-    term_w,
-    ramp0,
-    ramp1,
-    ramp2,
-    to_points,
-    to_blocks,
-    out,
-    maximum,
-):
-    """Patterns of all augmentations. Angles in degrees; intensity and shift are (1 or augmentation, stick)."""
-    n_points = out.shape[1]
-    points = np.zeros(ramp0.size // 2, np.float32)
-    blocks = np.zeros(ramp1.size // 2, np.float32)
-    supers = np.zeros(ramp2.size // 2, np.float32)
-    n = bragg.size
-    tangent, cosine, cos2, lowest = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    for i in range(n):
-        theta = math.radians(0.5 * bragg[i])
-        tangent[i], cosine[i], cos2[i] = math.tan(theta), math.cos(theta), math.cos(2.0 * theta)
-        reached = math.sqrt(1.0 + sh_over_l * sh_over_l) * cos2[i]
-        lowest[i] = math.degrees(math.acos(min(1.0, max(-1.0, reached))))
-    ln2_8 = 8.0 * math.log(2.0)
-    for a in range(out.shape[0]):
-        row = min(a, intensity.shape[0] - 1)
-        shift_row = min(a, shift.shape[0] - 1)
-        strain = 0.018 * microstrain[a] / math.pi + Y[a]
-        for i in range(n):
-            t = tangent[i]
-            variance = max(U[a] * t * t + V[a] * t + W[a], floor)
-            gamma = max((1.8 * wavelength[i] / (math.pi * size_um[a]) + X[a]) / cosine[i] + strain * t, floor)
-            g = math.sqrt(ln2_8 * variance)
-            total = (
-                ((((g + 2.69269 * gamma) * g + 2.42843 * gamma**2) * g + 4.47163 * gamma**3) * g + 0.07842 * gamma**4)
-                * g
-                + gamma**5
-            ) ** 0.2
-            r = gamma / total
-            eta = ((0.11116 * r - 0.47719) * r + 1.36603) * r
-
-            place = bragg[i] + shift[shift_row, i]
-            reach = (2.355 * math.sqrt(variance) + gamma) / 100.0
-            below = 50.0 * (reach + sh_over_l * abs(cos2[i]))
-            above = 75.0 * reach
-            if place > 90.0:
-                below, above = above, below
-            low = int(min(max(math.ceil((place - below - grid_start) / step), 0.0), float(n_points)))
-            high = int(min(max(math.ceil((place + above - grid_start) / step), 0.0), float(n_points)))
-            if high <= low:
-                continue
-            fwhm = total / 100.0 / step
-            area = intensity[row, i] / step
-            table = _quadrature_terms(bragg[i], lowest[i], gamma, terms)
-            if table == 0:
-                centre = lowest[i] + (bragg[i] - lowest[i]) * term_x[0] + shift[shift_row, i]
-                where = (centre - grid_start) / step
-                _add_peak(points, blocks, supers, ramp0, ramp1, ramp2, where, fwhm, eta, area, low, high)
-                continue
-            norm = 0.0
-            for k in range(term_start[table], term_start[table + 1]):
-                norm += term_w[k] * _axial_weight(lowest[i] + (bragg[i] - lowest[i]) * term_x[k], cos2[i], sh_over_l)
-            for k in range(term_start[table], term_start[table + 1]):
-                delta = lowest[i] + (bragg[i] - lowest[i]) * term_x[k]
-                share = area * term_w[k] * _axial_weight(delta, cos2[i], sh_over_l) / norm
-                where = (delta + shift[shift_row, i] - grid_start) / step
-                _add_peak(points, blocks, supers, ramp0, ramp1, ramp2, where, fwhm, eta, share, low, high)
-        maximum[a] = _collect(points, blocks, supers, to_points, to_blocks, out[a])
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _axial_weight(delta, cos2, sh_over_l):  # type: ignore[no-untyped-def]
-    """W / (h cos(2phi)) of Finger, Cox and Jephcoat, J. Appl. Cryst. 27 (1994) 892, for S = H."""
-    c = math.cos(math.radians(delta))
-    excess = c * c - cos2 * cos2
-    h = abs(cos2) / math.sqrt(excess) if excess > 0.0 else 0.0
-    return (sh_over_l * h - 1.0) / abs(c)
+def _interpolation(nodes: F64, points: F64) -> F64:
+    """Matrix (node, point) of the polynomial through the nodes (Lagrange)."""
+    matrix = np.empty((nodes.size, points.size))
+    for k in range(nodes.size):
+        others = np.delete(nodes, k)
+        matrix[k] = np.prod((points[:, None] - others) / (nodes[k] - others), axis=1)
+    return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -54,3 +55,21 @@ def count_call(folder: str) -> int:
 
 def environment(names: tuple[str, ...]) -> dict[str, str | None]:
     return {name: os.environ.get(name) for name in names}
+
+
+def half_a_second(number: int) -> int:
+    time.sleep(0.5)
+    return number
+
+
+def process_of(number: int) -> int:
+    return os.getpid()
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def ask_a_child(number: int) -> int:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(square, (number,))

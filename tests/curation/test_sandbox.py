@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from curation.sandbox import Casualty, Limits, Sandbox, SandboxError, borrowed_sandbox
+from curation.sandbox import Casualty, Limits, Sandbox, SandboxError, SandboxInterruptedError, borrowed_sandbox
 
 FACTORY = "tests.curation.misbehaving:factory"
 LIMITS = Limits(seconds=0.8, memory_GB=0.3)
@@ -153,6 +154,15 @@ def test_closing_ends_the_child_and_calling_again_starts_another(sandbox: Sandbo
     sandbox.close()
     assert not alive(pid)
     assert sandbox.call("pid") != pid
+
+
+def test_another_thread_can_interrupt_a_call(sandbox: Sandbox) -> None:
+    sandbox.start()
+    threading.Timer(0.1, sandbox.interrupt).start()
+    began = time.monotonic()
+    with pytest.raises(SandboxInterruptedError):
+        sandbox.call("hang")
+    assert time.monotonic() - began < LIMITS.seconds
 
 
 @pytest.mark.parametrize("activity", ["nothing", "hang in C", "spin"])

@@ -37,6 +37,14 @@ def test_batches_are_bounded_by_bytes_too(tmp_path: Path) -> None:
     assert all_records(staged) == records
 
 
+def test_batches_grow_with_the_input_and_not_beyond_measure(tmp_path: Path) -> None:
+    rows = [batch.rows for batch in stage_records((record(str(i), "") for i in range(50_000)), tmp_path, {}).batches]
+    assert rows[:60] == [32] * 60
+    assert rows[:-1] == sorted(rows[:-1])
+    assert max(rows) <= 512
+    assert len(rows) < 500
+
+
 def test_nothing_staged_is_no_batch_and_a_manifest(tmp_path: Path) -> None:
     assert stage_records([], tmp_path, {}).batches == ()
     assert read_staged(tmp_path) is not None

@@ -1,0 +1,300 @@
+# mypy: allow-untyped-calls
+# (dask-jobqueue is not annotated)
+"""How are workers started as jobs of SLURM, PBS, SGE or LSF?
+
+dask-jobqueue writes the scripts and submits them. What our profile does not say comes from the user's own
+`jobqueue.yaml`; what both say, the profile decides; lists (directives, prologue, worker arguments) are joined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import math
+import shlex
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import dask
+from dask.utils import parse_bytes
+from distributed import SchedulerPlugin, Security
+
+from cluster import settings
+from cluster.certificates import CERTIFICATE, KEY, certificate_folder
+from cluster.config import JobProfile
+from cluster.errors import ClusterError
+from cluster.scratch import SHELL_EXPRESSION
+from cluster.walltime import lifetime, walltime_seconds
+
+log = logging.getLogger(__name__)
+
+_CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
+_STATE_COMMANDS = {
+    "slurm": ["squeue", "--noheader", "--format=%i %T %r", "--jobs={ids}"],
+    "pbs": ["qstat"],
+    "sge": ["qstat"],
+    "lsf": ["bjobs"],
+}
+#: A job is lost when its workers have been gone for this long: they may only be changing places with their nanny.
+_LOST_AFTER_S = 10.0
+#: Queueing systems limit how often, and how much, one may submit.
+_SUBMIT_AGAIN_S = 10.0
+_DEFAULT_MEMORY = "4 GB"
+
+
+class _QuotedSecurity(Security):  # type: ignore[misc, unused-ignore]
+    """Paths that go into job scripts are quoted for the shell; dask-jobqueue pastes them as they are."""
+
+    def get_tls_config_for_role(self, role: str) -> dict[str, str | None]:
+        config: dict[str, str | None] = super().get_tls_config_for_role(role)
+        if role == "worker":
+            return {key: None if value is None else shlex.quote(value) for key, value in config.items()}
+        return config
+
+
+@contextmanager
+def job_cluster(profile: JobProfile) -> Iterator[JobCluster]:
+    """A scheduler in this process and workers in jobs that are submitted now and cancelled at the end."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(settings.applied(profile.longest_hold_s))
+        security = None
+        if profile.encryption == "tls":
+            folder = stack.enter_context(certificate_folder(profile.shared_directory.expanduser()))
+            security = _quoted(folder / CERTIFICATE, folder / KEY)
+        jobs = JobCluster(profile, security)
+        stack.callback(jobs.close)
+        jobs.submit()
+        yield jobs
+
+
+def job_script(profile: JobProfile) -> str:
+    """The script that each job would run; nothing is submitted and no certificate is made."""
+    folder = profile.shared_directory.expanduser() / "tls-of-this-run"
+    security = None
+    if profile.encryption == "tls":
+        security = _quoted(folder / CERTIFICATE, folder / KEY)
+    module = import_dask_jobqueue()
+    job_class = getattr(module, _CLASSES[profile.kind]).job_cls
+    options = _job_options(profile)
+    if security is not None:
+        options.update(security=security, protocol="tls://")
+    job = job_class(scheduler="<address of the scheduler>", name="<name of the job>", **options)
+    return str(job.job_script())
+
+
+class JobCluster:
+    """Jobs of a queueing system, kept at their number."""
+
+    def __init__(self, profile: JobProfile, security: Security | None) -> None:
+        cluster_class = getattr(import_dask_jobqueue(), _CLASSES[profile.kind])
+        options = _job_options(profile)
+        self.profile = profile
+        self.count = math.ceil(profile.workers / options["cores"])
+        self._last_submission = -math.inf
+        self.dask_cluster = cluster_class(
+            n_workers=0,
+            security=security,
+            scheduler_options=_scheduler_options(profile),
+            silence_logs=getattr(logging, profile.log_level.upper()),
+            **options,
+        )
+        self._attendance = _Attendance(options["cores"])
+        self.dask_cluster.scheduler.add_plugin(self._attendance, name="attendance")
+
+    def submit(self) -> None:
+        """Ask for all jobs that are not there; an error only when none could be submitted."""
+        self._last_submission = time.monotonic()
+        refused = self.dask_cluster.sync(self._submit)
+        if refused is None:
+            return
+        if not self.job_ids():
+            raise ClusterError(f"cluster {self.profile.kind!r}: the job was not accepted\n{refused}")
+        log.warning("cluster %r: not all jobs were accepted\n%s", self.profile.kind, refused)
+
+    def tend(self) -> None:
+        """Submit a new job for each whose workers were here and have gone: its walltime, or its node, is over."""
+        now = time.monotonic()
+        lost = [name for name, since in self._attendance.gone_since.items() if now - since > _LOST_AFTER_S]
+        if lost:
+            self.dask_cluster.sync(self._forget, lost)
+        if len(self.dask_cluster.workers) < self.count and now - self._last_submission > _SUBMIT_AGAIN_S:
+            self.submit()
+
+    async def _submit(self) -> str | None:
+        """What the queueing system answered if it refused."""
+        self.dask_cluster.scale(jobs=self.count)
+        try:
+            await self.dask_cluster._correct_state()
+        except (OSError, RuntimeError, ValueError) as error:
+            await self._forget([name for name, job in self.dask_cluster.workers.items() if not job.job_id])
+            return str(error)
+        return None
+
+    async def _forget(self, names: list[str]) -> None:
+        for name in names:
+            self._attendance.gone_since.pop(name, None)
+            job = self.dask_cluster.workers.pop(name, None)
+            if job is not None:
+                await job.close()
+
+    def job_ids(self) -> list[str]:
+        """What the queueing system calls our jobs."""
+        return [str(job.job_id) for job in self.dask_cluster.workers.values() if job.job_id]
+
+    def state(self) -> str:
+        """What the queueing system says about our jobs, and the end of the newest log, for an error message."""
+        lines = []
+        ids = self.job_ids()
+        command = [word.format(ids=",".join(ids)) for word in _STATE_COMMANDS[self.profile.kind]]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+            lines.append(f"$ {shlex.join(command)}\n{(answer.stdout or answer.stderr).strip()[:1000] or '(no jobs)'}")
+        except (OSError, subprocess.TimeoutExpired) as error:
+            lines.append(f"$ {shlex.join(command)}: {error}")
+        folder = self.dask_cluster._dummy_job.log_directory
+        logs = sorted(Path(folder).glob("*"), key=lambda path: path.stat().st_mtime) if folder else []
+        if logs:
+            tail = "\n".join(logs[-1].read_text(errors="replace").splitlines()[-8:])
+            lines.append(f"end of {logs[-1]}:\n{tail[:2000]}")
+        return "\n".join([f"jobs submitted: {', '.join(ids) or 'none'}", *lines])
+
+    def close(self) -> None:
+        """Cancel the jobs and end the scheduler."""
+        self.dask_cluster.close(timeout=60)
+
+
+class _Attendance(SchedulerPlugin):
+    """Which jobs' workers were here and are here no more, and since when (monotonic clock, seconds)."""
+
+    def __init__(self, workers_per_job: int) -> None:
+        self._workers_per_job = workers_per_job
+        self._names: dict[str, str] = {}
+        self.gone_since: dict[str, float] = {}
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        self.gone_since.pop(self._job(scheduler.workers[worker].name), None)
+        self._names[worker] = self._job(scheduler.workers[worker].name)
+
+    def remove_worker(self, scheduler: Any, worker: str, *, stimulus_id: str = "", **_: Any) -> None:
+        job = self._names.pop(worker, None)
+        if job is not None and job not in self._names.values():
+            # Who leaves at the end of its lifetime does not come back.
+            leaves = stimulus_id.startswith("worker-close-gracefully")
+            self.gone_since[job] = -math.inf if leaves else time.monotonic()
+
+    def _job(self, worker_name: Any) -> str:
+        # Several workers of one job are called NAME-0, NAME-1, ...; one alone is called NAME.
+        name = str(worker_name)
+        return name.rpartition("-")[0] if self._workers_per_job > 1 else name
+
+
+def import_dask_jobqueue() -> ModuleType:
+    """Import dask-jobqueue without letting it change what Ctrl-C does: its import makes that a silent exit with 0."""
+    if "dask_jobqueue" not in sys.modules:
+        before = signal.getsignal(signal.SIGINT)
+        importlib.import_module("dask_jobqueue")
+        signal.signal(signal.SIGINT, before)
+    return sys.modules["dask_jobqueue"]
+
+
+def _quoted(certificate: Path, key: Path) -> _QuotedSecurity:
+    roles = ("client", "scheduler", "worker")
+    files = {f"tls_{role}_{part}": str(path) for role in roles for part, path in (("cert", certificate), ("key", key))}
+    return _QuotedSecurity(require_encryption=True, tls_ca_file=str(certificate), **files)
+
+
+def _user_setting(profile: JobProfile, key: str) -> Any:
+    """The value in the user's own configuration, or None where it is only dask-jobqueue's default."""
+    section = profile.config_name or profile.kind
+    value = dask.config.get(f"jobqueue.{section}.{key}", None)
+    packaged = [defaults.get("jobqueue", {}).get(profile.kind, {}) for defaults in dask.config.defaults]
+    return None if any(key in section and section[key] == value for section in packaged) else value
+
+
+def _job_options(profile: JobProfile) -> dict[str, Any]:
+    """Keywords of dask-jobqueue's cluster class: what the profile says, what must be, and no more."""
+    import_dask_jobqueue()
+    cores = profile.cores_per_job or _user_setting(profile, "cores") or 1
+    memory = None if profile.memory_per_worker is None else _times(profile.memory_per_worker, cores)
+    shared = profile.shared_directory.expanduser()
+    log_directory = profile.log_directory or _user_setting(profile, "log-directory") or shared / "logs"
+    if any(character.isspace() for character in str(log_directory)):
+        raise ClusterError(
+            f"the folder for the jobs' output, {str(log_directory)!r}, has a blank in its name, which no job script "
+            "can say: set cluster.log_directory to one without"
+        )
+    local_directory = profile.local_directory and shlex.quote(str(profile.local_directory))
+    options: dict[str, Any] = {
+        "cores": cores,
+        # One core, one process, one thread: the work is compiled code that would otherwise wait for the interpreter.
+        "processes": cores,
+        "memory": memory or _user_setting(profile, "memory") or _times(_DEFAULT_MEMORY, cores),
+        "nanny": True,
+        "death_timeout": _user_setting(profile, "death-timeout") or int(profile.death_timeout_s),
+        "local_directory": local_directory or _user_setting(profile, "local-directory") or SHELL_EXPRESSION,
+        "log_directory": str(log_directory),
+        "worker_extra_args": [*(_user_setting(profile, "worker-extra-args") or []), *_worker_arguments(profile)],
+        "job_extra_directives": [*(_user_setting(profile, "job-extra-directives") or []), *profile.directives],
+        "job_script_prologue": [
+            *(_user_setting(profile, "job-script-prologue") or []),
+            *profile.prologue,
+            *settings.exports(),
+            *_path_to_this_code(),
+        ],
+        "job_name": _user_setting(profile, "name") or "pxrd-datagen",
+        "python": profile.python or _user_setting(profile, "python") or shlex.quote(sys.executable),
+        "queue": profile.queue,
+        "walltime": profile.walltime,
+        "interface": profile.interface,
+        "config_name": profile.config_name,
+        ("project" if profile.kind in ("sge", "lsf") else "account"): profile.account,
+    }
+    if profile.kind in ("pbs", "sge"):
+        options["resource_spec"] = profile.resource_spec
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _worker_arguments(profile: JobProfile) -> list[str]:
+    arguments = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+    given = _user_setting(profile, "worker-extra-args") or []
+    if any(str(argument).startswith("--lifetime") for argument in given):
+        return arguments
+    if profile.lifetime_s is not None:
+        return [*arguments, "--lifetime", f"{profile.lifetime_s:g}s"]
+    section = profile.config_name or profile.kind
+    walltime = profile.walltime or dask.config.get(f"jobqueue.{section}.walltime", None)
+    if walltime is None:
+        return arguments
+    seconds, stagger = lifetime(walltime_seconds(str(walltime), profile.kind), profile.margin_s)
+    return [*arguments, "--lifetime", f"{seconds}s", "--lifetime-stagger", f"{stagger}s"]
+
+
+def _scheduler_options(profile: JobProfile) -> dict[str, Any]:
+    options = dict(_user_setting(profile, "scheduler-options") or {})
+    if profile.scheduler_host is not None:
+        options["host"] = profile.scheduler_host
+    # Whatever the user's configuration says of its port, the dashboard is for this machine alone.
+    port = profile.dashboard_port or str(options.get("dashboard_address", ":0")).rpartition(":")[2] or 0
+    options["dashboard_address"] = f"127.0.0.1:{port}"
+    return options
+
+
+def _times(memory: str, cores: int) -> str:
+    return f"{parse_bytes(memory) * cores} B"
+
+
+def _path_to_this_code() -> list[str]:
+    """Where this code is not installed but run from its folder, workers must look for it there too."""
+    root = Path(__file__).resolve().parents[1]
+    if any(root == Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")):
+        return []
+    return [f'export PYTHONPATH={shlex.quote(str(root))}"${{PYTHONPATH:+:$PYTHONPATH}}"']

@@ -1,0 +1,1 @@
+"""Do tasks run under a real SLURM?"""

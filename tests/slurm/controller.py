@@ -1,0 +1,185 @@
+"""A real SLURM of one node, in a folder of its own, beside whatever else the machine runs.
+
+`with slurm() as controller:` starts munged, slurmctld and slurmd on 127.0.0.1 with their own key, ports and state, and
+ends these processes, and no others, when it is left. No accounting, no cgroups; works as root and, for one's own jobs,
+as anybody else.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "squeue", "srun", "scontrol")
+#: More than most test machines have: what matters is that jobs run side by side.
+CPUS = 8
+MEMORY_MB = 8000
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A running SLURM: its folder, and the environment in which its commands work."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def command(self, *words: str, timeout_s: float = 60) -> str:
+        """Run one of SLURM's commands and return what it says."""
+        answer = subprocess.run(
+            words,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if answer.returncode != 0:
+            raise RuntimeError(f"{' '.join(words)}: exit code {answer.returncode}\n{answer.stdout}{answer.stderr}")
+        return answer.stdout
+
+    def logs(self) -> str:
+        """Everything the daemons wrote."""
+        return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in self.folder.glob("*.log"))
+
+
+def missing_programs() -> list[str]:
+    """Programs of SLURM and munge that are not installed."""
+    return [name for name in PROGRAMS if _find(name) is None]
+
+
+@contextmanager
+def slurm() -> Iterator[Controller]:
+    """Start it, and end it."""
+    # Not in pytest's folder: the path of a Unix socket has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    folder.chmod(0o755)
+    controller = Controller(folder, {"SLURM_CONF": str(folder / "slurm.conf")})
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        _write_configuration(folder)
+        socket_path = folder / "munge" / "socket"
+        munge = [
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={folder / 'munge' / 'key'}",
+            f"--socket={socket_path}",
+        ]
+        munge += [f"--{name}-file={folder / 'munge' / name}" for name in ("log", "pid", "seed")]
+        stack.enter_context(_daemon(folder, munge))
+        _wait("munged's socket", controller, socket_path.exists)
+        configuration = str(folder / "slurm.conf")
+        stack.enter_context(_daemon(folder, ["slurmctld", "-D", "-f", configuration]))
+        stack.enter_context(_daemon(folder, ["slurmd", "-D", "-f", configuration]))
+        _wait("an idle node", controller, lambda: "idle" in _try(controller, "sinfo", "--noheader", "--format=%T"))
+        try:
+            yield controller
+        finally:
+            _try(controller, "scancel", f"--user={getpass.getuser()}")
+            _wait("the end of all jobs", controller, lambda: not _try(controller, "squeue", "--noheader").strip(), 60)
+
+
+def _write_configuration(folder: Path) -> None:
+    for name in ("munge", "state", "spool"):
+        (folder / name).mkdir(mode=0o755)
+    key = folder / "munge" / "key"
+    key.touch(mode=0o600)
+    key.write_bytes(secrets.token_bytes(128))
+    host, user = socket.gethostname().split(".")[0], getpass.getuser()
+    controller_port, node_port = _free_ports(2)
+    (folder / "slurm.conf").write_text(f"""\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+CredType=cred/munge
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,bf_interval=1,sched_interval=1
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+JobCompType=jobcomp/none
+MpiDefault=none
+ReturnToService=2
+KillWait=5
+OverTimeLimit=0
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MB} State=UNKNOWN
+PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
+""")
+
+
+@contextmanager
+def _daemon(folder: Path, command: list[str]) -> Iterator[None]:
+    program = _find(command[0])
+    assert program is not None
+    with (folder / f"{command[0]}.output.log").open("w") as output:
+        process = subprocess.Popen(
+            [program, *command[1:]],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=folder,
+            env={**os.environ, "SLURM_CONF": str(folder / "slurm.conf")},
+            start_new_session=True,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(what: str, controller: Controller, ready: object, timeout_s: float = 30) -> None:
+    assert callable(ready)
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {timeout_s} s in vain for {what}\n{controller.logs()}")
+        time.sleep(0.2)
+
+
+def _try(controller: Controller, *words: str) -> str:
+    try:
+        return controller.command(*words)
+    except RuntimeError:
+        return "not answering"
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))

@@ -113,8 +113,8 @@ def test_training_killed_outright_resumes_to_the_same_weights(patterns_dataset: 
 @pytest.mark.parametrize("kind", ["patterns", "sticks"])
 def test_alphadiffract_learns_32_structures_by_heart(kind: str, dataset: Path, tmp_path: Path) -> None:
     model = replace(small.ALPHADIFFRACT.model, drop_path=0.0)
-    config = small_config(kind, model=model, epochs=40, batch_size=32, samples_per_structure=2, noise=False)
-    config = replace(config, validate_every_epochs=40, learning_rate=5e-3)
+    config = small_config(kind, model=model, epochs=40, batch_size=8, samples_per_structure=1, noise=False)
+    config = replace(config, validate_every_epochs=40)
     outcome = fit(config, dataset, tmp_path / "run", device="cpu")
     assert outcome.finished
     last = final_losses(tmp_path / "run")
@@ -126,12 +126,12 @@ def test_alphadiffract_learns_32_structures_by_heart(kind: str, dataset: Path, t
 def test_crystalnet_learns_32_structures_by_heart(densities_dataset: Path, tmp_path: Path) -> None:
     config = replace(
         small.CRYSTALNET,
-        epochs=120,
+        epochs=100,
         batch_size=32,
         kl_weight=1e-4,
         noise=False,
         learning_rate=4e-3,
-        validate_every_epochs=120,
+        validate_every_epochs=100,
     )
     outcome = fit(config, densities_dataset, tmp_path / "run", device="cpu")
     assert outcome.finished
@@ -224,11 +224,20 @@ def test_a_dataset_without_a_side_of_the_split_is_refused(tmp_path: Path) -> Non
 
 
 def test_labels_out_of_range_and_missing_numbers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = datasets.cell
-    monkeypatch.setattr(datasets, "cell", lambda row: (9 if row == 5 else cell(row)[0], *cell(row)[1:]))
+    labels = datasets.labels
+
+    def with_(name: str, value: object) -> object:
+        def changed(*args: object) -> dict[str, np.ndarray]:
+            columns = labels(*args)
+            columns[name][5] = value
+            return columns
+
+        return changed
+
+    monkeypatch.setattr(datasets, "labels", with_("crystal_system", 9))
     datasets.make(tmp_path / "system nine")
     refused(small.ALPHADIFFRACT, tmp_path / "system nine", tmp_path / "run", "crystal_system is 9, expected 1 to 7")
-    monkeypatch.setattr(datasets, "cell", lambda row: (*cell(row)[:2], cell(row)[2] * (np.nan if row == 5 else 1)))
+    monkeypatch.setattr(datasets, "labels", with_("niggli", np.nan))
     datasets.make(tmp_path / "no cell")
     refused(small.ALPHADIFFRACT, tmp_path / "no cell", tmp_path / "run", "expected six positive")
     monkeypatch.undo()

@@ -18,6 +18,7 @@ from catalogs.densities import density_format
 from catalogs.errors import CatalogError
 from catalogs.reading import MB, Place, too_large
 from catalogs.record import Defect, DensityRef, Record
+from catalogs.text import printable
 
 ID_COLUMN = "material_id"
 BATCH_ROWS = 64
@@ -45,7 +46,7 @@ class _Columns:
 
     def __init__(self, config: TableCatalog, header: list[str]) -> None:
         self.config = config
-        self.names = [name or f"column {i}" for i, name in enumerate(header, start=1)]
+        self.names = [printable(name) or f"column {i}" for i, name in enumerate(header, start=1)]
         self.cif = self._index(config.cif_column, "cif_column")
         self.density = self._index(config.density_column, "density_column") if config.density_column else None
         self.id: int | None = None
@@ -155,7 +156,7 @@ def _cannot_open(config: TableCatalog, path: Path, error: Exception) -> CatalogE
 def _as_text(cell: object) -> str:
     if isinstance(cell, bytes):
         return cell.decode("utf-8", "backslashreplace")
-    return "" if cell is None else str(cell).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "" if cell is None else printable(str(cell))
 
 
 def _as_bytes(cell: object) -> bytes:

@@ -102,7 +102,7 @@ class _Columns:
 def _csv_rows(config: TableCatalog) -> Iterator[Any]:
     """The header, then the rows; a Defect last where the file breaks off."""
     # A bound on what one unclosed quote can swallow. It is the module's own, shared by the process: never lowered.
-    csv.field_size_limit(max(csv.field_size_limit(), 4 * int(config.max_file_MB * MB)))
+    csv.field_size_limit(max(csv.field_size_limit(), 2 * int(config.max_file_MB * MB)))
     with _open_text(config) as stream:
         reader = csv.reader(stream, strict=False)
         try:

@@ -23,15 +23,14 @@ from datagen.curate import TABLE, UNFINISHED, CurateJob, curate_locked
 from datagen.errors import PlanError, StoreError
 from datagen.job import WORK, Job, write_job
 from datagen.judge_on_cluster import ClusterJudge, RunProgress
-from datagen.labels import reflection_slots
+from datagen.layout import files_of, layout_for
 from datagen.lock import Lock, locked
 from datagen.plan import Shard, cut_shards, fill_holes, shard_length
 from datagen.progress import Display, duration, size
 from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
 from datagen.report import write_report
-from datagen.row import extra_augmentations
-from datagen.schema import Layout
+from datagen.room import check_room, least_bytes
 from datagen.shard import ACCEPTED, ShardOrder, ShardReport, probe_shard, simulate_shard
 from datagen.staging import differences
 from datagen.structures_table import CURATION_TABLE, write_structures_table
@@ -161,27 +160,16 @@ def initialise_store(config: DatagenConfig, job: Job, dataset: Path, accepted: A
     """Write the dataset's frame: metadata, coordinates and all labels."""
     order = [member for shard in shards for member in shard.members]
     labels = accepted.labels(order)
-    settings = job.simulation
-    with_densities = job.density.method == "independent_atoms" or any(accepted.column("density_path"))
-    extra = extra_augmentations(settings.augmentation)
-    instrument = settings.instrument
-    wavelengths = [line.wavelength_A for line in instrument.lines]
-    slots = reflection_slots(accepted.crystals(), wavelengths, instrument.two_theta_max_deg)
-    layout = Layout(
+    layout = layout_for(
+        job,
+        accepted.crystals(),
         n_structures=len(order),
-        n_augmentations=settings.augmentation.count,
-        n_points=instrument.n_points,
         structures_per_shard=shard_length(len(accepted), job.store.structures_per_shard),
-        reflection_slots=slots,
-        member_slots=slots,
-        n_lines=len(wavelengths),
+        any_density=any(accepted.column("density_path")),
         text_bytes=store.text_bytes(labels),
-        with_members="march_r" in extra,
-        with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
-        with_densities=with_densities,
-        extra_augmentations=extra,
     )
-    store.create(dataset, layout, labels, instrument.two_theta_deg, attributes_of(config))
+    check_room(files_of(layout), least_bytes(layout), dataset, job.store.max_files)
+    store.create(dataset, layout, labels, job.simulation.instrument.two_theta_deg, attributes_of(config))
 
 
 class ShardMaker:

@@ -83,15 +83,8 @@ class Sticks:
     pattern: Tensor
     n_patterns: int
 
-    def to(self, device: torch.device) -> Sticks:
-        """The same on another device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Sticks:
-        """The same in page-locked memory."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Sticks:
+    def each(self, change: Callable[[Tensor], Tensor]) -> Sticks:
+        """The same with every tensor changed: moved to a device, or into page-locked memory."""
         columns = self.two_theta_deg, self.intensity, self.line, self.pattern
         two_theta_deg, intensity, line, pattern = map(change, columns)
         return Sticks(two_theta_deg, intensity, line, pattern, self.n_patterns)

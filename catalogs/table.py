@@ -132,15 +132,25 @@ def _open_text(config: TableCatalog) -> IO[str]:
 def _parquet_rows(config: TableCatalog) -> Iterator[Any]:
     try:
         table = pq.ParquetFile(config.path)
-    except (OSError, pa.ArrowInvalid) as error:
+        names = list(table.schema_arrow.names)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _cannot_open(config, config.path, error) from error
     with table:
-        yield table.schema_arrow.names
+        yield names
         try:
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
-                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        except (OSError, pa.ArrowException) as error:
+                yield from zip(*(_undecoded(column).to_pylist() for column in batch.columns), strict=True)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             yield Defect(defects.DAMAGED_SOURCE, str(error))
+
+
+def _undecoded(column: Any) -> Any:
+    """The column with its text as bytes: Arrow's readers do not check that text is UTF-8, Python's strings would."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return column.cast(pa.large_binary())
+    return column
 
 
 def _cannot_open(config: TableCatalog, path: Path, error: Exception) -> CatalogError:

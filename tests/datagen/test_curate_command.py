@@ -435,6 +435,36 @@ def test_the_command_ends_with_reasons_and_what_to_type_next(pile: Path, tmp_pat
     assert f"datagen why ID --dataset '{out}'" in words
 
 
+def test_a_mistake_is_one_sentence_with_exit_code_2_and_no_traceback(tmp_path: Path) -> None:
+    config = tmp_path / "[odd] name.toml"
+    config.write_text("[curation]\nsymprec = 1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "datagen", "curate", config], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"datagen: {config}: 2 mistakes\n")
+    assert "a [[catalog]] section for each source" in done.stderr
+    assert "did you mean symprec_A?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(pile: Path, tmp_path: Path) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "datagen", "curate", pile, "--out", tmp_path / "out"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "out" / UNFINISHED).exists():
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGINT)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+
+
 def test_why_says_what_every_check_saw(undisturbed: Path) -> None:
     result = run("why", "halide 4.cif", "--dataset", undisturbed)
     assert result.exit_code == 0

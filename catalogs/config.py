@@ -142,7 +142,11 @@ class CodCatalog(_WithDensities):
     @field_validator("url")
     @classmethod
     def _https(cls, url: str) -> str:
-        if not url.startswith("https://") or "{id}" not in url:
+        try:
+            filled = url.format(id=1000000)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"only {{id}} can stand in braces ({error})") from error
+        if not url.startswith("https://") or filled == url:
             raise ValueError("expected an https:// address with {id} in it")
         return url
 
@@ -184,9 +188,16 @@ class MaterialsProjectCatalog(_Catalog):
     max_materials: int | None = Field(default=None, ge=1)
     """Take only the first so many materials, in the order of their ids."""
 
+    @field_validator("num_elements", "num_sites")
+    @classmethod
+    def _least_first(cls, bounds: tuple[int, int] | None) -> tuple[int, int] | None:
+        if bounds is not None and not 1 <= bounds[0] <= bounds[1]:
+            raise ValueError("expected the least, then the greatest number, from 1 on")
+        return bounds
+
     @model_validator(mode="after")
     def _some_criterion(self) -> Self:
-        if self.material_ids and self.model_fields_set & QUERY_FIELDS - {"material_ids"}:
+        if self.material_ids and set(self.query()) != {"material_ids"}:
             raise ValueError("material_ids name the materials already; leave the other criteria out")
         if not self.material_ids and not self.query():
             raise ValueError("no criterion; expected at least one, such as chemsys, num_elements or material_ids")

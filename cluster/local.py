@@ -13,9 +13,9 @@ from dask.system import cpu_count
 from distributed import LocalCluster
 
 from cluster import settings
-from cluster.certificates import security_in_memory
+from cluster.certificates import make_certificate, security_in_memory
 from cluster.config import LocalProfile
-from cluster.scratch import scratch_directory
+from cluster.scratch import scratch_directory, warn_if_shared
 
 
 @contextmanager
@@ -24,16 +24,18 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
 
     Other users of the machine reach 127.0.0.1 as well as we do, so here too only our certificate opens the ports.
     """
+    scratch = profile.local_directory or scratch_directory()
+    warn_if_shared(scratch)
     with settings.applied(profile.longest_hold_s):
         cluster = LocalCluster(
             n_workers=profile.workers or cpu_count(),
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            security=security_in_memory() if profile.encryption == "tls" else None,
+            security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
             dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
             memory_limit=profile.memory_per_worker or "auto",
-            local_directory=str(profile.local_directory or scratch_directory()),
+            local_directory=str(scratch),
             silence_logs=getattr(logging, profile.log_level.upper()),
         )
         try:

@@ -23,6 +23,7 @@ from distributed import Future, KilledWorker
 from cluster.config import HereProfile
 from cluster.connect import Cluster
 from cluster.errors import ClusterError
+from cluster.orderly import left_in_order
 from cluster.perform import Failure, Outcome, perform
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ WINDOW_PER_WORKER = 4
 #: Deaths of workers that a task shared with others before it is blamed with them: then something is wrong with it too.
 SHARED_DEATHS = 10
 RECEIPT_LIMIT_BYTES = 65_536
+GATHER_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -228,10 +230,10 @@ class _Run(Generic[A, R]):
                 killed[future.exception().last_worker.address].append(future)
             elif future.status == "error":
                 self._judge(self._landed(future), Failure.from_exception(future.exception()))
-            elif future.status in ("cancelled", "lost"):
+            elif future.cancelled():
                 raise ClusterError(self.cluster.lost_message())
-            # Anything else: its worker died with the receipt and the task runs again; it will call back once more.
             else:
+                # Its worker died before the receipt was fetched; the scheduler has the task run again.
                 future.add_done_callback(self.finished.put)
         for address, futures in killed.items():
             self._blame(address, futures)
@@ -241,14 +243,16 @@ class _Run(Generic[A, R]):
     def _gather(self, futures: list[Future[Any]]) -> Iterator[tuple[Future[Any], Outcome]]:
         if not futures:
             return
+        client = self.cluster.client
         try:
-            outcomes = self.cluster.client.gather(futures)
+            # With a limit, because a receipt lost on the way is computed anew, and that may take workers yet to come.
+            outcomes = client.sync(client._gather, futures, callback_timeout=GATHER_TIMEOUT_S)
         except CancelledError as error:
             raise ClusterError(self.cluster.lost_message()) from error
-        except KilledWorker:
-            # One of them was lost with its worker, run again, and killed the next: look at each by itself.
+        except (KilledWorker, TimeoutError):
+            # Each by itself then, when it is there (again).
             for future in futures:
-                self.finished.put(future)
+                future.add_done_callback(self.finished.put)
             return
         yield from zip(futures, outcomes, strict=True)
 
@@ -262,7 +266,13 @@ class _Run(Generic[A, R]):
         return attempt
 
     def _blame(self, address: str, futures: list[Future[Any]]) -> None:
-        """A worker died while these tasks were assigned to it."""
+        """A worker died, or left, while these tasks were assigned to it."""
+        if left_in_order(self.cluster.client, address):
+            log.info("worker %s left; its tasks go to others", address)
+            for future in futures:
+                self._count(retried=1)
+                self.again.append(self._landed(future))
+            return
         self._count(worker_deaths=1)
         for future in futures:
             error = future.exception()

@@ -81,6 +81,8 @@ def _smallest_ratio(values: list[float]) -> list[float]:
 def parse_formula(text: str) -> dict[str, float] | None:
     """Amounts of a `_chemical_formula_sum` such as `Al2 O3` by element; None where it is no plain formula."""
     found: dict[str, float] = {}
+    if not re.search(r"\)\s*[\d.]", text):  # brackets that multiply nothing
+        text = text.replace("(", " ").replace(")", " ")
     for part in text.replace(",", " ").split():
         match = _FORMULA_PART.fullmatch(part)
         if match is None or match[1] not in ELEMENTS:

@@ -8,9 +8,10 @@ import traceback
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catalogs.record import Record
-from curation.atoms import Atoms, cell_parameters
+from curation.atoms import Array, Atoms, cell_parameters
 from curation.composition import reduced_formula
 from curation.crystal import Crystal
 from curation.labels import crystal_system_of
@@ -36,7 +37,7 @@ def curate_record(record: Record, settings: CurationSettings) -> Verdict:
     try:
         _screen(record.cif, settings, row)
     except Refused as refused:
-        row |= {"status": "refused", "reason": refused.code, "detail": refused.detail}
+        row |= {"status": "refused", "reason": refused.code, "detail": refused.detail, **refused.values}
     except MemoryError:
         raise  # the sandbox knows what to make of it
     except Exception:  # noqa: BLE001 - a flaw of ours costs this record, says so in its row, and shows in the counts
@@ -117,14 +118,14 @@ def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSett
     return primitive
 
 
-def _reduction(metric: np.ndarray) -> np.ndarray:
+def _reduction(metric: Array) -> NDArray[np.int64]:
     try:
         return reduce_metric(_six(metric))
     except ArithmeticError as error:
         raise Refused("reduction_failed", str(error)) from error
 
 
-def _six(metric: np.ndarray) -> Metric:
+def _six(metric: Array) -> Metric:
     return tuple(float(metric[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)))  # type: ignore[return-value]
 
 
@@ -150,7 +151,7 @@ def _reduced(primitive: Primitive, row: Row) -> Primitive:
         raise Refused("reduction_failed", f"reduced again, the cell changes by {row['niggli_idempotence']:.1e}")
     atoms = reduced.atoms
     # Cholesky's factor of the metric has a along x and b in the xy plane.
-    lattice = np.linalg.cholesky(atoms.lattice_A @ atoms.lattice_A.T)
+    lattice: Array = np.asarray(np.linalg.cholesky(atoms.lattice_A @ atoms.lattice_A.T), dtype=np.float64)
     standing = Atoms(lattice, atoms.fractional, atoms.kind, atoms.occupants)
     row |= {"n_atoms": atoms.n_sites, "volume": standing.volume_A3}
     names = ("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma")

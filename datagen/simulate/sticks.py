@@ -97,11 +97,13 @@ def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> St
     group = merge_groups(q)
     sizes = np.bincount(group)
     intensity = np.bincount(group, weights=shares)
-    position = np.degrees(np.bincount(group, weights=two_theta) / sizes)
     kept = intensity > ABSENT * intensity.max(initial=0.0)
+    # The centre of gravity: where reflections coincide by accident, it hardly matters which of them were joined.
+    moment = np.bincount(group, weights=shares * two_theta)
+    position = np.degrees(moment[kept] / intensity[kept])
     member_kept = kept[group]
     return Sticks(
-        two_theta_deg=position[kept],
+        two_theta_deg=position,
         intensity=intensity[kept],
         line=np.full(np.count_nonzero(kept), number, dtype=np.int64),
         member_hkl=hkl[member_kept],

@@ -91,9 +91,9 @@ def test_workers_that_leave_before_the_walltime_hand_over_and_blame_nobody(
     with connect(profile(tmp_path, lifetime_s=4)) as cluster:
         cluster.wait_for_workers(2, timeout_s=60)
         before = set(running_jobs(controller))
-        receipts, progress = run(cluster, jobs.half_a_second, 40)
+        receipts, progress = run(cluster, jobs.half_a_second, 20)
         after = set(running_jobs(controller))
-    assert sorted(receipts.values()) == list(range(40))
+    assert sorted(receipts.values()) == list(range(20))
     assert progress.worker_deaths == 0
     assert not before & after, "every job of the start had left and was replaced"
 
@@ -141,15 +141,19 @@ from cluster.config import AllocationProfile
 from tests.cluster import jobs
 
 profile = AllocationProfile(kind="slurm-runner", shared_directory=Path({str(tmp_path)!r}), memory_per_worker="500 MB")
-with connect(profile) as cluster:
-    cluster.wait_for_workers(2, timeout_s=60)
-    receipts = []
-    failures = []
-    run_tasks(cluster, jobs.die_for_seven, [Task(str(n), n) for n in range(20)],
-              on_receipt=lambda task, receipt: receipts.append(receipt),
-              on_failure=lambda task, failure: failures.append(task.key))
-    assert cluster.client.scheduler.address.startswith("tls://")
-    print("RECEIPTS", sorted(receipts), "FAILURES", failures, flush=True)
+def main():
+    with connect(profile) as cluster:
+        cluster.wait_for_workers(2, timeout_s=60)
+        receipts = []
+        failures = []
+        run_tasks(cluster, jobs.die_for_seven, [Task(str(n), n) for n in range(20)],
+                  on_receipt=lambda task, receipt: receipts.append(receipt),
+                  on_failure=lambda task, failure: failures.append(task.key))
+        assert cluster.client.scheduler.address.startswith("tls://")
+        print("RECEIPTS", sorted(receipts), "FAILURES", failures, flush=True)
+
+if __name__ == "__main__":
+    main()
 """
     )
     root = Path(__file__).resolve().parents[2]

@@ -10,6 +10,12 @@ import torch
 from tests.trainer import datasets
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Networks this small are slowed down by more, and repeat bit for bit with one."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def patterns_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trainer") / "patterns"

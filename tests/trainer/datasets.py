@@ -116,9 +116,10 @@ def values(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
         peaks = np.zeros(1024, dtype=np.float32)
         peaks[rng.integers(20, 900, 12)] = rng.random(12)
         found["xrd_peaks"] = peaks / peaks.max()
-    if layout.with_densities:
+    if layout.density_method:
         rho = density(row)
         found |= {"density": rho, "density_electrons": np.array([8.0, 8.0]), "density_lattice": 5.0 * np.eye(3)}
+        found["density_reason"] = np.asarray(0)
     return found
 
 
@@ -143,7 +144,7 @@ def make(
         structures_per_shard=8,
         text_bytes=store.text_bytes(labels(n, split)),
         with_xrd_peaks=densities,
-        with_densities=densities,
+        density_method="fourier" if densities else None,
     )
     store.create(path, layout, labels(n, split), TWO_THETA, {**ATTRIBUTES, **(attributes or {})})
     for shard in range(layout.n_shards if shards is None else shards):

@@ -15,6 +15,7 @@ from distributed import LocalCluster
 from cluster import settings
 from cluster.certificates import make_certificate, security_in_memory
 from cluster.config import LocalProfile
+from cluster.errors import ClusterError
 from cluster.scratch import scratch_directory, warn_if_shared
 
 
@@ -27,17 +28,23 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
     scratch = profile.local_directory or scratch_directory()
     warn_if_shared(scratch)
     with settings.applied(profile.longest_hold_s):
-        cluster = LocalCluster(
-            n_workers=profile.workers or cpu_count(),
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
-            dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
-            memory_limit=profile.memory_per_worker or "auto",
-            local_directory=str(scratch),
-            silence_logs=getattr(logging, profile.log_level.upper()),
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=profile.workers or cpu_count(),
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
+                dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
+                memory_limit=profile.memory_per_worker or "auto",
+                local_directory=str(scratch),
+                silence_logs=getattr(logging, profile.log_level.upper()),
+            )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise ClusterError(
+                f"worker processes could not be started on this machine, with temporary files in {scratch}: {error} "
+                "(a script that connects must do so under `if __name__ == '__main__':`)"
+            ) from error
         try:
             yield cluster
         finally:

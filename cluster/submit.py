@@ -172,6 +172,8 @@ class _Run(Generic[A, R]):
 
     def _fill(self, source: Iterator[Task[A]], window: int | None, workers: int) -> None:
         limit = window or WINDOW_PER_WORKER * max(workers, 1)
+        if self.in_flight and limit - len(self.in_flight) < limit // 4:
+            return  # Submitting is cheaper by the batch, and what waits at the scheduler suffices meanwhile.
         batch: list[_Attempt[A]] = []
         while len(self.in_flight) + len(batch) < limit and (attempt := self._next(source)):
             batch.append(attempt)

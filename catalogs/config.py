@@ -142,7 +142,11 @@ class CodCatalog(_WithDensities):
     @field_validator("url")
     @classmethod
     def _https(cls, url: str) -> str:
-        if not url.startswith("https://") or "{id}" not in url:
+        try:
+            filled = url.format(id=1000000)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"only {{id}} can stand in braces ({error})") from error
+        if not url.startswith("https://") or filled == url:
             raise ValueError("expected an https:// address with {id} in it")
         return url
 
@@ -183,10 +187,48 @@ class MaterialsProjectCatalog(_Catalog):
     """Whether only materials with a charge density are taken, and their densities downloaded (some MB each)."""
     max_materials: int | None = Field(default=None, ge=1)
     """Take only the first so many materials, in the order of their ids."""
+
+    @field_validator("num_elements", "num_sites")
+    @classmethod
+    def _least_first(cls, bounds: tuple[int, int] | None) -> tuple[int, int] | None:
+        if bounds is not None and not 1 <= bounds[0] <= bounds[1]:
+            raise ValueError("expected the least, then the greatest number, from 1 on")
+        return bounds
+
+    @model_validator(mode="after")
+    def _some_criterion(self) -> Self:
+        if self.material_ids and set(self.query()) != {"material_ids"}:
+            raise ValueError("material_ids name the materials already; leave the other criteria out")
+        if not self.material_ids and not self.query():
+            raise ValueError("no criterion; expected at least one, such as chemsys, num_elements or material_ids")
+        return self
+
+    def query(self) -> dict[str, Any]:
+        """The criteria that were given, with plain values; two configurations with the same ask for the same."""
+        given = self.model_dump(mode="json", include=QUERY_FIELDS)
+        return {key: value for key, value in sorted(given.items()) if value not in (None, [])}
+
+    downloads_at_once: int = Field(default=4, ge=1, le=16)
+    """How many densities are fetched at the same time."""
     retries: int = Field(default=5, ge=0, le=20)
     """How often a failed download is tried again, waiting 1, 2, 4, ... seconds between."""
     licence: str = Field(default="CC-BY-4.0", min_length=1)
     """Terms; the Materials Project's data are CC-BY 4.0."""
+
+
+QUERY_FIELDS = {
+    "material_ids",
+    "chemsys",
+    "elements",
+    "exclude_elements",
+    "num_elements",
+    "num_sites",
+    "space_group",
+    "crystal_system",
+    "max_energy_above_hull_eV",
+    "theoretical",
+}
+"""What of a `MaterialsProjectCatalog` decides which materials are asked for."""
 
 
 class RruffCatalog(_Catalog):

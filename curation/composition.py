@@ -15,12 +15,15 @@ from curation.labels import N_ELEMENTS
 SYMBOLS: tuple[str, ...] = tuple(str(gemmi.Element(z).name) for z in range(1, N_ELEMENTS + 1))
 """Element symbols, hydrogen first: the element of atomic number Z stands at Z - 1."""
 
-_Z = {s: z for z, s in enumerate(SYMBOLS, start=1)} | {"D": 1, "T": 1}
+_Z = {s: z for z, s in enumerate(SYMBOLS, start=1)} | {"D": 1}
+ELEMENTS = frozenset(_Z)
+"""Every symbol that names an element, deuterium's own included."""
 _SPECIES = re.compile(r"([A-Z][a-z]?)")
+_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
 
 
 def element_of(species: str) -> str:
-    """`Fe3+` is `Fe`; deuterium and tritium are hydrogen."""
+    """`Fe3+` is `Fe`; deuterium is hydrogen."""
     found = _SPECIES.match(species)
     if found is None or found[1] not in _Z:
         raise ValueError(f"{species!r} names no element")
@@ -73,3 +76,28 @@ def _smallest_ratio(values: list[float]) -> list[float]:
         denominator = math.lcm(*(r.denominator for r in ratios))
         return [float(r * denominator) for r in ratios]
     return [v / smallest for v in values]
+
+
+def parse_formula(text: str) -> dict[str, float] | None:
+    """Amounts of a `_chemical_formula_sum` such as `Al2 O3` by element; None where it is no plain formula."""
+    found: dict[str, float] = {}
+    if not re.search(r"\)\s*[\d.]", text):  # brackets that multiply nothing
+        text = text.replace("(", " ").replace(")", " ")
+    for part in text.replace(",", " ").split():
+        match = _FORMULA_PART.fullmatch(part)
+        if match is None or match[1] not in ELEMENTS:
+            return None
+        element = element_of(match[1])
+        found[element] = found.get(element, 0.0) + float(match[2] or 1)
+    found = {e: v for e, v in found.items() if v > 0}
+    return found or None
+
+
+def formula_difference(amounts: dict[str, float], formula: dict[str, float]) -> tuple[float, float]:
+    """Largest difference of an atomic fraction, and how many formula units the atoms make."""
+    elements = element_amounts(amounts)
+    total, stated = sum(elements.values()), sum(formula.values())
+    difference = max(
+        abs(elements.get(e, 0.0) / total - formula.get(e, 0.0) / stated) for e in elements.keys() | formula.keys()
+    )
+    return difference, total / stated

@@ -2,73 +2,198 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catalogs.record import Record
-from curation.atoms import Atoms, cell_matrix, cell_parameters
-from curation.checks import closest_pair, count_reflections
+from curation.atoms import Array, Atoms, cell_parameters
 from curation.composition import reduced_formula
 from curation.crystal import Crystal
 from curation.labels import crystal_system_of
 from curation.lattice_rules import bravais_lattice, lattice_deviation
-from curation.niggli import metric_of, reduce_metric
+from curation.niggli import Metric, metric_of, reduce_metric
 from curation.read import read_cif
 from curation.reasons import Refused
+from curation.reflections import count_reflections
 from curation.settings import CurationSettings
 from curation.split import group_of, split_of
-from curation.symmetry import Symmetry, find_symmetry, primitive_atoms
-from curation.verdict import Verdict, tolerance_columns
+from curation.symmetry import Primitive, change_basis, primitive_cell, search, search_others, symmetrised_metric
+from curation.verdict import Verdict
+
+Row = dict[str, Any]
 
 
 def curate_record(record: Record, settings: CurationSettings) -> Verdict:
     """The verdict on one record; bad input is a refusal, never an exception."""
     start = time.perf_counter()
-    found: dict[str, Any] = {"warnings": ()}
     if record.defect is not None:
         return Verdict.refusal(record, record.defect.reason, record.defect.detail)
+    row: Row = {}
     try:
-        _screen(record.cif, settings, found)
+        _screen(record.cif, settings, row)
     except Refused as refused:
-        found |= {"status": "refused", "reason": refused.code, "detail": refused.detail}
+        row |= {"status": "refused", "reason": refused.code, "detail": refused.detail, **refused.values}
+    except MemoryError:
+        raise  # the sandbox knows what to make of it
     except Exception:  # noqa: BLE001 - a flaw of ours costs this record, says so in its row, and shows in the counts
-        found |= {"status": "refused", "reason": "internal_error", "detail": traceback.format_exc(limit=-4)}
+        row |= {"status": "refused", "reason": "internal_error", "detail": traceback.format_exc(limit=-4)}
     else:
-        found |= {"status": "accepted"}
-    return Verdict.about(record, **found, seconds=time.perf_counter() - start)
+        row["status"] = "accepted"
+    return Verdict.about(record, **row, seconds=time.perf_counter() - start)
 
 
-def _screen(cif: str, settings: CurationSettings, found: dict[str, Any]) -> None:
-    reading = read_cif(cif, settings)
+def _screen(cif: str, settings: CurationSettings, row: Row) -> None:
+    """All screens in order; what each saw goes into the row before it may refuse."""
+    atoms, min_distance_A = _read(cif, settings, row)
+    _refuse_beyond_any_cell(atoms, settings)
+    primitive = _one_space_group(atoms, min_distance_A, settings, row)
+    reduced = _reduced(primitive, row)
+    _check_lattice(reduced, settings, row)
+    _check_size(reduced, settings, row)
+    _check_reflections(reduced, settings, row)
+    _label(reduced, settings, row)
+
+
+def _read(cif: str, settings: CurationSettings, row: Row) -> tuple[Atoms, float]:
+    reading = read_cif(cif, settings, row)
     atoms = reading.atoms
-    found |= {
-        "warnings": reading.warnings,
-        "stated_space_group": reading.stated_space_group,
-        "stated_formula": reading.stated_formula,
+    row |= {
         "n_atoms_read": atoms.n_sites,
         "volume_read": atoms.volume_A3,
         "formula": reduced_formula(atoms.amounts()),
+        "min_distance_A": reading.min_distance_A,
     }
-    distance, i, j = closest_pair(atoms)
-    found["min_distance_A"] = distance
-    if distance < settings.min_distance_A:
-        raise Refused("atoms_overlap", f"sites {i + 1} and {j + 1} are {distance:.3f} A apart")
-    symmetry = _one_space_group(atoms, settings, found)
-    primitive = primitive_atoms(atoms, symmetry)
-    reduced = _reduce(primitive, found)
-    _check_lattice(reduced, symmetry, settings, found)
-    _check_size(reduced, symmetry, settings, found)
-    found["n_reflections"] = count_reflections(
-        reduced, settings.wavelength_A, (settings.two_theta_min_deg, settings.two_theta_max_deg)
-    )
-    if found["n_reflections"] == 0:
-        raise Refused("no_reflections", "no reflection in the range")
-    crystal = _crystal(reduced)
-    group = group_of(found["formula"], symmetry.number)
-    found |= {
+    return atoms, reading.min_distance_A
+
+
+def _refuse_beyond_any_cell(atoms: Atoms, settings: CurationSettings) -> None:
+    """Refuse before the costly search what no symmetry can make small enough.
+
+    A smaller cell divides the numbers of sites of every kind, so it is at most their greatest common divisor smaller.
+    """
+    divisor = math.gcd(*np.bincount(atoms.kind, minlength=len(atoms.occupants)).tolist())
+    for code, value, limit, unit in (
+        ("too_many_atoms", atoms.n_sites / divisor, settings.max_atoms + 1, "sites"),
+        ("volume_too_large", atoms.volume_A3 / divisor, settings.max_volume_A3, "A^3"),
+    ):
+        if value >= limit:
+            whole = "" if divisor == 1 else f", and even a {divisor} times smaller cell has {value:.0f}"
+            raise Refused(code, f"the cell has {value * divisor:.0f} {unit}{whole}; symmetry was not searched")
+
+
+def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSettings, row: Row) -> Primitive:
+    pairs = settings.tolerance_pairs
+    first = search(atoms, pairs[0])
+    if first is None:
+        primitive, results = None, [first, *(search(atoms, pair) for pair in pairs[1:])]
+    else:
+        primitive = primitive_cell(atoms, first)
+        primitive = change_basis(primitive, _reduction(symmetrised_metric(primitive)))
+        results = [first, *search_others(atoms, primitive, first, pairs, min_distance_A)]
+    numbers = tuple(None if r is None else r.number for r in results)
+    sizes = tuple(None if r is None else r.n_primitive for r in results)
+    row |= {
+        "symprec_A": tuple(s for s, _ in pairs),
+        "angle_tolerance_deg": tuple(a for _, a in pairs),
+        "space_group_at": numbers,
+        "n_primitive_at": sizes,
+    }
+    described = ", ".join(f"{n or 'none'} at {s:g} A, {a:g} deg" for n, (s, a) in zip(numbers, pairs, strict=True))
+    if first is None or primitive is None or None in numbers:
+        raise Refused("symmetry_failed", f"space group {described}")
+    if len(set(numbers)) > 1:
+        raise Refused("symmetry_unstable", f"space group {described}")
+    if len(set(sizes)) > 1:
+        row["warnings"] = tuple(sorted({*row["warnings"], "cell_depends_on_tolerance"}))
+    row |= {
+        "space_group": first.number,
+        "crystal_system": crystal_system_of(first.number),
+        "bravais_lattice": bravais_lattice(first.number, first.symbol),
+    }
+    return primitive
+
+
+def _reduction(metric: Array) -> NDArray[np.int64]:
+    try:
+        return reduce_metric(_six(metric))
+    except ArithmeticError as error:
+        raise Refused("reduction_failed", str(error)) from error
+
+
+def _six(metric: Array) -> Metric:
+    return tuple(float(metric[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)))  # type: ignore[return-value]
+
+
+def _reduced(primitive: Primitive, row: Row) -> Primitive:
+    """The Niggli cell in its standard orientation, checked to be what it should.
+
+    It is reduced by the metric averaged over the crystal's own rotations, on which equalities are exact, so that the
+    noise of coordinates never decides between two forms; the cell itself is the crystal's, not averaged.
+    """
+    change = _reduction(symmetrised_metric(primitive))
+    reduced = change_basis(primitive, change)
+    averaged = symmetrised_metric(reduced)
+    again = change_basis(reduced, _reduction(averaged))
+    before, after = np.array(_six(averaged)), np.array(_six(symmetrised_metric(again)))
+    row |= {
+        "niggli_determinant": float(np.linalg.det(change)),
+        "niggli_volume_ratio": reduced.atoms.volume_A3 / primitive.atoms.volume_A3,
+        "niggli_idempotence": float(np.max(np.abs(after - before)) / np.max(before)),
+    }
+    if abs(row["niggli_determinant"] - 1.0) > 1e-6 or abs(row["niggli_volume_ratio"] - 1.0) > 1e-6:
+        raise Refused("reduction_failed", f"determinant {row['niggli_determinant']:g}, expected +1")
+    if row["niggli_idempotence"] > 1e-6:
+        raise Refused("reduction_failed", f"reduced again, the cell changes by {row['niggli_idempotence']:.1e}")
+    atoms = reduced.atoms
+    # Cholesky's factor of the metric has a along x and b in the xy plane.
+    lattice: Array = np.asarray(np.linalg.cholesky(atoms.lattice_A @ atoms.lattice_A.T), dtype=np.float64)
+    standing = Atoms(lattice, atoms.fractional, atoms.kind, atoms.occupants)
+    row |= {"n_atoms": atoms.n_sites, "volume": standing.volume_A3}
+    names = ("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma")
+    row |= dict(zip(names, cell_parameters(lattice), strict=True))
+    return Primitive(standing, reduced.rotations)
+
+
+def _check_lattice(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
+    lattice = row["bravais_lattice"]
+    deviation, character = lattice_deviation(metric_of(reduced.atoms.lattice_A), lattice)
+    row |= {"lattice_deviation": deviation, "lattice_character": character}
+    if deviation > settings.lattice_tolerance:
+        raise Refused(
+            "lattice_mismatch",
+            f"off by {deviation:.1e} from the nearest reduced {lattice} cell (form {character}), "
+            f"allowed are {settings.lattice_tolerance:g}",
+        )
+
+
+def _check_size(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
+    lattice_points = {"P": 1, "F": 4, "R": 3}.get(row["bravais_lattice"][1], 2)
+    n_atoms, volume = reduced.atoms.n_sites * lattice_points, row["volume"] * lattice_points
+    row |= {"n_atoms_conventional": n_atoms, "volume_conventional": volume}
+    if not volume < settings.max_volume_A3:
+        raise Refused("volume_too_large", f"{volume:.0f} A^3, expected below {settings.max_volume_A3:.0f}")
+    if n_atoms > settings.max_atoms:
+        raise Refused("too_many_atoms", f"{n_atoms} sites, expected at most {settings.max_atoms}")
+
+
+def _check_reflections(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
+    limits = settings.two_theta_min_deg, settings.two_theta_max_deg
+    row["n_reflections"] = count_reflections(reduced.atoms, settings.wavelength_A, limits)
+    if row["n_reflections"] == 0:
+        raise Refused(
+            "no_reflections", f"between {limits[0]:g} and {limits[1]:g} degrees at {settings.energy_keV:g} keV"
+        )
+
+
+def _label(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
+    crystal = _crystal(reduced.atoms)
+    group = group_of(row["formula"], row["space_group"])
+    row |= {
         "structure": crystal.to_json(),
         "structure_hash": crystal.structure_hash(),
         "group": group,
@@ -76,62 +201,9 @@ def _screen(cif: str, settings: CurationSettings, found: dict[str, Any]) -> None
     }
 
 
-def _one_space_group(atoms: Atoms, settings: CurationSettings, found: dict[str, Any]) -> Symmetry:
-    results = [find_symmetry(atoms, s, a) for s, a in settings.tolerance_pairs]
-    found |= tolerance_columns(settings)
-    found["space_group_at"] = tuple(None if r is None else r.number for r in results)
-    found["n_primitive_at"] = tuple(None if r is None else r.n_primitive for r in results)
-    numbers = {None if r is None else r.number for r in results}
-    first = results[0]
-    if None in numbers or first is None:
-        raise Refused("symmetry_failed", f"space groups {found['space_group_at']}")
-    if len(numbers) > 1:
-        raise Refused("symmetry_unstable", f"space groups {found['space_group_at']}")
-    found["space_group"] = first.number
-    found["crystal_system"] = crystal_system_of(first.number)
-    found["bravais_lattice"] = bravais_lattice(first.number, first.symbol)
-    return first
-
-
-def _reduce(primitive: Atoms, found: dict[str, Any]) -> Atoms:
-    change = reduce_metric(metric_of(primitive.lattice_A))
-    lattice = change @ primitive.lattice_A
-    found["niggli_determinant"] = float(np.linalg.det(change))
-    found["niggli_volume_ratio"] = abs(float(np.linalg.det(lattice))) / primitive.volume_A3
-    parameters = cell_parameters(lattice)
-    for name, value in zip(("a", "b", "c", "alpha", "beta", "gamma"), parameters, strict=True):
-        found[f"niggli_{name}"] = value
-    fractional = (primitive.fractional @ np.linalg.inv(change)) % 1.0
-    return Atoms(cell_matrix(*parameters), fractional, primitive.kind, primitive.occupants)
-
-
-def _check_lattice(reduced: Atoms, symmetry: Symmetry, settings: CurationSettings, found: dict[str, Any]) -> None:
-    deviation, character = lattice_deviation(metric_of(reduced.lattice_A), found["bravais_lattice"])
-    found |= {"lattice_deviation": deviation, "lattice_character": character}
-    if deviation > settings.lattice_tolerance:
-        raise Refused("lattice_mismatch", f"off by {deviation:.2e} from a reduced {found['bravais_lattice']} cell")
-
-
-def _check_size(reduced: Atoms, symmetry: Symmetry, settings: CurationSettings, found: dict[str, Any]) -> None:
-    multiplicity = {"P": 1, "F": 4, "R": 3}.get(found["bravais_lattice"][1], 2)
-    found |= {
-        "n_atoms": reduced.n_sites,
-        "volume": reduced.volume_A3,
-        "n_atoms_conventional": reduced.n_sites * multiplicity,
-        "volume_conventional": reduced.volume_A3 * multiplicity,
-    }
-    if found["volume_conventional"] >= settings.max_volume_A3:
-        raise Refused("volume_too_large", f"{found['volume_conventional']:.0f} A^3")
-    if found["n_atoms_conventional"] > settings.max_atoms:
-        raise Refused("too_many_atoms", f"{found['n_atoms_conventional']} atoms")
-
-
-def _crystal(reduced: Atoms) -> Crystal:
-    species, occupancy, fractional, u_iso = [], [], [], []
-    for kind, xyz in zip(reduced.kind.tolist(), reduced.fractional, strict=True):
-        for name, occ, u in reduced.occupants[kind]:
-            species.append(name)
-            occupancy.append(occ)
-            fractional.append(xyz)
-            u_iso.append(u)
-    return Crystal.canonical(reduced.lattice_A, species, np.array(occupancy), np.array(fractional), np.array(u_iso))
+def _crystal(atoms: Atoms) -> Crystal:
+    sites = [(site, *occupant) for site, kind in enumerate(atoms.kind.tolist()) for occupant in atoms.occupants[kind]]
+    where, species, occupancy, u_iso = zip(*sites, strict=True)
+    return Crystal.canonical(
+        atoms.lattice_A, species, np.array(occupancy), atoms.fractional[list(where)], np.array(u_iso)
+    )

@@ -7,6 +7,7 @@ is captured. When it fails, it is killed and the next item gets a fresh one.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -62,6 +64,10 @@ class SandboxError(RuntimeError):
     """The child interpreter cannot be started at all: no item is to blame."""
 
 
+class SandboxInterruptedError(SandboxError):
+    """Somebody called `interrupt` while an item was being worked on."""
+
+
 class Sandbox:
     """Calls `factory(settings)(item)` in a child interpreter; `factory` is named as `package.module:function`.
 
@@ -77,6 +83,7 @@ class Sandbox:
             "settings": settings,
             "memory_bytes": int(self.limits.memory_GB * 1e9),
         }
+        self._interrupted = threading.Event()
         self._child: _Child | None = None
         self._spare: _Child | None = None
 
@@ -89,6 +96,10 @@ class Sandbox:
     def start(self) -> None:
         """Start the child and wait until it is ready, which the first call does otherwise."""
         self._ready_child()
+
+    def interrupt(self) -> None:
+        """Have a call that is under way, in whatever thread, and all later ones end with `SandboxInterruptedError`."""
+        self._interrupted.set()
 
     def close(self) -> None:
         """End the children; calling again starts new ones."""
@@ -143,11 +154,11 @@ class Sandbox:
     def _start_spare(self) -> None:
         """Have a replacement warm up while a slow item uses up its time."""
         if self._spare is None:
-            self._spare = _Child(self._order)
+            self._spare = _Child(self._order, self._interrupted)
 
     def _ready_child(self) -> _Child:
         if self._child is None:
-            self._child, self._spare = self._spare or _Child(self._order), None
+            self._child, self._spare = self._spare or _Child(self._order, self._interrupted), None
             try:
                 self._child.wait_ready()
             except BaseException:
@@ -166,7 +177,8 @@ class _LostError(Exception):
 class _Child:
     """One interpreter with its pipes; the parent's ends never block."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: dict[str, Any], interrupted: threading.Event) -> None:
+        self._interrupted = interrupted
         request_r, self._request = os.pipe()
         self._answer, answer_w = os.pipe()
         lifeline_r, self._lifeline = os.pipe()
@@ -236,7 +248,7 @@ class _Child:
         poller.register(self._output, select.POLLIN)
         if unsent:
             poller.register(self._request, select.POLLOUT)
-        while True:
+        while not self._interrupted.is_set():
             for fd, _ in poller.poll(TICK_s * 1000):
                 if fd == self._request:
                     try:
@@ -270,6 +282,7 @@ class _Child:
             if on_slow is not None and meter.charged_s > seconds / 2:
                 on_slow()
                 on_slow = None
+        raise SandboxInterruptedError("interrupted")
 
     def memory_bytes(self) -> int:
         """Resident memory that is its own."""
@@ -402,3 +415,13 @@ def borrowed_sandbox(factory: str, settings: Any, limits: Limits) -> Iterator[Sa
         sandbox.close()
         raise
     _idle.setdefault(key, []).append(sandbox)
+
+
+def close_idle() -> None:
+    """End the sandboxes that nobody has borrowed."""
+    while _idle:
+        for sandbox in _idle.popitem()[1]:
+            sandbox.close()
+
+
+atexit.register(close_idle)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from catalogs.record import DensityRef, Record
 from curation.crystal import Crystal
-
-if TYPE_CHECKING:
-    from curation.settings import CurationSettings
 
 Status = Literal["accepted", "refused"]
 
@@ -146,7 +143,7 @@ class Verdict:
 
     def to_row(self) -> dict[str, Any]:
         """Plain values that JSON keeps exactly; `claims` is JSON text, tuples are lists."""
-        row = asdict(self)
+        row = {name: getattr(self, name) for name in COLUMNS}
         row["claims"] = json.dumps(self.claims, sort_keys=True, ensure_ascii=False)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in row.items()}
 
@@ -160,9 +157,3 @@ class Verdict:
 
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Verdict))
 """The table's columns, in order."""
-
-
-def tolerance_columns(settings: CurationSettings) -> dict[str, tuple[float, ...]]:
-    """The columns that say what each entry of `space_group_at` was found with."""
-    pairs = settings.tolerance_pairs
-    return {"symprec_A": tuple(s for s, _ in pairs), "angle_tolerance_deg": tuple(a for _, a in pairs)}

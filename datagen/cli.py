@@ -8,6 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from datagen.cli_curate import mount as mount_curation
+from datagen.cli_run import mount as mount_run
+
 app = typer.Typer(
     name="datagen",
     help="Training data for powder diffraction: curate crystals, simulate patterns, share datasets.",
@@ -34,6 +37,10 @@ def doctor() -> None:
     console.print(table)
     if not healthy(findings):
         raise typer.Exit(1)
+
+
+mount_curation(app)
+mount_run(app)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
@@ -202,15 +203,7 @@ _SLOT = {
 }
 _N_SLOTS = 32
 
-LOW_INDEX = np.array(
-    [
-        [h, k, l]
-        for h in (0, 1)
-        for k in (-1, 0, 1)
-        for l in (-1, 0, 1)
-        if (h, k, l) > (0, 0, 0)
-    ]
-)  # fmt: skip
+LOW_INDEX = np.array([hkl for hkl in itertools.product((0, 1), (-1, 0, 1), (-1, 0, 1)) if hkl > (0, 0, 0)])
 """The 13 planes with indices -1, 0, 1, one of each Friedel pair, that preferred orientation chooses from."""
 
 
@@ -223,7 +216,7 @@ def draw(
 
     def uniform(name: str) -> Array:
         low, high = getattr(settings, name)
-        return low + (high - low) * u[:, _SLOT[name]]
+        return np.asarray(low + (high - low) * u[:, _SLOT[name]], dtype=np.float64)
 
     def log_uniform(name: str, columns: slice) -> Array:
         low, high = getattr(settings, name)

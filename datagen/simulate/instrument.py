@@ -76,7 +76,7 @@ PRESETS: dict[str, Instrument] = {
         two_theta_max_deg=20.0,
         n_points=8192,
     ),
-    # Wavelengths: Hoelzer et al., Phys. Rev. A 56 (1997) 4554 (Cu); Deslattes et al., Rev. Mod. Phys. 75 (2003) 35 (Mo).
+    # Wavelengths: Hoelzer et al., Phys. Rev. A 56 (1997) 4554; for Mo, Deslattes et al., Rev. Mod. Phys. 75 (2003) 35.
     "cu_kalpha1": Instrument(
         lines=(Line(wavelength_A=1.5405929),),
         polarisation=0.5,

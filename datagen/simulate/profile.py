@@ -12,7 +12,6 @@ Array = NDArray[np.float64]
 
 WIDTH_FLOOR = 0.001
 """GSAS-II's floor of the Gaussian variance (cdeg^2) and of the Lorentzian width (cdeg)."""
-MIN_SH_OVER_L = 0.002
 
 
 def gaussian_variance_cdeg2(two_theta_deg: Array, U: Array, V: Array, W: Array) -> Array:
@@ -42,53 +41,43 @@ def thompson_cox_hastings(variance: Array, lorentzian: Array) -> tuple[Array, Ar
     return total, 1.36603 * r - 0.47719 * r**2 + 0.11116 * r**3
 
 
-def axial_centre_deg(two_theta_deg: Array, sh_over_l: float) -> tuple[Array, Array]:
-    """Where axial divergence puts the peak, and the lowest angle its intensity reaches, degrees.
-
-    cos(2phi_min) = sqrt(1 + (SH/L)^2) cos(2theta); the one Gauss-Legendre node in use lies at 1/sqrt(3) of the way.
-    """
-    cosine = np.cos(np.radians(two_theta_deg)) * np.sqrt(1 + max(sh_over_l, MIN_SH_OVER_L) ** 2)
-    lowest = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
-    return lowest + (two_theta_deg - lowest) / np.sqrt(3.0), lowest
-
-
 def displacement_shift_deg(two_theta_deg: Array, displacement_um: Array, instrument: Instrument) -> Array:
     """Shift of a peak by a displaced sample, degrees.
 
     Reflection geometry: -2 s cos(theta) / R (s positive away from the beam side of the circle); transmission, s along
-    the beam towards the detector: s sin(2theta) / R.
+    the beam towards the detector: -s sin(2theta) / R. Both as GSAS-II has them (`Shift`, `DisplaceY`).
     """
     s = displacement_um * 1e-3 / instrument.goniometer_radius_mm
     two_theta = np.radians(two_theta_deg)
     if instrument.geometry == "reflection":
         return np.asarray(np.degrees(-2 * s * np.cos(two_theta / 2)), dtype=np.float64)
-    return np.asarray(np.degrees(s * np.sin(two_theta)), dtype=np.float64)
+    return np.asarray(np.degrees(-s * np.sin(two_theta)), dtype=np.float64)
+
+
+def hump_centre_deg(d_A: Array, wavelength_A: float) -> Array:
+    """Bragg angle 2theta of a spacing; 180 where the wavelength does not reach it."""
+    return np.asarray(2 * np.degrees(np.arcsin(np.minimum(1.0, wavelength_A / (2 * d_A)))), dtype=np.float64)
 
 
 def march_dollase(hkl: NDArray[np.int32], reciprocal_metric: Array, axis_hkl: NDArray[np.int64], r: float) -> Array:
-    """(r^2 cos^2(alpha) + sin^2(alpha) / r)^(-3/2), alpha between hkl and the axis, both plane normals.
-
-    The mean over the symmetry equivalents of the axis comes by itself: reflections of one star have the same |F|^2, and
-    the sum over a star of one axis is the sum over equivalent axes of one reflection.
-    """
-    axis = axis_hkl.astype(np.float64)
-    h = hkl.astype(np.float64)
-    along = h @ (reciprocal_metric @ axis)
+    """(r^2 cos^2(alpha) + sin^2(alpha) / r)^(-3/2), alpha between hkl and the axis, both plane normals."""
+    h, axis = hkl.astype(np.float64), axis_hkl.astype(np.float64)
+    along = h @ reciprocal_metric @ axis
     cos2 = along**2 / (np.einsum("ij,jk,ik->i", h, reciprocal_metric, h) * (axis @ reciprocal_metric @ axis))
     return np.asarray((r * r * cos2 + (1 - cos2) / r) ** -1.5, dtype=np.float64)
 
 
-def fwhm_deg(two_theta_deg: Array, instrument: Instrument, augmentations: Augmentations) -> Array:
-    """Total FWHM (augmentation, angle), degrees."""
+def widths_deg(two_theta_deg: Array, wavelength_A: Array | float, augmentations: Augmentations) -> tuple[Array, Array]:
+    """FWHM (degrees) and eta, shape (augmentation, angle); the angles are (angle,) or (augmentation, angle)."""
     a = augmentations
     variance = gaussian_variance_cdeg2(two_theta_deg, a.U_cdeg2[:, None], a.V_cdeg2[:, None], a.W_cdeg2[:, None])
-    lorentzian = lorentzian_fwhm_cdeg(
+    gamma = lorentzian_fwhm_cdeg(
         two_theta_deg,
-        instrument.lines[0].wavelength_A,
+        wavelength_A,
         a.crystallite_size_um[:, None],
         a.microstrain[:, None],
         a.X_cdeg[:, None],
         a.Y_cdeg[:, None],
     )
-    total, _ = thompson_cox_hastings(np.maximum(variance, WIDTH_FLOOR), np.maximum(lorentzian, WIDTH_FLOOR))
-    return total / 100
+    total, eta = thompson_cox_hastings(np.maximum(variance, WIDTH_FLOOR), np.maximum(gamma, WIDTH_FLOOR))
+    return total / 100, eta

@@ -1,4 +1,4 @@
-"""The same patterns in plain float64 numpy, to be read and to be believed: what the compiled kernel is tested against."""
+"""The same patterns in plain float64 numpy, to be read and believed: what the compiled kernel is tested against."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.simulate.augmentation import Augmentations
+from datagen.simulate.axial import MIN_SH_OVER_L, axial_terms
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.profile import (
-    MIN_SH_OVER_L,
     WIDTH_FLOOR,
-    axial_centre_deg,
     displacement_shift_deg,
     gaussian_variance_cdeg2,
+    hump_centre_deg,
     lorentzian_fwhm_cdeg,
     march_dollase,
     thompson_cox_hastings,
+    widths_deg,
 )
 from datagen.simulate.sticks import Sticks
 
+Array = NDArray[np.float64]
 
-def broaden(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> NDArray[np.float64]:
+
+def broaden(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Array:
     """Patterns (augmentation, two_theta): every stick times its profile, summed."""
     return np.array([_one(sticks, instrument, augmentations, i) for i in range(len(augmentations))])
 
 
-def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i: int) -> NDArray[np.float64]:
+def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i: int) -> Array:
     a = augmentations[np.array([i])]
     grid = instrument.two_theta_deg
-    wavelength = np.array([line.wavelength_A for line in instrument.lines])[sticks.line]
+    lines = np.array([line.wavelength_A for line in instrument.lines])
     bragg = sticks.two_theta_deg
 
     intensity = sticks.intensity
@@ -38,23 +41,40 @@ def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i
 
     variance = np.maximum(gaussian_variance_cdeg2(bragg, a.U_cdeg2, a.V_cdeg2, a.W_cdeg2), WIDTH_FLOOR)
     gamma = np.maximum(
-        lorentzian_fwhm_cdeg(bragg, wavelength, a.crystallite_size_um, a.microstrain, a.X_cdeg, a.Y_cdeg), WIDTH_FLOOR
+        lorentzian_fwhm_cdeg(bragg, lines[sticks.line], a.crystallite_size_um, a.microstrain, a.X_cdeg, a.Y_cdeg),
+        WIDTH_FLOOR,
     )
     total, eta = thompson_cox_hastings(variance, gamma)
     fwhm = total / 100
-    centre = axial_centre_deg(bragg, instrument.sh_over_l)[0]
-    centre = centre + a.zero_shift_deg + displacement_shift_deg(bragg, a.displacement_um, instrument)
+    sh_over_l = max(instrument.sh_over_l, MIN_SH_OVER_L)
 
     # GSAS-II sums a peak from here to there.
+    position = bragg + a.zero_shift_deg + displacement_shift_deg(bragg, a.displacement_um, instrument)
     reach = (2.355 * np.sqrt(variance) + gamma) / 100
-    axial = max(instrument.sh_over_l, MIN_SH_OVER_L) * np.abs(np.cos(np.radians(bragg)))
-    first, last = centre - 50 * (reach + axial), centre + 75 * reach
+    below, above = 50 * (reach + sh_over_l * np.abs(np.cos(np.radians(bragg)))), 75 * reach
+    below, above = np.where(position > 90, above, below), np.where(position > 90, below, above)
 
     pattern = np.zeros_like(grid)
     for n in range(len(sticks)):
-        here = slice(*np.searchsorted(grid, [first[n], last[n]]))
-        x = (grid[here] - centre[n]) / fwhm[n]
-        lorentzian = 2 / np.pi / (1 + 4 * x**2)
-        gaussian = np.sqrt(4 * np.log(2) / np.pi) * np.exp(-4 * np.log(2) * x**2)
-        pattern[here] += intensity[n] / fwhm[n] * (eta[n] * lorentzian + (1 - eta[n]) * gaussian)
-    return pattern
+        here = slice(*np.searchsorted(grid, [position[n] - below[n], position[n] + above[n]]))
+        for delta, share in zip(*axial_terms(bragg[n], gamma[n], sh_over_l), strict=True):
+            x = grid[here] - delta - (position[n] - bragg[n])
+            pattern[here] += share * intensity[n] * pseudo_voigt(x, fwhm[n], eta[n])
+
+    # Foreign peaks and the amorphous hump are measured by the pattern's highest point.
+    top = pattern.max()
+    start, stop = instrument.two_theta_min_deg, instrument.two_theta_max_deg
+    place = start + a.impurity_position * (stop - start)
+    width, mixing = widths_deg(place, lines[0], a)
+    for height, where, w, m in zip(a.impurity_height[0], place[0], width[0], mixing[0], strict=True):
+        pattern += height * top * pseudo_voigt(grid - where, w, m) / pseudo_voigt(np.zeros(1), w, m)
+    hump = (grid - hump_centre_deg(a.hump_d_A, lines[0])) / a.hump_fwhm_deg
+    return np.asarray(pattern + a.hump_height * top * np.exp(-4 * np.log(2) * hump**2), dtype=np.float64)
+
+
+def pseudo_voigt(x: Array, fwhm: float, eta: float) -> Array:
+    """eta Lorentzian + (1 - eta) Gaussian of the same FWHM, unit area."""
+    y = (x / fwhm) ** 2
+    lorentzian = 2 / np.pi / (1 + 4 * y)
+    gaussian = np.sqrt(4 * np.log(2) / np.pi) * np.exp(-4 * np.log(2) * y)
+    return np.asarray((eta * lorentzian + (1 - eta) * gaussian) / fwhm, dtype=np.float64)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.simulate.compiled import compiled
+
 Array = NDArray[np.float64]
 Hkl = NDArray[np.int32]
+
+MERGE_TOLERANCE = 5e-6
+"""Reflections whose |Q| agree to this fraction are one: stored cells are rounded to 1e-6 A, which splits equivalents by
+a few 1e-7. At 20 degrees it is 1e-4 degrees, a twentieth of a step of the paper's grid."""
 
 
 def half_sphere(lattice_A: Array, q_min: float, q_max: float) -> tuple[Hkl, Array]:
@@ -18,8 +23,8 @@ def half_sphere(lattice_A: Array, q_min: float, q_max: float) -> tuple[Hkl, Arra
     The first non-zero index is positive; h, k, l ascend in this order of importance.
     """
     lattice = np.asarray(lattice_A, dtype=np.float64)
-    metric = np.linalg.inv(lattice @ lattice.T)
-    lengths = np.linalg.norm(lattice, axis=1)
+    metric = np.asarray(np.linalg.inv(lattice @ lattice.T), dtype=np.float64)
+    lengths = np.asarray(np.linalg.norm(lattice, axis=1), dtype=np.float64)
     count = _enumerate(metric, lengths, q_min, q_max, np.empty((0, 3), np.int32), np.empty(0))
     hkl, q2 = np.empty((count, 3), np.int32), np.empty(count)
     _enumerate(metric, lengths, q_min, q_max, hkl, q2)
@@ -32,14 +37,15 @@ def f_squared(
     fractional: Array,
     occupancy: Array,
     u_iso_A2: Array,
-    coefficients: Array,
+    factors: Array,
+    f2: Array,
     species_index: NDArray[np.int64],
 ) -> Array:
     """(|F(hkl)|^2 + |F(-h-k-l)|^2) / 2 in electrons^2, for hkl with 1/d^2 = q2.
 
-    F = sum occ (f0 + f' + i f'') exp(-8 pi^2 U sin^2(theta)/lambda^2) exp(2 pi i h.x). With A the sum over f0 + f' and B
-    the sum over f'', the mean over the pair is |A|^2 + |B|^2. `coefficients` and `species_index` are those of a
-    `ScatteringTable`. Fastest for hkl in the order of `half_sphere`.
+    F = sum occ (f + i f'') exp(-8 pi^2 U sin^2(theta)/lambda^2) exp(2 pi i h.x), with f = f0 + f' given as `factors`
+    (species, hkl) and f'' as `f2` (species,). With A the sum over f and B the sum over f'', the mean over the pair is
+    |A|^2 + |B|^2. Fastest for hkl in the order of `half_sphere`.
     """
     u_values, u_index = np.unique(u_iso_A2, return_inverse=True)
     out = np.empty(len(hkl))
@@ -50,14 +56,28 @@ def f_squared(
         np.ascontiguousarray(occupancy, dtype=np.float64),
         u_values.astype(np.float64),
         u_index.astype(np.int64).ravel(),
-        np.ascontiguousarray(coefficients, dtype=np.float64),
+        np.ascontiguousarray(factors, dtype=np.float64),
+        np.ascontiguousarray(f2, dtype=np.float64),
         np.ascontiguousarray(species_index, dtype=np.int64),
         out,
     )
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
+def merge_groups(q: Array) -> NDArray[np.int64]:
+    """For ascending |Q|, the number of the peak each reflection belongs to; no peak spans more than the tolerance."""
+    group = np.zeros(q.size, np.int64)
+    first = 0
+    for i in range(1, q.size):
+        group[i] = group[i - 1]
+        if q[i] - q[first] > MERGE_TOLERANCE * q[i]:
+            first = i
+            group[i] += 1
+    return group
+
+
+@compiled
 def _enumerate(metric: Array, lengths: Array, q_min: float, q_max: float, hkl: Hkl, q2: Array) -> int:
     """Fill hkl and q2 as far as they reach; return how many there are."""
     room = q2.size
@@ -76,21 +96,21 @@ def _enumerate(metric: Array, lengths: Array, q_min: float, q_max: float, hkl: H
             if root < 0.0:
                 continue
             root = math.sqrt(root)
-            l_first = int(math.ceil((-B - root) / A))
-            l_last = int(math.floor((-B + root) / A))
+            l_first = math.ceil((-B - root) / A)
+            l_last = math.floor((-B + root) / A)
             if h == 0 and k == 0:
                 l_first = 1
-            for l in range(l_first, l_last + 1):
-                value = A * l * l + 2.0 * B * l + C
+            for m in range(l_first, l_last + 1):
+                value = A * m * m + 2.0 * B * m + C
                 if low <= value <= high:
                     if n < room:
-                        hkl[n, 0], hkl[n, 1], hkl[n, 2] = h, k, l
+                        hkl[n, 0], hkl[n, 1], hkl[n, 2] = h, k, m
                         q2[n] = value
                     n += 1
     return n
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _phases(x: Array, lowest: int, highest: int, cosine: Array, sine: Array) -> None:
     for i in range(highest - lowest + 1):
         for j in range(x.size):
@@ -101,7 +121,7 @@ def _phases(x: Array, lowest: int, highest: int, cosine: Array, sine: Array) -> 
             sine[i, j] = math.sin(angle)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _f_squared(
     hkl: Hkl,
     q2: Array,
@@ -109,7 +129,8 @@ def _f_squared(
     occupancy: Array,
     u_values: Array,
     u_index: NDArray[np.int64],
-    coefficients: Array,
+    factors: Array,
+    f2: Array,
     species_index: NDArray[np.int64],
     out: Array,
 ) -> None:
@@ -132,7 +153,6 @@ def _f_squared(
     _phases(fractional[:, 2].copy(), low[2], high[2], cos_l, sin_l)
 
     cos_hk, sin_hk = np.empty(atoms), np.empty(atoms)
-    f0 = np.empty(coefficients.shape[0])
     damping = np.empty(u_values.size)
     for i in range(n):
         if i == 0 or hkl[i, 0] != hkl[i - 1, 0] or hkl[i, 1] != hkl[i - 1, 1]:
@@ -141,21 +161,17 @@ def _f_squared(
                 cos_hk[j] = cos_h[h, j] * cos_k[k, j] - sin_h[h, j] * sin_k[k, j]
                 sin_hk[j] = cos_h[h, j] * sin_k[k, j] + sin_h[h, j] * cos_k[k, j]
         s2 = 0.25 * q2[i]
-        for t in range(f0.size):
-            f0[t] = coefficients[t, 8] + coefficients[t, 9]
-            for g in range(4):
-                f0[t] += coefficients[t, g] * math.exp(-coefficients[t, 4 + g] * s2)
         for u in range(damping.size):
             damping[u] = math.exp(-8.0 * math.pi**2 * u_values[u] * s2)
-        l = hkl[i, 2] - low[2]
+        m = hkl[i, 2] - low[2]
         a_re = a_im = b_re = b_im = 0.0
         for j in range(atoms):
             t = species_index[j]
             weight = occupancy[j] * damping[u_index[j]]
-            re = weight * (cos_hk[j] * cos_l[l, j] - sin_hk[j] * sin_l[l, j])
-            im = weight * (cos_hk[j] * sin_l[l, j] + sin_hk[j] * cos_l[l, j])
-            a_re += f0[t] * re
-            a_im += f0[t] * im
-            b_re += coefficients[t, 10] * re
-            b_im += coefficients[t, 10] * im
+            re = weight * (cos_hk[j] * cos_l[m, j] - sin_hk[j] * sin_l[m, j])
+            im = weight * (cos_hk[j] * sin_l[m, j] + sin_hk[j] * cos_l[m, j])
+            a_re += factors[t, i] * re
+            a_im += factors[t, i] * im
+            b_re += f2[t] * re
+            b_im += f2[t] * im
         out[i] = a_re * a_re + a_im * a_im + b_re * b_re + b_im * b_im

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from datagen.simulate.compiled import compiled
 
 BLOCK = 4
 """Philox makes four 64-bit words from one counter value."""
@@ -24,11 +25,11 @@ def uniforms(seed: int, structure_hash: str, indices: NDArray[np.int64], n_slots
     index = np.ascontiguousarray(indices, dtype=np.uint64)
     words = np.empty((index.size, -(-n_slots // BLOCK) * BLOCK), dtype=np.uint64)
     _philox(np.uint64(key0), np.uint64(key1), index, words)
-    return (words[:, :n_slots] >> np.uint64(11)) * 2.0**-53
+    return np.asarray((words[:, :n_slots] >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
-@numba.njit(cache=True)
-def _multiply_high(a: int, b: int) -> int:
+@compiled
+def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
     low32 = np.uint64(0xFFFFFFFF)
     s = np.uint64(32)
     a0, a1, b0, b1 = a & low32, a >> s, b & low32, b >> s
@@ -36,8 +37,8 @@ def _multiply_high(a: int, b: int) -> int:
     return a1 * b1 + (middle >> s) + (((middle & low32) + a0 * b1) >> s)
 
 
-@numba.njit(cache=True)
-def _philox(key0: int, key1: int, index: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
+@compiled
+def _philox(key0: np.uint64, key1: np.uint64, index: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
     m0, m1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
     w0, w1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
     for i in range(index.size):

@@ -10,25 +10,23 @@ from numpy.typing import NDArray
 
 from curation.crystal import Crystal
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.reflections import f_squared, half_sphere
+from datagen.simulate.reflections import MERGE_TOLERANCE, f_squared, half_sphere, merge_groups
+from datagen.simulate.refusal import NoReflections
 from datagen.simulate.scattering import scattering_table
 
 Array = NDArray[np.float64]
 
-MERGE_TOLERANCE = 5e-6
-"""Reflections whose |Q| agree to this fraction are one: stored cells are rounded to 1e-6 A, which splits equivalents by
-a few 1e-7. At 20 degrees it is 1e-4 degrees, a twentieth of a step of the paper's grid."""
+__all__ = ["ABSENT", "MERGE_TOLERANCE", "NoReflectionsError", "Sticks", "compute_sticks", "lorentz_polarisation"]
+
+NoReflectionsError = NoReflections
+
 ABSENT = 1e-9
 """Below this fraction of the strongest, a reflection is one that symmetry forbids, left over by rounding."""
 
 
-class NoReflectionsError(ValueError):
-    """The crystal has no reflection inside the instrument's range: there is no pattern to make."""
-
-
 @dataclass(frozen=True, eq=False)
 class Sticks:
-    """The pattern before broadening, one entry per |Q| and line, ordered by line, then angle.
+    """The pattern before broadening, one entry per |Q| and line, in ascending angle.
 
     Position and intensity are enough to broaden again; preferred orientation needs the members: the correction
     depends on direction, so each hkl's share is weighted before the sum.
@@ -63,53 +61,74 @@ def lorentz_polarisation(two_theta_rad: Array, polarisation: float) -> Array:
 
 
 def compute_sticks(crystal: Crystal, instrument: Instrument) -> Sticks:
-    """All reflections inside the instrument's range; raises `NoReflectionsError` where there is none."""
+    """All reflections inside the instrument's range; raises `NoReflections` where there is none."""
     parts = [_sticks_of_line(crystal, instrument, number) for number in range(len(instrument.lines))]
-    warnings = tuple(dict.fromkeys(w for _, found in parts for w in found))
-    columns = [part for part, _ in parts]
-    position, intensity, hkl, members, sizes = (np.concatenate(c) for c in zip(*columns, strict=True))
-    if position.size == 0:
-        raise NoReflectionsError(
+    sticks = parts[0] if len(parts) == 1 else _in_ascending_angle(parts)
+    if len(sticks) == 0:
+        raise NoReflections(
             f"no reflection between {instrument.two_theta_min_deg} and {instrument.two_theta_max_deg} degrees"
         )
-    line = np.repeat(np.arange(len(columns)), [len(c[0]) for c in columns])
-    start = np.concatenate([[0], np.cumsum(sizes)])
-    metric = np.linalg.inv(crystal.lattice_A @ crystal.lattice_A.T)
-    return Sticks(position, intensity, line, hkl, members, start, metric, warnings)
+    return sticks
 
 
-def _sticks_of_line(
-    crystal: Crystal, instrument: Instrument, number: int
-) -> tuple[tuple[Array, Array, NDArray[np.int32], Array, NDArray[np.int64]], tuple[str, ...]]:
-    """Position, intensity, member hkl, member intensity, members per stick."""
+def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> Sticks:
     line = instrument.lines[number]
     wavelength = line.wavelength_A
     q_min = 2.0 * math.sin(math.radians(instrument.two_theta_min_deg / 2)) / wavelength
     q_max = 2.0 * math.sin(math.radians(instrument.two_theta_max_deg / 2)) / wavelength
     hkl, q2 = half_sphere(crystal.lattice_A, q_min, q_max)
     table = scattering_table(crystal.species, wavelength)
-    f2 = f_squared(hkl, q2, crystal.fractional, crystal.occupancy, crystal.u_iso_A2, table.coefficients, table.index)
+    f2 = f_squared(
+        hkl,
+        q2,
+        crystal.fractional,
+        crystal.occupancy,
+        crystal.u_iso_A2,
+        table.f0(0.25 * q2) + table.f1[:, None],
+        table.f2,
+        table.index,
+    )
     order = np.argsort(q2, kind="stable")
-    hkl, q, f2 = hkl[order], np.sqrt(q2[order]), f2[order]
+    hkl, q = hkl[order], np.sqrt(q2[order])
     two_theta = 2.0 * np.arcsin(np.minimum(1.0, 0.5 * wavelength * q))
-    members = 2.0 * line.weight / crystal.volume_A3**2 * f2 * lorentz_polarisation(two_theta, instrument.polarisation)
+    shares = 2.0 * line.weight / crystal.volume_A3**2 * f2[order]
+    shares *= lorentz_polarisation(two_theta, instrument.polarisation)
 
-    group = _groups(q)
-    n = int(group[-1]) + 1 if group.size else 0
-    sizes = np.bincount(group, minlength=n)
-    intensity = np.bincount(group, weights=members, minlength=n)
-    position = np.degrees(np.bincount(group, weights=two_theta, minlength=n) / np.maximum(sizes, 1))
+    group = merge_groups(q)
+    sizes = np.bincount(group)
+    intensity = np.bincount(group, weights=shares)
     kept = intensity > ABSENT * intensity.max(initial=0.0)
+    # The centre of gravity: where reflections coincide by accident, it hardly matters which of them were joined.
+    moment = np.bincount(group, weights=shares * two_theta)
+    position = np.degrees(moment[kept] / intensity[kept])
     member_kept = kept[group]
-    return (position[kept], intensity[kept], hkl[member_kept], members[member_kept], sizes[kept]), table.warnings
+    return Sticks(
+        two_theta_deg=position,
+        intensity=intensity[kept],
+        line=np.full(np.count_nonzero(kept), number, dtype=np.int64),
+        member_hkl=hkl[member_kept],
+        member_intensity=shares[member_kept],
+        member_start=np.concatenate([[0], np.cumsum(sizes[kept])]),
+        reciprocal_metric=np.asarray(np.linalg.inv(crystal.lattice_A @ crystal.lattice_A.T), dtype=np.float64),
+        warnings=table.warnings,
+    )
 
 
-def _groups(q: Array) -> NDArray[np.int64]:
-    """Number of the stick each reflection belongs to, for ascending |Q|; no stick is wider than the tolerance."""
-    group = np.zeros(q.size, dtype=np.int64)
-    first, n = 0, 0
-    for i in range(1, q.size):
-        if q[i] - q[first] > MERGE_TOLERANCE * q[i]:
-            first, n = i, n + 1
-        group[i] = n
-    return group
+def _in_ascending_angle(parts: list[Sticks]) -> Sticks:
+    """The sticks of several lines as one list."""
+    position = np.concatenate([p.two_theta_deg for p in parts])
+    sizes = np.concatenate([np.diff(p.member_start) for p in parts])
+    order = np.argsort(position, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    members = np.argsort(np.repeat(rank, sizes), kind="stable")
+    return Sticks(
+        two_theta_deg=position[order],
+        intensity=np.concatenate([p.intensity for p in parts])[order],
+        line=np.concatenate([p.line for p in parts])[order],
+        member_hkl=np.concatenate([p.member_hkl for p in parts])[members],
+        member_intensity=np.concatenate([p.member_intensity for p in parts])[members],
+        member_start=np.concatenate([[0], np.cumsum(sizes[order])]),
+        reciprocal_metric=parts[0].reciprocal_metric,
+        warnings=tuple(dict.fromkeys(w for p in parts for w in p.warnings)),
+    )

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from curation import batch
+
 _hoard: list[bytearray] = []
 _bombs: list[int] = []
 
@@ -66,7 +68,8 @@ def factory(settings: Any) -> Callable[[Any], Any]:
                     os.kill(os.getpid(), signal.SIGSEGV)
                 return "all is well"
             case ["compute", seconds]:
-                while time.process_time() < seconds:
+                began = time.process_time()
+                while time.process_time() - began < seconds:
                     pass
                 return "computed"
             case "print":
@@ -86,5 +89,19 @@ def factory(settings: Any) -> Callable[[Any], Any]:
             case "recurse":
                 return work(item)
         raise AssertionError(f"no such misbehaviour: {item}")
+
+    return work
+
+
+def judge(settings: Any) -> Callable[[Any], Any]:
+    """Curation, but a CIF that says `# misbehave: segfault` does so."""
+    misbehave = factory(None)
+    curate = batch.judge(settings)
+
+    def work(row: Any) -> Any:
+        _, marked, what = row["cif"].partition("# misbehave: ")
+        if marked:
+            misbehave(what.strip())
+        return curate(row)
 
     return work

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from curation.sandbox import Casualty, Limits, Sandbox, SandboxError, borrowed_sandbox
+from curation.sandbox import Casualty, Limits, Sandbox, SandboxError, SandboxInterruptedError, borrowed_sandbox
 
 FACTORY = "tests.curation.misbehaving:factory"
-LIMITS = Limits(seconds=0.4, memory_GB=0.3)
+LIMITS = Limits(seconds=0.8, memory_GB=0.3)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -56,9 +57,9 @@ def test_one_child_serves_many_items(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("misbehaviour", "reason", "detail"),
     [
-        ("hang", "timeout", "no answer within 0.4 s"),
-        ("spin", "timeout", "no answer within 0.4 s"),
-        ("hang in C", "timeout", "no answer within 0.4 s"),
+        ("hang", "timeout", "no answer within 0.8 s"),
+        ("spin", "timeout", "no answer within 0.8 s"),
+        ("hang in C", "timeout", "no answer within 0.8 s"),
         ("segfault", "crashed", "the interpreter was ended by SIGSEGV"),
         ("null pointer", "crashed", "the interpreter was ended by SIGSEGV"),
         ("exit", "crashed", "the interpreter left with exit code 0"),
@@ -124,17 +125,21 @@ def test_what_an_item_prints_is_kept_away_from_our_terminal(
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's processor affinity")
 def test_a_busy_machine_does_not_turn_work_into_a_timeout(sandbox: Sandbox) -> None:
     core = min(os.sched_getaffinity(0))
-    crowd = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    spin = "print(flush=True)\nwhile True: pass"
+    crowd = [subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE) for _ in range(4)]
     try:
-        for pid in [sandbox.call("pid"), *(rival.pid for rival in crowd)]:
-            os.sched_setaffinity(pid, {core})
+        for rival in crowd:
+            assert rival.stdout is not None
+            rival.stdout.readline()
+            os.sched_setaffinity(rival.pid, {core})
+        os.sched_setaffinity(sandbox.call("pid"), {core})
         began = time.monotonic()
-        assert sandbox.call(["compute", 0.3]) == "computed"
+        assert sandbox.call(["compute", 0.5]) == "computed"
         assert time.monotonic() - began > LIMITS.seconds, "the machine was not busy enough to show anything"
     finally:
         for rival in crowd:
             rival.kill()
-            rival.wait()
+            rival.communicate()
 
 
 def test_what_cannot_be_loaded_is_an_error_and_not_a_casualty() -> None:
@@ -149,6 +154,15 @@ def test_closing_ends_the_child_and_calling_again_starts_another(sandbox: Sandbo
     sandbox.close()
     assert not alive(pid)
     assert sandbox.call("pid") != pid
+
+
+def test_another_thread_can_interrupt_a_call(sandbox: Sandbox) -> None:
+    sandbox.start()
+    threading.Timer(0.1, sandbox.interrupt).start()
+    began = time.monotonic()
+    with pytest.raises(SandboxInterruptedError):
+        sandbox.call("hang")
+    assert time.monotonic() - began < LIMITS.seconds
 
 
 @pytest.mark.parametrize("activity", ["nothing", "hang in C", "spin"])

@@ -1,0 +1,154 @@
+"""How a staged batch of records becomes a table of verdicts, each record judged inside a sandbox."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from catalogs.record import Record
+from curation.atomic import sha256_of
+from curation.sandbox import Casualty, Limits, Sandbox, borrowed_sandbox
+from curation.settings import CurationSettings
+from curation.table import iterate_rows, read_metadata, record_from_row, record_to_row, write_verdicts
+from curation.verdict import Verdict
+
+FACTORY = "curation.batch:judge"
+ACCEPTED = "accepted"
+_RECEIPT = "receipt"
+_UNREPRODUCIBLE = "seconds"
+
+_SALT = """data_warm_up
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na Na 0 0 0
+Cl Cl 0.5 0.5 0.5
+"""
+"""Halite, judged before the clock runs, so that imports and compilation are not charged to the first record."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a task hands back instead of the verdicts themselves."""
+
+    batch: str
+    """Name of the batch file."""
+    rows: int
+    counts: dict[str, int]
+    """Rows accepted, and refused by reason."""
+    seconds: float
+    """Clock time for the batch."""
+    content_sha256: str
+    """Of every value but timings: equal for equal input, settings and code."""
+    casualties: tuple[dict[str, str], ...] = ()
+    """Records that cost their sandbox: id, reason and what was last printed there."""
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Receipt:
+        """Inverse of `to_json`."""
+        content = json.loads(text)
+        return cls(**{**content, "casualties": tuple(content["casualties"])})
+
+
+def curate_batch(
+    batch_path: Path,
+    out_path: Path,
+    settings: CurationSettings,
+    limits: Limits,
+    *,
+    key: str = "",
+    sandbox: Sandbox | None = None,
+    on_verdict: Callable[[dict[str, Any]], None] | None = None,
+) -> Receipt:
+    """Judge every record of a batch and write the verdicts to `out_path`, whole or not at all.
+
+    A function of the batch and the settings, timings aside. `key` says what the result belongs to and is kept in the
+    file, for `read_receipt`. Without a `sandbox` one is borrowed that stays warm in this process. `on_verdict` is
+    given each row as it is found.
+    """
+    began = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    casualties: list[dict[str, str]] = []
+    counts: Counter[str] = Counter()
+    content = hashlib.sha256()
+    with ExitStack() as stack:
+        if sandbox is None:
+            sandbox = stack.enter_context(borrowed_sandbox(FACTORY, settings.model_dump(mode="json"), limits))
+        for record_row in iterate_rows(batch_path):
+            row = _judged(record_row, sandbox, casualties)
+            rows.append(row)
+            counts[row["reason"] or ACCEPTED] += 1
+            reproducible = {name: value for name, value in row.items() if name != _UNREPRODUCIBLE}
+            content.update(json.dumps(reproducible, sort_keys=True).encode())
+            if on_verdict is not None:
+                on_verdict(row)
+    receipt = Receipt(
+        batch=batch_path.name,
+        rows=len(rows),
+        counts=dict(sorted(counts.items())),
+        seconds=time.monotonic() - began,
+        content_sha256=content.hexdigest(),
+        casualties=tuple(casualties),
+    )
+    write_verdicts(rows, out_path, {_RECEIPT: receipt.to_json(), "key": key, "batch_sha256": sha256_of(batch_path)})
+    return receipt
+
+
+def read_receipt(out_path: Path, *, key: str, batch_sha256: str) -> Receipt | None:
+    """The receipt of a batch that is done already, under this key and from these very bytes; None where it is not."""
+    try:
+        said = read_metadata(out_path)
+    except (OSError, ValueError):  # pyarrow's errors on damaged files are among these
+        return None
+    if said.get("key") != key or said.get("batch_sha256") != batch_sha256:
+        return None
+    return Receipt.from_json(said[_RECEIPT])
+
+
+def judge(settings_json: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Inside the sandbox: what turns a staged row into a verdict's row."""
+    from curation.curate import curate_record
+
+    settings = CurationSettings.model_validate(settings_json)
+
+    def work(row: dict[str, Any]) -> dict[str, Any]:
+        return curate_record(record_from_row(row), settings).to_row()
+
+    work(record_to_row(Record("", "", _SALT, "", "")))
+    return work
+
+
+def _judged(record_row: dict[str, Any], sandbox: Sandbox, casualties: list[dict[str, str]]) -> dict[str, Any]:
+    """A verdict's row, from the sandbox or about what happened in it."""
+    if record_row["defect_reason"] is not None:
+        reason, detail = record_row["defect_reason"], record_row["defect_detail"]
+        return Verdict.refusal(record_from_row(record_row), reason, detail).to_row()
+    outcome = sandbox.call(record_row)
+    if not isinstance(outcome, Casualty):
+        row: dict[str, Any] = outcome
+        return row
+    reason = "internal_error" if outcome.reason == "raised" else outcome.reason
+    casualties.append({"source_id": record_row["source_id"], "reason": reason, "output": outcome.output})
+    verdict = Verdict.refusal(record_from_row(record_row), reason, outcome.detail, seconds=outcome.seconds)
+    return verdict.to_row()

@@ -1,0 +1,261 @@
+"""The commands that make a dataset and look after it: run, plan, status, verify, replay, inspect, retry, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")
+]
+DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset's folder.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The dataset's folder; by default CONFIG's name + .zarr.")
+]
+ClusterName = Annotated[
+    str | None,
+    typer.Option("--cluster", help="local, slurm, pbs, sge, lsf, mpi, or the name of a [cluster.NAME] section."),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: simulation.seed=3.")
+]
+
+
+def run(
+    config: ConfigPath,
+    out: Out = None,
+    cluster: ClusterName = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Worker processes.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would cost.")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Make a dataset: curate, simulate, store, verify, report. Killed at any instant, the same command goes on."""
+    from datagen.config import config_for_path
+    from datagen.run import run as make
+
+    settings = config_for_path(config, overrides or ())
+    dataset = out or _default_dataset(config)
+    if dry_run:
+        plan(config, out, cluster, workers, overrides=overrides)
+        return
+    profile = _profile(settings, cluster, workers)
+    console = Console()
+    from datagen.progress import Display
+
+    outcome = make(settings, dataset, profile=profile, display=Display(console))
+    _tell_outcome(console, outcome)
+
+
+def plan(
+    config: ConfigPath,
+    out: Out = None,
+    cluster: ClusterName = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Worker processes.")] = None,
+    structures: Annotated[
+        int | None, typer.Option("--structures", min=1, help="Pretend the catalogs hold so many structures.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Tell what a run would cost in core-hours, bytes and files, measured on a sample; nothing is written."""
+    from cluster.connect import job_script
+    from datagen.config import config_for_path
+    from datagen.estimate import estimate
+    from datagen.progress import Display, duration, size
+    from datagen.room import check_room
+
+    settings = config_for_path(config, overrides or ())
+    profile = _profile(settings, cluster, workers)
+    console = Console()
+    found = estimate(settings, display=Display(console), structures=structures)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("records", f"{found.n_records:,}")
+    table.add_row(
+        "structures expected", f"{found.n_structures:,} ({found.accepted_share:.0%} of a sample of {found.sample:,})"
+    )
+    table.add_row("patterns", f"{found.n_patterns:,}")
+    table.add_row("shards, files", f"{found.n_shards:,}, {found.n_files:,}")
+    table.add_row("disk", f"{size(found.n_bytes)} for good, {size(found.n_work_bytes)} more while it runs")
+    table.add_row("work", f"{found.core_seconds / 3600:,.2f} core-hours")
+    for stage, seconds in found.stage_seconds.items():
+        table.add_row(f"  {stage}", f"{seconds / max(found.core_seconds, 1e-12):.0%}")
+    n_workers = found.workers(profile)
+    table.add_row("on this cluster", f"{duration(found.core_seconds / n_workers)} with {n_workers} workers")
+    console.print(table)
+    if text := job_script(profile):
+        console.print(f"\n[dim]each job of the cluster runs:[/]\n{escape(text)}", highlight=False)
+    check_room(
+        found.n_files, found.n_bytes + found.n_work_bytes, out or _default_dataset(config), settings.store.max_files
+    )
+
+
+def status(dataset: DatasetPath) -> None:
+    """Tell how far a run is, from its files alone, from any machine."""
+    from datagen.progress import size
+    from datagen.status import status_of
+
+    found = status_of(dataset)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("phase", found.phase)
+    table.add_row("driver", found.driver or ("none needed" if found.phase == "complete" else "none at work: run again"))
+    if found.n_records is not None:
+        accepted = found.verdicts["accepted"]
+        table.add_row("curated", f"{found.n_judged:,} of {found.n_records:,} records: {accepted:,} accepted")
+    for reason, count in found.verdicts.most_common():
+        if reason != "accepted":
+            table.add_row("", f"{count:,} {reason}")
+    if found.n_shards is not None:
+        table.add_row("shards", f"{found.n_committed:,} of {found.n_shards:,} committed, {size(found.n_bytes)}")
+        done, total = found.n_structures_committed, found.n_structures or 0
+        table.add_row("structures", f"{done:,} of {total:,}, {done * found.n_augmentations:,} patterns")
+        if found.n_densities:
+            table.add_row("densities", f"{found.n_densities:,}")
+    for name, reason in found.set_aside.items():
+        table.add_row("set aside", escape(f"{name}: {reason}"))
+    for mistake in found.mistakes:
+        table.add_row("[red]damaged[/]", escape(mistake))
+    Console().print(table)
+
+
+def verify(
+    dataset: DatasetPath,
+    deep: Annotated[bool, typer.Option("--deep", help="Also make a sample of patterns again, bit for bit.")] = False,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="How many patterns --deep makes again.")] = 64,
+) -> None:
+    """Recompute every checksum and count; --deep also regenerates patterns and compares them bit for bit."""
+    from datagen.progress import Display, size
+    from datagen.verify import verify as check
+
+    console = Console()
+    found = check(dataset, sample=sample if deep else 0, display=Display(console))
+    again = f", {found.regenerated} patterns made again bit for bit" if deep else ""
+    console.print(
+        f"[green]good:[/] {found.n_structures:,} structures in {found.n_shards} shards, "
+        f"{found.n_files} files ({size(found.n_bytes)}) with their checksums{again}"
+    )
+
+
+def replay(
+    dataset: DatasetPath,
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Source id, structure hash, or row number.")],
+    augmentation: Annotated[
+        int, typer.Option("--augmentation", "-a", min=0, help="Which of the structure's patterns.")
+    ] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write both patterns: .png, .csv or .npz.")] = None,
+) -> None:
+    """Make one pattern again and compare it with the stored one."""
+    from datagen.replay import replay as again
+
+    found = again(dataset, identifier, augmentation, out)
+    console = Console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in found.facts.items():
+        table.add_row(name, escape(value))
+    console.print(table)
+    if found.difference_steps == 0:
+        console.print("[green]equal[/], bit for bit")
+    else:
+        console.print(f"[red]different[/] by up to {found.difference_steps} quantisation steps of 2^-13 of the maximum")
+    if out:
+        console.print(f"written: {out}", highlight=False)
+    if found.difference_steps:
+        raise typer.Exit(1)
+
+
+def inspect(dataset: DatasetPath) -> None:
+    """Tell what a dataset holds: variables, sizes, counts, instrument, engine, licences."""
+    from datagen.inspect import inspect as look
+
+    look(dataset, Console())
+
+
+def retry(
+    dataset: DatasetPath,
+    reason: Annotated[str, typer.Option("--reason", help="Try again what was set aside for this reason.")],
+) -> None:
+    """Forget why structures were set aside, so that the next run tries them again."""
+    from datagen.retry import retry as release
+
+    count = release(dataset, reason)
+    Console().print(
+        f"{count} structures set aside for {escape(reason)} will be tried again: give the run's command again"
+        if count
+        else f"nothing is set aside for {escape(reason)}; datagen status {dataset} lists what is",
+        highlight=False,
+    )
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the dataset goes.")] = Path("demo/minerals.zarr"),
+) -> None:
+    """Make a small real dataset from the bundled crystals: 100 patterns each, with densities, verified."""
+    from datagen.config import parse_config
+    from datagen.progress import Display
+    from datagen.run import run as make
+
+    content = {"catalog": [{"kind": "examples", "name": "minerals"}]}
+    console = Console()
+    settings = parse_config(content, where="demo", base=Path.cwd())
+    outcome = make(settings, out, profile=settings.cluster.choose(None), display=Display(console))
+    _tell_outcome(console, outcome)
+
+
+def mount(app: typer.Typer) -> None:
+    """Give an application these commands."""
+    for command in (run, plan, status, verify, replay, inspect, retry, demo):
+        app.command()(command)
+
+
+def _default_dataset(config: Path) -> Path:
+    return Path(config.name.removesuffix(".toml").removesuffix(".gz").split(".")[0] + ".zarr")
+
+
+def _profile(settings: object, name: str | None, workers: int | None) -> object:
+    from datagen.config import DatagenConfig
+
+    assert isinstance(settings, DatagenConfig)
+    profile = settings.cluster.choose(name)
+    if workers is None:
+        return profile
+    if "workers" not in type(profile).model_fields:
+        raise typer.BadParameter(f"cluster kind {profile.kind!r} decides itself how many workers there are")
+    return profile.model_copy(update={"workers": workers})
+
+
+def _tell_outcome(console: Console, outcome: object) -> None:
+    from datagen.progress import duration, reason_rows, size
+    from datagen.run import Outcome
+
+    assert isinstance(outcome, Outcome)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for reason, count, share in reason_rows(dict(outcome.counts)):
+        table.add_row(f"{count:,}", f"{reason} ({share:.1%})")
+    console.print(table)
+    if outcome.n_duplicates:
+        console.print(f"{outcome.n_duplicates:,} of them repeat an earlier structure atom by atom")
+    for name, reason in outcome.set_aside.items():
+        console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
+    console.print(
+        f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
+        f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, verified, in {duration(outcome.seconds)}",
+        highlight=False,
+    )
+    console.print(
+        f"report:  {outcome.dataset / 'report.html'}\n"
+        f"look:    datagen inspect {outcome.dataset}\n"
+        f'open:    python -c "import xarray; print(xarray.open_zarr({str(outcome.dataset)!r}))"',
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,78 @@
+"""How the store's files come into their places: on the disk before anything refers to them, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from curation.atomic import replacing
+from datagen.errors import StoreError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`: a reader sees the old file or the new one, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        beside.write_bytes(data)
+
+
+def to_json(content: Any) -> bytes:
+    """The one way content becomes JSON here: stable, readable, no NaN."""
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a finished file into place; call `sync_folder` on the target's folder when all are moved."""
+    sync_file(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+
+
+def sync_file(path: Path) -> None:
+    """Have the file's content on the disk before anything refers to it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the folder's entries on the disk; a file system that cannot do so for folders has nothing to wait for."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def disk_errors_explained(path: Path) -> Iterator[None]:
+    """Say of a full, read-only or forbidden disk what it means for the dataset and what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy is None:
+            raise
+        raise StoreError(f"{path}: cannot write ({error.strerror}): {remedy}") from error
+
+
+_AGAIN = "then give the same command again; shards that were committed stay"
+_REMEDIES = {
+    errno.ENOSPC: f"make room on its file system, {_AGAIN}",
+    errno.EDQUOT: f"the quota is used up: make room, {_AGAIN}",
+    errno.EROFS: f"the file system is read-only: choose another place with --out, or mount it writable, {_AGAIN}",
+    errno.EACCES: f"permission is missing: mend it or choose another place with --out, {_AGAIN}",
+    errno.EPERM: f"permission is missing: mend it or choose another place with --out, {_AGAIN}",
+    errno.EIO: f"the disk reports an error: check it, {_AGAIN}",
+    errno.ESTALE: f"the file server lost the folder: remount it, {_AGAIN}",
+}

@@ -1,0 +1,68 @@
+"""One structure's arrays made again from the dataset alone: what verification and replay compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation.crystal import Crystal
+from datagen.errors import StoreError
+from datagen.quantise import quantise
+from datagen.settings import SimulationSettings
+from datagen.simulate import engine
+from datagen.simulate.augmentation import Augmentations, draw
+from datagen.simulate.patterns import Patterns
+from datagen.store import read_attributes
+from datagen.structures_table import CURATION_TABLE
+
+
+@dataclass(frozen=True, eq=False)
+class Regenerated:
+    """Patterns of a row as they come out now."""
+
+    row: int
+    drawn: Augmentations
+    patterns: Patterns
+    stored: NDArray[np.uint16]
+    """Quantised as the dataset keeps them."""
+    maximum: NDArray[np.float64]
+
+
+def regenerate(dataset: Path, row: int, augmentations: Sequence[int]) -> Regenerated:
+    """Simulate these augmentations of a row again, from its structure in the curation table."""
+    entry = structure_of(dataset, row)
+    settings = simulation_settings(dataset)
+    drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
+    patterns = engine(settings.engine)(Crystal.from_json(entry["structure"]), settings.instrument, drawn)
+    stored, maximum = quantise(patterns.intensity)
+    return Regenerated(row, drawn, patterns, stored, maximum)
+
+
+def simulation_settings(dataset: Path) -> SimulationSettings:
+    """What the dataset's patterns were made with."""
+    return SimulationSettings.model_validate(read_attributes(dataset)["configuration"]["simulation"])
+
+
+def structure_of(dataset: Path, row: int) -> dict[str, Any]:
+    """The curation table's line of a row of the dataset."""
+    found = table_lines(dataset, [("row", "=", row)])
+    if not found:
+        raise StoreError(
+            f"{dataset}: expected a line for row {row} in {CURATION_TABLE}, found none; run datagen verify"
+        )
+    return found[0]
+
+
+def table_lines(dataset: Path, filters: list[tuple[str, str, Any]]) -> list[dict[str, Any]]:
+    """Lines of the curation table that pass a filter; the table is there once the dataset is complete."""
+    path = dataset / CURATION_TABLE
+    if not path.exists():
+        raise StoreError(f"{dataset}: expected {CURATION_TABLE}, which a complete dataset has; finish the run first")
+    lines: list[dict[str, Any]] = pq.read_table(path, filters=filters).to_pylist()
+    return lines

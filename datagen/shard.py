@@ -1,0 +1,218 @@
+"""The work of one task: simulate a shard's structures, compress them, commit; or find out which of them cannot be."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.record import DensityRef
+from curation.crystal import Crystal
+from curation.sandbox import Casualty, Limits, Sandbox
+from datagen.accepted import Accepted
+from datagen.density import make_density, refusal_variables
+from datagen.density_reasons import DensityRefused
+from datagen.job import WORK, Job, cached_job
+from datagen.row import row_values
+from datagen.schema import Layout
+from datagen.shard_writer import ShardWriter
+from datagen.simulate import engine
+from datagen.simulate.augmentation import draw
+from datagen.simulate.refusal import Unsimulable
+from datagen.store import read_layout
+from datagen.watchdog import time_limit
+from datagen.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
+
+ACCEPTED = "accepted.arrow"
+STAGES = ("simulate", "density", "xrd_peaks", "compress", "commit")
+
+
+@dataclass(frozen=True)
+class ShardOrder:
+    """What a task is told: which shard of which dataset, made of which accepted structures."""
+
+    dataset: str
+    shard: int
+    members: tuple[int, ...]
+    key: str
+    """The content key its receipt must bear."""
+    job_key: str
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What a task tells: small, whatever the shard holds."""
+
+    shard: int
+    committed: bool
+    n_structures: int = 0
+    n_patterns: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] | None = None
+    quarantined: tuple[tuple[int, str, str], ...] = ()
+    """(accepted structure, reason, detail) of those that cannot be simulated: the shard waits for its new plan."""
+    density_refusals: tuple[tuple[int, str, str], ...] = ()
+    """(accepted structure, reason, detail): the row is there, its density is not."""
+    peak_memory_MB: float = 0.0
+
+
+def simulate_shard(order: ShardOrder) -> ShardReport:
+    """Simulate, compress and commit one shard."""
+    began = time.perf_counter()
+    dataset = Path(order.dataset)
+    job = cached_job(dataset, order.job_key)
+    layout = read_layout(dataset)
+    clock = StageClock()
+    quarantined: list[tuple[int, str, str]] = []
+    refusals: list[tuple[int, str, str]] = []
+    rows = _accepted(dataset).rows(order.members)
+    with ShardWriter(dataset, layout, order.shard) as writer:
+        for member, row in zip(order.members, rows, strict=True):
+            try:
+                with time_limit(job.run.structure_time_limit_s):
+                    values, refusal = simulate_structure(row, job, layout, clock)
+            except Unsimulable as refused:
+                quarantined.append((member, refused.reason, str(refused)))
+                continue
+            except Exception as failure:  # noqa: BLE001 - it costs this structure, is told of, and shows in the report
+                quarantined.append((member, "simulation_failed", f"{type(failure).__name__}: {failure}"))
+                continue
+            if refusal is not None:
+                refusals.append((member, *refusal))
+            if not quarantined:
+                with clock.stage("compress"):
+                    writer.add(values)
+        if quarantined:
+            return ShardReport(order.shard, committed=False, quarantined=tuple(quarantined))
+        with clock.stage("commit"):
+            notes = {"density_refusals": [[_accepted_row(order, m), *why] for m, *why in refusals]}
+            receipt = writer.commit(order.key, notes)
+    return ShardReport(
+        shard=order.shard,
+        committed=True,
+        n_structures=len(order.members),
+        n_patterns=len(order.members) * layout.n_augmentations,
+        bytes=receipt.size,
+        seconds=time.perf_counter() - began,
+        stage_seconds=clock.seconds,
+        density_refusals=tuple(refusals),
+        peak_memory_MB=_peak_memory_MB(),
+    )
+
+
+def simulate_structure(
+    row: dict[str, Any], job: Job, layout: Layout, clock: StageClock
+) -> tuple[dict[str, NDArray[Any]], tuple[str, str] | None]:
+    """Every array of one structure's row; and why its density is refused, where it is."""
+    crystal = Crystal.from_json(row["structure"])
+    settings = job.simulation
+    with clock.stage("simulate"):
+        drawn = draw(
+            settings.augmentation, settings.seed, row["structure_hash"], np.arange(settings.augmentation.count)
+        )
+        patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
+    with clock.stage("compress"):
+        values = row_values(patterns, drawn, layout)
+    refusal = None
+    has_density = False
+    if layout.density_method is not None:
+        with clock.stage("density"):
+            try:
+                values |= make_density(density_ref(row), crystal, job.density).variables()
+                has_density = True
+            except DensityRefused as refused:
+                values |= refusal_variables(refused)
+                if refused.code != "none_given":
+                    refusal = (refused.code, refused.detail)
+    if layout.with_xrd_peaks and (job.store.xrd_peaks == "all" or has_density):
+        with clock.stage("xrd_peaks"):
+            try:
+                values["xrd_peaks"] = xrd_peaks(crystal)
+            except XrdPeaksRefusedError as refused:
+                refusal = refusal or (refused.reason, refused.detail)
+    return values, refusal
+
+
+def probe_shard(order: ShardOrder) -> ShardReport:
+    """Simulate each structure of a shard in a process of its own, to learn which one ends it; nothing is written."""
+    job = cached_job(Path(order.dataset), order.job_key)
+    limits = Limits(seconds=job.run.structure_time_limit_s)
+    settings = {"dataset": order.dataset, "job_key": order.job_key}
+    found: list[tuple[int, str, str]] = []
+    with Sandbox("datagen.shard:prober", settings, limits) as sandbox:
+        for member in order.members:
+            outcome = sandbox.call(member)
+            if isinstance(outcome, Casualty):
+                found.append((member, f"simulation_{outcome.reason}", outcome.detail))
+    return ShardReport(order.shard, committed=False, quarantined=tuple(found))
+
+
+def prober(settings: dict[str, str]) -> Any:
+    """What the sandbox calls: simulate one accepted structure and forget the result."""
+    dataset = Path(settings["dataset"])
+    job = cached_job(dataset, settings["job_key"])
+    layout = read_layout(dataset)
+
+    def probe(member: int) -> bool:
+        try:
+            simulate_structure(next(_accepted(dataset).rows([member])), job, layout, StageClock())
+        except Unsimulable:
+            return False  # no harm to the process: the shard itself reports it with its own reason
+        return True
+
+    return probe
+
+
+def density_ref(row: dict[str, Any]) -> DensityRef | None:
+    """Where the row's density lies."""
+    if row["density_path"] is None:
+        return None
+    return DensityRef(Path(row["density_path"]), row["density_format"], row["density_member"])
+
+
+class StageClock:
+    """Adds up the time spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._stage = ""
+        self._began = 0.0
+
+    def stage(self, name: str) -> StageClock:
+        """For a `with` statement around the stage."""
+        self._stage = name
+        return self
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self._stage] += time.perf_counter() - self._began
+
+
+def _accepted(dataset: Path) -> Accepted:
+    path = dataset / WORK / ACCEPTED
+    return _mapped(path, path.stat().st_ino)
+
+
+@lru_cache(maxsize=1)
+def _mapped(path: Path, inode: int) -> Accepted:
+    """One map in each process; the file is replaced, never changed, so the inode tells one content from the next."""
+    del inode
+    return Accepted(path)
+
+
+def _accepted_row(order: ShardOrder, member: int) -> int:
+    return int(next(_accepted(Path(order.dataset)).rows([member]))["table_row"])
+
+
+def _peak_memory_MB() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

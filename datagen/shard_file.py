@@ -1,0 +1,123 @@
+"""How one file of a Zarr v3 array is made: chunks compressed one by one, then the index that finds them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import Blosc
+from numcodecs import blosc as blosc_library
+from numpy.typing import NDArray
+
+# Blosc with several threads orders its blocks by which thread finishes first; equal content must give equal bytes.
+blosc_library.use_threads = False
+
+CODEC = {"cname": "zstd", "clevel": 3, "shuffle": "shuffle", "blocksize": 0}
+"""Measured in benchmarks/store.py; the table is in docs/store-format.md."""
+
+_NO_CHUNK = 2**64 - 1
+"""Offset and length of a chunk that is not stored, by Zarr's sharding_indexed codec 1.0."""
+
+
+def codecs(dtype: np.dtype[Any], inner: tuple[int, ...] | None) -> list[dict[str, Any]]:
+    """The `codecs` entry of zarr.json for arrays of this type, sharded where inner chunks are given."""
+    bytes_codec = {"name": "bytes", "configuration": {"endian": "little"}} if dtype.itemsize > 1 else {"name": "bytes"}
+    chain = [bytes_codec, {"name": "blosc", "configuration": {"typesize": dtype.itemsize, **CODEC}}]
+    if inner is None:
+        return chain
+    index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    configuration = {"chunk_shape": list(inner), "codecs": chain, "index_codecs": index, "index_location": "end"}
+    return [{"name": "sharding_indexed", "configuration": configuration}]
+
+
+def is_fill(values: NDArray[Any], fill: Any) -> bool:
+    """Whether every value is the fill value, NaN counting as equal to NaN."""
+    if fill != fill:
+        return bool(np.isnan(values).all())
+    return bool((values == fill).all())
+
+
+def encode_chunk(values: NDArray[Any]) -> bytes:
+    """One chunk in the file's codec: little-endian bytes, shuffled by the type's size, zstd in Blosc."""
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    if little.dtype == np.bool_:
+        little = little.view(np.uint8)
+    return bytes(_BLOSC.encode(little))
+
+
+def write_file(path: Path, data: bytes) -> dict[str, Any]:
+    """A file in one go; size and checksum, as the ledger keeps them."""
+    out = FileBeingWritten(path)
+    try:
+        out.write(data)
+    finally:
+        entry = out.close()
+    return entry
+
+
+class FileBeingWritten:
+    """A file written front to back, whose size and checksum are known when it closes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+        self._sha256 = hashlib.sha256()
+        self.path = path
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        self._file.write(data)
+        self._sha256.update(data)
+        self.size += len(data)
+
+    def close(self) -> dict[str, Any]:
+        """Size and checksum, as the ledger keeps them."""
+        self._file.close()
+        return {"size": self.size, "sha256": self._sha256.hexdigest()}
+
+    def abandon(self) -> None:
+        """Close without saying anything about the content."""
+        self._file.close()
+
+
+class ShardFile:
+    """A file of Zarr's `sharding_indexed` layout, its chunks handed over in any order that is the same every time.
+
+    Chunks stand one behind the other; at the end a little-endian uint64 table of (offset, length) for each chunk in C
+    order, and its CRC-32C. Writing through here keeps one structure in memory instead of a shard.
+    """
+
+    def __init__(self, path: Path, n_chunks: int) -> None:
+        self.path = path
+        self._out: FileBeingWritten | None = None
+        self._index = np.full((n_chunks, 2), _NO_CHUNK, dtype="<u8")
+
+    def add(self, chunk: int, encoded: bytes) -> None:
+        """Store a chunk under its number."""
+        if self._index[chunk, 0] != _NO_CHUNK:
+            raise ValueError(f"chunk {chunk} of {self.path} was written already")
+        if self._out is None:
+            self._out = FileBeingWritten(self.path)
+        self._index[chunk] = self._out.size, len(encoded)
+        self._out.write(encoded)
+
+    def abandon(self) -> None:
+        """Close the file without its index; nothing happens to one that is closed."""
+        if self._out is not None:
+            self._out.abandon()
+
+    def close(self) -> dict[str, Any] | None:
+        """Write the index; size and checksum of the file, None where no chunk was stored and there is no file."""
+        if self._out is None:
+            return None
+        index = self._index.tobytes()
+        self._out.write(index)
+        self._out.write(int(google_crc32c.value(index)).to_bytes(4, "little"))
+        return self._out.close()
+
+
+_BLOSC = Blosc(cname=CODEC["cname"], clevel=CODEC["clevel"], shuffle=Blosc.SHUFFLE, blocksize=CODEC["blocksize"])

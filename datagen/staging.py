@@ -1,0 +1,154 @@
+"""What was read, written down once: records as Parquet batches with a manifest, so that tasks need a path only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from catalogs.record import Record
+from curation.atomic import sha256_of, sweep, write_text
+from curation.table import record_to_row, write_records
+from datagen.errors import PlanError
+
+MANIFEST = "staged.json"
+FORMAT = 1
+SMALLEST_BATCH, LARGEST_BATCH = 32, 512
+BATCHES_AIMED_AT = 64
+"""Batches grow with what came before, so that a small input spreads over processes and a large one is few files; each
+is seconds to minutes of work, far shorter than any walltime. Their size is a function of the input alone."""
+BATCH_BYTES = 32_000_000
+"""Bounds memory where records are large; a single larger record has a batch of its own."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One file of staged records."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Staged:
+    """All batches of one reading of the catalogs, in input order."""
+
+    folder: Path
+    fingerprint: dict[str, Any]
+    """What they were read with; see `differences`."""
+    batches: tuple[Batch, ...]
+
+    @property
+    def n_records(self) -> int:
+        """Number of records in all batches."""
+        return sum(batch.rows for batch in self.batches)
+
+    def path_of(self, batch: Batch) -> Path:
+        """Where a batch lies."""
+        return self.folder / batch.file
+
+    def verdicts_of(self, batch: Batch) -> Path:
+        """Where the verdicts on its records go."""
+        return self.folder / batch.file.replace("records-", "verdicts-")
+
+
+def stage_records(
+    records: Iterable[Record],
+    folder: Path,
+    fingerprint: dict[str, Any],
+    *,
+    batch_rows: int | None = None,
+    batch_bytes: int = BATCH_BYTES,
+    on_record: Callable[[Record], None] | None = None,
+) -> Staged:
+    """Write records to batches in `folder` and, last, the manifest; memory is bounded by one batch.
+
+    Where an earlier attempt was interrupted its batches are replaced. The caller sees to it that nobody else is at it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    discard_staged(folder)
+    batches: list[Batch] = []
+    for rows in _in_batches(records, batch_rows, batch_bytes, on_record):
+        path = folder / f"records-{len(batches):06d}.parquet"
+        write_records(rows, path)
+        batches.append(Batch(path.name, len(rows), sha256_of(path)))
+    staged = Staged(folder, fingerprint, tuple(batches))
+    manifest = {"format": FORMAT, "fingerprint": fingerprint, "batches": [asdict(batch) for batch in batches]}
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
+    return staged
+
+
+def read_staged(folder: Path) -> Staged | None:
+    """What an earlier reading left complete; None where there is nothing or the reading was interrupted."""
+    try:
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        manifest = json.loads(text)
+        if manifest["format"] != FORMAT:
+            raise PlanError(
+                f"{folder / MANIFEST}: staged in format {manifest['format']}, this version reads {FORMAT}; "
+                f"finish with the version that began, or delete {folder} to begin anew"
+            )
+        batches = tuple(Batch(**batch) for batch in manifest["batches"])
+        return Staged(folder, manifest["fingerprint"], batches)
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanError(f"{folder / MANIFEST} is damaged ({error}); delete {folder} to begin anew") from error
+
+
+def discard_staged(folder: Path) -> None:
+    """Remove staged records, the manifest first, so that no manifest ever speaks of batches that are gone."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / MANIFEST).unlink()
+    for path in folder.glob("records-*.parquet"):
+        path.unlink()
+    sweep(folder)
+
+
+def differences(then: Any, now: Any, at: str = "") -> list[str]:
+    """What changed between two fingerprints: a line for each field, with its path, then and now."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        lines = []
+        for key in [*then, *(key for key in now if key not in then)]:
+            path = f"{at}.{key}" if at else str(key)
+            if key not in now:
+                lines.append(f"{path}: was {_shown(then[key])}, now not set")
+            elif key not in then:
+                lines.append(f"{path}: was not set, now {_shown(now[key])}")
+            else:
+                lines += differences(then[key], now[key], path)
+        return lines
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        return [
+            line for i, (a, b) in enumerate(zip(then, now, strict=True)) for line in differences(a, b, f"{at}[{i}]")
+        ]
+    return [] if then == now else [f"{at}: was {_shown(then)}, now {_shown(now)}"]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _in_batches(
+    records: Iterable[Record], batch_rows: int | None, batch_bytes: int, on_record: Callable[[Record], None] | None
+) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    size = before = 0
+    for record in records:
+        wanted = batch_rows or min(max(before // BATCHES_AIMED_AT, SMALLEST_BATCH), LARGEST_BATCH)
+        if rows and (len(rows) >= wanted or size + len(record.cif) > batch_bytes):
+            yield rows
+            before += len(rows)
+            rows, size = [], 0
+        rows.append(record_to_row(record))
+        size += len(record.cif)
+        if on_record is not None:
+            on_record(record)
+    if rows:
+        yield rows

@@ -1,0 +1,124 @@
+"""The network against the paper's sizes and against a plain numpy evaluation of its equations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.models.alphadiffract import AlphaDiffract, AlphaDiffractConfig, ConvNeXtBlock, DropPath, head
+
+# Blocks: depthwise + bias, norm, 80 -> 320 -> 80; the first also has its 1 -> 80 projection.
+POINTWISE = 2 * 80 + (80 * 320 + 320) + (320 * 80 + 80)
+BLOCKS = (80 * 100 + 80 + POINTWISE + 160) + (80 * 50 + 80 + POINTWISE) + (80 * 25 + 80 + POINTWISE)
+HEADS = sum(
+    (560 * a + a) + (a * b + b) + (b * out + out) for a, b, out in ((2300, 1150, 7), (2300, 1150, 230), (512, 256, 6))
+)
+
+
+@pytest.fixture(scope="module")
+def full_size() -> AlphaDiffract:
+    torch.manual_seed(0)
+    return AlphaDiffract().eval()
+
+
+def test_the_extractor_makes_560_features_of_8192_points(full_size: AlphaDiffract) -> None:
+    with torch.no_grad():
+        features = full_size.features(torch.rand(2, 8192))
+    assert features.shape == (2, 560)
+
+
+def test_every_pooling_leaves_the_lengths_that_lead_to_560(full_size: AlphaDiffract) -> None:
+    lengths = []
+    x = torch.rand(1, 1, 8192)
+    with torch.no_grad():
+        for stage in full_size.extractor:
+            x = stage(x)
+            lengths.append(x.shape[-1])
+    assert lengths == [8192, 1638, 818, 818, 163, 81, 81, 16, 7]
+
+
+def test_the_parameter_count_is_the_sum_worked_out_by_hand(full_size: AlphaDiffract) -> None:
+    assert BLOCKS + HEADS == 8_735_469
+    assert sum(p.numel() for p in full_size.parameters()) == BLOCKS + HEADS
+
+
+def test_outputs_are_logits_and_a_lattice_within_its_bounds(full_size: AlphaDiffract) -> None:
+    with torch.no_grad():
+        system, group, lattice = full_size(100 * torch.rand(3, 8192))
+    assert (system.shape, group.shape, lattice.shape) == ((3, 7), (3, 230), (3, 6))
+    assert ((lattice > 0) & (lattice < torch.tensor([500.0] * 3 + [180.0] * 3))).all()
+
+
+def test_lattice_outputs_follow_equation_4() -> None:
+    torch.manual_seed(1)
+    model = AlphaDiffract(AlphaDiffractConfig(input_points=2000, channels=(4, 4, 4), lattice_hidden=(5, 4))).eval()
+    with torch.no_grad():
+        features = model.features(torch.rand(2, 2000))
+        raw = model.lattice(features).double().numpy()
+        found = model.heads(features).lattice.numpy()
+    upper = np.array([500.0] * 3 + [180.0] * 3)
+    np.testing.assert_allclose(found, upper / (1 + np.exp(-raw)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n_in", "n_out", "kernel"), [(1, 6, 10), (6, 6, 5)])
+def test_a_block_equals_its_equations_in_numpy(n_in: int, n_out: int, kernel: int) -> None:
+    torch.manual_seed(2)
+    block = ConvNeXtBlock(n_in, n_out, kernel, expansion=4, drop_path=0.3).eval()
+    for p in block.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    x = np.random.default_rng(0).normal(size=(n_in, 40))
+    w = {name: value.detach().double().numpy() for name, value in block.named_parameters()}
+
+    padded = np.pad(x, ((0, 0), ((kernel - 1) // 2, kernel // 2)))
+    filters = n_out // n_in
+    depthwise = np.array(
+        [
+            [
+                w["depthwise.bias"][c] + w["depthwise.weight"][c, 0] @ padded[c // filters, t : t + kernel]
+                for t in range(40)
+            ]
+            for c in range(n_out)
+        ]
+    )
+    normed = (depthwise - depthwise.mean(axis=0)) / np.sqrt(depthwise.var(axis=0) + 1e-5)
+    normed = normed * w["norm.weight"][:, None] + w["norm.bias"][:, None]
+    hidden = w["expand.weight"] @ normed + w["expand.bias"][:, None]
+    gelu = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
+    branch = w["project.weight"] @ gelu + w["project.bias"][:, None]
+    kept = x if n_in == n_out else w["residual.weight"][:, :, 0] @ x + w["residual.bias"][:, None]
+
+    with torch.no_grad():
+        found = block(torch.tensor(x[None], dtype=torch.float32))[0].numpy()
+    np.testing.assert_allclose(found, kept + branch, atol=2e-4)
+
+
+def test_a_head_is_two_rectified_layers_and_a_linear_one() -> None:
+    torch.manual_seed(3)
+    layers = head(5, (4, 3), 2)
+    w = [p.detach().double().numpy() for p in layers.parameters()]
+    x = np.random.default_rng(1).normal(size=(7, 5))
+    hidden = np.maximum(x @ w[0].T + w[1], 0)
+    hidden = np.maximum(hidden @ w[2].T + w[3], 0)
+    with torch.no_grad():
+        found = layers(torch.tensor(x, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(found, hidden @ w[4].T + w[5], atol=1e-5)
+
+
+def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
+    torch.manual_seed(4)
+    layer = DropPath(0.3).train()
+    out = layer(torch.ones(20_000, 2, 3))
+    by_sample = out.flatten(1)
+    assert (by_sample == by_sample[:, :1]).all()
+    dropped = (by_sample[:, 0] == 0).double().mean().item()
+    assert dropped == pytest.approx(0.3, abs=0.015)
+    assert out[out > 0].unique().item() == pytest.approx(1 / 0.7)
+    assert torch.equal(layer.eval()(torch.ones(4, 2)), torch.ones(4, 2))
+
+
+def test_a_pattern_too_short_for_the_pooling_is_refused() -> None:
+    with pytest.raises(ValueError, match="leaves nothing of 100 points"):
+        AlphaDiffract(AlphaDiffractConfig(input_points=100))

@@ -1,0 +1,78 @@
+"""On which device, and as which of how many processes, does this one train? torchrun says it in the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from trainer.errors import TrainerError
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process's device and its rank among ``world`` processes."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+
+def start(device: str = "auto") -> Place:
+    """Join the other processes where torchrun started several, and take a device."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainerError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise TrainerError(f"--device {device}: expected cpu, cuda or cuda:N ({str(error).splitlines()[0]})") from error
+    if world > 1:
+        if chosen.type == "cuda":
+            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(chosen)
+        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return Place(chosen, rank, world)
+
+
+def finish(place: Place) -> None:
+    """Leave the other processes."""
+    if place.world > 1:
+        distributed.destroy_process_group()
+
+
+def sum_over_processes(sums: Mapping[str, Tensor], place: Place) -> dict[str, float]:
+    """Each named sum, over all processes."""
+    stacked = torch.stack([value.double().reshape(()) for value in sums.values()]).to(place.device)
+    if place.world > 1:
+        distributed.all_reduce(stacked)
+    return dict(zip(sums, stacked.tolist(), strict=True))
+
+
+def gather(states: dict[str, Tensor], place: Place) -> dict[str, Tensor]:
+    """Every process's tensors, named ``name-rank``."""
+    if place.world == 1:
+        return {f"{name}-0": state for name, state in states.items()}
+    everyone: list[dict[str, Tensor] | None] = [None] * place.world
+    distributed.all_gather_object(everyone, states)
+    return {f"{name}-{rank}": state for rank, theirs in enumerate(everyone) for name, state in (theirs or {}).items()}
+
+
+def agree(flag: bool, place: Place) -> bool:
+    """Whether any process raises the flag."""
+    if place.world == 1:
+        return flag
+    raised = torch.tensor(float(flag), device=place.device)
+    distributed.all_reduce(raised)
+    return raised.item() > 0

@@ -1,0 +1,150 @@
+"""Which network is AlphaDiffract? A 1D ConvNeXt of three blocks and three heads (arXiv:2603.23367, Sec. 5.3).
+
+What the paper leaves open is decided here and can be configured:
+
+- Block 1 turns one channel into 80. Its depthwise convolution has 80 filters on the one channel (a norm over a single
+  channel would erase the signal), and its residual is a 1x1 projection.
+- The norm is ConvNeXt's: over the channels of each point.
+- 560 features = 80 channels x 7 points come out of 8192 points where each block is followed by average pooling of its
+  stride (5) and by average pooling of kernel 3 and stride 2: 8192, 1638, 818, 163, 81, 16, 7.
+- The heads' hidden layers end in ReLU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CRYSTAL_SYSTEMS = 7
+SPACE_GROUPS = 230
+LATTICE_PARAMETERS = 6
+
+
+@dataclass(frozen=True)
+class AlphaDiffractConfig:
+    """Sizes of the network; the defaults are the paper's (Tables 6 and 7)."""
+
+    input_points: int = 8192
+    channels: tuple[int, ...] = (80, 80, 80)
+    kernels: tuple[int, ...] = (100, 50, 25)
+    strides: tuple[int, ...] = (5, 5, 5)
+    second_pool: tuple[int, int] | None = (3, 2)
+    expansion: int = 4
+    drop_path: float = 0.3
+    crystal_system_hidden: tuple[int, ...] = (2300, 1150)
+    space_group_hidden: tuple[int, ...] = (2300, 1150)
+    lattice_hidden: tuple[int, ...] = (512, 256)
+    length_bounds_A: tuple[float, float] = (0.0, 500.0)
+    angle_bounds_deg: tuple[float, float] = (0.0, 180.0)
+
+
+class Prediction(NamedTuple):
+    """Logits of the two classifications and the six lattice parameters (a, b, c in A; alpha, beta, gamma in deg)."""
+
+    crystal_system: Tensor
+    space_group: Tensor
+    lattice: Tensor
+
+
+class AlphaDiffract(nn.Module):
+    """Predicts crystal system, space group and Niggli lattice from a pattern standardised to 0..100."""
+
+    def __init__(self, config: AlphaDiffractConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or AlphaDiffractConfig()
+        inputs = (1, *config.channels[:-1])
+        stages: list[nn.Module] = []
+        for n_in, n_out, kernel, stride in zip(inputs, config.channels, config.kernels, config.strides, strict=True):
+            stages.append(ConvNeXtBlock(n_in, n_out, kernel, config.expansion, config.drop_path))
+            stages.append(nn.AvgPool1d(stride))
+            if config.second_pool is not None:
+                stages.append(nn.AvgPool1d(*config.second_pool))
+        self.extractor = nn.Sequential(*stages)
+        features = config.channels[-1] * pooled_points(config)
+        self.crystal_system = head(features, config.crystal_system_hidden, CRYSTAL_SYSTEMS)
+        self.space_group = head(features, config.space_group_hidden, SPACE_GROUPS)
+        self.lattice = head(features, config.lattice_hidden, LATTICE_PARAMETERS)
+        bounds = torch.tensor([config.length_bounds_A] * 3 + [config.angle_bounds_deg] * 3)
+        self.lower: Tensor
+        self.upper: Tensor
+        self.register_buffer("lower", bounds[:, 0], persistent=False)
+        self.register_buffer("upper", bounds[:, 1], persistent=False)
+
+    def features(self, pattern: Tensor) -> Tensor:
+        """The feature vector (batch, 560) of patterns (batch, two_theta)."""
+        return self.extractor(pattern.unsqueeze(1)).flatten(1)  # type: ignore[no-any-return]
+
+    def heads(self, features: Tensor) -> Prediction:
+        """What the three heads make of a feature vector; y = sigmoid(p) (UB - LB) + LB for the lattice (eq. 4)."""
+        # The sigmoid in full precision: half precision resolves 500 A in steps of an angstrom.
+        lattice = torch.sigmoid(self.lattice(features).float()) * (self.upper - self.lower) + self.lower
+        return Prediction(self.crystal_system(features).float(), self.space_group(features).float(), lattice)
+
+    def forward(self, pattern: Tensor) -> Prediction:
+        """Predict from patterns (batch, two_theta)."""
+        return self.heads(self.features(pattern))
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution, norm, pointwise expansion, GELU, pointwise projection; the input added (ConvNeXt, 1D)."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, expansion: int, drop_path: float) -> None:
+        super().__init__()
+        if n_out % n_in:
+            raise ValueError(
+                f"a depthwise convolution needs a whole number of filters a channel, not {n_in} to {n_out}"
+            )
+        self.pad = ((kernel - 1) // 2, kernel // 2)  # an even kernel has its longer side on the right
+        self.depthwise = nn.Conv1d(n_in, n_out, kernel, groups=n_in)
+        self.norm = nn.LayerNorm(n_out)
+        self.expand = nn.Linear(n_out, expansion * n_out)
+        self.project = nn.Linear(expansion * n_out, n_out)
+        self.residual = nn.Identity() if n_in == n_out else nn.Conv1d(n_in, n_out, 1)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, n_in, points) -> (batch, n_out, points)."""
+        branch = self.depthwise(functional.pad(x, self.pad)).transpose(1, 2)
+        branch = self.project(functional.gelu(self.expand(self.norm(branch)))).transpose(1, 2)
+        return self.residual(x) + self.drop_path(branch)  # type: ignore[no-any-return]
+
+
+class DropPath(nn.Module):
+    """In training, drops the branch of a sample with this probability; the others are scaled to keep the mean."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branch, kept or dropped sample by sample."""
+        if not self.training or self.probability == 0.0:
+            return x
+        keep = 1.0 - self.probability
+        kept = torch.empty(x.shape[0], *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
+        return x * kept / keep
+
+
+def head(features: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """A multi-layer perceptron with ReLU after each hidden layer."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip((features, *hidden[:-1]), hidden, strict=True):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], outputs))
+
+
+def pooled_points(config: AlphaDiffractConfig) -> int:
+    """Points left of a pattern after all pooling."""
+    points = config.input_points
+    for stride in config.strides:
+        points //= stride
+        if config.second_pool is not None:
+            kernel, step = config.second_pool
+            points = (points - kernel) // step + 1
+    if points < 1:
+        raise ValueError(f"pooling leaves nothing of {config.input_points} points")
+    return points

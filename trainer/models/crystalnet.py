@@ -1,0 +1,209 @@
+"""Which network is CrystalNet? A variational encoder of pattern and composition that conditions a field of positions.
+
+Guo et al., Towards End-to-End Structure Solutions from Information-Compromised Diffraction Data via Generative Deep
+Learning (2024). Two details follow the published code, which made the published scores: the Fourier phases are
+multiplied by 2 pi (``fourier_scale``), and log(sigma^2) of the loss has 1e-4 beneath it (``trainer/losses.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+XRD_BINS = 1024
+ELEMENTS = 118
+COMPOSITIONS = ("ratios", "elements", "drop-one", "none")
+
+
+@dataclass(frozen=True)
+class CrystalNetConfig:
+    """Sizes of the network; the defaults are the paper's."""
+
+    composition: str = "ratios"
+    width: int = 512
+    fusion_width: int = 1024
+    growth: int = 8
+    dense_blocks: int = 4
+    formula_layers: int = 3
+    fourier_frequencies: int = 128
+    fourier_sigma: float = 3.0
+    fourier_scale: float = 2.0 * math.pi
+    regressor_blocks: int = 4
+    regressor_layers: int = 4
+
+    def __post_init__(self) -> None:
+        if self.composition not in COMPOSITIONS:
+            raise ValueError(f"composition is one of {', '.join(COMPOSITIONS)}, not {self.composition!r}")
+
+
+class Latent(NamedTuple):
+    """A Gaussian over embeddings: mean and sigma (of either sign; only its square matters), each (crystal, width)."""
+
+    mean: Tensor
+    sigma: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """E = mu + epsilon sigma (eq. 2)."""
+        return self.mean + noise * self.sigma
+
+
+class Encoding(NamedTuple):
+    """What the encoders say of a batch of crystals; no formula where composition is not an input."""
+
+    pattern: Latent
+    formula: Latent | None
+
+
+class CrystalNet(nn.Module):
+    """Density in e/A^3 at fractional positions of crystals known by pattern and composition."""
+
+    def __init__(self, config: CrystalNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or CrystalNetConfig()
+        width = config.width
+        self.pattern_mean = PatternEncoder(config)
+        self.pattern_sigma = PatternEncoder(config)
+        if config.composition != "none":
+            self.formula_mean = formula_encoder(config)
+            self.formula_sigma = formula_encoder(config)
+        self.film_scale = fusion(config)
+        self.film_shift = fusion(config)
+        self.position = PositionEncoder(config)
+        blocks = [regressor_block(width, config)]
+        blocks += [regressor_block(2 * width, config) for _ in range(config.regressor_blocks - 1)]
+        self.regressor = nn.ModuleList(blocks)
+        self.density = nn.Linear(width, 1)
+
+    def encode(self, pattern: Tensor, composition: Tensor) -> Encoding:
+        """Latent distributions of patterns (crystal, 1024) and compositions (crystal, 118)."""
+        of_pattern = Latent(self.pattern_mean(pattern), self.pattern_sigma(pattern))
+        if self.config.composition == "none":
+            return Encoding(of_pattern, None)
+        return Encoding(of_pattern, Latent(self.formula_mean(composition), self.formula_sigma(composition)))
+
+    def sample(self, encoding: Encoding, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of the joint embedding (crystal, 2 width)."""
+        drawn = []
+        for latent in encoding:
+            if latent is None:
+                drawn.append(torch.zeros_like(encoding.pattern.mean))
+            else:
+                noise = torch.randn(
+                    latent.mean.shape, dtype=latent.mean.dtype, device=latent.mean.device, generator=generator
+                )
+                drawn.append(latent.sample(noise))
+        return torch.cat(drawn, dim=1)
+
+    def decode(self, embedding: Tensor, position: Tensor) -> Tensor:
+        """Density (crystal, point) at fractional positions 0..1 (crystal, point, 3), or (point, 3) shared by all."""
+        # gamma and beta depend on the crystal alone. With equally many points a crystal, batch statistics over crystals
+        # are those over points, so this equals repeating the embedding for every point, at a thousandth of the cost.
+        scale = self.film_scale(embedding).unsqueeze(1)
+        shift = self.film_shift(embedding).unsqueeze(1)
+        crystals = embedding.shape[0]
+        placed = self.position(position.reshape(-1, 3)).view(*position.shape[:-1], -1)
+        conditioned = (scale * placed + shift).reshape(-1, self.config.width)  # eq. 4
+        x = self.regressor[0](conditioned)
+        for block in self.regressor[1:]:
+            x = block(torch.cat([x, conditioned], dim=1))
+        return self.density(x).float().view(crystals, -1)  # type: ignore[no-any-return]
+
+    def forward(
+        self, pattern: Tensor, composition: Tensor, position: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Encoding]:
+        """Density at the positions from one draw of the embedding, and the distributions it was drawn from."""
+        encoding = self.encode(pattern, composition)
+        return self.decode(self.sample(encoding, generator), position), encoding
+
+
+class PatternEncoder(nn.Module):
+    """A densely connected convolutional network of a stick vector; layer norm over channels and points."""
+
+    def __init__(self, config: CrystalNetConfig) -> None:
+        super().__init__()
+        growth, depth, points = config.growth, config.dense_blocks, XRD_BINS
+        self.first = dense_layer(1, growth, points)
+        self.dense_fine = nn.ModuleList([dense_layer(growth * (i + 1), growth, points) for i in range(depth)])
+        self.transition = nn.Sequential(
+            nn.Conv1d(growth * (depth + 1), 2 * growth, 1, bias=False),
+            nn.LayerNorm([2 * growth, points]),
+            nn.ReLU(),
+            nn.AvgPool1d(2),
+        )
+        points //= 2
+        self.dense_coarse = nn.ModuleList([dense_layer(growth * (i + 2), growth, points) for i in range(depth)])
+        self.last = nn.Sequential(
+            nn.Conv1d(growth * (depth + 2), 1, 1),
+            nn.Flatten(),
+            nn.Linear(points, config.width),
+            nn.BatchNorm1d(config.width),
+        )
+
+    def forward(self, pattern: Tensor) -> Tensor:
+        """(crystal, 1024) -> (crystal, width)."""
+        x = self.first(pattern.unsqueeze(1))
+        for layer in self.dense_fine:
+            x = torch.cat([x, layer(x)], dim=1)
+        x = self.transition(x)
+        for layer in self.dense_coarse:
+            x = torch.cat([x, layer(x)], dim=1)
+        return self.last(x)  # type: ignore[no-any-return]
+
+
+class PositionEncoder(nn.Module):
+    """Random Fourier features of centred positions, then two linear layers (eq. 3)."""
+
+    def __init__(self, config: CrystalNetConfig) -> None:
+        super().__init__()
+        self.scale = config.fourier_scale
+        self.frequencies: Tensor
+        # A buffer, not a parameter: drawn once, never trained, kept with the weights.
+        self.register_buffer("frequencies", config.fourier_sigma * torch.randn(config.fourier_frequencies, 3))
+        self.layers = nn.Sequential(
+            nn.Linear(2 * config.fourier_frequencies, config.width),
+            nn.BatchNorm1d(config.width),
+            nn.ReLU(),
+            nn.Linear(config.width, config.width),
+        )
+
+    def forward(self, position: Tensor) -> Tensor:
+        """Fractional positions 0..1 (point, 3) -> (point, width)."""
+        with torch.autocast(position.device.type, enabled=False):  # phases of tens of radians need full precision
+            phase = self.scale * (position.float() - 0.5) @ self.frequencies.T
+            features = torch.cat([torch.sin(phase), torch.cos(phase)], dim=1)
+        return self.layers(features)  # type: ignore[no-any-return]
+
+
+def dense_layer(n_in: int, n_out: int, points: int) -> nn.Sequential:
+    """Convolution of kernel 3, layer norm over channels and points, ReLU."""
+    return nn.Sequential(nn.Conv1d(n_in, n_out, 3, padding=1, bias=False), nn.LayerNorm([n_out, points]), nn.ReLU())
+
+
+def formula_encoder(config: CrystalNetConfig) -> nn.Sequential:
+    """Linear layers with batch norm and ReLU, no ReLU after the last."""
+    layers: list[nn.Module] = []
+    for n_in in (ELEMENTS, *[config.width] * (config.formula_layers - 1)):
+        layers += [nn.Linear(n_in, config.width), nn.BatchNorm1d(config.width), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def fusion(config: CrystalNetConfig) -> nn.Sequential:
+    """From both embeddings to gamma or beta: four linear layers, batch norm and ReLU after each."""
+    sizes = (2 * config.width, *[config.fusion_width] * 3, config.width)
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def regressor_block(n_in: int, config: CrystalNetConfig) -> nn.Sequential:
+    """Linear layers of one width, batch norm and ReLU after each."""
+    layers: list[nn.Module] = []
+    for size in (n_in, *[config.width] * (config.regressor_layers - 1)):
+        layers += [nn.Linear(size, config.width), nn.BatchNorm1d(config.width), nn.ReLU()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,33 @@
+"""Where is a density compared? At grid points drawn one from each cell of a coarse division of the unit cell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def stratified_points(
+    crystals: int, divisions: int, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Fractional positions (crystal, divisions^3, 3): one uniform draw in each of divisions^3 equal boxes."""
+    step = torch.arange(divisions, device=device, dtype=torch.float32)
+    corner = torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1).reshape(1, -1, 3)
+    draw = torch.rand(crystals, divisions**3, 3, device=device, generator=generator)
+    return (corner + draw) / divisions
+
+
+def density_at(density: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """The density (crystal, n, n, n) at the grid point under each position, and that grid point's exact position.
+
+    As in CrystalNet's code: grid index floor(n x), position index / n. Nothing is interpolated.
+    """
+    crystals, n = density.shape[0], density.shape[1]
+    index = (position * n).long().clamp_(0, n - 1)
+    flat = (index[..., 0] * n + index[..., 1]) * n + index[..., 2]
+    return density.reshape(crystals, -1).gather(1, flat), index.to(position.dtype) / n
+
+
+def grid_positions(n: int, device: torch.device) -> Tensor:
+    """Fractional positions (n^3, 3) of every grid point, the last axis fastest."""
+    step = torch.arange(n, device=device, dtype=torch.float32) / n
+    return torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1).reshape(-1, 3)

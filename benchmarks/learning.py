@@ -33,7 +33,7 @@ from trainer.schedules import Cyclic
 from trainer.store import open_dataset
 
 MODEL = AlphaDiffractConfig(
-    channels=(32, 64, 64),
+    channels=(16, 32, 64),
     kernels=(50, 25, 15),
     crystal_system_hidden=(256, 128),
     space_group_hidden=(256, 128),
@@ -74,7 +74,7 @@ def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict
         epochs=epochs,
         batch_size=32,
         learning_rate=1e-3,
-        schedule=Cyclic(half_cycle_epochs=epochs / 4),
+        schedule=Cyclic(half_cycle_epochs=epochs / 2),
         input=name,
         samples_per_structure=samples,
         validation_samples=2,

@@ -10,7 +10,7 @@ class CatalogError(Exception):
         self.what = what
         self.where = where
         self.expected = expected
-        self.found = found
+        self.found = found = " ".join(found.split())
         self.do = do
         facts = [f"expected {expected}" if expected else "", f"found {found}" if found else ""]
         middle = ", ".join(fact for fact in facts if fact)

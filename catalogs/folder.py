@@ -11,7 +11,7 @@ from catalogs.config import FolderCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
 from catalogs.names import is_archive, is_cif, is_hidden, natural_key
-from catalogs.reading import Place, read_bounded
+from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, Record
 
 
@@ -47,6 +47,8 @@ def read_file(path: Path, limit_MB: float) -> bytes | Defect:
     try:
         if not path.is_file():  # a pipe or device would block for ever
             return Defect(defects.UNREADABLE_FILE, "a link to nowhere" if path.is_symlink() else "not a plain file")
+        if not path.name.lower().endswith(".gz") and (size := path.stat().st_size) > limit_MB * MB:
+            return too_large(f"{size / MB:.0f} MB")
         with path.open("rb") as stream:
             return read_bounded(stream, path.name, limit_MB)
     except OSError as error:

@@ -67,7 +67,9 @@ class Place:
             if self.density_for is not None:
                 density = self.density_for(block.name) if self.by_block or len(blocks) == 1 else None
                 if density is None:
-                    claims["density"] = "none found" if self.by_block or len(blocks) == 1 else "several data blocks"
+                    claims["density_note"] = (
+                        "none found" if self.by_block or len(blocks) == 1 else "several data blocks"
+                    )
             yield Record(
                 self.source,
                 printable(here.file_id),

@@ -35,8 +35,8 @@ def records(config: TarCatalog) -> Iterator[Record]:
             tar = stack.enter_context(tarfile.open(fileobj=cast(Any, stream), mode="r|", tarinfo=_Header))
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
-                n_members += 1
                 yield from _member_records(config, tar, member)
+                n_members += 1
             damage = _Header.trouble(tar)
             while not damage and stream.read(MB):  # compression's own checksum stands at its end
                 pass

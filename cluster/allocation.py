@@ -9,10 +9,13 @@ MPI is only the launcher here: rank and size are read from the environment that 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import shutil
 import signal
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,14 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from distributed import Security
+from distributed import SchedulerPlugin, Security
 
 from cluster import settings
-from cluster.certificates import CERTIFICATE, KEY, security_from_files, write_certificate
+from cluster.certificates import CERTIFICATE, KEY, security_in_memory, write_certificate
 from cluster.config import AllocationProfile
 from cluster.errors import ClusterError
 from cluster.jobqueue import import_dask_jobqueue
-from cluster.scratch import scratch_directory
+from cluster.scratch import scratch_directory, warn_if_shared
 
 #: Rank and size as launchers tell them: SLURM, Open MPI, MPICH and Intel MPI, and anything with PMIx.
 _RANK = {"slurm-runner": ("SLURM_PROCID",), "mpi": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")}
@@ -44,6 +47,10 @@ _LAUNCH = (
     "LSB_JOBID",
 )
 _ROLES = 3
+#: How long the meeting place must have been missing: a shared file system may lose sight of it for a moment.
+_ABSENT_S = 10
+#: How long the driver may be away, because a connection broke, before the scheduler gives up waiting for it.
+_DRIVER_AWAY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ def allocation(profile: AllocationProfile) -> Iterator[tuple[str, Security | Non
     meeting = profile.shared_directory.expanduser() / f"allocation-{place.launch:08x}"
     with settings.applied(profile.longest_hold_s):
         os.environ.update(settings.SINGLE_THREADED)
+        logging.getLogger("distributed").setLevel(profile.log_level.upper())
         security = _share_certificate(profile, place, meeting)
         if place.rank != 1:
             _do_part(profile, place, meeting, security)
@@ -101,20 +109,43 @@ def allocation(profile: AllocationProfile) -> Iterator[tuple[str, Security | Non
 def _do_part(profile: AllocationProfile, place: Place, meeting: Path, security: Security | None) -> NoReturn:
     # The runner ends a part with an interrupt to its own process; for these processes that is the orderly end.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    _runner(profile, place, meeting, security)
+    try:
+        if place.rank != 0:
+            threading.Thread(target=_leave_when_over, args=(meeting,), daemon=True).start()
+        _runner(profile, place, meeting, security)
+    finally:
+        if place.rank == 0:
+            shutil.rmtree(meeting, ignore_errors=True)
     sys.exit(0)
+
+
+def _leave_when_over(meeting: Path) -> NoReturn:
+    """End this worker when the meeting place has gone.
+
+    A nanny that is just starting a worker when the scheduler closes is not told, and would wait for it until the
+    walltime.
+    """
+    absent = 0
+    while absent < _ABSENT_S:
+        time.sleep(1)
+        absent = 0 if meeting.is_dir() else absent + 1
+    os._exit(0)
 
 
 def _runner(profile: AllocationProfile, place: Place, meeting: Path, security: Security | None) -> Any:
     runner_class = _secure_runner(security)
+    scratch = profile.local_directory or scratch_directory()
+    warn_if_shared(scratch)
     common = {"interface": profile.interface, "security": security}
     protocol = "tls://" if security is not None else "tcp://"
     worker_options = {
         **common,
         "nthreads": 1,
         "memory_limit": profile.memory_per_worker or "auto",
-        "local_directory": str(profile.local_directory or scratch_directory()),
+        "local_directory": str(scratch),
         "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": getattr(logging, profile.log_level.upper()),
     }
     with _in_words_of_slurm(place):
         return runner_class(
@@ -146,7 +177,29 @@ def _secure_runner(security: Security | None) -> Any:
                 secure: Any = rpc(self.scheduler_address, connection_args=arguments)
                 self.scheduler_comm = secure
 
+        async def on_scheduler_start(self, scheduler: Any) -> None:
+            scheduler.add_plugin(_EndWithDriver(), name="end-with-driver")
+
     return SecureRunner
+
+
+class _EndWithDriver(SchedulerPlugin):
+    """Close the scheduler, and with it the allocation, when the driver has gone without a word."""
+
+    _waiting: asyncio.Task[None] | None = None
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        self._waiting = asyncio.ensure_future(self._end(scheduler))
+
+    async def _end(self, scheduler: Any) -> None:
+        await asyncio.sleep(_DRIVER_AWAY_S)
+        if not any(name.startswith("Client-") for name in scheduler.clients):
+            self._waiting = None
+            await scheduler.close(reason="driver-gone")
+
+    async def close(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 def _share_certificate(profile: AllocationProfile, place: Place, meeting: Path) -> Security | None:
@@ -165,7 +218,8 @@ def _share_certificate(profile: AllocationProfile, place: Place, meeting: Path) 
         time.sleep(0.2)
     if profile.encryption == "off":
         return None
-    return security_from_files(meeting / CERTIFICATE, meeting / KEY)
+    # In memory from here on: a worker that its nanny starts again needs no file.
+    return security_in_memory((meeting / CERTIFICATE).read_text(), (meeting / KEY).read_text())
 
 
 @contextmanager

@@ -57,15 +57,15 @@ def make_certificate() -> tuple[str, str]:
     return certificate.public_bytes(serialization.Encoding.PEM).decode(), key_text.decode()
 
 
-def security_in_memory() -> Security:
-    """A `distributed.Security` whose certificate exists in this process and its children alone."""
-    certificate, key = make_certificate()
+def security_in_memory(certificate: str, key: str) -> Security:
+    """A `distributed.Security` that holds the PEM texts themselves; children get them through a pipe."""
     return _security(certificate, key)
 
 
 def security_from_files(certificate: Path, key: Path, authority: Path | None = None) -> Security:
     """A `distributed.Security` that reads its certificate when a process starts."""
-    return _security(str(certificate), str(key), None if authority is None else str(authority))
+    files = [str(path.expanduser()) for path in (certificate, key, authority or certificate)]
+    return _security(*files)
 
 
 @contextmanager

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client
+from distributed import Client, Status
 
 from cluster.certificates import security_from_files
 from cluster.config import AddressProfile, AllocationProfile, HereProfile, JobProfile, LocalProfile, Profile
 from cluster.errors import ClusterError
+from cluster.orderly import LeaveInOrder
 
 if TYPE_CHECKING:
     from cluster.jobqueue import JobCluster
+
+
+_ENDED = (Status.closed, Status.failed, Status.stopped)
 
 
 class Cluster:
@@ -49,7 +53,7 @@ class Cluster:
             raise ClusterError(self.no_workers_message(timeout_s)) from error
 
     def tend(self) -> None:
-        """Replace jobs that have ended; called now and then while tasks run."""
+        """Replace workers that have gone for good; called now and then while tasks run."""
 
     def no_workers_message(self, waited_s: float) -> str:
         """What to say when no worker has come, or all have gone and none came back."""
@@ -70,27 +74,33 @@ class Cluster:
 def connect(profile: Profile) -> Iterator[Cluster]:
     """Start or reach the cluster of `profile`, and let go of it at the end, with all workers that were started."""
     with ExitStack() as stack:
-        if isinstance(profile, HereProfile):
-            yield Cluster(profile)
-        elif isinstance(profile, LocalProfile):
-            from cluster.local import local_cluster
+        cluster = _start(profile, stack)
+        if cluster.client is not None:
+            cluster.client.register_plugin(LeaveInOrder())
+        yield cluster
 
-            dask_cluster = stack.enter_context(local_cluster(profile))
-            client = stack.enter_context(Client(dask_cluster, set_as_default=False))
-            yield Cluster(profile, client)
-        elif isinstance(profile, JobProfile):
-            from cluster.jobqueue import job_cluster
 
-            jobs = stack.enter_context(job_cluster(profile))
-            client = stack.enter_context(Client(jobs.dask_cluster, set_as_default=False))
-            yield _ClusterOfJobs(profile, client, jobs)
-        elif isinstance(profile, AllocationProfile):
-            from cluster.allocation import allocation
+def _start(profile: Profile, stack: ExitStack) -> Cluster:
+    def client_of(address: Any, security: Any = None) -> Any:
+        return stack.enter_context(Client(address, security=security, set_as_default=False))
 
-            address, security = stack.enter_context(allocation(profile))
-            yield Cluster(profile, stack.enter_context(Client(address, security=security, set_as_default=False)))
-        else:
-            yield Cluster(profile, stack.enter_context(_client_of_address(profile)))
+    if isinstance(profile, HereProfile):
+        return Cluster(profile)
+    if isinstance(profile, LocalProfile):
+        from cluster.local import local_cluster
+
+        dask_cluster = stack.enter_context(local_cluster(profile))
+        return _ClusterHere(profile, client_of(dask_cluster), dask_cluster)
+    if isinstance(profile, JobProfile):
+        from cluster.jobqueue import job_cluster
+
+        jobs = stack.enter_context(job_cluster(profile))
+        return _ClusterOfJobs(profile, client_of(jobs.dask_cluster), jobs)
+    if isinstance(profile, AllocationProfile):
+        from cluster.allocation import allocation
+
+        return Cluster(profile, client_of(*stack.enter_context(allocation(profile))))
+    return Cluster(profile, stack.enter_context(_client_of_address(profile)))
 
 
 def job_script(profile: Profile) -> str | None:
@@ -100,6 +110,24 @@ def job_script(profile: Profile) -> str | None:
     from cluster.jobqueue import job_script as script_of_job
 
     return script_of_job(profile)
+
+
+class _ClusterHere(Cluster):
+    """Worker processes of this machine."""
+
+    def __init__(self, profile: Profile, client: Any, dask_cluster: Any) -> None:
+        super().__init__(profile, client)
+        self._dask_cluster = dask_cluster
+        self._wanted = len(dask_cluster.worker_spec)
+
+    def tend(self) -> None:
+        # A nanny whose worker dies while it starts closes too, and Dask gives up a worker that stays away too long:
+        # another is started only when the number is asked for again.
+        workers = self._dask_cluster.workers
+        for name in [name for name, nanny in list(workers.items()) if nanny.status in _ENDED]:
+            workers.pop(name, None)
+        if len(workers) < self._wanted:
+            self._dask_cluster.scale(self._wanted)
 
 
 class _ClusterOfJobs(Cluster):

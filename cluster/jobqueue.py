@@ -26,7 +26,7 @@ from typing import Any
 
 import dask
 from dask.utils import parse_bytes
-from distributed import Security
+from distributed import SchedulerPlugin, Security
 
 from cluster import settings
 from cluster.certificates import CERTIFICATE, KEY, certificate_folder
@@ -34,6 +34,8 @@ from cluster.config import JobProfile
 from cluster.errors import ClusterError
 from cluster.scratch import SHELL_EXPRESSION
 from cluster.walltime import lifetime, walltime_seconds
+
+log = logging.getLogger(__name__)
 
 _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
 _STATE_COMMANDS = {
@@ -43,7 +45,9 @@ _STATE_COMMANDS = {
     "lsf": ["bjobs"],
 }
 #: A job is lost when its workers have been gone for this long: they may only be changing places with their nanny.
-_LOST_AFTER_S = 15.0
+_LOST_AFTER_S = 10.0
+#: Queueing systems limit how often, and how much, one may submit.
+_SUBMIT_AGAIN_S = 10.0
 _DEFAULT_MEMORY = "4 GB"
 
 
@@ -95,7 +99,7 @@ class JobCluster:
         options = _job_options(profile)
         self.profile = profile
         self.count = math.ceil(profile.workers / options["cores"])
-        self._seen: dict[str, float] = {}
+        self._last_submission = -math.inf
         self.dask_cluster = cluster_class(
             n_workers=0,
             security=security,
@@ -103,28 +107,42 @@ class JobCluster:
             silence_logs=getattr(logging, profile.log_level.upper()),
             **options,
         )
+        self._attendance = _Attendance(options["cores"])
+        self.dask_cluster.scheduler.add_plugin(self._attendance, name="attendance")
 
-    def submit(self) -> None:
-        """Ask for all jobs that are not there."""
-        self.dask_cluster.scale(jobs=self.count)
+    def submit(self, *, at_least_one: bool = True) -> None:
+        """Ask for all jobs that are not there; what is refused is asked for again later."""
+        self._last_submission = time.monotonic()
+        refused = self.dask_cluster.sync(self._submit)
+        if refused is None:
+            return
+        if at_least_one and not self.job_ids():
+            raise ClusterError(f"cluster {self.profile.kind!r}: the job was not accepted\n{refused}")
+        log.warning("cluster %r: not all jobs were accepted\n%s", self.profile.kind, refused)
 
     def tend(self) -> None:
         """Submit a new job for each whose workers were here and have gone: its walltime, or its node, is over."""
         now = time.monotonic()
-        here = {str(worker["name"]) for worker in self.dask_cluster.scheduler_info["workers"].values()}
-        lost = []
-        for name in list(self.dask_cluster.workers):
-            if any(worker == name or worker.startswith(f"{name}-") for worker in here):
-                self._seen[name] = now
-            elif now - self._seen.get(name, now) > _LOST_AFTER_S:
-                lost.append(name)
+        lost = [name for name, since in self._attendance.gone_since.items() if now - since > _LOST_AFTER_S]
         if lost:
             self.dask_cluster.sync(self._forget, lost)
-            self.submit()
+        if len(self.dask_cluster.workers) < self.count and now - self._last_submission > _SUBMIT_AGAIN_S:
+            # A queueing system that is not answering now may do so later: cluster.worker_wait_s decides.
+            self.submit(at_least_one=False)
+
+    async def _submit(self) -> str | None:
+        """What the queueing system answered if it refused."""
+        self.dask_cluster.scale(jobs=self.count)
+        try:
+            await self.dask_cluster._correct_state()
+        except (OSError, RuntimeError, ValueError) as error:
+            await self._forget([name for name, job in self.dask_cluster.workers.items() if not job.job_id])
+            return str(error)
+        return None
 
     async def _forget(self, names: list[str]) -> None:
         for name in names:
-            del self._seen[name]
+            self._attendance.gone_since.pop(name, None)
             job = self.dask_cluster.workers.pop(name, None)
             if job is not None:
                 await job.close()
@@ -153,6 +171,31 @@ class JobCluster:
     def close(self) -> None:
         """Cancel the jobs and end the scheduler."""
         self.dask_cluster.close(timeout=60)
+
+
+class _Attendance(SchedulerPlugin):
+    """Which jobs' workers were here and are here no more, and since when (monotonic clock, seconds)."""
+
+    def __init__(self, workers_per_job: int) -> None:
+        self._workers_per_job = workers_per_job
+        self._names: dict[str, str] = {}
+        self.gone_since: dict[str, float] = {}
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        self.gone_since.pop(self._job(scheduler.workers[worker].name), None)
+        self._names[worker] = self._job(scheduler.workers[worker].name)
+
+    def remove_worker(self, scheduler: Any, worker: str, *, stimulus_id: str = "", **_: Any) -> None:
+        job = self._names.pop(worker, None)
+        if job is not None and job not in self._names.values():
+            # Who leaves at the end of its lifetime does not come back.
+            leaves = stimulus_id.startswith("worker-close-gracefully")
+            self.gone_since[job] = -math.inf if leaves else time.monotonic()
+
+    def _job(self, worker_name: Any) -> str:
+        # Several workers of one job are called NAME-0, NAME-1, ...; one alone is called NAME.
+        name = str(worker_name)
+        return name.rpartition("-")[0] if self._workers_per_job > 1 else name
 
 
 def import_dask_jobqueue() -> ModuleType:
@@ -222,7 +265,7 @@ def _job_options(profile: JobProfile) -> dict[str, Any]:
 
 
 def _worker_arguments(profile: JobProfile) -> list[str]:
-    arguments = ["--no-dashboard"]
+    arguments = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
     given = _user_setting(profile, "worker-extra-args") or []
     if any(str(argument).startswith("--lifetime") for argument in given):
         return arguments

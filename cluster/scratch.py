@@ -6,9 +6,12 @@ on them hang.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 #: Set by sites and queueing systems to a folder of the job on the node's own disk, best first.
 VARIABLES = ("SLURM_TMPDIR", "PBS_JOBFS", "TMPDIR", "TMP", "TEMP")
@@ -46,6 +49,16 @@ def scratch_directory() -> Path:
         if value and Path(value).is_dir() and os.access(value, os.W_OK) and not is_shared(Path(value)):
             return Path(value)
     return Path(tempfile.gettempdir())
+
+
+def warn_if_shared(path: Path) -> None:
+    """Say so when temporary files would go to a file system that other machines use too."""
+    if is_shared(path):
+        log.warning(
+            "temporary files go to %s, on the shared file system %s; set cluster.local_directory to a disk of the node",
+            path,
+            file_system(path),
+        )
 
 
 def is_shared(path: Path) -> bool:

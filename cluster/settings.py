@@ -40,6 +40,9 @@ WORKER_SETTINGS: dict[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
 }
 
+#: How long a worker may be gone, while its nanny starts it again on a busy machine, before it is taken for lost.
+LOST_WORKER_S = 60
+
 
 def scheduler_settings(longest_hold_s: float) -> dict[str, Any]:
     """Settings of the scheduler, for workers that may be silent for `longest_hold_s` seconds."""
@@ -54,6 +57,7 @@ def scheduler_settings(longest_hold_s: float) -> dict[str, Any]:
         "distributed.scheduler.active-memory-manager.start": False,
         "distributed.scheduler.events-cleanup-delay": "10m",
         "distributed.admin.low-level-log-length": 100,
+        "distributed.deploy.lost-worker-timeout": f"{LOST_WORKER_S}s",
     }
 
 

@@ -62,10 +62,11 @@ def plan(
     overrides: Overrides = None,
 ) -> None:
     """Tell what a run would cost in core-hours, bytes and files, measured on a sample; nothing is written."""
-    from cluster.connect import describe
+    from cluster.connect import job_script
     from datagen.config import config_for_path
-    from datagen.estimate import check_room, estimate
+    from datagen.estimate import estimate
     from datagen.progress import Display, duration, size
+    from datagen.room import check_room
 
     settings = config_for_path(config, overrides or ())
     profile = _profile(settings, cluster, workers)
@@ -87,9 +88,11 @@ def plan(
     n_workers = found.workers(profile)
     table.add_row("on this cluster", f"{duration(found.core_seconds / n_workers)} with {n_workers} workers")
     console.print(table)
-    if text := describe(profile):
+    if text := job_script(profile):
         console.print(f"\n[dim]each job of the cluster runs:[/]\n{escape(text)}", highlight=False)
-    check_room(found, out or _default_dataset(config), settings)
+    check_room(
+        found.n_files, found.n_bytes + found.n_work_bytes, out or _default_dataset(config), settings.store.max_files
+    )
 
 
 def status(dataset: DatasetPath) -> None:
@@ -245,8 +248,8 @@ def _tell_outcome(console: Console, outcome: object) -> None:
     for name, reason in outcome.set_aside.items():
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
     console.print(
-        f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, {outcome.n_patterns:,} patterns, "
-        f"{outcome.n_densities:,} densities, {size(outcome.bytes)}, verified, in {duration(outcome.seconds)}",
+        f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
+        f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, verified, in {duration(outcome.seconds)}",
         highlight=False,
     )
     console.print(

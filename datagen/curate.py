@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from curation.reasons import REASONS
 from curation.sandbox import Limits, SandboxError
 from curation.settings import CurationSettings
 from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
+from datagen import __version__
 from datagen.config import DatagenConfig
 from datagen.errors import DatagenError, PlanError
 from datagen.judging import Judge, Judging, Progress, judge_here
@@ -159,7 +160,7 @@ def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_
         "n_records": staged.n_records,
         "counts": dict(counts.most_common()),
         "fingerprint": staged.fingerprint,
-        "versions": {"pxrd-datagen": _own_version(), "pyarrow": version("pyarrow"), **_libraries()},
+        "versions": {"pxrd-datagen": __version__, "pyarrow": version("pyarrow"), **_libraries()},
         "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
         "reasons": {code: REASONS[code].meaning for code in sorted(counts) if code != ACCEPTED},
     }
@@ -187,9 +188,14 @@ def _refuse_changes(then: dict[str, Any], now: dict[str, Any], where: Path) -> N
     changes = differences(then, now)
     if changes:
         raise PlanError(
-            "\n  ".join([f"{where}: begun with other settings than these:", *changes])
+            "\n  ".join([f"{where}: begun with other settings than these:", *map(_explained, changes)])
             + "\nSet them back to go on, choose another folder with --out, or throw away what is there with --restart."
         )
+
+
+def _explained(change: str) -> str:
+    """Versions need a word; settings speak for themselves."""
+    return f"{change} (the program's own rules were changed since)" if change.startswith("code.curation") else change
 
 
 def _discard(out: Path) -> None:
@@ -224,10 +230,3 @@ def _own_sources() -> Iterator[Path]:
 
 def _libraries() -> dict[str, str]:
     return {name: version(name) for name in DECIDING_LIBRARIES}
-
-
-def _own_version() -> str:
-    try:
-        return version("pxrd-datagen")
-    except PackageNotFoundError:
-        return "not installed"

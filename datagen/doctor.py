@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from datagen import __version__
+
 Status = Literal["ok", "optional", "problem"]
 
 REQUIRED = (
@@ -58,7 +60,7 @@ def _this_machine() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    yield Finding("pxrd-datagen", "ok", metadata.version("pxrd-datagen"))
+    yield Finding("pxrd-datagen", "ok", __version__)
     for name in REQUIRED:
         try:
             yield Finding(name, "ok", metadata.version(name))
@@ -85,7 +87,11 @@ def _kernels() -> Iterator[Finding]:
     seconds: list[float] = []
     for _ in range(2):
         begun = time.perf_counter()
-        simulate(rock_salt, Instrument(), draw(AugmentationSettings(), 0, rock_salt.structure_hash(), range(100)))
+        simulate(
+            rock_salt,
+            Instrument.preset("alphadiffract"),
+            draw(AugmentationSettings(), 0, rock_salt.structure_hash(), range(100)),
+        )
         seconds.append(time.perf_counter() - begun)
     yield Finding(
         "native engine",

@@ -93,6 +93,17 @@ def locked(folder: Path, *, watch_s: float = WATCH_s) -> Iterator[Lock]:
         lock.release()
 
 
+def holder(folder: Path) -> str | None:
+    """Who is at work in the folder, as far as its files tell; whether they still live only their own machine knows."""
+    said = _read(folder / ".lock")
+    if not said or not said.get("pid"):
+        return None
+    here = _ourselves()
+    on_this_start = (said.get("host"), said.get("boot")) == (here["host"], here["boot"])
+    gone = said.get("host") == here["host"] and not (on_this_start and _start_of(said["pid"]) == said.get("started"))
+    return None if gone else f"process {said['pid']} on {said['host']}"
+
+
 def _lock_by_system(file: int, path: Path) -> bool:
     """Take the operating system's lock; false where the file system has none."""
     try:

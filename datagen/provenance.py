@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from curation.labels import CRYSTAL_SYSTEMS
+from datagen import __version__
 from datagen.config import DatagenConfig
 from datagen.curate import CurateJob
 from datagen.job import Job
@@ -32,8 +33,8 @@ def attributes_of(config: DatagenConfig) -> dict[str, Any]:
     settings = config.simulation
     return {
         "title": "Powder diffraction patterns simulated from curated crystal structures",
-        "source": f"pxrd-datagen {version('pxrd-datagen')}, engine {settings.engine}",
-        "software": {name: version(name) for name in ("pxrd-datagen", *SOFTWARE)},
+        "source": f"pxrd-datagen {__version__}, engine {settings.engine}",
+        "software": {"pxrd-datagen": __version__, **{name: version(name) for name in SOFTWARE}},
         "configuration": fingerprint_of(config),
         "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
         "instrument": settings.instrument.model_dump(mode="json"),

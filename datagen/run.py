@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from cluster.config import Profile
-from cluster.connect import Cluster, connect
+from cluster.connect import Cluster
 from cluster.perform import Failure
 from cluster.submit import Progress, Task, run_tasks
 from datagen import files, ledger, store
@@ -23,19 +23,19 @@ from datagen.curate import TABLE, UNFINISHED, CurateJob, curate_locked
 from datagen.errors import PlanError, StoreError
 from datagen.job import WORK, Job, write_job
 from datagen.judge_on_cluster import ClusterJudge, RunProgress
-from datagen.labels import reflection_slots
+from datagen.layout import files_of, layout_for
 from datagen.lock import Lock, locked
 from datagen.plan import Shard, cut_shards, fill_holes, shard_length
 from datagen.progress import Display, duration, size
 from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
 from datagen.report import write_report
-from datagen.row import extra_augmentations
-from datagen.schema import Layout
+from datagen.room import check_room, least_bytes
 from datagen.shard import ACCEPTED, ShardOrder, ShardReport, probe_shard, simulate_shard
 from datagen.staging import differences
 from datagen.structures_table import CURATION_TABLE, write_structures_table
 from datagen.verify import verify
+from datagen.workers import Workers
 
 CONFIG = "config.json"
 PROBES = 2
@@ -74,11 +74,9 @@ def run(
     outcome = Outcome(dataset)
     with files.disk_errors_explained(dataset), locked(dataset / WORK) as lock:
         job = begin(config, dataset)
-        with connect(profile or config.cluster.choose()) as cluster:
-            if cluster.dashboard_link:
-                display.say(f"dashboard: {cluster.dashboard_link}")
-            curate(config, dataset, cluster, lock, outcome, display)
-            plan = simulate(config, job, dataset, cluster, lock, outcome, display)
+        with Workers(profile or config.cluster.choose(), display) as workers:
+            curate(config, dataset, workers, lock, outcome, display)
+            plan = simulate(config, job, dataset, workers, lock, outcome, display)
         finalise(job, dataset, plan, outcome)
         verify(dataset, sample=config.run.verify_sample, display=display)
         outcome.seconds = time.monotonic() - began
@@ -88,11 +86,11 @@ def run(
 
 
 def curate(
-    config: DatagenConfig, dataset: Path, cluster: Cluster, lock: Lock, outcome: Outcome, display: Display
+    config: DatagenConfig, dataset: Path, workers: Workers, lock: Lock, outcome: Outcome, display: Display
 ) -> None:
     """Stage every record, judge every batch, join the verdicts into one table."""
     work = dataset / WORK
-    judge = ClusterJudge(cluster, display)
+    judge = ClusterJudge(workers, display)
     summary = curate_locked(CurateJob.of(config), work, judge, lock, RunProgress(display))
     outcome.counts.update(summary.counts)
     if summary.n_records == 0:
@@ -131,7 +129,7 @@ class Plan:
 
 
 def simulate(
-    config: DatagenConfig, job: Job, dataset: Path, cluster: Cluster, lock: Lock, outcome: Outcome, display: Display
+    config: DatagenConfig, job: Job, dataset: Path, workers: Workers, lock: Lock, outcome: Outcome, display: Display
 ) -> Plan:
     """Make every shard of the plan; whenever a structure proves impossible, set it aside and plan anew."""
     work = dataset / WORK
@@ -143,7 +141,7 @@ def simulate(
         shards = plan_shards(job, accepted, quarantine)
         initialise_store(config, job, dataset, accepted, shards)
         maker = ShardMaker(job, dataset, accepted, shards, quarantine, lock, outcome, display)
-        if not maker.make(cluster):
+        if not maker.make(workers):
             return Plan(accepted, shards, duplicates)
 
 
@@ -161,27 +159,16 @@ def initialise_store(config: DatagenConfig, job: Job, dataset: Path, accepted: A
     """Write the dataset's frame: metadata, coordinates and all labels."""
     order = [member for shard in shards for member in shard.members]
     labels = accepted.labels(order)
-    settings = job.simulation
-    with_densities = job.density.method == "independent_atoms" or any(accepted.column("density_path"))
-    extra = extra_augmentations(settings.augmentation)
-    instrument = settings.instrument
-    wavelengths = [line.wavelength_A for line in instrument.lines]
-    slots = reflection_slots(accepted.crystals(), wavelengths, instrument.two_theta_max_deg)
-    layout = Layout(
+    layout = layout_for(
+        job,
+        accepted.crystals(),
         n_structures=len(order),
-        n_augmentations=settings.augmentation.count,
-        n_points=instrument.n_points,
         structures_per_shard=shard_length(len(accepted), job.store.structures_per_shard),
-        reflection_slots=slots,
-        member_slots=slots,
-        n_lines=len(wavelengths),
+        any_density=any(accepted.column("density_path")),
         text_bytes=store.text_bytes(labels),
-        with_members="march_r" in extra,
-        with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
-        with_densities=with_densities,
-        extra_augmentations=extra,
     )
-    store.create(dataset, layout, labels, instrument.two_theta_deg, attributes_of(config))
+    check_room(files_of(layout), least_bytes(layout), dataset, job.store.max_files)
+    store.create(dataset, layout, labels, job.simulation.instrument.two_theta_deg, attributes_of(config))
 
 
 class ShardMaker:
@@ -217,8 +204,11 @@ class ShardMaker:
         self._suspects: list[ShardOrder] = []
         self._before = outcome.n_patterns_now
 
-    def make(self, cluster: Cluster) -> int:
+    def make(self, workers: Workers) -> int:
         """Make them all; how many structures were newly set aside, so that the plan has changed."""
+        if not self._orders:
+            return 0
+        cluster = workers.cluster()
         with self._display.phase("simulate", self._total, "structures"):
             todo = self._orders
             while todo:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.labels import CRYSTAL_SYSTEMS, N_ELEMENTS
+from datagen.density_reasons import CODES as DENSITY_CODES
 
 FORMAT = "pxrd-datagen"
 FORMAT_VERSION = 1
@@ -55,7 +56,8 @@ class Layout:
     with_members: bool = False
     """Whether the sticks keep each Friedel pair's share, which preferred orientation needs."""
     with_xrd_peaks: bool = False
-    with_densities: bool = False
+    density_method: str | None = None
+    """How densities came about, one of `DENSITY_MEANINGS`; None: the dataset has none."""
     extra_augmentations: tuple[str, ...] = ()
     """Names out of `EXTRA_AUGMENTATIONS` that this dataset draws beyond the five of AlphaDiffract."""
 
@@ -252,8 +254,8 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
     )
     if layout.with_xrd_peaks:
         chosen += _XRD_PEAKS
-    if layout.with_densities:
-        chosen += DENSITIES
+    if layout.density_method is not None:
+        chosen += densities(layout.density_method)
     return chosen
 
 
@@ -262,7 +264,14 @@ def every_variable() -> tuple[Variable, ...]:
     names = tuple(v.name for v in EXTRA_AUGMENTATIONS)
     return variables(
         Layout(
-            1, 1, 1, n_lines=2, with_members=True, with_xrd_peaks=True, with_densities=True, extra_augmentations=names
+            1,
+            1,
+            1,
+            n_lines=2,
+            with_members=True,
+            with_xrd_peaks=True,
+            density_method="fourier",
+            extra_augmentations=names,
         )
     )
 
@@ -277,7 +286,7 @@ def _coordinates(layout: Layout) -> tuple[Variable, ...]:
         found.append(
             Variable("xrd_bin", ("xrd_bin",), "float64", "Lower edge of the bin in 2theta", "coordinate", "degree")
         )
-    if layout.with_densities:
+    if layout.density_method is not None:
         meaning = "Fractional coordinate along cell vector "
         found += [
             Variable(axis, (axis,), "float64", meaning + edge, "coordinate", "1")
@@ -360,40 +369,67 @@ _XRD_PEAKS: tuple[Variable, ...] = (
     Variable("has_xrd_peaks", ("structure",), "bool", "Whether xrd_peaks was computed", "shard", fill=False),
 )
 
-DENSITIES: tuple[Variable, ...] = (
-    Variable(
-        "density",
-        ("structure", "x", "y", "z"),
-        "float32",
-        "Electron density in the unit cell of the density's source",
-        "shard",
-        "angstrom-3",
-        float("nan"),
-        (1, DENSITY_POINTS, DENSITY_POINTS, DENSITY_POINTS),
-        optional=True,
-    ),
-    Variable("has_density", ("structure",), "bool", "Whether the structure has a density", "shard", fill=False),
-    Variable(
-        "density_electrons",
-        ("structure", "before_after"),
-        "float64",
-        "Electrons per cell in the source's density, before and after resampling",
-        "shard",
-        "1",
-        float("nan"),
-        optional=True,
-    ),
-    Variable(
-        "density_lattice",
-        ("structure", "cell_vector", "cartesian"),
-        "float64",
-        "Cell vectors a, b, c of the density's source, one a row: the frame of the axes x, y, z",
-        "shard",
-        "angstrom",
-        float("nan"),
-        optional=True,
-    ),
-)
+DENSITY_MEANINGS = {
+    "fourier": "Electron density of the source's calculation, exact Fourier interpolation onto 50^3 points",
+    "crystalnet": "Electron density of the source's calculation, resampled by CrystalNet's rule (PyRho, linear)",
+    "independent_atoms": "Model, not a calculation: sum of free atoms from form factors, all electrons",
+}
+DENSITY_FRAMES = {
+    "fourier": "cell of the density's source, as density_lattice gives it; it may differ from the structure's cell",
+    "crystalnet": "cell of the density's source, as density_lattice gives it; it may differ from the structure's cell",
+    "independent_atoms": "cell of the structure that was simulated",
+}
+
+
+def densities(method: str) -> tuple[Variable, ...]:
+    """Electron densities, how they came about, and why a structure has none."""
+    nan = float("nan")
+    points = DENSITY_POINTS
+    about = {"method": method, "frame": DENSITY_FRAMES[method], "supercell": "identity"}
+    return (
+        Variable(
+            "density",
+            ("structure", "x", "y", "z"),
+            "float32",
+            DENSITY_MEANINGS[method],
+            "shard",
+            "angstrom-3",
+            nan,
+            (1, points, points, points),
+            optional=True,
+            attributes=about,
+        ),
+        Variable("has_density", ("structure",), "bool", "Whether the structure has a density", "shard", fill=False),
+        Variable(
+            "density_reason",
+            ("structure",),
+            "uint8",
+            "Why the structure has no density",
+            "shard",
+            fill=255,
+            attributes=_flags(list(DENSITY_CODES.values()), tuple(DENSITY_CODES)),
+        ),
+        Variable(
+            "density_electrons",
+            ("structure", "before_after"),
+            "float64",
+            "Electrons per cell in the source's density, before and after resampling",
+            "shard",
+            "1",
+            nan,
+            optional=True,
+        ),
+        Variable(
+            "density_lattice",
+            ("structure", "cell_vector", "cartesian"),
+            "float64",
+            "Cell vectors a, b, c of the density's frame, one a row",
+            "shard",
+            "angstrom",
+            nan,
+            optional=True,
+        ),
+    )
 
 
 def sizes(layout: Layout) -> dict[str, int]:

@@ -23,7 +23,7 @@ from datagen.schema import Layout
 from datagen.shard_writer import ShardWriter
 from datagen.simulate import engine
 from datagen.simulate.augmentation import draw
-from datagen.simulate.sticks import NoReflectionsError
+from datagen.simulate.refusal import Unsimulable
 from datagen.store import read_layout
 from datagen.watchdog import time_limit
 from datagen.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
@@ -77,8 +77,8 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
             try:
                 with time_limit(job.run.structure_time_limit_s):
                     values, refusal = simulate_structure(row, job, layout, clock)
-            except NoReflectionsError as nothing:
-                quarantined.append((member, "no_reflections", str(nothing)))
+            except Unsimulable as refused:
+                quarantined.append((member, refused.reason, str(refused)))
                 continue
             except Exception as failure:  # noqa: BLE001 - it costs this structure, is told of, and shows in the report
                 quarantined.append((member, "simulation_failed", f"{type(failure).__name__}: {failure}"))
@@ -121,7 +121,7 @@ def simulate_structure(
         values = row_values(patterns, drawn, layout)
     refusal = None
     has_density = False
-    if layout.with_densities:
+    if layout.density_method is not None:
         with clock.stage("density"):
             try:
                 values |= make_density(density_ref(row), crystal, job.density).variables()
@@ -162,8 +162,8 @@ def prober(settings: dict[str, str]) -> Any:
     def probe(member: int) -> bool:
         try:
             simulate_structure(next(_accepted(dataset).rows([member])), job, layout, StageClock())
-        except NoReflectionsError:
-            return False  # no fault of the process: the shard itself reports it with its own reason
+        except Unsimulable:
+            return False  # no harm to the process: the shard itself reports it with its own reason
         return True
 
     return probe

@@ -108,11 +108,13 @@ class ShardWriter:
         return found
 
     def _check(self, values: dict[str, NDArray[Any]]) -> None:
+        if int(values.get("density_reason", np.asarray(0))) != 0 and "density" in values:
+            raise ValueError(f"shard {self.shard}, structure {self._count}: a density and a reason for having none")
         if unknown := sorted(set(values) - set(self._variables)):
             raise ValueError(f"shard {self.shard}: this dataset has no variable {', '.join(unknown)}")
         needed = {n for n, v in self._variables.items() if not v.optional or set(v.dims) & set(schema.RAGGED)}
         if "density" in values:
-            needed |= {v.name for v in schema.DENSITIES}
+            needed |= {n for n in self._variables if n.startswith("density_")}
         if missing := sorted(needed - set(values)):
             raise ValueError(f"shard {self.shard}, structure {self._count}: no values for {', '.join(missing)}")
         ragged = {dim: int(values[f"n_{dim}s"]) for dim in schema.RAGGED if f"n_{dim}s" in values}

@@ -153,6 +153,15 @@ def open_group(dataset: Path) -> zarr.Group:
     return zarr.open_group(dataset, mode="r")
 
 
+def open_array(dataset: Path, name: str) -> zarr.Array[Any]:
+    """One array for reading."""
+    import zarr
+
+    found = open_group(dataset)[name]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
 def open_xarray(dataset: Path) -> xarray.Dataset:
     """As `xarray.open_zarr`, and text as strings instead of bytes."""
     import xarray

@@ -121,17 +121,17 @@ def _check_sample(dataset: Path, layout: schema.Layout, sample: int, findings: F
     count = min(sample, layout.n_structures)
     if not count:
         return
-    group = store.open_group(dataset)
+    patterns = store.open_array(dataset, "pattern")
     with display.phase("replay", count, "patterns"):
         for i in range(count):
             row = (2 * i + 1) * layout.n_structures // (2 * count)
             augmentation = (37 * i) % layout.n_augmentations
             made = regenerate(dataset, row, [augmentation])
-            kept = np.asarray(group["pattern"][row, augmentation])
+            kept = np.asarray(patterns[row, augmentation])
             if not np.array_equal(kept, made.stored[0]):
                 off = int(np.abs(kept.astype(np.int64) - made.stored[0]).max())
                 findings.mistakes.append(
-                    f"row {row}, augmentation {augmentation}: the pattern made again differs by {off} quantisation steps; "
+                    f"row {row}, augmentation {augmentation}: made again, the pattern differs by {off} steps; "
                     "expected none on a machine and with versions like those of the run"
                 )
             findings.regenerated += 1

@@ -80,7 +80,7 @@ def load(path: Path, kind: str | None = None) -> Checkpoint:
         raise TrainerError(f"{path}: no checkpoint here") from None
     except IsADirectoryError:
         raise TrainerError(f"{path}: expected a checkpoint file, found a folder; name a file such as best.pt") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise TrainerError(
             f"{path}: expected a checkpoint of the trainer, found something else or a damaged one "
             f"({type(error).__name__})"

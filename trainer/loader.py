@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -42,6 +42,8 @@ class Loader(Generic[Item, Batch]):
     sampler: Sampler
     workers: int = 4
     prefetch: int = 4
+    finish: Callable[[Batch], Batch] | None = None
+    """Last touch, still in the thread: page-locking."""
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """The epoch's batches from ``start_batch`` on; an error in a thread is raised here."""
@@ -75,7 +77,8 @@ class Loader(Generic[Item, Batch]):
                         for picks in pool.batches:
                             if stop.is_set():
                                 return
-                            ready.put(self.source.collate(items, picks))
+                            batch = self.source.collate(items, picks)
+                            ready.put(self.finish(batch) if self.finish else batch)
                 finally:
                     readers.shutdown(wait=True, cancel_futures=True)
             ready.put(None)

@@ -4,35 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.broaden import PARAMETERS, Parameters, Sticks
+from trainer.broaden import NEUTRAL, Members, Parameters, Sticks
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.sampler import Rows
+from trainer.store import Dataset
+from trainer.store import Sticks as StoredSticks
 
 PATTERN_FILL = 65535
-
-
-class Reader(Protocol):
-    """What is needed of an open dataset."""
-
-    def read(self, name: str, row: int) -> NDArray[Any]:
-        """One structure's part of a variable; raises `TrainerError` where its shard is not committed."""
-        ...
-
-    def column(self, name: str) -> NDArray[Any]:
-        """A variable for all structures."""
-        ...
-
-    def has(self, name: str) -> bool:
-        """Whether the dataset has the variable."""
-        ...
 
 
 class OnDevice:
@@ -46,9 +32,11 @@ class OnDevice:
         """The batch in page-locked memory, from which a GPU copies while it computes."""
         return self._each(lambda value: value.pin_memory())
 
-    def _each(self, change: Callable[[Any], Any]) -> Self:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        return type(self)(**{k: change(v) if isinstance(v, Tensor | Sticks) else v for k, v in values.items()})
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        def changed(value: Any) -> Any:
+            return value.each(change) if isinstance(value, Sticks) else change(value)
+
+        return type(self)(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -94,10 +82,10 @@ class DensityBatch(OnDevice):
 class LabelColumns:
     """The labels of all structures, checked once."""
 
-    def __init__(self, reader: Reader, rows: Rows) -> None:
-        self.crystal_system = reader.column("crystal_system").astype(np.int64) - 1
-        self.space_group = reader.column("space_group").astype(np.int64) - 1
-        self.lattice = reader.column("niggli").astype(np.float64)
+    def __init__(self, dataset: Dataset, rows: Rows) -> None:
+        self.crystal_system = dataset.column("crystal_system").astype(np.int64) - 1
+        self.space_group = dataset.column("space_group").astype(np.int64) - 1
+        self.lattice = dataset.column("niggli").astype(np.float64)
         for name, values, count in (
             ("crystal_system", self.crystal_system, CRYSTAL_SYSTEMS),
             ("space_group", self.space_group, SPACE_GROUPS),
@@ -129,16 +117,16 @@ class LabelColumns:
 class PatternSource:
     """Stored patterns."""
 
-    reader: Reader
+    dataset: Dataset
     labels: LabelColumns
 
     def load(self, row: int) -> tuple[int, NDArray[np.uint16]]:
         """Row and patterns (augmentation, two_theta)."""
-        patterns = self.reader.read("pattern", row)
+        patterns = self.dataset.stored_pattern(row)
         if (patterns == PATTERN_FILL).any() or not patterns.any(axis=1).all():
             raise TrainerError(
-                f"structure {row}: its patterns are missing or empty, though its shard is committed; "
-                "check the dataset with datagen verify"
+                f"{self.dataset.path}: structure {row}: its patterns are missing or empty, though its shard is "
+                "committed; check the dataset with datagen verify"
             )
         return row, patterns
 
@@ -146,86 +134,91 @@ class PatternSource:
         """A batch from (structure, augmentation)."""
         rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
         stored = np.stack([items[i][1][slot] for i, slot in picks])
-        # Whole steps up to 2^13 are exact in int16, which every device converts.
+        # Steps up to 2^13 fit int16, which every device converts.
         return PatternBatch(**self.labels.of(rows), pattern=torch.from_numpy(stored.astype(np.int16)))
-
-
-StickItem = tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class StickSource:
     """Stick patterns; a slot is merely one more pattern of the structure."""
 
-    reader: Reader
+    dataset: Dataset
     labels: LabelColumns
 
-    def load(self, row: int) -> StickItem:
-        """Row, 2theta in degrees, area and line of each reflection."""
-        n = int(self.reader.read("n_reflections", row))
-        two_theta = self.reader.read("reflection_two_theta", row)[:n]
-        intensity = self.reader.read("reflection_intensity", row)[:n]
-        line = (
-            self.reader.read("reflection_line", row)[:n]
-            if self.reader.has("reflection_line")
-            else np.zeros(n, dtype=np.uint8)
-        )
-        if n == 0 or not (np.isfinite(two_theta).all() and np.isfinite(intensity).all() and intensity.max() > 0):
+    def load(self, row: int) -> tuple[int, StoredSticks]:
+        """Row and reflections."""
+        sticks = self.dataset.sticks(row)
+        numbers = sticks.two_theta_deg, sticks.intensity
+        if not all(len(x) and np.isfinite(x).all() and x.min() >= 0 and x.max() > 0 for x in numbers):
             raise TrainerError(
-                f"structure {row}: its {n} reflections are not finite positions and intensities; "
-                "check the dataset with datagen verify"
+                f"{self.dataset.path}: structure {row}: its {len(sticks.intensity)} reflections are not finite "
+                "positions and areas; check the dataset with datagen verify"
             )
-        return row, two_theta, intensity, line
+        return row, sticks
 
-    def collate(self, items: list[StickItem], picks: Rows) -> StickBatch:
+    def collate(self, items: list[tuple[int, StoredSticks]], picks: Rows) -> StickBatch:
         """A batch from (structure, slot)."""
-        chosen = [items[i] for i, _ in picks]
-        rows = np.array([row for row, *_ in chosen], dtype=np.int64)
-        two_theta, intensity, line = (np.concatenate([item[k] for item in chosen]) for k in (1, 2, 3))
-        owner = np.repeat(np.arange(len(chosen)), [len(item[1]) for item in chosen])
-        tensors = (torch.from_numpy(np.ascontiguousarray(x)) for x in (two_theta, intensity, line, owner))
-        two_theta_deg, area, line_number, pattern = tensors
-        sticks = Sticks(two_theta_deg, area, line_number, pattern, len(chosen))
-        return StickBatch(**self.labels.of(rows), sticks=sticks)
+        rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
+        return StickBatch(**self.labels.of(rows), sticks=stick_tensors([items[i][1] for i, _ in picks]))
 
 
-DensityItem = tuple[int, NDArray[np.float32], NDArray[np.float32]]
+def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
+    """The reflections of a batch as `broaden` takes them."""
+
+    def joined(name: str) -> Tensor:
+        return torch.from_numpy(np.concatenate([getattr(sticks, name) for sticks in chosen]))
+
+    owner = np.repeat(np.arange(len(chosen)), [len(sticks.intensity) for sticks in chosen])
+    members = None
+    if all(sticks.member_hkl is not None for sticks in chosen):
+        pairs = np.concatenate([sticks.members for sticks in chosen if sticks.members is not None])
+        metrics = [sticks.reciprocal_metric for sticks in chosen if sticks.reciprocal_metric is not None]
+        members = Members(
+            joined("member_hkl"),
+            joined("member_intensity"),
+            torch.from_numpy(np.repeat(np.arange(len(owner)), pairs)),
+            torch.from_numpy(np.stack(metrics)),
+        )
+    columns = joined("two_theta_deg"), joined("intensity"), joined("line"), torch.from_numpy(owner)
+    return Sticks(*columns, len(chosen), members)
 
 
 @dataclass(frozen=True)
 class DensitySource:
     """Densities with CrystalNet's inputs."""
 
-    reader: Reader
+    dataset: Dataset
     composition: NDArray[np.float32]
 
-    def load(self, row: int) -> DensityItem:
+    def load(self, row: int) -> tuple[int, NDArray[np.float32], NDArray[np.float32]]:
         """Row, stick vector, density."""
-        peaks = self.reader.read("xrd_peaks", row)
-        density = self.reader.read("density", row)
+        peaks, density = self.dataset.xrd_peaks(row), self.dataset.density(row)
         for name, values in (("xrd_peaks", peaks), ("density", density)):
             if not np.isfinite(values).all():
                 raise TrainerError(
-                    f"structure {row}: its {name} has values that are not finite; check the dataset with datagen verify"
+                    f"{self.dataset.path}: structure {row}: its {name} has values that are not finite; "
+                    "check the dataset with datagen verify"
                 )
-        return row, peaks.astype(np.float32), density.astype(np.float32)
+        return row, peaks, density
 
-    def collate(self, items: list[DensityItem], picks: Rows) -> DensityBatch:
+    def collate(self, items: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]], picks: Rows) -> DensityBatch:
         """A batch from (structure, 0)."""
         chosen = [items[i] for i, _ in picks]
         rows = np.array([row for row, *_ in chosen], dtype=np.int64)
         return DensityBatch(
-            xrd_peaks=torch.from_numpy(np.stack([item[1] for item in chosen])),
-            composition=torch.from_numpy(self.composition[rows].astype(np.float32)),
-            density=torch.from_numpy(np.stack([item[2] for item in chosen])),
+            xrd_peaks=torch.from_numpy(np.stack([peaks for _, peaks, _ in chosen])),
+            composition=torch.from_numpy(self.composition[rows]),
+            density=torch.from_numpy(np.stack([density for *_, density in chosen])),
             row=torch.from_numpy(rows),
         )
 
 
-def stored_parameters(reader: Reader, row: int, augmentations: Rows) -> Parameters:
-    """What was drawn for stored patterns of a structure; what a dataset did not vary is zero."""
-    columns = []
-    for name in PARAMETERS:
-        values = reader.read(name, row)[augmentations] if reader.has(name) else np.zeros(len(augmentations))
-        columns.append(torch.from_numpy(np.asarray(values, dtype=np.float64)))
-    return Parameters(*columns)
+def stored_parameters(dataset: Dataset, row: int) -> Parameters:
+    """What was drawn for the stored patterns of a structure; what the dataset did not vary has no effect."""
+    n = dataset.n_augmentations
+    values: dict[str, NDArray[Any]] = {name: np.full(n, low) for name, (low, _) in NEUTRAL.items()}
+    del values["impurity_peaks"]
+    values |= {"march_hkl": np.tile([0, 0, 1], (n, 1)), "impurity_height": np.zeros((n, 0))}
+    values["impurity_position"] = values["impurity_height"]
+    stored = {name: dataset.values(name, row) for name in values if dataset.has(name)}
+    return Parameters(**{name: torch.from_numpy(np.asarray(v, np.float64)) for name, v in (values | stored).items()})

@@ -196,7 +196,7 @@ def guess_densities(
         encoding = model.encode(batch.xrd_peaks, composition)
         for _ in range(guesses):
             embedding = model.sample(encoding, generator)
-            parts = [model.decode(embedding, part.expand(crystals, -1, 3)) for part in position.split(size)]
+            parts = [model.decode(embedding, part.expand(crystals, -1, 3)) for part in torch.split(position, size)]
             found.append(torch.cat(parts, dim=1).view(crystals, points, points, points))
     return found
 

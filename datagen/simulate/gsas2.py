@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from curation.crystal import Crystal
 from datagen.errors import EngineError
 from datagen.simulate.augmentation import Augmentations
+from datagen.simulate.extras import add_extras
 from datagen.simulate.gsas2_cell import Handover, p1, symmetric
-from datagen.simulate.gsas2_process import UnsupportedStructureError, ask, process
+from datagen.simulate.gsas2_process import UnsupportedByGsas2, ask, process
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.patterns import Patterns, diagnose
-from datagen.simulate.reflections import half_sphere
-from datagen.simulate.sticks import ABSENT, MERGE_TOLERANCE, NoReflectionsError, Sticks, lorentz_polarisation
+from datagen.simulate.reflections import half_sphere, merge_groups
+from datagen.simulate.refusal import NoReflections
+from datagen.simulate.sticks import ABSENT, Sticks, lorentz_polarisation
 
 Array = NDArray[np.float64]
 Cell = Literal["p1", "symmetric"]
@@ -39,7 +41,7 @@ def simulate(
     average_friedel: bool = True,
     timeout_s: float | None = None,
 ) -> Patterns:
-    """One pattern per augmentation, by GSAS-II; `NoReflectionsError` where nothing lies in range.
+    """One pattern per augmentation, by GSAS-II; `NoReflections` where nothing lies in range.
 
     `cell`: hand over every atom in P1, or the asymmetric unit in the setting GSAS-II knows. `average_friedel`: a powder
     shows the mean of |F(hkl)|^2 and |F(-h-k-l)|^2, of which GSAS-II computes one; False leaves it at that.
@@ -74,7 +76,9 @@ def version() -> str:
 
 def _finish(intensity: Array, sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Patterns:
     single = intensity.astype(np.float32)
-    return Patterns(single, single.max(axis=1), sticks, diagnose(sticks, instrument, augmentations))
+    maximum = single.max(axis=1)
+    add_extras(instrument, augmentations, single, maximum)
+    return Patterns(single, maximum, sticks, diagnose(sticks, instrument, augmentations))
 
 
 def _check(instrument: Instrument) -> None:
@@ -95,7 +99,7 @@ def _types(species: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
         ion = f"{element}{match[3]}{match[2] or 1}" if match and match[3] else element
         types[name] = ion if ion in known else element
         if types[name] not in known:
-            raise UnsupportedStructureError(f"GSAS-II has no form factor for {name}")
+            raise UnsupportedByGsas2(f"GSAS-II has no form factor for {name}")
         if ion not in known or not match:
             warnings.append(f"{name}: no form factor for this ion, neutral {element} used")
     return [types[name] for name in species], tuple(warnings)
@@ -156,8 +160,8 @@ def _instprm(instrument: Instrument) -> list[tuple[str, Any]]:
     return [("Type", "PXC"), ("Bank", 1), *lines, *rest, *widths, ("SH/L", instrument.sh_over_l)]
 
 
-def _nothing(instrument: Instrument) -> NoReflectionsError:
-    return NoReflectionsError(
+def _nothing(instrument: Instrument) -> NoReflections:
+    return NoReflections(
         f"no reflection between {instrument.two_theta_min_deg} and {instrument.two_theta_max_deg} degrees"
     )
 
@@ -200,22 +204,30 @@ def _sticks(
     if not np.array_equal(2 * pairs, reflections[:, 3].astype(np.int64)):
         raise EngineError("GSAS-II gives reflections another multiplicity than their symmetry does")
     seen = np.repeat(reflections[:, 5] > ABSENT * reflections[:, 5].max(), pairs)
-    hkl = np.rint(star @ handover.to_crystal_hkl).astype(np.int32)[seen]
-    q = np.repeat(1.0 / reflections[:, 4], pairs)[seen]
-    f2 = np.repeat(reflections[:, 5], pairs)[seen]
-    order = np.argsort(q, kind="stable")
-    hkl, q, f2 = hkl[order], q[order], f2[order]
-    group = np.cumsum(np.diff(q, prepend=q[0]) > MERGE_TOLERANCE * q)
-    sizes = np.bincount(group)
+    order = np.argsort(-np.repeat(reflections[:, 4], pairs)[seen], kind="stable")
+    hkl = np.rint(star @ handover.to_crystal_hkl).astype(np.int32)[seen][order]
+    q = 1.0 / np.repeat(reflections[:, 4], pairs)[seen][order]
+    f2 = np.repeat(reflections[:, 5], pairs)[seen][order]
+    group = merge_groups(q)
+    sizes, n = np.bincount(group), len(instrument.lines)
 
     # GSAS-II's second line has the first line's structure, Lorentz and polarisation factors.
-    n = len(instrument.lines)
     two_theta = [2 * np.arcsin(np.minimum(1.0, line.wavelength_A * q / 2)) for line in instrument.lines]
-    members = 2.0 / handover.volume_A3**2 * f2 * lorentz_polarisation(two_theta[0], instrument.polarisation)
-    members = np.concatenate([line.weight * members for line in instrument.lines])
-    position = np.concatenate([np.bincount(group, weights=row) / sizes for row in two_theta])
-    start = np.concatenate([[0], np.cumsum(np.tile(sizes, n))])
-    metric = np.asarray(np.linalg.inv(crystal.lattice_A @ crystal.lattice_A.T), dtype=np.float64)
+    shares = 2.0 / handover.volume_A3**2 * f2 * lorentz_polarisation(two_theta[0], instrument.polarisation)
+    shares = np.concatenate([line.weight * shares for line in instrument.lines])
+    position = np.degrees(np.concatenate([np.bincount(group, weights=row) / sizes for row in two_theta]))
     line_of = np.repeat(np.arange(n), len(sizes))
-    intensity = np.add.reduceat(members, start[:-1])
-    return Sticks(np.degrees(position), intensity, line_of, np.tile(hkl, (n, 1)), members, start, metric, warnings)
+    sizes = np.tile(sizes, n)
+    order = np.argsort(position, kind="stable")
+    members = np.argsort(np.repeat(np.argsort(order), sizes), kind="stable")
+    start = np.concatenate([[0], np.cumsum(sizes[order])])
+    return Sticks(
+        two_theta_deg=position[order],
+        intensity=np.add.reduceat(shares[members], start[:-1]),
+        line=line_of[order],
+        member_hkl=np.tile(hkl, (n, 1))[members],
+        member_intensity=shares[members],
+        member_start=start,
+        reciprocal_metric=np.asarray(np.linalg.inv(crystal.lattice_A @ crystal.lattice_A.T), dtype=np.float64),
+        warnings=warnings,
+    )

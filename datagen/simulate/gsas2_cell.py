@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -10,7 +13,7 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-from datagen.simulate.gsas2_process import UnsupportedStructureError
+from datagen.simulate.gsas2_process import UnsupportedByGsas2
 
 if TYPE_CHECKING:
     from curation.crystal import Crystal
@@ -78,7 +81,7 @@ def symmetric(crystal: Crystal, symprec_A: float = 0.01) -> Handover:
     tolerances = (symprec_A, symprec_A / 10, symprec_A / 100)
     found = next(filter(None, (_standardised(cell, tolerance) for tolerance in tolerances)), None)
     if found is None:
-        raise UnsupportedStructureError(f"no symmetry found within {symprec_A} A")
+        raise UnsupportedByGsas2(f"no symmetry found within {symprec_A} A")
     dataset, operations = found
     # A coordinate of -1e-16 becomes 1.0 in GSAS-II, which then finds no atom on that site, and says nothing.
     fractional = np.round(dataset.std_positions, 12) % 1.0
@@ -102,12 +105,13 @@ def symmetric(crystal: Crystal, symprec_A: float = 0.01) -> Handover:
 def _standardised(
     cell: tuple[list[list[float]], list[list[float]], list[int]], symprec_A: float
 ) -> tuple[spglib.SpglibDataset, dict[str, NDArray[Any]]] | None:
-    found = spglib.get_symmetry_dataset(cell, symprec=symprec_A)
-    if found is None:
-        return None
-    hall = gsas2_hall_number(found.number)
-    dataset = spglib.get_symmetry_dataset(cell, symprec=symprec_A, hall_number=hall)
-    operations = spglib.get_symmetry_from_database(hall)
+    with quiet_spglib():
+        found = spglib.get_symmetry_dataset(cell, symprec=symprec_A)
+        if found is None:
+            return None
+        hall = gsas2_hall_number(found.number)
+        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec_A, hall_number=hall)
+        operations = spglib.get_symmetry_from_database(hall)
     return None if dataset is None or operations is None else (dataset, operations)
 
 
@@ -119,10 +123,19 @@ def cell_parameters(lattice_A: Array) -> tuple[float, ...]:
     return tuple(float(v) for v in (*lengths, *np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))))
 
 
+@contextmanager
+def quiet_spglib() -> Iterator[None]:
+    """spglib announces at every call how its errors will be raised one day."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 @cache
 def gsas2_hall_number(space_group: int) -> int:
     """Hall number (spglib, 1 to 530) of the setting in which GSAS-II takes a space group's standard symbol."""
-    settings = ((hall, spglib.get_spacegroup_type(hall)) for hall in range(530, 0, -1))
+    with quiet_spglib():
+        settings = [(hall, spglib.get_spacegroup_type(hall)) for hall in range(530, 0, -1)]
     choices = {found.choice: hall for hall, found in settings if found is not None and found.number == space_group}
     return next(choices[wanted] for wanted in ("H", "2", "b1", "b", "") if wanted in choices)
 

@@ -160,6 +160,8 @@ def _build(request: dict[str, Any], folder: Path) -> tuple[Any, Any, Any]:
     )
     sample = histogram.SampleParameters
     sample["Type"] = request["sample_type"]
+    for name in ("DisplaceX", "DisplaceY", "Shift", "Transparency", "SurfRoughA", "SurfRoughB"):
+        sample[name] = [0.0, False]
     sample["Gonio. radius"] = request["goniometer_radius_mm"]
     background = histogram.data["Background"][0]
     background[1], background[3:] = False, [0.0] * len(background[3:])

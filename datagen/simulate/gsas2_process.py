@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import EngineError
+from datagen.simulate.refusal import Unsimulable
 
 PYTHON_VARIABLE = "PXRD_GSAS2_PYTHON"
 """Names the Python that has GSAS-II, where that is not the one running."""
@@ -29,8 +30,10 @@ HOW_TO_GET_IT = (
 )
 
 
-class UnsupportedStructureError(ValueError):
+class UnsupportedByGsas2(Unsimulable):
     """GSAS-II cannot compute this structure; the message says why."""
+
+    reason = "unsupported_by_gsas2"
 
 
 class GsasProcess:
@@ -80,7 +83,7 @@ class GsasProcess:
             self.close()  # whatever it is doing, nobody waits for it any more
             raise
         if "refused" in answer:
-            raise UnsupportedStructureError(answer["refused"])
+            raise UnsupportedByGsas2(answer["refused"])
         if "failed" in answer:
             raise EngineError(f"GSAS-II failed: {answer['failed']}. It printed:\n{answer['chatter'].strip()}")
         return answer

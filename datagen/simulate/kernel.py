@@ -245,7 +245,8 @@ def _add_peak(
     sums: Sums, basis: Basis, centre: float, fwhm: float, eta: float, area: float, low: int, high: int
 ) -> None:
     """Add area x pseudo-Voigt on points low..high - 1; centre and FWHM in points."""
-    own = math.floor(centre / BLOCK)
+    # A peak off the grid counts as one of the first or the last block: the ramps reach no farther.
+    own = min(max(math.floor(centre / BLOCK), 0), sums.blocks.size // NODES - 1)
     # Distances count from the start of the peak's own block: single precision then has digits to spare.
     offset = np.float32(centre - BLOCK * own)
     shift = basis.point_ramp.size // 2 - BLOCK * own

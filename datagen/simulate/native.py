@@ -9,24 +9,29 @@ from curation.crystal import Crystal
 from datagen.simulate import kernel
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.axial import MIN_SH_OVER_L, quadrature
+from datagen.simulate.extras import add_extras
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.patterns import Diagnostics, Patterns
-from datagen.simulate.profile import WIDTH_FLOOR, displacement_shift_deg, hump_centre_deg, widths_deg
+from datagen.simulate.patterns import Diagnostics, Patterns, width_curve
+from datagen.simulate.profile import WIDTH_FLOOR, displacement_shift_deg
 from datagen.simulate.sticks import Sticks, compute_sticks
 from datagen.simulate.texture import textured_intensity
-
-Array = NDArray[np.float64]
-
-N_WIDTH_ANGLES = 5
 
 
 def simulate(crystal: Crystal, instrument: Instrument, augmentations: Augmentations) -> Patterns:
     """One pattern per augmentation; `Unsimulable` where the crystal has no pattern."""
-    return broaden(compute_sticks(crystal, instrument), instrument, augmentations)
+    return from_sticks(compute_sticks(crystal, instrument), instrument, augmentations)
 
 
-def broaden(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Patterns:
-    """Sticks to patterns."""
+def broaden(
+    sticks: Sticks, instrument: Instrument, augmentations: Augmentations
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Patterns (augmentation, two_theta) of stored sticks, and the highest point of each."""
+    patterns = from_sticks(sticks, instrument, augmentations)
+    return patterns.intensity, patterns.maximum
+
+
+def from_sticks(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Patterns:
+    """The second half of `simulate`."""
     a, n = augmentations, len(augmentations)
     out, maximum = np.empty((n, instrument.n_points), dtype=np.float32), np.empty(n, dtype=np.float32)
     overlap, floored = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.int32)
@@ -37,7 +42,6 @@ def broaden(sticks: Sticks, instrument: Instrument, augmentations: Augmentations
     if a.zero_shift_deg.any() or a.displacement_um.any():
         displaced = displacement_shift_deg(sticks.two_theta_deg, a.displacement_um[:, None], instrument)
         shift = a.zero_shift_deg[:, None] + displaced
-    basis = kernel.basis(instrument.n_points)
     kernel.broaden(
         sticks.two_theta_deg,
         wavelengths[sticks.line],
@@ -49,40 +53,13 @@ def broaden(sticks: Sticks, instrument: Instrument, augmentations: Augmentations
         instrument.two_theta_min_deg,
         instrument.step_deg,
         quadrature(),
-        basis,
+        kernel.basis(instrument.n_points),
         out,
         maximum,
         overlap,
         floored,
     )
-    if a.impurity_height.any() or a.hump_height.any():
-        _add_extras(instrument, a, basis, out, maximum)
-
-    angles = np.linspace(instrument.two_theta_min_deg, instrument.two_theta_max_deg, N_WIDTH_ANGLES)
-    fwhm, _ = widths_deg(angles, wavelengths[0], a)
-    found = Diagnostics(angles, fwhm.astype(np.float32), np.full(n, len(sticks), dtype=np.int32), overlap, floored)
+    add_extras(instrument, a, out, maximum)
+    angles, fwhm = width_curve(instrument, a)
+    found = Diagnostics(angles, fwhm, np.full(n, len(sticks), dtype=np.int32), overlap, floored)
     return Patterns(out, maximum, sticks, found)
-
-
-def _add_extras(
-    instrument: Instrument,
-    a: Augmentations,
-    basis: kernel.Basis,
-    out: NDArray[np.float32],
-    maximum: NDArray[np.float32],
-) -> None:
-    start, step, wavelength = instrument.two_theta_min_deg, instrument.step_deg, instrument.lines[0].wavelength_A
-    place = start + a.impurity_position * (instrument.two_theta_max_deg - start)
-    fwhm, eta = widths_deg(place, wavelength, a)
-    kernel.add_extras(
-        (place - start) / step,
-        fwhm / step,
-        eta,
-        a.impurity_height,
-        (hump_centre_deg(a.hump_d_A, wavelength) - start) / step,
-        a.hump_fwhm_deg / step,
-        a.hump_height,
-        basis,
-        out,
-        maximum,
-    )

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from curation.crystal import Crystal
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.instrument import Instrument
+from datagen.simulate.profile import WIDTH_FLOOR, gaussian_variance_cdeg2, widths_deg
 from datagen.simulate.sticks import Sticks
+
+N_WIDTH_ANGLES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,3 +51,31 @@ class Engine(Protocol):
     def __call__(self, crystal: Crystal, instrument: Instrument, augmentations: Augmentations) -> Patterns:
         """Simulate one pattern per augmentation; `Unsimulable` where the crystal has no pattern."""
         ...
+
+
+def diagnose(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Diagnostics:
+    """Diagnostics of the patterns of these sticks; the native engine counts the same while it broadens."""
+    a, position = augmentations, sticks.two_theta_deg
+    wavelengths = np.array([line.wavelength_A for line in instrument.lines])[sticks.line]
+    width, _ = widths_deg(position, wavelengths, a)
+    overlap = np.zeros(len(a), dtype=np.float32)
+    if position.size > 1:
+        overlap = np.mean(np.diff(position) < (width[:, 1:] + width[:, :-1]) / 2, axis=1, dtype=np.float32)
+    variance = gaussian_variance_cdeg2(position, a.U_cdeg2[:, None], a.V_cdeg2[:, None], a.W_cdeg2[:, None])
+    angles, fwhm = width_curve(instrument, a)
+    return Diagnostics(
+        angles,
+        fwhm,
+        np.full(len(a), position.size, dtype=np.int32),
+        overlap,
+        np.count_nonzero(variance < WIDTH_FLOOR, axis=1).astype(np.int32),
+    )
+
+
+def width_curve(
+    instrument: Instrument, augmentations: Augmentations
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """A few angles over the range and the FWHM there, (augmentation, angle), of the first line."""
+    angles = np.linspace(instrument.two_theta_min_deg, instrument.two_theta_max_deg, N_WIDTH_ANGLES)
+    fwhm, _ = widths_deg(angles, instrument.lines[0].wavelength_A, augmentations)
+    return angles, fwhm.astype(np.float32)

@@ -45,13 +45,13 @@ def displacement_shift_deg(two_theta_deg: Array, displacement_um: Array, instrum
     """Shift of a peak by a displaced sample, degrees.
 
     Reflection geometry: -2 s cos(theta) / R (s positive away from the beam side of the circle); transmission, s along
-    the beam towards the detector: s sin(2theta) / R.
+    the beam towards the detector: -s sin(2theta) / R. Both as GSAS-II has them (`Shift`, `DisplaceY`).
     """
     s = displacement_um * 1e-3 / instrument.goniometer_radius_mm
     two_theta = np.radians(two_theta_deg)
     if instrument.geometry == "reflection":
         return np.asarray(np.degrees(-2 * s * np.cos(two_theta / 2)), dtype=np.float64)
-    return np.asarray(np.degrees(s * np.sin(two_theta)), dtype=np.float64)
+    return np.asarray(np.degrees(-s * np.sin(two_theta)), dtype=np.float64)
 
 
 def hump_centre_deg(d_A: Array, wavelength_A: float) -> Array:

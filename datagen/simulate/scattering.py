@@ -11,7 +11,6 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.simulate.instrument import HC_KEV_A
 from datagen.simulate.refusal import NoFormFactor
 
 Array = NDArray[np.float64]
@@ -19,6 +18,9 @@ Array = NDArray[np.float64]
 _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*(?:\.\d+)?)([+-]))?")
 _LAST_TABULATED = 98
 _LAST_WITH_DISPERSION = 92
+GSAS2_HC_EV_A = 12397.639
+"""GSAS-II's h c for looking up dispersion, 0.6e-4 below today's value: the 0.619921 A that stand for 20 keV become
+19.9987 keV, below the K edge of molybdenum (19.9995 keV) and not above. We follow, so that such patterns agree."""
 _GEMMI_SETTING = threading.Lock()
 
 
@@ -81,7 +83,7 @@ def scatterer(species: str, wavelength_A: float) -> Scatterer:
             table = ion
     if z > _LAST_WITH_DISPERSION:
         warnings.append(f"{species}: no dispersion tabulated, f' = f'' = 0 used")
-    f1, f2 = gemmi.cromer_liberman(z, HC_KEV_A * 1000 / wavelength_A)
+    f1, f2 = gemmi.cromer_liberman(z, GSAS2_HC_EV_A / wavelength_A)
     return Scatterer(species, tuple(table.a), tuple(table.b), float(table.c), f1, f2, "; ".join(warnings))
 
 

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from curation.crystal import Crystal
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.reflections import f_squared, half_sphere, merge_groups
+from datagen.simulate.reflections import MERGE_TOLERANCE, f_squared, half_sphere, merge_groups
 from datagen.simulate.refusal import NoReflections
 from datagen.simulate.scattering import scattering_table
 
 Array = NDArray[np.float64]
+
+__all__ = ["ABSENT", "MERGE_TOLERANCE", "NoReflectionsError", "Sticks", "compute_sticks", "lorentz_polarisation"]
+
+NoReflectionsError = NoReflections
 
 ABSENT = 1e-9
 """Below this fraction of the strongest, a reflection is one that symmetry forbids, left over by rounding."""
@@ -93,11 +97,13 @@ def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> St
     group = merge_groups(q)
     sizes = np.bincount(group)
     intensity = np.bincount(group, weights=shares)
-    position = np.degrees(np.bincount(group, weights=two_theta) / sizes)
     kept = intensity > ABSENT * intensity.max(initial=0.0)
+    # The centre of gravity: where reflections coincide by accident, it hardly matters which of them were joined.
+    moment = np.bincount(group, weights=shares * two_theta)
+    position = np.degrees(moment[kept] / intensity[kept])
     member_kept = kept[group]
     return Sticks(
-        two_theta_deg=position[kept],
+        two_theta_deg=position,
         intensity=intensity[kept],
         line=np.full(np.count_nonzero(kept), number, dtype=np.int64),
         member_hkl=hkl[member_kept],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -58,4 +59,23 @@ def environment(names: tuple[str, ...]) -> dict[str, str | None]:
 
 def half_a_second(number: int) -> int:
     time.sleep(0.5)
+    return number
+
+
+def process_of(number: int) -> int:
+    return os.getpid()
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def ask_a_child(number: int) -> int:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(square, (number,))
+
+
+def hang_for_seven(number: int) -> int:
+    while number == 7:
+        pass
     return number

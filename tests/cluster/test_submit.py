@@ -134,9 +134,9 @@ def test_a_poison_task_is_named_and_the_rest_complete(two_workers: Cluster) -> N
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_few_tasks_share_no_worker_so_that_nobody_is_blamed_for_the_neighbour(two_workers: Cluster, count: int) -> None:
     tasks = [Task(str(n), 7 - n) for n in range(count)]
-    book, progress = run(two_workers, jobs.die_for_seven, tasks, max_deaths=1)
+    book, _ = run(two_workers, jobs.die_for_seven, tasks, max_deaths=1)
     assert list(book.failures) == ["0"]
-    assert progress.worker_deaths == 1
+    assert sorted(book.receipts) == [task.key for task in tasks[1:]]
 
 
 def test_the_caller_finds_the_culprit_by_halving(two_workers: Cluster) -> None:
@@ -156,14 +156,22 @@ def test_the_caller_finds_the_culprit_by_halving(two_workers: Cluster) -> None:
     assert sorted(n for receipt in book.receipts.values() for n in receipt) == [n for n in range(24) if n != 7]
 
 
+def test_a_task_that_hangs_ends_its_worker_and_is_named(two_workers: Cluster) -> None:
+    book, _ = run(two_workers, jobs.hang_for_seven, numbered(10), task_limit_s=1.0, max_deaths=1)
+    assert sorted(map(int, book.receipts)) == [n for n in range(10) if n != 7]
+    assert book.failures["7"].kind == "killed"
+
+
 def test_workers_killed_at_random_moments_cost_nothing(two_workers: Cluster) -> None:
     chance = random.Random(20240611)
     stop = threading.Event()
     killed: set[int] = set()
 
     def assassin() -> None:
-        while not stop.wait(chance.uniform(0.1, 0.4)):
-            if pids := worker_pids(two_workers):
+        # Some victims are at work, some are just being started; a slow machine must get one up now and then.
+        while len(killed) < 6 and not stop.wait(chance.uniform(0.05, 0.4)):
+            pids = worker_pids(two_workers)
+            if two_workers.client.cluster.scheduler.workers and pids:
                 victim = chance.choice(pids)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
@@ -173,11 +181,11 @@ def test_workers_killed_at_random_moments_cost_nothing(two_workers: Cluster) -> 
     thread.start()
     try:
         # Each moment of death is chance, not guilt: the limit is set out of reach.
-        book, progress = run(two_workers, jobs.slowly, numbered(80), max_deaths=50)
+        book, progress = run(two_workers, jobs.slowly, numbered(100), max_deaths=50)
     finally:
         stop.set()
         thread.join()
-    assert sorted(map(int, book.receipts)) == list(range(80))
+    assert sorted(map(int, book.receipts)) == list(range(100))
     assert book.failures == {}
     assert book.twice == []
     assert len(killed) >= 3

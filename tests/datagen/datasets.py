@@ -40,7 +40,7 @@ def labels_of(n: int) -> dict[str, Any]:
 
 
 def layout_of(n: int, **options: Any) -> Layout:
-    given = {"structures_per_shard": 4, "reflection_slots": 1500, "with_densities": True, "with_xrd_peaks": True}
+    given = {"structures_per_shard": 4, "reflection_slots": 1500, "density_method": "fourier", "with_xrd_peaks": True}
     return Layout(
         n_structures=n,
         n_augmentations=3,
@@ -86,12 +86,15 @@ def values_of(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
             values[variable.name] = rng.integers(-1, 2, shape) if variable.dtype == "int16" else rng.random(shape)
     if layout.with_xrd_peaks:
         values["xrd_peaks"] = rng.random(1024, dtype=np.float32)
-    if layout.with_densities and row % 2:
+    if layout.density_method and not row % 2:
+        values["density_reason"] = np.asarray(1)
+    if layout.density_method and row % 2:
         density = rng.random((50, 50, 50), dtype=np.float32)
         values |= {
             "density": density,
             "density_electrons": np.array([8.0, density.mean()]),
             "density_lattice": rng.random((3, 3)),
+            "density_reason": np.asarray(0),
         }
     return values
 

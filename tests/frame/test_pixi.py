@@ -11,6 +11,8 @@ from typing import Any
 
 import jsonschema
 
+from datagen import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
 
@@ -57,7 +59,8 @@ def test_every_python_requirement_has_the_same_bound_in_pixi() -> None:
         name, spec = re.match(r"([A-Za-z0-9_.-]+)(.*)", requirement).groups()  # type: ignore[union-attr]
         assert pixi.get(CONDA_NAMES.get(name, name)) == spec, requirement
     assert pixi["python"] == project["requires-python"]
-    assert _toml("pixi.toml")["workspace"]["version"] == project["version"]
+    assert _toml("pixi.toml")["workspace"]["version"] == __version__
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_make_and_pixi_offer_the_same_tasks() -> None:

@@ -1,0 +1,32 @@
+"""CIFs exported from the Inorganic Crystal Structure Database, under their collection codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from catalogs.config import IcsdCatalog
+from catalogs.containers import records_in, renamed
+from catalogs.names import stem
+from catalogs.record import Record
+
+_TAG = re.compile(r"^[ \t]*_database_code_ICSD[ \t]+['\"]?(\d+)", re.IGNORECASE | re.MULTILINE)
+_BLOCK = re.compile(r"data_(\d+)-ICSD\b", re.IGNORECASE)
+_FILE = re.compile(r"(?:.*coll(?:ection)?_?code_?|icsd[_-]?(?:coll(?:ection)?_?code_?)?)?(\d+)", re.IGNORECASE)
+
+
+def records(config: IcsdCatalog) -> Iterator[Record]:
+    """One record per data block, its id the collection code; claims mark what must not be passed on."""
+    for record in records_in(config):
+        named = renamed(record, collection_code, "collection_code")
+        yield replace(named, claims={**named.claims, "restricted": "yes"}) if config.licence == "ICSD" else named
+
+
+def collection_code(record: Record) -> str | None:
+    """From the CIF's `_database_code_ICSD`, its block's name (`data_12345-ICSD`), or the file's name, in this order."""
+    if found := _TAG.search(record.cif) or _BLOCK.match(record.cif):
+        return found[1]
+    path, _, block = record.source_id.partition("#")
+    found = None if block else _FILE.fullmatch(stem(path))
+    return found[1] if found else None

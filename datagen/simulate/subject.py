@@ -1,0 +1,60 @@
+"""From a path on the command line to the crystals it holds, and what curation says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from catalogs.open import guess_catalog, open_catalog
+from catalogs.record import Record
+from curation.crystal import Crystal
+from curation.curate import curate_record
+from curation.read import read_cif
+from curation.reasons import Refused
+from curation.settings import CurationSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One structure to look at; where there is no crystal, `remark` says why."""
+
+    name: str
+    crystal: Crystal | None
+    formula: str = ""
+    space_group: int | None = None
+    remark: str = ""
+
+
+def subjects(path: Path) -> Iterator[Subject]:
+    """Every structure of a CIF, folder, archive or table, in the catalog's order."""
+    settings = CurationSettings.model_validate({})
+    for record in open_catalog(guess_catalog(path)):
+        yield subject_of(record, settings)
+
+
+def subject_of(record: Record, settings: CurationSettings) -> Subject:
+    """The crystal that a run would simulate or, where curation refuses it, the atoms as the CIF has them."""
+    verdict = curate_record(record, settings)
+    formula, group = verdict.formula or "", verdict.space_group
+    if verdict.accepted:
+        return Subject(record.source_id, verdict.crystal, formula, group)
+    remark = f"{verdict.reason} ({verdict.detail})" if verdict.detail else verdict.reason
+    crystal = None if record.defect is not None else _as_read(record.cif, settings)
+    return Subject(record.source_id, crystal, formula, group, remark)
+
+
+def _as_read(cif: str, settings: CurationSettings) -> Crystal | None:
+    try:
+        atoms = read_cif(cif, settings).atoms
+    except Refused:
+        return None
+    listed = [
+        (*occupant, xyz)
+        for kind, xyz in zip(atoms.kind, atoms.fractional, strict=True)
+        for occupant in atoms.occupants[kind]
+    ]
+    species, occupancy, u_iso, xyz = zip(*listed, strict=True)
+    return Crystal.canonical(atoms.lattice_A, species, np.array(occupancy), np.array(xyz), np.array(u_iso))

@@ -249,7 +249,8 @@ def _tell_outcome(console: Console, outcome: object) -> None:
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
     console.print(
         f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
-        f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, verified, in {duration(outcome.seconds)}",
+        f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, "
+        f"verified, in {duration(outcome.seconds)}",
         highlight=False,
     )
     console.print(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dask.system import cpu_count
@@ -15,7 +16,12 @@ from distributed import LocalCluster
 from cluster import settings
 from cluster.certificates import make_certificate, security_in_memory
 from cluster.config import LocalProfile
+from cluster.errors import ClusterError
 from cluster.scratch import scratch_directory, warn_if_shared
+
+log = logging.getLogger(__name__)
+
+START_ATTEMPTS = 5
 
 
 @contextmanager
@@ -27,18 +33,33 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
     scratch = profile.local_directory or scratch_directory()
     warn_if_shared(scratch)
     with settings.applied(profile.longest_hold_s):
-        cluster = LocalCluster(
-            n_workers=profile.workers or cpu_count(),
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
-            dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
-            memory_limit=profile.memory_per_worker or "auto",
-            local_directory=str(scratch),
-            silence_logs=getattr(logging, profile.log_level.upper()),
-        )
+        cluster = _start(profile, scratch)
         try:
             yield cluster
         finally:
             cluster.close(timeout=30)
+
+
+def _start(profile: LocalProfile, scratch: Path) -> Any:
+    """The cluster with all its workers; Dask gives up on one that dies while it starts, so we try again."""
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            return LocalCluster(
+                n_workers=profile.workers or cpu_count(),
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
+                dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
+                memory_limit=profile.memory_per_worker or "auto",
+                local_directory=str(scratch),
+                silence_logs=getattr(logging, profile.log_level.upper()),
+            )
+        except RuntimeError as error:
+            if attempt == START_ATTEMPTS:
+                raise ClusterError(
+                    f"worker processes end while they start ({error}: {error.__cause__}); expected "
+                    f"{profile.workers or cpu_count()} of them: look at this machine's memory, or set cluster.workers lower"
+                ) from error
+            log.warning("a worker ended while it started, attempt %d of %d", attempt, START_ATTEMPTS)
+    raise AssertionError("unreachable")

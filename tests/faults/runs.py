@@ -25,7 +25,7 @@ CRYSTALS = (
     "calcite",
     "anatase",
     "diamond",
-    "cementite",
+    "marcasite",
 )
 
 CONFIG = """

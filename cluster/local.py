@@ -21,7 +21,7 @@ from cluster.scratch import scratch_directory, warn_if_shared
 
 log = logging.getLogger(__name__)
 
-START_ATTEMPTS = 5
+START_ATTEMPTS = 3
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
 
 
 def _start(profile: LocalProfile, scratch: Path) -> Any:
-    """The cluster with all its workers; Dask gives up on one that dies while it starts, so we try again."""
+    """The cluster with all its workers; Dask gives up when one dies while it starts, so this tries again."""
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
             return LocalCluster(
@@ -55,11 +55,12 @@ def _start(profile: LocalProfile, scratch: Path) -> Any:
                 local_directory=str(scratch),
                 silence_logs=getattr(logging, profile.log_level.upper()),
             )
-        except RuntimeError as error:
+        except (OSError, RuntimeError, TimeoutError) as error:
             if attempt == START_ATTEMPTS:
                 raise ClusterError(
-                    f"worker processes end while they start ({error}: {error.__cause__}); expected "
-                    f"{profile.workers or cpu_count()} of them: look at this machine's memory, or set cluster.workers lower"
+                    f"worker processes could not be started on this machine, {START_ATTEMPTS} times, "
+                    f"with temporary files in {scratch}: {error} "
+                    "(a script that connects must do so under `if __name__ == '__main__':`)"
                 ) from error
             log.warning("a worker ended while it started, attempt %d of %d", attempt, START_ATTEMPTS)
-    raise AssertionError("unreachable")
+    raise AssertionError("the last attempt returns or raises")

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from distributed import Client
 
-from cluster import Cluster, Task, connect, run_tasks
+from cluster import Cluster, ClusterError, Task, connect, run_tasks
 from cluster.config import ClusterSection, LocalProfile
 from cluster.settings import SINGLE_THREADED
 from tests.cluster import jobs
@@ -155,6 +155,13 @@ def test_an_interrupt_from_the_terminal_ends_the_run_as_python_says(driver: subp
     assert "KeyboardInterrupt" in errors
     assert driver.returncode != 0
     assert gone(pids, within_s=10)
+
+
+def test_workers_that_cannot_start_are_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    profile = LocalProfile(workers=1, local_directory=tmp_path / "file" / "below")
+    with pytest.raises(ClusterError, match="could not be started on this machine"), connect(profile):
+        pass
 
 
 def test_here_needs_no_workers_at_all() -> None:

@@ -106,11 +106,11 @@ class TableCatalog(_Catalog):
 
 
 class IcsdCatalog(_WithDensities):
-    """A folder of CIFs exported from the ICSD; ids are collection codes, from the CIF or the file's name."""
+    """CIFs exported from the ICSD; ids are collection codes, from the CIF or the file's name."""
 
     kind: Literal["icsd"] = "icsd"
     path: Path
-    """The folder with the exported files."""
+    """The folder, .zip or .tar archive with the exported files."""
     licence: str = Field(default="ICSD", min_length=1)
     """Terms; `ICSD` marks rows whose structures must not be passed on."""
 
@@ -120,7 +120,7 @@ class CodCatalog(_WithDensities):
 
     kind: Literal["cod"] = "cod"
     path: Path
-    """The mirror's folder (its own 1/00/00/1000000.cif layout, or flat), or where downloads are kept."""
+    """The mirror's folder (its own 1/00/00/1000000.cif layout, or flat) or archive, or where downloads are kept."""
     ids: tuple[int, ...] = ()
     """COD numbers to take; empty takes every file of the folder."""
     ids_file: Path | None = None
@@ -232,11 +232,11 @@ QUERY_FIELDS = {
 
 
 class RruffCatalog(_Catalog):
-    """A folder of RRUFF / AMCSD structure files (.dif with atoms, .cif), mineral and database code kept as claims."""
+    """CIFs of the American Mineralogist Crystal Structure Database (RRUFF), under their codes, minerals as claims."""
 
     kind: Literal["rruff"] = "rruff"
     path: Path
-    """The folder with the files."""
+    """The folder, .zip or .tar archive with the CIFs (.dif files leave origin and setting open and are passed over)."""
 
 
 class ExamplesCatalog(_Catalog):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from catalogs import cod, example_set, folder, icsd, materials_project, table, tar_archive, zip_archive
+from catalogs import cod, example_set, folder, icsd, materials_project, rruff, table, tar_archive, zip_archive
 from catalogs.config import CatalogConfig, FolderCatalog, TableCatalog, TarCatalog, ZipCatalog
 from catalogs.errors import CatalogError
 from catalogs.names import is_cif
@@ -21,6 +21,7 @@ SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
     "icsd": icsd.records,
     "cod": cod.records,
     "materials_project": materials_project.records,
+    "rruff": rruff.records,
     "examples": example_set.records,
 }
 """Which module reads which kind of section."""

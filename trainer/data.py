@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.broaden import PARAMETERS, Instrument
+from trainer.broaden import NEUTRAL, Instrument
 from trainer.config import AlphaDiffractTraining, Config, CrystalNetTraining
 from trainer.distributed import Place
 from trainer.errors import TrainerError
@@ -16,9 +16,6 @@ from trainer.sampler import Rows, Sampler, balancing_weights
 from trainer.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
 from trainer.store import Dataset
 from trainer.tasks import AlphaDiffractTask, CrystalNetTask, Inputs, Task
-
-NOT_ON_DEVICE = ("march_r", "impurity_height", "hump_height")
-"""What patterns of the dataset may have and `broaden` does not make."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +43,14 @@ def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
     """How batches of this dataset become what the network sees."""
     if config.input == "patterns":
         return Inputs(None, {}, config.noise)
-    foreign = [name for name in NOT_ON_DEVICE if dataset.has(name)]
-    if foreign:
-        raise TrainerError(
-            f"{dataset.path}: its patterns vary {', '.join(foreign)}, which broadening on the device does not make; "
-            "use --input patterns"
-        )
     return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_ranges(dataset), config.noise)
 
 
 def augmentation_ranges(dataset: Dataset) -> dict[str, tuple[float, float]]:
     """The ranges that the dataset's parameters were drawn from."""
-    settings = dataset.attributes.get("augmentation")
-    if settings is None:
-        settings = dataset.attributes.get("configuration", {}).get("augmentation")
     try:
-        return {name: (float(settings[name][0]), float(settings[name][1])) for name in PARAMETERS if name in settings}
+        settings = dataset.attributes["configuration"]["simulation"]["augmentation"]
+        return {name: (float(settings[name][0]), float(settings[name][1])) for name in NEUTRAL if name in settings}
     except (TypeError, KeyError, ValueError, IndexError):
         raise TrainerError(
             f"{dataset.path}: its attributes do not say from which ranges its parameters were drawn; "

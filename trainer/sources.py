@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.broaden import PARAMETERS, Parameters, Sticks
+from trainer.broaden import NEUTRAL, Members, Parameters, Sticks
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.sampler import Rows
@@ -169,7 +169,18 @@ def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
         return torch.from_numpy(np.concatenate([getattr(sticks, name) for sticks in chosen]))
 
     owner = np.repeat(np.arange(len(chosen)), [len(sticks.intensity) for sticks in chosen])
-    return Sticks(joined("two_theta_deg"), joined("intensity"), joined("line"), torch.from_numpy(owner), len(chosen))
+    members = None
+    if all(sticks.member_hkl is not None for sticks in chosen):
+        pairs = np.concatenate([sticks.members for sticks in chosen if sticks.members is not None])
+        metrics = [sticks.reciprocal_metric for sticks in chosen if sticks.reciprocal_metric is not None]
+        members = Members(
+            joined("member_hkl"),
+            joined("member_intensity"),
+            torch.from_numpy(np.repeat(np.arange(len(owner)), pairs)),
+            torch.from_numpy(np.stack(metrics)),
+        )
+    columns = joined("two_theta_deg"), joined("intensity"), joined("line"), torch.from_numpy(owner)
+    return Sticks(*columns, len(chosen), members)
 
 
 @dataclass(frozen=True)
@@ -203,10 +214,11 @@ class DensitySource:
 
 
 def stored_parameters(dataset: Dataset, row: int) -> Parameters:
-    """What was drawn for the stored patterns of a structure; what the dataset did not vary is zero."""
-
-    def column(name: str) -> Tensor:
-        values = dataset.values(name, row) if dataset.has(name) else np.zeros(dataset.n_augmentations)
-        return torch.from_numpy(np.asarray(values, dtype=np.float64))
-
-    return Parameters(**{name: column(name) for name in PARAMETERS})
+    """What was drawn for the stored patterns of a structure; what the dataset did not vary has no effect."""
+    n = dataset.n_augmentations
+    values: dict[str, NDArray[Any]] = {name: np.full(n, low) for name, (low, _) in NEUTRAL.items()}
+    del values["impurity_peaks"]
+    values |= {"march_hkl": np.tile([0, 0, 1], (n, 1)), "impurity_height": np.zeros((n, 0))}
+    values["impurity_position"] = values["impurity_height"]
+    stored = {name: dataset.values(name, row) for name in values if dataset.has(name)}
+    return Parameters(**{name: torch.from_numpy(np.asarray(v, np.float64)) for name, v in (values | stored).items()})

@@ -122,9 +122,9 @@ def test_workers_killed_one_after_the_other_cost_nothing(
     dataset = tmp_path / "d.zarr"
     killed = 0
     with started("run", config, "--out", dataset, log=dataset.with_suffix(".log")) as run:
-        for _ in range(3):
+        for pause in (0.3, 1.0, 2.0):  # while they start, while they judge, while they simulate
             wait_until(lambda: workers_of(run.pid) or run.poll() is not None)
-            time.sleep(2.5)
+            time.sleep(pause)
             for pid in workers_of(run.pid)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 killed += 1

@@ -35,7 +35,7 @@ ATTRIBUTES: dict[str, Any] = {
         "geometry": "transmission",
         "goniometer_radius_mm": 200.0,
     },
-    "augmentation": RANGES,
+    "configuration": {"simulation": {"augmentation": RANGES}},
 }
 SYSTEMS = ((7, 221), (4, 123), (3, 47))
 """Cubic, tetragonal and orthorhombic, with the space group of a primitive lattice of each."""

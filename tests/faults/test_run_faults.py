@@ -1,4 +1,4 @@
-"""What a run survives: killed workers, killed drivers, poison, full disks, damage; always the same dataset in the end."""
+"""What a run survives: killed workers and drivers, poison, full disks, damage; it always ends with the same dataset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import subprocess
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from datagen.errors import StoreError
+from datagen.verify import verify
 from tests.faults.runs import (
+    ROOT,
     content_of,
     datagen,
     kill_session,
@@ -133,45 +135,16 @@ def test_workers_killed_one_after_the_other_cost_nothing(
     assert content_of(dataset) == content
 
 
-@pytest.fixture
-def poisoned(tmp_path: Path) -> dict[str, str]:
-    """An environment in which simulating rutile kills the interpreter, wherever it happens."""
-    (tmp_path / "poison").mkdir()
-    (tmp_path / "poison" / "sitecustomize.py").write_text(
-        textwrap.dedent(
-            """
-            import os, signal, sys
-            from importlib.abc import MetaPathFinder
-
-            class Poison(MetaPathFinder):
-                def find_spec(self, name, path, target=None):
-                    if name != "datagen.simulate.native":
-                        return None
-                    sys.meta_path.remove(self)
-                    import datagen.simulate.native as native
-                    healthy = native.simulate
-                    def simulate(crystal, *rest):
-                        if "Ti" in crystal.species and abs(crystal.lattice_A[0, 0] - 2.9587) < 0.1:
-                            os.kill(os.getpid(), signal.SIGKILL)
-                        return healthy(crystal, *rest)
-                    native.simulate = simulate
-                    return native.__spec__
-
-            sys.meta_path.insert(0, Poison())
-            """
-        )
-    )
-    from tests.faults.runs import ROOT
-
-    return {"PYTHONPATH": f"{tmp_path / 'poison'}:{ROOT}"}
+POISON = {"PYTHONPATH": f"{ROOT / 'tests' / 'faults' / 'poison'}{os.pathsep}{ROOT}"}
+"""An environment in which simulating rutile kills the interpreter, wherever it happens."""
 
 
 def test_a_structure_that_kills_every_worker_is_set_aside_and_the_rest_is_made(
-    undisturbed: tuple[Path, dict[str, str]], tmp_path: Path, poisoned: dict[str, str]
+    undisturbed: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     config, content = undisturbed
     dataset = tmp_path / "d.zarr"
-    ended = datagen("run", config, "--out", dataset, extra=poisoned)
+    ended = datagen("run", config, "--out", dataset, extra=POISON)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "set aside" in ended.stdout
     rows = pq.read_table(dataset / "curation.parquet").to_pylist()
@@ -213,14 +186,14 @@ def test_a_changed_configuration_is_refused_and_says_what_changed(
 
 
 DAMAGES = {
-    "a chunk with a flipped bit": lambda d: flip(d / "pattern" / "c" / "1" / "0" / "0"),
-    "a missing chunk": lambda d: (d / "pattern" / "c" / "2" / "0" / "0").unlink(),
-    "a truncated chunk": lambda d: os.truncate(d / "pattern" / "c" / "0" / "0" / "0", 100),
-    "a receipt that is no JSON": lambda d: (d / "ledger" / "shard-00001.json").write_text("{"),
-    "a missing receipt": lambda d: (d / "ledger" / "shard-00003.json").unlink(),
-    "a label that changed": lambda d: flip(d / "space_group" / "c" / "0"),
-    "damaged metadata": lambda d: (d / "pattern" / "zarr.json").write_text("{}"),
-    "a damaged table": lambda d: flip(d / "curation.parquet"),
+    "pattern/c/1/0/0": lambda path: flip(path),
+    "pattern/c/2/0/0": lambda path: path.unlink(),
+    "pattern/c/0/0/0": lambda path: os.truncate(path, 100),
+    "ledger/shard-00001.json": lambda path: path.write_text("{"),
+    "ledger/shard-00003.json": lambda path: path.unlink(),
+    "space_group/c/0": lambda path: flip(path),
+    "pattern/zarr.json": lambda path: path.write_text("{}"),
+    "curation.parquet": lambda path: flip(path),
 }
 
 
@@ -230,22 +203,26 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_damage_is_found_by_verify_and_mended_by_running_again(
-    undisturbed: tuple[Path, dict[str, str]], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("damaged", DAMAGES)
+def test_damage_is_found_by_verify(undisturbed: tuple[Path, dict[str, str]], tmp_path: Path, damaged: str) -> None:
+    dataset = tmp_path / "d.zarr"
+    shutil.copytree(undisturbed[0].parent / "whole.zarr", dataset)
+    DAMAGES[damaged](dataset / damaged)
+    with pytest.raises(StoreError, match=f"(?s){damaged.split('/')[-1].split('.')[0]}|shard 3.*again"):
+        verify(dataset)
+
+
+def test_any_damage_is_mended_by_running_again(undisturbed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     config, content = undisturbed
     dataset = tmp_path / "d.zarr"
     shutil.copytree(config.parent / "whole.zarr", dataset)
-    assert datagen("verify", dataset).returncode == 0
     for name, damage in DAMAGES.items():
-        damage(dataset)
-        found = datagen("verify", dataset)
-        assert found.returncode == 2, name
-        assert "again" in found.stderr, name
-        finish(config, dataset)
-        assert content_of(dataset) == content, name
-    good = datagen("verify", dataset, "--deep")
-    assert good.returncode == 0, good.stderr
+        damage(dataset / name)
+    said = datagen("verify", dataset)
+    assert said.returncode == 2
+    assert "again" in said.stderr
+    finish(config, dataset, "--cluster", "here")
+    assert content_of(dataset) == content
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.engine import Reference, error, read_reference
+from benchmarks.engine import Reference, error, find_reference, read_reference
+from datagen.errors import DatagenError
 from datagen.simulate import native
 
 
@@ -43,3 +44,9 @@ def test_the_scale_is_gsas2s_up_to_one_constant_per_volume(reference: list[Refer
         ratios.append(r.pattern.max(axis=1) / maximum / r.crystal.volume_A3)
     assert np.percentile(ratios, [1, 99]) == pytest.approx(np.median(ratios), rel=5e-2)
     assert np.percentile(ratios, [25, 75]) == pytest.approx(np.median(ratios), rel=2e-3)
+
+
+def test_the_benchmark_says_what_it_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PXRD_SHARED_DATA", str(tmp_path))
+    with pytest.raises(DatagenError, match="set PXRD_SHARED_DATA"):
+        find_reference()

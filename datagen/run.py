@@ -85,13 +85,17 @@ def run(
     began = time.monotonic()
     display = display or Display()
     outcome = Outcome(dataset)
-    with files.disk_errors_explained(dataset), locked(dataset / WORK) as lock:
+    with (
+        Workers(profile or config.cluster.choose(), display) as workers,
+        files.disk_errors_explained(dataset),
+        locked(dataset / WORK) as lock,
+    ):
         job = begin(config, dataset)
-        with Workers(profile or config.cluster.choose(), display) as workers:
-            with outcome.timed("curate"):
-                curate(config, dataset, workers, lock, outcome, display)
-            with outcome.timed("simulate"):
-                plan = simulate(config, job, dataset, workers, lock, outcome, display)
+        with outcome.timed("curate"):
+            curate(config, dataset, workers, lock, outcome, display)
+        with outcome.timed("simulate"):
+            plan = simulate(config, job, dataset, workers, lock, outcome, display)
+        workers.close()
         outcome.phase_seconds["start workers"] = workers.seconds_to_start
         with outcome.timed("finalise"):
             finalise(job, dataset, plan, outcome)

@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,15 +70,17 @@ def main() -> None:
     asked = parser.parse_args()
     blosc_library.use_threads = False
     verdicts = crystals(1 if asked.all else EVERY)
-    simulated = [(v, p) for v in verdicts if (p := patterns_of(v)) is not None]
-    relative = [p.intensity / p.intensity.max(axis=1, keepdims=True) for _, p in simulated]
+    chosen = verdicts[::EVERY] if asked.all else verdicts
+    sample = (p.intensity for v in chosen if (p := patterns_of(v)) is not None)
+    relative = [intensity / intensity.max(axis=1, keepdims=True) for intensity in sample]
     alternatives = list(every_alternative() if asked.alternatives else the_nearest())
     measured = [measure(a, relative) for a in alternatives]
     show(measured)
+    simulable = [v for v in verdicts if patterns_of(v) is not None]
     result = {
-        "structures": len(simulated),
-        **whole_dataset(simulated),
-        "xrd_peaks_ms": round(peaks_ms([v for v, _ in simulated]), 2),
+        "structures": len(simulable),
+        **whole_dataset(simulable),
+        "xrd_peaks_ms": round(peaks_ms(simulable), 2),
         "xrd_peaks_200_A3_predicted_ms": round(1e3 * xrd_peaks_cost_seconds(200.0), 2),
         "alternatives": measured,
     }
@@ -183,30 +186,35 @@ def measure(alternative: Alternative, relative: list[NDArray[np.float32]]) -> di
     }
 
 
-def whole_dataset(simulated: list[tuple[Verdict, Patterns]]) -> dict[str, Any]:
+def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
     """Write and read a dataset of these structures as a run does; bytes on disk of everything."""
-    labels = label_columns([v for v, _ in simulated])
+    labels = label_columns(verdicts)
     lines = [line.wavelength_A for line in INSTRUMENT.lines]
     layout = schema.Layout(
-        n_structures=len(simulated),
+        n_structures=len(verdicts),
         n_augmentations=SETTINGS.count,
         n_points=INSTRUMENT.n_points,
-        reflection_slots=reflection_slots((v.crystal for v, _ in simulated), lines, INSTRUMENT.two_theta_max_deg),
+        reflection_slots=reflection_slots((v.crystal for v in verdicts), lines, INSTRUMENT.two_theta_max_deg),
         text_bytes=store.text_bytes(labels),
     )
     quantising = adding = committing = reading = 0.0
     worst = 0.0
+    checksums: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         store.create(path, layout, labels, INSTRUMENT.two_theta_deg, {})
         for shard in range(layout.n_shards):
             with ShardWriter(path, layout, shard) as writer:
                 for row in layout.rows(shard):
-                    verdict, patterns = simulated[row]
+                    patterns = patterns_of(verdicts[row])
+                    assert patterns is not None
                     began = time.process_time()
                     quantise(patterns.intensity)
                     quantising += time.process_time() - began
-                    values = row_values(patterns, draws_of(verdict), layout)
+                    exact = patterns.intensity / patterns.intensity.max(axis=1, keepdims=True)
+                    values = row_values(patterns, draws_of(verdicts[row]), layout)
+                    worst = max(worst, float(np.abs(dequantise(values["pattern"]) - exact).max()))
+                    checksums.append(zlib.crc32(values["pattern"].tobytes()))
                     began = time.process_time()
                     writer.add(values)
                     adding += time.process_time() - began
@@ -215,18 +223,17 @@ def whole_dataset(simulated: list[tuple[Verdict, Patterns]]) -> dict[str, Any]:
                 committing += time.process_time() - began
         store.finalise(path, {})
         dataset = open_dataset(path)
-        for row, (_, patterns) in enumerate(simulated):
+        for row, checksum in enumerate(checksums):
             began = time.process_time()
             stored = dataset.stored_pattern(row)
             reading += time.process_time() - began
-            exact = patterns.intensity / patterns.intensity.max(axis=1, keepdims=True)
-            worst = max(worst, float(np.abs(dequantise(stored) - exact).max()))
+            assert zlib.crc32(stored.tobytes()) == checksum
         sizes = {
             v.name: sum(f.stat().st_size for f in (path / v.name).rglob("*") if f.is_file())
             for v in schema.variables(layout)
         }
         total = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-    n = len(simulated)
+    n = len(verdicts)
     return {
         "bytes_per_pattern": round(sizes["pattern"] / n / SETTINGS.count),
         "bytes_per_pattern_everything": round(total / n / SETTINGS.count),

@@ -45,7 +45,7 @@ def element_amounts(amounts: dict[str, float]) -> dict[str, float]:
 
 
 def atomic_fractions(amounts: dict[str, float]) -> NDArray[np.float64]:
-    """Atomic fraction of each of the 118 elements; hydrogen (Z = 1) at index 0."""
+    """Atomic fraction of each of the 118 elements, from amounts by species; hydrogen (Z = 1) at index 0."""
     vector = np.zeros(N_ELEMENTS)
     for species, amount in amounts.items():
         vector[atomic_number(species) - 1] += amount

@@ -22,7 +22,7 @@ from curation.reasons import Refused
 from curation.reflections import count_reflections
 from curation.settings import CurationSettings
 from curation.split import group_of, split_of
-from curation.symmetry import Primitive, change_basis, primitive_cell, search, search_others, symmetrised_metric
+from curation.symmetry import Grid, Primitive, change_basis, primitive_cell, search, search_grid, symmetrised_metric
 from curation.verdict import Verdict
 
 Row = dict[str, Any]
@@ -90,13 +90,13 @@ def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSett
     pairs = settings.tolerance_pairs
     first = search(atoms, pairs[0])
     if first is None:
-        primitive, results = None, [first, *(search(atoms, pair) for pair in pairs[1:])]
+        primitive, grid = None, Grid((first, *(search(atoms, pair) for pair in pairs[1:])), None)
     else:
         primitive = primitive_cell(atoms, first)
         primitive = change_basis(primitive, _reduction(symmetrised_metric(primitive)))
-        results = [first, *search_others(atoms, primitive, first, pairs, min_distance_A)]
-    numbers = tuple(None if r is None else r.number for r in results)
-    sizes = tuple(None if r is None else r.n_primitive for r in results)
+        grid = search_grid(atoms, primitive, first, pairs, min_distance_A)
+    numbers = tuple(None if r is None else r.number for r in grid.results)
+    sizes = tuple(None if r is None else r.n_primitive for r in grid.results)
     row |= {
         "symprec_A": tuple(s for s, _ in pairs),
         "angle_tolerance_deg": tuple(a for _, a in pairs),
@@ -108,6 +108,10 @@ def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSett
         raise Refused("symmetry_failed", f"space group {described}")
     if len(set(numbers)) > 1:
         raise Refused("symmetry_unstable", f"space group {described}")
+    if grid.in_reverse is not None and grid.in_reverse != numbers:
+        raise Refused(
+            "symmetry_unstable", f"space group {described}; with the atoms in reverse order {grid.in_reverse}"
+        )
     if len(set(sizes)) > 1:
         row["warnings"] = tuple(sorted({*row["warnings"], "cell_depends_on_tolerance"}))
     row |= {
@@ -156,7 +160,7 @@ def _reduced(primitive: Primitive, row: Row) -> Primitive:
     row |= {"n_atoms": atoms.n_sites, "volume": standing.volume_A3}
     names = ("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma")
     row |= dict(zip(names, cell_parameters(lattice), strict=True))
-    return Primitive(standing, reduced.rotations)
+    return Primitive(standing, reduced.rotations, reduced.translations)
 
 
 def _check_lattice(reduced: Primitive, settings: CurationSettings, row: Row) -> None:

@@ -44,25 +44,26 @@ class Expansion:
 def expand(
     lattice_A: Array, sites: Sites, operators: Operators, settings: CurationSettings, warnings: set[str]
 ) -> Expansion:
-    """All atoms of the cell, in its Niggli-reduced setting; raises `Refused` where they cannot all be there."""
+    """All atoms of the cell, in the order of the CIF; raises `Refused` where they cannot all be there."""
     _check_operators_fit(lattice_A, operators)
     origin, positions = _images(lattice_A, sites, operators, settings, warnings)
-    change = reduce_metric(metric_of(lattice_A))
-    lattice = change @ lattice_A
-    positions = _wrapped(positions @ np.linalg.inv(change))
-    order = np.lexsort((*positions.T[::-1], origin))
+    positions = _wrapped(positions)
+    order = np.argsort(origin, kind="stable")  # as the CIF lists them
     origin, positions = origin[order], positions[order]
-    first, second, distance = close_pairs(lattice, positions, max(settings.merge_distance_A, settings.min_distance_A))
+    try:
+        change = reduce_metric(metric_of(lattice_A))
+    except ArithmeticError as error:
+        raise Refused("reduction_failed", str(error)) from error
+    lattice, reduced = change @ lattice_A, positions @ np.linalg.inv(change)
+    first, second, distance = close_pairs(lattice, reduced, max(settings.merge_distance_A, settings.min_distance_A))
     shares = _shared_sites(origin, first, second, distance, sites, settings)
     occupants, max_occupancy = _occupants(shares, origin, sites, settings, warnings)
     kept = np.array([i for i in range(len(origin)) if shares[i] == i])
-    _refuse_overlap(lattice, positions, shares, origin, sites, settings, (first, second, distance), warnings)
-    kinds = {k: n for n, k in enumerate(sorted(set(occupants.values())))}
+    _refuse_overlap(shares, origin, sites, settings, (first, second, distance), warnings)
+    kinds = {k: n for n, k in enumerate(dict.fromkeys(occupants[i] for i in kept.tolist()))}
     kind = np.array([kinds[occupants[i]] for i in kept.tolist()], dtype=np.intc)
-    positions = positions[kept]
-    order = np.lexsort((*positions.T[::-1], kind))
-    atoms = Atoms(lattice, positions[order], kind[order], tuple(kinds))
-    return Expansion(atoms, max_occupancy, shortest_distance(lattice, positions))
+    atoms = Atoms(lattice_A, positions[kept], kind, tuple(kinds))
+    return Expansion(atoms, max_occupancy, shortest_distance(lattice, reduced[kept]))
 
 
 def _wrapped(fractional: Array) -> Array:
@@ -245,8 +246,6 @@ def _joined(key: tuple[int, ...], sites: Sites, scale: float) -> tuple[Occupant,
 
 
 def _refuse_overlap(
-    lattice_A: Array,
-    positions: Array,
     shares: list[int],
     origin: NDArray[np.intp],
     sites: Sites,

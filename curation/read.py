@@ -35,6 +35,7 @@ _SITE_TAGS = (
     "?symmetry_multiplicity",
     "?attached_hydrogens",
 )
+_SHORTEST_EDGE_A, _LONGEST_EDGE_A = 0.1, 1e5
 _DECIMALS = re.compile(r"^[^.]*\.?|[^0-9].*$")
 """All of a number but its decimals."""
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_atom_site_Fourier_wave_vector_seq_id")
@@ -110,6 +111,10 @@ def _lattice(block: Block, warnings: set[str]) -> Array:
             raise Refused("bad_cell", f"_cell_{tag} is {text[:40]!r}, not a number")
     if min(values) <= 0 or max(values[3:]) >= 180:
         raise Refused("bad_cell", f"lengths must be > 0 and angles between 0 and 180 degrees, found {values}")
+    if not _SHORTEST_EDGE_A <= min(values[:3]) <= max(values[:3]) <= _LONGEST_EDGE_A:
+        raise Refused(
+            "bad_cell", f"no crystal has edges of {values[:3]} A; {_SHORTEST_EDGE_A:g} to {_LONGEST_EDGE_A:g} are read"
+        )
     lattice = cell_matrix(*values)
     volume = float(np.linalg.det(lattice)) if np.isfinite(lattice).all() else 0.0
     if not volume > 1e-3 * values[0] * values[1] * values[2]:
@@ -162,10 +167,10 @@ def _sites(
         texts = [columns[f"fract_{axis}"][i] for axis in "xyz"]
         point = [float(gemmi.cif.as_number(t)) for t in texts]
         if not all(math.isfinite(v) and abs(v) < 1e4 for v in point):
-            if name in ("H", "D") and all(t in ("?", ".") for t in texts):
+            if name in ("H", "D") and all(_stated(t) is None for t in texts):
                 warnings.add("hydrogens_missing")
                 continue
-            raise Refused("bad_coordinates", f"{labels[i] or name}: {' '.join(texts)}")
+            raise Refused("bad_coordinates", f"{labels[i] or name}: {' '.join(t or '?' for t in texts)}")
         rows.append(i)
         species.append(name)
         occupancies.append(occupancy)

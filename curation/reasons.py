@@ -165,7 +165,7 @@ _SCREENS = (
     Reason(
         "symmetry_unstable",
         "symmetry",
-        "The space group depends on the tolerances.",
+        "The space group depends on the tolerances, or at some tolerance on the order in which the atoms are listed.",
         "The structure is distorted or rounded: refine or symmetrise it, or narrow the grid of tolerances.",
     ),
     Reason(

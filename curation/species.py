@@ -47,7 +47,7 @@ def _species_of(
         if text.lower() in _WATER or lower.startswith("wat") or (is_label and lower == "w" and _is_water(formula)):
             return "O", ("hydrogens_missing",)
         element, guessed = _element_of(letters[0], formula, is_label=is_label, long_labels=long_labels)
-        if element is None and lower in _DUMMY:
+        if lower in _DUMMY:
             raise Refused("dummy_site", f"{label or text} of type {text} is a placeholder, not an atom")
         if element is None:
             raise Refused("unknown_element", f"{text} (label {label}) names no element")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from datagen.cli_curate import mount as mount_curation
 from datagen.cli_run import mount as mount_run
+from datagen.cli_simulate import mount as mount_simulation
 
 app = typer.Typer(
     name="datagen",
@@ -40,8 +41,9 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-mount_curation(app)
 mount_run(app)
+mount_curation(app)
+mount_simulation(app)
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,15 @@ class Outcome:
     """Worker seconds of this call, by stage."""
     set_aside: dict[str, str] = field(default_factory=dict)
     peak_worker_memory_MB: float = 0.0
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of this call by phase; starting workers is a phase of its own."""
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Charge a stretch of the run to a phase."""
+        began = time.monotonic()
+        yield
+        self.phase_seconds[phase] = time.monotonic() - began
 
 
 def run(
@@ -75,12 +85,18 @@ def run(
     with files.disk_errors_explained(dataset), locked(dataset / WORK) as lock:
         job = begin(config, dataset)
         with Workers(profile or config.cluster.choose(), display) as workers:
-            curate(config, dataset, workers, lock, outcome, display)
-            plan = simulate(config, job, dataset, workers, lock, outcome, display)
-        finalise(job, dataset, plan, outcome)
-        verify(dataset, sample=config.run.verify_sample, display=display)
+            with outcome.timed("curate"):
+                curate(config, dataset, workers, lock, outcome, display)
+            with outcome.timed("simulate"):
+                plan = simulate(config, job, dataset, workers, lock, outcome, display)
+        outcome.phase_seconds["start workers"] = workers.seconds_to_start
+        with outcome.timed("finalise"):
+            finalise(job, dataset, plan, outcome)
+        with outcome.timed("verify"):
+            verify(dataset, sample=config.run.verify_sample, display=display)
         outcome.seconds = time.monotonic() - began
-        write_report(dataset, outcome)
+        with outcome.timed("report"):
+            write_report(dataset, outcome)
         tidy(dataset)
     return outcome
 

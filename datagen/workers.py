@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -19,11 +20,14 @@ class Workers:
         self._display = display
         self._stack = ExitStack()
         self._cluster: Cluster | None = None
+        self.seconds_to_start = 0.0
 
     def cluster(self) -> Cluster:
         """The connected cluster."""
         if self._cluster is None:
+            began = time.monotonic()
             self._cluster = self._stack.enter_context(connect(self._profile))
+            self.seconds_to_start = time.monotonic() - began
             if self._cluster.dashboard_link:
                 self._display.say(f"dashboard: {self._cluster.dashboard_link}")
         return self._cluster

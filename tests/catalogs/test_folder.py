@@ -82,6 +82,11 @@ def test_a_file_of_100_MB_is_refused_unread(tmp_path: Path) -> None:
     assert "100 MB" in record.defect.detail
 
 
+def test_a_file_of_nothing_but_headings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "many.cif").write_text("data_a\n" * 100_001)
+    assert reasons(read(tmp_path)) == {"many.cif": "too_large"}
+
+
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.cif")
     with socket.socket(socket.AF_UNIX) as listening:

@@ -25,7 +25,7 @@ CRYSTALS = (
     "calcite",
     "anatase",
     "diamond",
-    "cementite",
+    "marcasite",
 )
 
 CONFIG = """
@@ -35,7 +35,13 @@ path = "cifs"
 
 [simulation]
 augmentation = {{ count = 3 }}
-instrument = {{ lines = [{{ wavelength_A = 0.619921 }}], polarisation = 0.99, two_theta_min_deg = 5.0, two_theta_max_deg = 20.0, n_points = 512 }}
+
+[simulation.instrument]
+lines = [{{ wavelength_A = 0.619921 }}]
+polarisation = 0.99
+two_theta_min_deg = 5.0
+two_theta_max_deg = 20.0
+n_points = 512
 
 [store]
 structures_per_shard = 2
@@ -122,7 +128,7 @@ def workers_of(leader: int) -> list[int]:
 
 
 def content_of(dataset: Path) -> dict[str, str]:
-    """Every file of the dataset with its checksum; the report and the run's own folder hold timings and are left out."""
+    """Every file with its checksum; the report and the run's own folder hold timings and are left out."""
     return {
         path.relative_to(dataset).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(dataset.rglob("*"))

@@ -1,4 +1,4 @@
-"""What a run survives: killed workers, killed drivers, poison, full disks, damage; always the same dataset in the end."""
+"""What a run survives: killed workers and drivers, poison, full disks, damage; it always ends with the same dataset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import subprocess
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from datagen.errors import StoreError
 from datagen.verify import verify
 from tests.faults.runs import (
+    ROOT,
     content_of,
     datagen,
     kill_session,
@@ -135,45 +135,16 @@ def test_workers_killed_one_after_the_other_cost_nothing(
     assert content_of(dataset) == content
 
 
-@pytest.fixture
-def poisoned(tmp_path: Path) -> dict[str, str]:
-    """An environment in which simulating rutile kills the interpreter, wherever it happens."""
-    (tmp_path / "poison").mkdir()
-    (tmp_path / "poison" / "sitecustomize.py").write_text(
-        textwrap.dedent(
-            """
-            import os, signal, sys
-            from importlib.abc import MetaPathFinder
-
-            class Poison(MetaPathFinder):
-                def find_spec(self, name, path, target=None):
-                    if name != "datagen.simulate.native":
-                        return None
-                    sys.meta_path.remove(self)
-                    import datagen.simulate.native as native
-                    healthy = native.simulate
-                    def simulate(crystal, *rest):
-                        if "Ti" in crystal.species and abs(crystal.lattice_A[0, 0] - 2.9587) < 0.1:
-                            os.kill(os.getpid(), signal.SIGKILL)
-                        return healthy(crystal, *rest)
-                    native.simulate = simulate
-                    return native.__spec__
-
-            sys.meta_path.insert(0, Poison())
-            """
-        )
-    )
-    from tests.faults.runs import ROOT
-
-    return {"PYTHONPATH": f"{tmp_path / 'poison'}:{ROOT}"}
+POISON = {"PYTHONPATH": f"{ROOT / 'tests' / 'faults' / 'poison'}{os.pathsep}{ROOT}"}
+"""An environment in which simulating rutile kills the interpreter, wherever it happens."""
 
 
 def test_a_structure_that_kills_every_worker_is_set_aside_and_the_rest_is_made(
-    undisturbed: tuple[Path, dict[str, str]], tmp_path: Path, poisoned: dict[str, str]
+    undisturbed: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     config, content = undisturbed
     dataset = tmp_path / "d.zarr"
-    ended = datagen("run", config, "--out", dataset, extra=poisoned)
+    ended = datagen("run", config, "--out", dataset, extra=POISON)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "set aside" in ended.stdout
     rows = pq.read_table(dataset / "curation.parquet").to_pylist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -79,3 +80,9 @@ def hang_for_seven(number: int) -> int:
     while number == 7:
         pass
     return number
+
+
+def terminate_a_child(seconds: int) -> int:
+    child = subprocess.Popen(["sleep", str(seconds)])
+    child.terminate()
+    return child.wait(timeout=10)

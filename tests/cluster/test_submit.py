@@ -223,6 +223,7 @@ def test_an_interrupt_hands_over_what_was_finished(two_workers: Cluster) -> None
 
 
 def test_the_heartbeat_counts_what_happens(two_workers: Cluster) -> None:
+    two_workers.wait_for_workers(2, timeout_s=60)
     book, progress = run(two_workers, jobs.slowly, numbered(40), heartbeat_s=0.1)
     assert len(book.beats) >= 4
     assert [beat.done for beat in book.beats] == sorted(beat.done for beat in book.beats)

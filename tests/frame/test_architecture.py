@@ -50,6 +50,8 @@ def test_a_room_stays_free_of_what_it_need_not_know(room: str) -> None:
 
 
 def test_nothing_of_ours_is_stored_as_pickle() -> None:
+    weighs_what_dask_sends = ROOT / "cluster" / "perform.py"
     for room in ROOMS:
         for module in sorted((ROOT / room).rglob("*.py")):
-            assert "pickle" not in _imported(module), module
+            assert "pickle" not in _imported(module) or module == weighs_what_dask_sends, module
+    assert "pickle.dump(" not in weighs_what_dask_sends.read_text()

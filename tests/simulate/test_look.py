@@ -87,10 +87,10 @@ def test_a_vector_picture_names_the_crystal_and_its_reflections(tmp_path: Path) 
 
 def test_a_crystal_that_curation_refuses_is_shown_with_the_reason(tmp_path: Path) -> None:
     shifted = tmp_path / "shifted.cif"
-    shifted.write_text(  # by 0.06 A: cubic at one tolerance, tetragonal at the other
+    shifted.write_text(  # by 0.02 A: cubic at one tolerance, tetragonal at the other
         "data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n"
         "_cell_angle_gamma 90\n_symmetry_space_group_name_H-M 'P 1'\nloop_\n_atom_site_label\n_atom_site_type_symbol\n"
-        "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCs1 Cs 0 0 0\nCl1 Cl 0.515 0.5 0.5\n"
+        "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCs1 Cs 0 0 0\nCl1 Cl 0.505 0.5 0.5\n"
     )
     said = run("simulate", shifted, "--out", tmp_path / "x.npz", "-n", "1")
     assert "A dataset would refuse this structure: symmetry_unstable" in said

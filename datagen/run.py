@@ -7,8 +7,10 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.markup import escape
@@ -41,6 +43,7 @@ from datagen.workers import Workers
 CONFIG = "config.json"
 PROBES = 2
 """How often a shard whose worker died is probed, and found blameless, before we stop and say so."""
+CHECKING_THREADS = 4
 SOON_s = 5.0
 """Waiting for workers shorter than this is not worth mentioning."""
 
@@ -207,10 +210,12 @@ class ShardMaker:
         self._lock = lock
         self._outcome = outcome
         self._display = display
+        with ThreadPoolExecutor(CHECKING_THREADS) as pool:  # checksums are computed without the interpreter's lock
+            committed = list(pool.map(partial(is_committed, dataset), shards))
         self._orders = [
             ShardOrder(str(dataset.absolute()), shard.index, shard.members, shard.key, job.key())
-            for shard in shards
-            if not is_committed(dataset, shard)
+            for shard, done in zip(shards, committed, strict=True)
+            if not done
         ]
         self._total = sum(len(shard.members) for shard in shards)
         self._done = self._total - sum(len(order.members) for order in self._orders)

@@ -6,7 +6,6 @@ import faulthandler
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 STDERR = 2
 
 

@@ -12,15 +12,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+# Possessive repeats (*+): a line of millions of quotes must not fill the memory with ways to go back.
 _TOKEN = re.compile(
     r"""(?P<comment>\#.*)
-      | '(?:[^']|'(?=\S))*(?:'(?=\s|$)|$)     # a quote inside a string is a letter unless white space follows;
-      | "(?:[^"]|"(?=\S))*(?:"(?=\s|$)|$)     # an unclosed string runs to the end of its line
+      | '(?:[^']++|'(?=\S))*+(?:'(?=\s|$)|$)  # a quote inside a string is a letter unless white space follows;
+      | "(?:[^"]++|"(?=\S))*+(?:"(?=\s|$)|$)  # an unclosed string runs to the end of its line
       | (?P<word>\S+)""",
     re.VERBOSE,
 )
 _TRIPLE = re.compile(r"'''|\"\"\"")
 _HEADING = re.compile(r"data_|global_", re.IGNORECASE)
+
+
+MAX_BLOCKS = 100_000
+"""More headings than this are not looked for: a megabyte of nothing but headings would become gigabytes of blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class Block:
 def split_blocks(text: str) -> list[Block]:
     """All data blocks in order; what precedes the first, and STAR's `global_` sections, belong to none.
 
-    Line ends become plain newlines. The texts joined are the input from its first heading on.
+    Line ends become plain newlines. The texts joined are the input from its first heading on. Never many more than
+    `MAX_BLOCKS`.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     headings, truncated = _headings(text)
@@ -70,7 +76,12 @@ def _headings(text: str) -> tuple[list[tuple[int, str | None]], bool]:
         if cif2 and _TRIPLE.search(line, begin):
             closing = _scan_cif2(line, begin, start, headings)
         elif _HEADING.search(line, begin):
-            headings += [(start + at, name) for at, name in _headings_in(line, begin)]
+            for token in _TOKEN.finditer(line, begin):
+                headings += _heading_of(token, start)
+                if len(headings) > MAX_BLOCKS:
+                    break
+        if len(headings) > MAX_BLOCKS:
+            break
     return headings, bool(closing)
 
 
@@ -84,22 +95,20 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         yield start, text[start:]
 
 
-def _headings_in(line: str, begin: int) -> Iterator[tuple[int, str | None]]:
-    for token in _TOKEN.finditer(line, begin):
-        word = token["word"]
-        if word is None:
-            continue
-        lower = word.lower()
-        if lower.startswith("data_"):
-            yield token.start(), word[5:]
-        elif lower == "global_":
-            yield token.start(), None
+def _heading_of(token: re.Match[str], start: int) -> list[tuple[int, str | None]]:
+    """What a token heads, if anything; `start` is its line's place in the text."""
+    word: str | None = token["word"]
+    if word is None:
+        return []
+    if word[:5].lower() == "data_":
+        return [(start + token.start(), word[5:])]
+    return [(start + token.start(), None)] if word.lower() == "global_" else []
 
 
 def _scan_cif2(line: str, begin: int, start: int, headings: list[tuple[int, str | None]]) -> str:
     """Headings of a line that has triple quotes; returns the quote that stays open at its end, if any."""
     position = begin
-    while position < len(line):
+    while position < len(line) and len(headings) <= MAX_BLOCKS:
         if line[position].isspace():
             position += 1
             continue
@@ -112,6 +121,6 @@ def _scan_cif2(line: str, begin: int, start: int, headings: list[tuple[int, str 
             continue
         token = _TOKEN.match(line, position)
         assert token is not None
-        headings += [(start + at, name) for at, name in _headings_in(line[: token.end()], position)]
+        headings += _heading_of(token, start)
         position = token.end()
     return ""

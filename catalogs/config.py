@@ -106,11 +106,11 @@ class TableCatalog(_Catalog):
 
 
 class IcsdCatalog(_WithDensities):
-    """A folder of CIFs exported from the ICSD; ids are collection codes, from the CIF or the file's name."""
+    """CIFs exported from the ICSD; ids are collection codes, from the CIF or the file's name."""
 
     kind: Literal["icsd"] = "icsd"
     path: Path
-    """The folder with the exported files."""
+    """The folder, .zip or .tar archive with the exported files."""
     licence: str = Field(default="ICSD", min_length=1)
     """Terms; `ICSD` marks rows whose structures must not be passed on."""
 
@@ -120,7 +120,7 @@ class CodCatalog(_WithDensities):
 
     kind: Literal["cod"] = "cod"
     path: Path
-    """The mirror's folder (its own 1/00/00/1000000.cif layout, or flat), or where downloads are kept."""
+    """The mirror's folder (its own 1/00/00/1000000.cif layout, or flat) or archive, or where downloads are kept."""
     ids: tuple[int, ...] = ()
     """COD numbers to take; empty takes every file of the folder."""
     ids_file: Path | None = None
@@ -142,7 +142,11 @@ class CodCatalog(_WithDensities):
     @field_validator("url")
     @classmethod
     def _https(cls, url: str) -> str:
-        if not url.startswith("https://") or "{id}" not in url:
+        try:
+            filled = url.format(id=1000000)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"only {{id}} can stand in braces ({error})") from error
+        if not url.startswith("https://") or filled == url:
             raise ValueError("expected an https:// address with {id} in it")
         return url
 
@@ -184,9 +188,16 @@ class MaterialsProjectCatalog(_Catalog):
     max_materials: int | None = Field(default=None, ge=1)
     """Take only the first so many materials, in the order of their ids."""
 
+    @field_validator("num_elements", "num_sites")
+    @classmethod
+    def _least_first(cls, bounds: tuple[int, int] | None) -> tuple[int, int] | None:
+        if bounds is not None and not 1 <= bounds[0] <= bounds[1]:
+            raise ValueError("expected the least, then the greatest number, from 1 on")
+        return bounds
+
     @model_validator(mode="after")
     def _some_criterion(self) -> Self:
-        if self.material_ids and self.model_fields_set & QUERY_FIELDS - {"material_ids"}:
+        if self.material_ids and set(self.query()) != {"material_ids"}:
             raise ValueError("material_ids name the materials already; leave the other criteria out")
         if not self.material_ids and not self.query():
             raise ValueError("no criterion; expected at least one, such as chemsys, num_elements or material_ids")
@@ -221,11 +232,11 @@ QUERY_FIELDS = {
 
 
 class RruffCatalog(_Catalog):
-    """A folder of RRUFF / AMCSD structure files (.dif with atoms, .cif), mineral and database code kept as claims."""
+    """CIFs of the American Mineralogist Crystal Structure Database (RRUFF), under their codes, minerals as claims."""
 
     kind: Literal["rruff"] = "rruff"
     path: Path
-    """The folder with the files."""
+    """The folder, .zip or .tar archive with the CIFs (.dif files leave origin and setting open and are passed over)."""
 
 
 class ExamplesCatalog(_Catalog):

@@ -45,7 +45,7 @@ DEFECTS: dict[str, DefectKind] = {
         "If it is a compressed file, give it its proper ending (.cif.gz) or unpack it.",
     ),
     TOO_LARGE: DefectKind(
-        "The text is longer, after decompression, than the catalog's `max_file_MB`.",
+        "The text is longer, after decompression, than the catalog's `max_file_MB`, or has over 100,000 data blocks.",
         "Raise `max_file_MB` if the file is genuine; remove embedded diffraction data otherwise.",
     ),
     UNREADABLE_FILE: DefectKind(

@@ -21,8 +21,13 @@ def density_format(name: str) -> str:
     return "mp_json" if lower.endswith(".json") else "chgcar"
 
 
-def density_path(pattern: str, file_id: str, block: str) -> PurePosixPath:
-    """The pattern filled in for one data block; the path is relative to the catalog's folder."""
+def density_path(pattern: str, file_id: str, block: str) -> PurePosixPath | None:
+    """The pattern filled in for one data block, relative to the catalog's folder.
+
+    None where the block's name, which is the CIF's author's, would choose the folder.
+    """
+    if "/" in block or "\\" in block or block == "..":
+        return None
     folder = PurePosixPath(file_id).parent
     return PurePosixPath(pattern.format(stem=stem(file_id), folder=folder, block=block))
 
@@ -38,7 +43,10 @@ def beside(folder: Path, pattern: str | None, file_id: str) -> Callable[[str], D
         return None
 
     def find(block: str) -> DensityRef | None:
-        path = folder / density_path(pattern, file_id, block)
+        filled = density_path(pattern, file_id, block)
+        if filled is None:
+            return None
+        path = folder / filled
         try:
             return DensityRef(path, density_format(path.name)) if path.is_file() else None
         except (OSError, ValueError):  # a block's name may be too long, or no file name at all

@@ -52,9 +52,9 @@ def records(
     for first in range(0, len(listing.ids), CHUNK):
         ids = listing.ids[first : first + CHUNK]
         documents = _chunk(folder / f"structures-{first // CHUNK:05d}.jsonl.gz", ids, listing, client)
-        kept = densities.of(ids, config.downloads_at_once) if densities else {}
+        kept = densities.of([i for i in ids if i in documents], config.downloads_at_once) if densities else {}
         for material_id in ids:
-            yield from _record(config, material_id, documents.get(material_id), kept.get(material_id))
+            yield _record(config, material_id, documents.get(material_id), kept.get(material_id))
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ def _listing(config: MaterialsProjectCatalog, folder: Path, client: Client) -> _
     if path.is_file():
         kept = _read_json(path)
         return _Listing(kept["material_ids"], kept["database_version"])
-    ids = client.material_ids(config)
-    ids = sorted({*ids, *config.material_ids}, key=natural_key)[: config.max_materials]
+    ids = sorted(client.material_ids(config), key=natural_key)[: config.max_materials]
     listing = _Listing(ids, client.database_version())
     about = {
         "query": config.query(),
@@ -100,7 +99,8 @@ def _chunk(path: Path, ids: list[str], listing: _Listing, client: Client) -> dic
                 found=f"version {version}",
                 do=f"remove {path.parent} to take the new version; downloaded densities stay valid",
             )
-        lines = [json.dumps(document, sort_keys=True) for document in client.structures(ids)]
+        documents = [document | {"database_version": version} for document in client.structures(ids)]
+        lines = [json.dumps(document, sort_keys=True) for document in documents]
         write_whole(path, gzip.compress("\n".join(lines).encode(), mtime=0))
     try:
         documents = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
@@ -177,9 +177,7 @@ class _Densities:
         }
 
 
-def _record(
-    config: MaterialsProjectCatalog, material_id: str, document: Json | None, density: Json | None
-) -> Iterator[Record]:
+def _record(config: MaterialsProjectCatalog, material_id: str, document: Json | None, density: Json | None) -> Record:
     place = Place(
         config.name,
         material_id,
@@ -188,8 +186,7 @@ def _record(
         {"material_id": material_id},
     )
     if document is None:
-        yield place.refused(Defect(defects.NOT_FOUND, "the Materials Project has no such material"))
-        return
+        return place.refused(Defect(defects.NOT_FOUND, "the Materials Project has no such material"))
     claims = {key: str(value) for key, value in document.items() if key != "cif" and value is not None}
     cif, reference = document["cif"], None
     if density is not None and density["file"] is None:
@@ -199,7 +196,7 @@ def _record(
         cif = density["cif"]
         reference = DensityRef(density["folder"] / density["file"], "mp_json")
         claims |= {"density_task_id": density["task_id"], "density_sha256": density["sha256"]}
-    yield Record(config.name, material_id, cif, place.origin, config.licence, reference, claims)
+    return Record(config.name, material_id, cif, place.origin, config.licence, reference, claims)
 
 
 def _read_json(path: Path) -> Json:

@@ -67,11 +67,11 @@ class Client:
         """The version of the database that answers now."""
         return str(self._ask(lambda rester: rester.db_version))
 
-    def material_ids(self, config: MaterialsProjectCatalog) -> list[str]:
-        """Ids of the materials that meet the configuration's criteria."""
-        found: list[str] = []
+    def material_ids(self, config: MaterialsProjectCatalog) -> set[str]:
+        """Ids of the materials that meet the configuration's criteria, and those it names, known or not."""
+        found = {_usual_id(named) for named in config.material_ids}
         for criteria in _criteria(config):
-            found += [str(_get(document, "material_id")) for document in self._summaries(criteria, ["material_id"])]
+            found |= {_id(document, "material_id") for document in self._summaries(criteria, ["material_id"])}
         return found
 
     def structures(self, ids: list[str]) -> list[dict[str, Any]]:
@@ -97,8 +97,8 @@ class Client:
                 task_ids=[str(task) for task in tasks], fields=["last_updated", "task_id"]
             )
         )
-        for document in sorted(dated, key=lambda d: (_get(d, "last_updated"), str(_get(d, "task_id"))), reverse=True):
-            task_id = str(_get(document, "task_id"))
+        for document in sorted(dated, key=lambda d: (_get(d, "last_updated"), _id(d, "task_id")), reverse=True):
+            task_id = _id(document, "task_id")
             if (density := self._density_of_task(task_id)) is not None:
                 return Density(task_id, _density_json(density), cif_of(density.structure))
         return None
@@ -117,7 +117,7 @@ class Client:
                     return question(self._connected())
             except CatalogError:
                 raise
-            except Exception as error:  # noqa: BLE001  # the client lets through what requests, boto3 and delta raise
+            except _network_troubles() as error:
                 trouble = self._without_key(error)
                 if absent and _ABSENT in trouble:
                     return None
@@ -157,6 +157,17 @@ def cif_of(structure: Any) -> str:
     return str(CifWriter(plain, significant_figures=10))
 
 
+def _network_troubles() -> tuple[type[Exception], ...]:
+    """What the client lets through when the network or the server fails, answers that are no JSON included."""
+    troubles: tuple[type[Exception], ...] = (OSError, ValueError, KeyError)  # requests' own are OSErrors
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+        from mp_api.client import MPRestError
+    except ImportError:  # told in a sentence by `connect`
+        return troubles
+    return (*troubles, BotoCoreError, ClientError, MPRestError)
+
+
 def _criteria(config: MaterialsProjectCatalog) -> list[dict[str, Any]]:
     """The configuration's criteria in the client's words; long lists in several questions."""
     if config.material_ids:
@@ -184,7 +195,7 @@ def _plain(document: Any) -> dict[str, Any]:
     symmetry = _get(document, "symmetry")
     known = _get(document, "database_IDs") or {}
     return {
-        "material_id": str(_get(document, "material_id")),
+        "material_id": _id(document, "material_id"),
         "formula": _get(document, "formula_pretty"),
         "space_group_number": _get(symmetry, "number") if symmetry is not None else None,
         "energy_above_hull_eV": _get(document, "energy_above_hull"),
@@ -197,6 +208,21 @@ def _plain(document: Any) -> dict[str, Any]:
 def _get(document: Any, name: str) -> Any:
     """A field of a document, whether the client gives models or dictionaries."""
     return document.get(name) if isinstance(document, dict) else getattr(document, name, None)
+
+
+def _id(document: Any, name: str) -> str:
+    """An id as the web site writes it, mp-149: the client turns some into letters."""
+    value = _get(document, name)
+    return str(getattr(value, "string", value))
+
+
+def _usual_id(named: str) -> str:
+    from emmet.core.mpid import validate_identifier
+
+    try:
+        return str(getattr(validate_identifier(named, serialize=False), "string", named))
+    except ValueError:
+        return named  # no id at all: it will not be found, and is told so
 
 
 def _density_json(density: Any) -> bytes:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from catalogs import cod, example_set, folder, icsd, materials_project, table, tar_archive, zip_archive
+from catalogs import cod, example_set, folder, icsd, materials_project, rruff, table, tar_archive, zip_archive
 from catalogs.config import CatalogConfig, FolderCatalog, TableCatalog, TarCatalog, ZipCatalog
 from catalogs.errors import CatalogError
 from catalogs.names import is_cif
 from catalogs.reading import with_unique_ids
 from catalogs.record import Record
 
-_SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
+SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
     "folder": folder.records,
     "zip": zip_archive.records,
     "tar": tar_archive.records,
@@ -21,8 +21,10 @@ _SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
     "icsd": icsd.records,
     "cod": cod.records,
     "materials_project": materials_project.records,
+    "rruff": rruff.records,
     "examples": example_set.records,
 }
+"""Which module reads which kind of section."""
 
 
 def open_catalog(config: CatalogConfig) -> Iterator[Record]:
@@ -31,7 +33,7 @@ def open_catalog(config: CatalogConfig) -> Iterator[Record]:
     What cannot be read is a record with a defect; a catalog that cannot be had at all is a `CatalogError`, raised when
     the first record is asked for.
     """
-    return with_unique_ids(_SOURCES[config.kind](config))
+    return with_unique_ids(SOURCES[config.kind](config))
 
 
 def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import IO
 
 from catalogs import defects
-from catalogs.blocks import split_blocks
+from catalogs.blocks import MAX_BLOCKS, split_blocks
 from catalogs.record import Defect, DensityRef, Record
 from catalogs.text import decode, printable
 
@@ -55,6 +55,9 @@ class Place:
             detail = f"{len(text)} characters without a data_ line, beginning {text.strip()[:40]!r}"
             yield self.refused(Defect(defects.NO_DATA_BLOCK, detail))
             return
+        if len(blocks) > MAX_BLOCKS:
+            yield self.refused(Defect(defects.TOO_LARGE, f"more than {MAX_BLOCKS} data blocks in one file"))
+            return
         distinct = len({block.name.lower() for block in blocks}) == len(blocks)
         for number, block in enumerate(blocks, start=1):
             tag = "" if len(blocks) == 1 else f"#{block.name if distinct and block.name else number}"
@@ -65,11 +68,10 @@ class Place:
             claims = dict(self.claims)
             density = None
             if self.density_for is not None:
-                density = self.density_for(block.name) if self.by_block or len(blocks) == 1 else None
+                clear = self.by_block or len(blocks) == 1
+                density = self.density_for(block.name) if clear else None
                 if density is None:
-                    claims["density_note"] = (
-                        "none found" if self.by_block or len(blocks) == 1 else "several data blocks"
-                    )
+                    claims["density_note"] = "none found" if clear else "several data blocks"
             yield Record(
                 self.source,
                 printable(here.file_id),

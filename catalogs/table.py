@@ -18,6 +18,7 @@ from catalogs.densities import density_format
 from catalogs.errors import CatalogError
 from catalogs.reading import MB, Place, too_large
 from catalogs.record import Defect, DensityRef, Record
+from catalogs.text import printable
 
 ID_COLUMN = "material_id"
 BATCH_ROWS = 64
@@ -45,7 +46,7 @@ class _Columns:
 
     def __init__(self, config: TableCatalog, header: list[str]) -> None:
         self.config = config
-        self.names = [name or f"column {i}" for i, name in enumerate(header, start=1)]
+        self.names = [printable(name) or f"column {i}" for i, name in enumerate(header, start=1)]
         self.cif = self._index(config.cif_column, "cif_column")
         self.density = self._index(config.density_column, "density_column") if config.density_column else None
         self.id: int | None = None
@@ -101,7 +102,7 @@ class _Columns:
 def _csv_rows(config: TableCatalog) -> Iterator[Any]:
     """The header, then the rows; a Defect last where the file breaks off."""
     # A bound on what one unclosed quote can swallow. It is the module's own, shared by the process: never lowered.
-    csv.field_size_limit(max(csv.field_size_limit(), 4 * int(config.max_file_MB * MB)))
+    csv.field_size_limit(max(csv.field_size_limit(), 2 * int(config.max_file_MB * MB)))
     with _open_text(config) as stream:
         reader = csv.reader(stream, strict=False)
         try:
@@ -131,15 +132,25 @@ def _open_text(config: TableCatalog) -> IO[str]:
 def _parquet_rows(config: TableCatalog) -> Iterator[Any]:
     try:
         table = pq.ParquetFile(config.path)
-    except (OSError, pa.ArrowInvalid) as error:
+        names = list(table.schema_arrow.names)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _cannot_open(config, config.path, error) from error
     with table:
-        yield table.schema_arrow.names
+        yield names
         try:
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
-                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        except (OSError, pa.ArrowException) as error:
+                yield from zip(*(_undecoded(column).to_pylist() for column in batch.columns), strict=True)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             yield Defect(defects.DAMAGED_SOURCE, str(error))
+
+
+def _undecoded(column: Any) -> Any:
+    """The column with its text as bytes: Arrow's readers do not check that text is UTF-8, Python's strings would."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return column.cast(pa.large_binary())
+    return column
 
 
 def _cannot_open(config: TableCatalog, path: Path, error: Exception) -> CatalogError:
@@ -155,7 +166,7 @@ def _cannot_open(config: TableCatalog, path: Path, error: Exception) -> CatalogE
 def _as_text(cell: object) -> str:
     if isinstance(cell, bytes):
         return cell.decode("utf-8", "backslashreplace")
-    return "" if cell is None else str(cell).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "" if cell is None else printable(str(cell))
 
 
 def _as_bytes(cell: object) -> bytes:

@@ -97,7 +97,9 @@ def _density_finder(
         return None
 
     def find(block: str) -> DensityRef | None:
-        member = str(density_path(pattern, file_id, block))
-        return DensityRef(path, density_format(member), member) if member in names else outside(block)
+        filled = density_path(pattern, file_id, block)
+        if filled is not None and (member := str(filled)) in names:
+            return DensityRef(path, density_format(member), member)
+        return outside(block)
 
     return find

@@ -9,11 +9,13 @@ MPI is only the launcher here: rank and size are read from the environment that 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
 import signal
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from distributed import Security
+from distributed import SchedulerPlugin, Security
 
 from cluster import settings
 from cluster.certificates import CERTIFICATE, KEY, security_in_memory, write_certificate
@@ -45,6 +47,10 @@ _LAUNCH = (
     "LSB_JOBID",
 )
 _ROLES = 3
+#: How long the meeting place must have been missing: a shared file system may lose sight of it for a moment.
+_ABSENT_S = 10
+#: How long the driver may be away, because a connection broke, before the scheduler gives up waiting for it.
+_DRIVER_AWAY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,27 @@ def allocation(profile: AllocationProfile) -> Iterator[tuple[str, Security | Non
 def _do_part(profile: AllocationProfile, place: Place, meeting: Path, security: Security | None) -> NoReturn:
     # The runner ends a part with an interrupt to its own process; for these processes that is the orderly end.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    _runner(profile, place, meeting, security)
+    try:
+        if place.rank != 0:
+            threading.Thread(target=_leave_when_over, args=(meeting,), daemon=True).start()
+        _runner(profile, place, meeting, security)
+    finally:
+        if place.rank == 0:
+            shutil.rmtree(meeting, ignore_errors=True)
     sys.exit(0)
+
+
+def _leave_when_over(meeting: Path) -> NoReturn:
+    """End this worker when the meeting place has gone.
+
+    A nanny that is just starting a worker when the scheduler closes is not told, and would wait for it until the
+    walltime.
+    """
+    absent = 0
+    while absent < _ABSENT_S:
+        time.sleep(1)
+        absent = 0 if meeting.is_dir() else absent + 1
+    os._exit(0)
 
 
 def _runner(profile: AllocationProfile, place: Place, meeting: Path, security: Security | None) -> Any:
@@ -152,7 +177,29 @@ def _secure_runner(security: Security | None) -> Any:
                 secure: Any = rpc(self.scheduler_address, connection_args=arguments)
                 self.scheduler_comm = secure
 
+        async def on_scheduler_start(self, scheduler: Any) -> None:
+            scheduler.add_plugin(_EndWithDriver(), name="end-with-driver")
+
     return SecureRunner
+
+
+class _EndWithDriver(SchedulerPlugin):
+    """Close the scheduler, and with it the allocation, when the driver has gone without a word."""
+
+    _waiting: asyncio.Task[None] | None = None
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        self._waiting = asyncio.ensure_future(self._end(scheduler))
+
+    async def _end(self, scheduler: Any) -> None:
+        await asyncio.sleep(_DRIVER_AWAY_S)
+        if not any(name.startswith("Client-") for name in scheduler.clients):
+            self._waiting = None
+            await scheduler.close(reason="driver-gone")
+
+    async def close(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 def _share_certificate(profile: AllocationProfile, place: Place, meeting: Path) -> Security | None:

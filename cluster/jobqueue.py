@@ -110,13 +110,13 @@ class JobCluster:
         self._attendance = _Attendance(options["cores"])
         self.dask_cluster.scheduler.add_plugin(self._attendance, name="attendance")
 
-    def submit(self) -> None:
-        """Ask for all jobs that are not there; an error only when none could be submitted."""
+    def submit(self, *, at_least_one: bool = True) -> None:
+        """Ask for all jobs that are not there; what is refused is asked for again later."""
         self._last_submission = time.monotonic()
         refused = self.dask_cluster.sync(self._submit)
         if refused is None:
             return
-        if not self.job_ids():
+        if at_least_one and not self.job_ids():
             raise ClusterError(f"cluster {self.profile.kind!r}: the job was not accepted\n{refused}")
         log.warning("cluster %r: not all jobs were accepted\n%s", self.profile.kind, refused)
 
@@ -127,7 +127,8 @@ class JobCluster:
         if lost:
             self.dask_cluster.sync(self._forget, lost)
         if len(self.dask_cluster.workers) < self.count and now - self._last_submission > _SUBMIT_AGAIN_S:
-            self.submit()
+            # A queueing system that is not answering now may do so later: cluster.worker_wait_s decides.
+            self.submit(at_least_one=False)
 
     async def _submit(self) -> str | None:
         """What the queueing system answered if it refused."""

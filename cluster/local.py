@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dask.system import cpu_count
@@ -15,7 +16,12 @@ from distributed import LocalCluster
 from cluster import settings
 from cluster.certificates import make_certificate, security_in_memory
 from cluster.config import LocalProfile
+from cluster.errors import ClusterError
 from cluster.scratch import scratch_directory, warn_if_shared
+
+log = logging.getLogger(__name__)
+
+START_ATTEMPTS = 3
 
 
 @contextmanager
@@ -27,18 +33,34 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
     scratch = profile.local_directory or scratch_directory()
     warn_if_shared(scratch)
     with settings.applied(profile.longest_hold_s):
-        cluster = LocalCluster(
-            n_workers=profile.workers or cpu_count(),
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
-            dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
-            memory_limit=profile.memory_per_worker or "auto",
-            local_directory=str(scratch),
-            silence_logs=getattr(logging, profile.log_level.upper()),
-        )
+        cluster = _start(profile, scratch)
         try:
             yield cluster
         finally:
             cluster.close(timeout=30)
+
+
+def _start(profile: LocalProfile, scratch: Path) -> Any:
+    """The cluster with all its workers; Dask gives up when one dies while it starts, so this tries again."""
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            return LocalCluster(
+                n_workers=profile.workers or cpu_count(),
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                security=security_in_memory(*make_certificate()) if profile.encryption == "tls" else None,
+                dashboard_address=f"127.0.0.1:{profile.dashboard_port}",
+                memory_limit=profile.memory_per_worker or "auto",
+                local_directory=str(scratch),
+                silence_logs=getattr(logging, profile.log_level.upper()),
+            )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            if attempt == START_ATTEMPTS:
+                raise ClusterError(
+                    f"worker processes could not be started on this machine, {START_ATTEMPTS} times, "
+                    f"with temporary files in {scratch}: {error} "
+                    "(a script that connects must do so under `if __name__ == '__main__':`)"
+                ) from error
+            log.warning("a worker ended while it started, attempt %d of %d", attempt, START_ATTEMPTS)
+    raise AssertionError("the last attempt returns or raises")

@@ -24,7 +24,7 @@ from cluster.config import HereProfile
 from cluster.connect import Cluster
 from cluster.errors import ClusterError
 from cluster.orderly import left_in_order
-from cluster.perform import Failure, Outcome, perform
+from cluster.perform import Failure, Limits, Outcome, perform
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +78,20 @@ def run_tasks(
     retries: int = 1,
     max_deaths: int = 3,
     receipt_limit_bytes: int = RECEIPT_LIMIT_BYTES,
+    task_limit_s: float | None = None,
 ) -> Progress:
     """Do every task once, in any order, and return the final tally.
 
     `on_receipt(task, receipt)` is called in this thread for each task done. `on_failure(task, failure)` is called for
     one that raised `retries + 1` times, or whose worker died `max_deaths` times while running it and nothing else; the
-    tasks it returns (its halves, say) are done next. A worker that leaves in order, for its walltime, blames nobody;
-    its task is done again elsewhere, perhaps while the first attempt still runs: `function` must bear that.
-    Whatever raises here, an interrupt too, cancels what is in flight after handing over the receipts already there.
+    tasks it returns (its halves, say) are done next. A worker that spends more than `task_limit_s` on one task, even in
+    compiled code that hangs, ends itself, which counts as a death (not where tasks run in the driver itself). A worker
+    that leaves in order, for its walltime, blames nobody; its task is done again elsewhere, perhaps while the first
+    attempt still runs: `function` must bear that. Whatever raises here, an interrupt too, cancels what is in flight
+    after handing over the receipts already there.
     """
-    run = _Run(cluster, function, on_receipt, on_failure, retries, max_deaths, receipt_limit_bytes, heartbeat)
+    limits = Limits(receipt_limit_bytes, None if cluster.client is None else task_limit_s)
+    run = _Run(cluster, function, on_receipt, on_failure, retries, max_deaths, limits, heartbeat)
     if cluster.client is None:
         return run.here(tasks)
     return run.there(tasks, window, heartbeat_s)
@@ -119,7 +123,7 @@ class _Run(Generic[A, R]):
     on_failure: OnFailure[A]
     retries: int
     max_deaths: int
-    receipt_limit_bytes: int
+    limits: Limits
     heartbeat: Callable[[Progress], None] | None
     progress: Progress = field(default_factory=Progress)
     # First what came back, then what the caller's iterator still holds: culprits are found early.
@@ -135,7 +139,7 @@ class _Run(Generic[A, R]):
         while attempt := self._next(source):
             attempt.number += 1
             self._count(submitted=1)
-            self._judge(attempt, perform(self.function, attempt.task.argument, self.receipt_limit_bytes))
+            self._judge(attempt, perform(self.function, attempt.task.argument, self.limits))
             self._beat()
         return self.progress
 
@@ -157,10 +161,7 @@ class _Run(Generic[A, R]):
             self._hand_over_finished()
             raise
         finally:
-            if self.in_flight:
-                self.cluster.client.cancel(list(self.in_flight), force=True)
-                self.in_flight.clear()
-                self._count()
+            self._cancel_all()
         self._beat()
         return self.progress
 
@@ -172,6 +173,8 @@ class _Run(Generic[A, R]):
 
     def _fill(self, source: Iterator[Task[A]], window: int | None, workers: int) -> None:
         limit = window or WINDOW_PER_WORKER * max(workers, 1)
+        if self.in_flight and limit - len(self.in_flight) < limit // 4:
+            return  # Submitting is cheaper by the batch, and what waits at the scheduler suffices meanwhile.
         batch: list[_Attempt[A]] = []
         while len(self.in_flight) + len(batch) < limit and (attempt := self._next(source)):
             batch.append(attempt)
@@ -189,7 +192,7 @@ class _Run(Generic[A, R]):
             perform,
             [self.function] * len(batch),
             [attempt.task.argument for attempt in batch],
-            [self.receipt_limit_bytes] * len(batch),
+            [self.limits] * len(batch),
             key=[(self.group, attempt.task.key, attempt.number) for attempt in batch],
             pure=False,
         )
@@ -310,15 +313,23 @@ class _Run(Generic[A, R]):
 
     def _hand_over_finished(self) -> None:
         """Before giving up, pass on the receipts that have arrived; the error under way is what matters."""
-        ready: list[Future[Any]] = []
-        self._drain(ready)
-        good = [future for future in ready if future in self.in_flight and future.status == "finished"]
+        good = [future for future in self.in_flight if future.status == "finished"]
         try:
             for future, outcome in self._gather(good):
                 if isinstance(outcome, Outcome):
                     self._judge(self._landed(future), outcome)
         except Exception:
             log.warning("some receipts could not be fetched while stopping", exc_info=True)
+
+    def _cancel_all(self) -> None:
+        if not self.in_flight:
+            return
+        try:
+            self.cluster.client.cancel(list(self.in_flight), force=True)
+        except Exception:
+            log.warning("what was in flight could not be cancelled", exc_info=True)
+        self.in_flight.clear()
+        self._count()
 
     def _count(self, **increments: int) -> None:
         counted = Counter({name: getattr(self.progress, name) for name in increments})

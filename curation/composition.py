@@ -45,7 +45,7 @@ def element_amounts(amounts: dict[str, float]) -> dict[str, float]:
 
 
 def atomic_fractions(amounts: dict[str, float]) -> NDArray[np.float64]:
-    """Atomic fraction of each of the 118 elements; hydrogen (Z = 1) at index 0."""
+    """Atomic fraction of each of the 118 elements, from amounts by species; hydrogen (Z = 1) at index 0."""
     vector = np.zeros(N_ELEMENTS)
     for species, amount in amounts.items():
         vector[atomic_number(species) - 1] += amount
@@ -81,6 +81,8 @@ def _smallest_ratio(values: list[float]) -> list[float]:
 def parse_formula(text: str) -> dict[str, float] | None:
     """Amounts of a `_chemical_formula_sum` such as `Al2 O3` by element; None where it is no plain formula."""
     found: dict[str, float] = {}
+    if not re.search(r"\)\s*[\d.]", text):  # brackets that multiply nothing
+        text = text.replace("(", " ").replace(")", " ")
     for part in text.replace(",", " ").split():
         match = _FORMULA_PART.fullmatch(part)
         if match is None or match[1] not in ELEMENTS:

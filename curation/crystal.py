@@ -50,12 +50,12 @@ class Crystal:
         u_iso_A2: Array | float = DEFAULT_U_ISO_A2,
     ) -> Crystal:
         """Round, wrap into the cell and sort, so that equal content gives equal bytes."""
-        lattice: Array = np.round(np.asarray(lattice_A, dtype=np.float64), LATTICE_DECIMALS) + 0.0
-        xyz: Array = np.round(np.mod(np.asarray(fractional, dtype=np.float64), 1.0), FRACTIONAL_DECIMALS) % 1.0 + 0.0
-        occ: Array = np.round(np.asarray(occupancy, dtype=np.float64), OCCUPANCY_DECIMALS)
-        u_iso: Array = np.round(np.broadcast_to(np.asarray(u_iso_A2, dtype=np.float64), occ.shape), U_ISO_DECIMALS)
+        lattice = _rounded(lattice_A, LATTICE_DECIMALS)
+        xyz = _rounded(np.mod(np.asarray(fractional, dtype=np.float64), 1.0), FRACTIONAL_DECIMALS) % 1.0
+        occ = _rounded(occupancy, OCCUPANCY_DECIMALS)
+        u_iso = _rounded(np.broadcast_to(np.asarray(u_iso_A2, dtype=np.float64), occ.shape), U_ISO_DECIMALS)
         order = sorted(range(len(species)), key=lambda i: (species[i], *xyz[i], occ[i], u_iso[i]))
-        return cls(lattice, tuple(species[i] for i in order), occ[order], xyz[order], u_iso[order].copy())
+        return cls(lattice, tuple(species[i] for i in order), occ[order], xyz[order], u_iso[order])
 
     @property
     def volume_A3(self) -> float:
@@ -119,3 +119,8 @@ class Crystal:
             here = sites.setdefault(tuple(xyz), {})
             here[name] = here.get(name, 0.0) + occ
         return Structure(Lattice(self.lattice_A), list(sites.values()), list(sites))
+
+
+def _rounded(values: Array | float, decimals: int) -> Array:
+    found: Array = np.asarray(np.round(np.asarray(values, dtype=np.float64), decimals), dtype=np.float64) + 0.0
+    return found

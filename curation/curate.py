@@ -8,9 +8,10 @@ import traceback
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catalogs.record import Record
-from curation.atoms import Atoms, cell_parameters
+from curation.atoms import Array, Atoms, cell_parameters
 from curation.composition import reduced_formula
 from curation.crystal import Crystal
 from curation.labels import crystal_system_of
@@ -21,7 +22,7 @@ from curation.reasons import Refused
 from curation.reflections import count_reflections
 from curation.settings import CurationSettings
 from curation.split import group_of, split_of
-from curation.symmetry import Primitive, change_basis, primitive_cell, search, search_others, symmetrised_metric
+from curation.symmetry import Grid, Primitive, change_basis, primitive_cell, search, search_grid, symmetrised_metric
 from curation.verdict import Verdict
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ def curate_record(record: Record, settings: CurationSettings) -> Verdict:
     try:
         _screen(record.cif, settings, row)
     except Refused as refused:
-        row |= {"status": "refused", "reason": refused.code, "detail": refused.detail}
+        row |= {"status": "refused", "reason": refused.code, "detail": refused.detail, **refused.values}
     except MemoryError:
         raise  # the sandbox knows what to make of it
     except Exception:  # noqa: BLE001 - a flaw of ours costs this record, says so in its row, and shows in the counts
@@ -89,13 +90,13 @@ def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSett
     pairs = settings.tolerance_pairs
     first = search(atoms, pairs[0])
     if first is None:
-        primitive, results = None, [first, *(search(atoms, pair) for pair in pairs[1:])]
+        primitive, grid = None, Grid((first, *(search(atoms, pair) for pair in pairs[1:])), None)
     else:
         primitive = primitive_cell(atoms, first)
         primitive = change_basis(primitive, _reduction(symmetrised_metric(primitive)))
-        results = [first, *search_others(atoms, primitive, first, pairs, min_distance_A)]
-    numbers = tuple(None if r is None else r.number for r in results)
-    sizes = tuple(None if r is None else r.n_primitive for r in results)
+        grid = search_grid(atoms, primitive, first, pairs, min_distance_A)
+    numbers = tuple(None if r is None else r.number for r in grid.results)
+    sizes = tuple(None if r is None else r.n_primitive for r in grid.results)
     row |= {
         "symprec_A": tuple(s for s, _ in pairs),
         "angle_tolerance_deg": tuple(a for _, a in pairs),
@@ -107,6 +108,10 @@ def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSett
         raise Refused("symmetry_failed", f"space group {described}")
     if len(set(numbers)) > 1:
         raise Refused("symmetry_unstable", f"space group {described}")
+    if grid.in_reverse is not None and grid.in_reverse != numbers:
+        raise Refused(
+            "symmetry_unstable", f"space group {described}; with the atoms in reverse order {grid.in_reverse}"
+        )
     if len(set(sizes)) > 1:
         row["warnings"] = tuple(sorted({*row["warnings"], "cell_depends_on_tolerance"}))
     row |= {
@@ -117,14 +122,14 @@ def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSett
     return primitive
 
 
-def _reduction(metric: np.ndarray) -> np.ndarray:
+def _reduction(metric: Array) -> NDArray[np.int64]:
     try:
         return reduce_metric(_six(metric))
     except ArithmeticError as error:
         raise Refused("reduction_failed", str(error)) from error
 
 
-def _six(metric: np.ndarray) -> Metric:
+def _six(metric: Array) -> Metric:
     return tuple(float(metric[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)))  # type: ignore[return-value]
 
 
@@ -150,12 +155,12 @@ def _reduced(primitive: Primitive, row: Row) -> Primitive:
         raise Refused("reduction_failed", f"reduced again, the cell changes by {row['niggli_idempotence']:.1e}")
     atoms = reduced.atoms
     # Cholesky's factor of the metric has a along x and b in the xy plane.
-    lattice = np.linalg.cholesky(atoms.lattice_A @ atoms.lattice_A.T)
+    lattice: Array = np.asarray(np.linalg.cholesky(atoms.lattice_A @ atoms.lattice_A.T), dtype=np.float64)
     standing = Atoms(lattice, atoms.fractional, atoms.kind, atoms.occupants)
     row |= {"n_atoms": atoms.n_sites, "volume": standing.volume_A3}
     names = ("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma")
     row |= dict(zip(names, cell_parameters(lattice), strict=True))
-    return Primitive(standing, reduced.rotations)
+    return Primitive(standing, reduced.rotations, reduced.translations)
 
 
 def _check_lattice(reduced: Primitive, settings: CurationSettings, row: Row) -> None:

@@ -26,6 +26,8 @@ class Sites:
     occupancy: Array
     u_iso_A2: Array
     fractional: Array
+    resolution: Array
+    """The last printed digit of the coordinates, as a fraction of a cell edge."""
     multiplicity: NDArray[np.int64]
     """As the CIF states it, 0 where it does not."""
 
@@ -42,25 +44,26 @@ class Expansion:
 def expand(
     lattice_A: Array, sites: Sites, operators: Operators, settings: CurationSettings, warnings: set[str]
 ) -> Expansion:
-    """All atoms of the cell, in its Niggli-reduced setting; raises `Refused` where they cannot all be there."""
+    """All atoms of the cell, in the order of the CIF; raises `Refused` where they cannot all be there."""
     _check_operators_fit(lattice_A, operators)
     origin, positions = _images(lattice_A, sites, operators, settings, warnings)
-    change = reduce_metric(metric_of(lattice_A))
-    lattice = change @ lattice_A
-    positions = _wrapped(positions @ np.linalg.inv(change))
-    order = np.lexsort((*positions.T[::-1], origin))
+    positions = _wrapped(positions)
+    order = np.argsort(origin, kind="stable")  # as the CIF lists them
     origin, positions = origin[order], positions[order]
-    first, second, distance = close_pairs(lattice, positions, max(settings.merge_distance_A, settings.min_distance_A))
+    try:
+        change = reduce_metric(metric_of(lattice_A))
+    except ArithmeticError as error:
+        raise Refused("reduction_failed", str(error)) from error
+    lattice, reduced = change @ lattice_A, positions @ np.linalg.inv(change)
+    first, second, distance = close_pairs(lattice, reduced, max(settings.merge_distance_A, settings.min_distance_A))
     shares = _shared_sites(origin, first, second, distance, sites, settings)
     occupants, max_occupancy = _occupants(shares, origin, sites, settings, warnings)
     kept = np.array([i for i in range(len(origin)) if shares[i] == i])
-    _refuse_overlap(lattice, positions, shares, origin, sites, settings, (first, second, distance), warnings)
-    kinds = {k: n for n, k in enumerate(sorted(set(occupants.values())))}
+    _refuse_overlap(shares, origin, sites, settings, (first, second, distance), warnings)
+    kinds = {k: n for n, k in enumerate(dict.fromkeys(occupants[i] for i in kept.tolist()))}
     kind = np.array([kinds[occupants[i]] for i in kept.tolist()], dtype=np.intc)
-    positions = positions[kept]
-    order = np.lexsort((*positions.T[::-1], kind))
-    atoms = Atoms(lattice, positions[order], kind[order], tuple(kinds))
-    return Expansion(atoms, max_occupancy, shortest_distance(lattice, positions))
+    atoms = Atoms(lattice_A, positions[kept], kind, tuple(kinds))
+    return Expansion(atoms, max_occupancy, shortest_distance(lattice, reduced[kept]))
 
 
 def _wrapped(fractional: Array) -> Array:
@@ -87,9 +90,7 @@ def _images(
     d = images - sites.fractional[:, None, :]
     d -= np.rint(d)
     distance2 = np.sum((d @ lattice_A) ** 2, axis=2)
-    # Images of a full atom cannot be separate atoms if they overlap, so farther ones count as the same.
-    reach = np.where(sites.occupancy > 0.5 + settings.occupancy_tolerance, settings.min_distance_A, 0.0)
-    reach = np.maximum(np.minimum(reach, settings.snap_distance_A), settings.merge_distance_A)
+    reach = _reach(lattice_A, sites, distance2, n, settings)
     fixed = distance2 <= (reach**2)[:, None]
     order = fixed.sum(axis=1)
     general = order == 1
@@ -97,7 +98,7 @@ def _images(
     found = [images[general].reshape(-1, 3)]
     for s in np.flatnonzero(~general).tolist():
         orbit = _special_orbit(lattice_A, sites.fractional[s], operators, fixed[s], d[s], float(reach[s]))
-        if float(np.sqrt(distance2[s][fixed[s]].max())) > settings.merge_distance_A:
+        if float(np.sqrt(distance2[s][fixed[s]].max())) > _rounding(lattice_A, sites)[s]:
             warnings.add("special_position_snapped")
         origin.append(np.full(len(orbit), s))
         found.append(orbit)
@@ -106,6 +107,26 @@ def _images(
     if n > 1 and np.any((stated > 0) & (stated != np.bincount(which, minlength=len(stated)))):
         warnings.add("multiplicity_contradiction")
     return which, np.concatenate(found)
+
+
+def _rounding(lattice_A: Array, sites: Sites) -> Array:
+    """How far images of a site on a special position may lie apart because its coordinates are rounded, A."""
+    rounding: Array = np.maximum(1e-3, 2.0 * sites.resolution * float(np.linalg.norm(lattice_A, axis=1).max()))
+    return rounding
+
+
+def _reach(lattice_A: Array, sites: Sites, distance2: Array, n: int, settings: CurationSettings) -> Array:
+    """Within which distance images of each site are one atom on a special position, A.
+
+    That is what rounding explains; and for an atom too full to be split, what the settings allow to be snapped, unless
+    the CIF itself counts the images as separate atoms.
+    """
+    rounding = np.minimum(_rounding(lattice_A, sites), settings.snap_distance_A)
+    full = sites.occupancy > 0.5 * (1.0 + settings.occupancy_tolerance)
+    snapped = np.count_nonzero(distance2 <= settings.snap_distance_A**2, axis=1)
+    contradicted = (sites.multiplicity > 0) & (sites.multiplicity * snapped > n)
+    reach: Array = np.where(full & ~contradicted, settings.snap_distance_A, rounding)
+    return np.maximum(reach, rounding)
 
 
 def _special_orbit(
@@ -175,7 +196,7 @@ def _shared_sites(
     shares = list(range(len(origin)))
     near = distance <= settings.merge_distance_A
     for i, j in zip(first[near].tolist(), second[near].tolist(), strict=True):
-        if shares[j] == j and shares[i] == i and origin[i] != origin[j]:
+        if shares[j] == j and shares[i] == i:
             shares[j] = i
     return shares
 
@@ -200,8 +221,11 @@ def _occupants(
             total = float(sum(sites.occupancy[s] for s in key))
             largest = max(largest, total)
             if total > 1.0 + settings.occupancy_tolerance:
+                if len(set(key)) < len(key):
+                    twice = sites.label[max(key, key=key.count)]
+                    raise Refused("atoms_overlap", f"images of {twice} coincide, though the CIF counts them apart")
                 names = ", ".join(f"{sites.label[s]} {sites.occupancy[s]:g}" for s in key)
-                raise Refused("occupancy_above_one", f"{total:.4g} atoms on one site: {names}")
+                raise Refused("occupancy_above_one", f"{total:.4g} atoms on one site: {names}", max_occupancy=total)
             scale = 1.0
             if total > 1.0:
                 scale = 1.0 / total
@@ -222,8 +246,6 @@ def _joined(key: tuple[int, ...], sites: Sites, scale: float) -> tuple[Occupant,
 
 
 def _refuse_overlap(
-    lattice_A: Array,
-    positions: Array,
     shares: list[int],
     origin: NDArray[np.intp],
     sites: Sites,
@@ -237,6 +259,8 @@ def _refuse_overlap(
         a, b = int(origin[i]), int(origin[j])
         if sites.occupancy[a] + sites.occupancy[b] > 1.0 + settings.occupancy_tolerance:
             raise Refused(
-                "atoms_overlap", f"{sites.label[a]} and {sites.label[b]} are {distance:.3f} A apart, both present"
+                "atoms_overlap",
+                f"{sites.label[a]} and {sites.label[b]} are {distance:.3f} A apart, both present",
+                min_distance_A=distance,
             )
         warnings.add("split_positions")

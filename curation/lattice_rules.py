@@ -83,6 +83,13 @@ for _number, _lattice, _lengths, _relations in _FORMS:
 LATTICES = tuple(sorted(_RULES))
 """The 14 Bravais lattices by Pearson's symbols."""
 
+_BY_CHANCE = {"oF": ("tI", "cF"), "tI": ("cF",)}
+"""More symmetric lattices whose reduced form is not a special case of the lattice's own: an F-centred orthorhombic
+crystal whose three edges happen to be equal has the reduced cell of a cubic one, which shows none of the equalities of
+forms 16 and 26. Every other lattice's forms hold for all lattices that are more symmetric."""
+for _lattice, _others in _BY_CHANCE.items():
+    _RULES[_lattice].extend(rule for other in _others for rule in tuple(_RULES[other]))
+
 
 def bravais_lattice(space_group: int, symbol: str) -> str:
     """Pearson's symbol of a space group's lattice, from its number and the first letter of its symbol."""

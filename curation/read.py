@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,16 @@ _SITE_TAGS = (
     "?type_symbol",
     "?occupancy",
     "?calc_flag",
+    "?calc_flags",
     "?U_iso_or_equiv",
     "?B_iso_or_equiv",
     "?site_symmetry_multiplicity",
     "?symmetry_multiplicity",
     "?attached_hydrogens",
 )
+_SHORTEST_EDGE_A, _LONGEST_EDGE_A = 0.1, 1e5
+_DECIMALS = re.compile(r"^[^.]*\.?|[^0-9].*$")
+"""All of a number but its decimals."""
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_atom_site_Fourier_wave_vector_seq_id")
 _MAGNETIC = ("_atom_site_moment.label", "_atom_site_moment_label", "_space_group_magn.name_BNS")
 
@@ -63,9 +68,9 @@ def _read(text: str, settings: CurationSettings, row: dict[str, Any], warnings: 
     formula = parse_formula(formula_text) if formula_text else None
     row |= {"stated_formula": formula_text, "stated_space_group": stated_number(block)}
     lattice = _lattice(block, warnings)
-    sites = _sites(block, lattice, frozenset(formula or ()), settings, warnings)
     operators = read_operators(block, warnings)
-    expansion = _expansion(lattice, sites, operators, formula, _z(block), settings, warnings)
+    expansion, remarks = _best_expansion(block, lattice, operators, formula, settings)
+    warnings |= remarks
     row["max_occupancy"] = expansion.max_occupancy
     for tags, code in ((_MODULATED, "modulated"), (_MAGNETIC, "magnetic")):
         if any(len(block.find_values(tag)) for tag in tags):
@@ -94,9 +99,11 @@ def _z(block: Block) -> float | None:
 
 
 def _lattice(block: Block, warnings: set[str]) -> Array:
-    values = []
+    values: list[float] = []
     for tag in _CELL_TAGS:
         text = block.find_value(f"_cell_{tag}")
+        if values[2:] and text in (None, "."):  # the dictionary's default for angles
+            text = "90"
         if text is None or text in ("?", "."):
             raise Refused("no_cell", f"_cell_{tag} is not stated")
         values.append(float(gemmi.cif.as_number(text)))
@@ -104,6 +111,10 @@ def _lattice(block: Block, warnings: set[str]) -> Array:
             raise Refused("bad_cell", f"_cell_{tag} is {text[:40]!r}, not a number")
     if min(values) <= 0 or max(values[3:]) >= 180:
         raise Refused("bad_cell", f"lengths must be > 0 and angles between 0 and 180 degrees, found {values}")
+    if not _SHORTEST_EDGE_A <= min(values[:3]) <= max(values[:3]) <= _LONGEST_EDGE_A:
+        raise Refused(
+            "bad_cell", f"no crystal has edges of {values[:3]} A; {_SHORTEST_EDGE_A:g} to {_LONGEST_EDGE_A:g} are read"
+        )
     lattice = cell_matrix(*values)
     volume = float(np.linalg.det(lattice)) if np.isfinite(lattice).all() else 0.0
     if not volume > 1e-3 * values[0] * values[1] * values[2]:
@@ -115,7 +126,13 @@ def _lattice(block: Block, warnings: set[str]) -> Array:
 
 
 def _sites(
-    block: Block, lattice: Array, formula: frozenset[str], settings: CurationSettings, warnings: set[str]
+    block: Block,
+    lattice: Array,
+    formula: frozenset[str],
+    settings: CurationSettings,
+    warnings: set[str],
+    *,
+    long_labels: bool,
 ) -> Sites:
     table = block.find("_atom_site_", list(_SITE_TAGS))
     if not len(table):
@@ -129,7 +146,8 @@ def _sites(
     }
     n = len(table)
     blank = [""] * n
-    labels, types, flags = (columns.get(k, blank) for k in ("label", "type_symbol", "calc_flag"))
+    labels, types = (columns.get(k, blank) for k in ("label", "type_symbol"))
+    flags = columns.get("calc_flag") or columns.get("calc_flags") or blank
     anisotropic = _u_equivalent(block, lattice) if settings.displacement == "cif" else {}
     rows: list[int] = []
     species: list[str] = []
@@ -143,16 +161,16 @@ def _sites(
         if occupancy == 0.0:
             warnings.add("empty_sites_skipped")
             continue
-        name = species_of(_stated(types[i]), _stated(labels[i]), formula, warnings)
+        name = species_of(_stated(types[i]), _stated(labels[i]), formula, warnings, long_labels=long_labels)
         if not has_form_factor(name):
             raise Refused("no_form_factor", f"{name} (site {labels[i]}) has no X-ray form factor")
         texts = [columns[f"fract_{axis}"][i] for axis in "xyz"]
         point = [float(gemmi.cif.as_number(t)) for t in texts]
         if not all(math.isfinite(v) and abs(v) < 1e4 for v in point):
-            if name in ("H", "D") and all(t in ("?", ".") for t in texts):
+            if name in ("H", "D") and all(_stated(t) is None for t in texts):
                 warnings.add("hydrogens_missing")
                 continue
-            raise Refused("bad_coordinates", f"{labels[i] or name}: {' '.join(texts)}")
+            raise Refused("bad_coordinates", f"{labels[i] or name}: {' '.join(t or '?' for t in texts)}")
         rows.append(i)
         species.append(name)
         occupancies.append(occupancy)
@@ -168,8 +186,17 @@ def _sites(
         np.array(occupancies),
         np.array([_u_iso(columns, labels[i], i, anisotropic, settings, warnings) for i in rows]),
         np.array(xyz),
+        _resolution([[columns[f"fract_{axis}"][i] for axis in "xyz"] for i in rows]),
         np.array([int(stated[i]) if stated[i].isdigit() else 0 for i in rows]),
     )
+
+
+def _resolution(texts: list[list[str]]) -> Array:
+    """Last printed digit of each site's coordinates; where zeros were trimmed, what the other sites show counts."""
+    decimals = np.array([max(len(_DECIMALS.sub("", t)) for t in site) for site in texts])
+    usual = int(decimals.max())
+    found: Array = 10.0 ** -np.where(decimals < 3, usual, decimals).clip(2, 8).astype(np.float64)
+    return found
 
 
 def _stated(value: str) -> str | None:
@@ -221,6 +248,27 @@ def _u_equivalent(block: Block, lattice: Array) -> dict[str, float]:
             tensor = np.array([[u[0], u[3], u[4]], [u[3], u[1], u[5]], [u[4], u[5], u[2]]])
             found[row.str(0)] = float(np.sum(tensor * weight))
     return found
+
+
+def _best_expansion(
+    block: Block,
+    lattice: Array,
+    operators: Operators | None,
+    formula: dict[str, float] | None,
+    settings: CurationSettings,
+) -> tuple[Expansion, set[str]]:
+    """The whole cell; where labels can be read as two elements, the reading that comes closer to the formula."""
+    found: list[tuple[float, Expansion, set[str]]] = []
+    for long_labels in (True, False):
+        remarks: set[str] = set()
+        sites = _sites(block, lattice, frozenset(formula or ()), settings, remarks, long_labels=long_labels)
+        expansion = _expansion(lattice, sites, operators, formula, _z(block), settings, remarks)
+        difference = formula_difference(expansion.atoms.amounts(), formula)[0] if formula else 0.0
+        found.append((difference, expansion, remarks))
+        if "element_guessed" not in remarks or not formula:
+            break
+    _, expansion, remarks = min(found, key=lambda one: one[0])
+    return expansion, remarks
 
 
 def _expansion(
@@ -277,6 +325,7 @@ def _compare_formula(
         else:
             warnings.add("formula_mismatch")
             return difference
-    if z is not None and abs(units / z - 1.0) > settings.formula_tolerance:
+    # Some programs write the whole cell's content as the formula beside a Z of its formula units.
+    if z is not None and all(abs(units / n - 1.0) > settings.formula_tolerance for n in (z, 1.0)):
         warnings.add("z_contradiction")
     return difference

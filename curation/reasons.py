@@ -33,10 +33,12 @@ class Remark:
 class Refused(Exception):  # noqa: N818 - a result on its way out, not an error
     """Ends the checks of one record: raised where a check fails, turned into a verdict in `curate`."""
 
-    def __init__(self, code: str, detail: str):
+    def __init__(self, code: str, detail: str, **values: float):
         super().__init__(f"{code}: {detail}")
         self.code = REASONS[code].code
         self.detail = detail
+        self.values = values
+        """What the failing check saw, under the names of a verdict's columns."""
 
 
 _SANDBOX = (
@@ -163,7 +165,7 @@ _SCREENS = (
     Reason(
         "symmetry_unstable",
         "symmetry",
-        "The space group depends on the tolerances.",
+        "The space group depends on the tolerances, or at some tolerance on the order in which the atoms are listed.",
         "The structure is distorted or rounded: refine or symmetrise it, or narrow the grid of tolerances.",
     ),
     Reason(

@@ -216,6 +216,7 @@ class _Child:
         self._serial = 0
         self._tail = bytearray()
         self._killed = False
+        self._libraries_bytes = 0
 
     def wait_ready(self) -> None:
         """Wait until everything it was told to load is loaded."""
@@ -226,6 +227,7 @@ class _Child:
             raise SandboxError(f"a sandbox did not start: {lost.detail}\n{self.output()}".strip()) from None
         if "raised" in answer:
             raise SandboxError(f"a sandbox could not load what it is to run:\n{answer['raised']}")
+        self._libraries_bytes = _Meter(self._process.pid).memory_bytes
 
     def exchange(
         self, payload: bytes, seconds: float, memory_bytes: int, on_slow: Callable[[], None]
@@ -242,7 +244,7 @@ class _Child:
     ) -> dict[str, Any]:
         unsent = memoryview(message)
         received = bytearray()
-        meter = _Meter(self._process.pid)
+        meter = _Meter(self._process.pid, self._libraries_bytes)
         poller = select.poll()
         poller.register(self._answer, select.POLLIN)
         poller.register(self._output, select.POLLIN)
@@ -285,8 +287,8 @@ class _Child:
         raise SandboxInterruptedError("interrupted")
 
     def memory_bytes(self) -> int:
-        """Resident memory that is its own."""
-        return _Meter(self._process.pid).memory_bytes
+        """Resident memory that items have left behind."""
+        return _Meter(self._process.pid).memory_bytes - self._libraries_bytes
 
     def output(self) -> str:
         """The last lines it printed."""
@@ -302,7 +304,8 @@ class _Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.5)
         self._signal(signal.SIGKILL)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, on a dead file server: let it be
+            self._process.wait(30.0)
         self._drain_output()
         for fd in (self._request, self._answer, self._lifeline, self._output):
             os.close(fd)
@@ -359,8 +362,9 @@ class _Child:
 class _Meter:
     """Time charged to an item and memory of its process, from /proc where there is one."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, ignored_bytes: int = 0) -> None:
         self._pid = pid
+        self._ignored_bytes = ignored_bytes
         self._seen_s = time.monotonic()
         self._cpu_s = self._cpu()[0]
         self.charged_s = 0.0
@@ -391,7 +395,7 @@ class _Meter:
             fields = Path(f"/proc/{self._pid}/statm").read_text(encoding="ascii").split()
         except OSError:
             return 0
-        return (int(fields[1]) - int(fields[2])) * PAGE_bytes
+        return (int(fields[1]) - int(fields[2])) * PAGE_bytes - self._ignored_bytes
 
 
 def _memory_detail(memory_bytes: int) -> str:

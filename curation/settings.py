@@ -16,7 +16,7 @@ class SplitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: float = Field(0.8, ge=0, le=1, description="fraction of groups for training")
+    train: float = Field(default=0.8, ge=0, le=1, description="fraction of groups for training")
     validation: float = Field(0.1, ge=0, le=1, description="fraction of groups for validation")
     test: float = Field(0.1, ge=0, le=1, description="fraction of groups for testing")
 
@@ -57,7 +57,7 @@ class CurationSettings(BaseModel):
     merge_distance_A: float = Field(
         0.02,
         ge=0,
-        description="positions closer than this are one: special positions, and sites shared by species, A",
+        description="positions closer than this are one site, shared by the species listed there, A",
     )
     snap_distance_A: float = Field(
         0.2,
@@ -82,7 +82,9 @@ class CurationSettings(BaseModel):
     two_theta_min_deg: float = Field(5.0, ge=0, lt=180, description="start of the range for reflections, degrees")
     two_theta_max_deg: float = Field(20.0, gt=0, lt=180, description="end of the range for reflections, degrees")
     seed: int = Field(0, ge=0, description="dataset seed: another seed deals the groups to other splits")
-    split: SplitSettings = Field(default_factory=SplitSettings, description="fractions of the three splits")
+    split: SplitSettings = Field(
+        SplitSettings(train=0.8, validation=0.1, test=0.1), description="fractions of the three splits"
+    )
 
     @field_validator("symprec_A", "angle_tolerance_deg")
     @classmethod

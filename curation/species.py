@@ -12,32 +12,42 @@ from curation.reasons import Refused
 
 _LETTERS = re.compile(r"[A-Za-z]+")
 _CHARGE = re.compile(r"(?P<before>\d*)(?P<sign>[+-])(?P<after>\d*)$")
-_WATER = frozenset(("wat", "oh", "oh2", "h2o", "ow", "oh-"))
+_WATER = frozenset(("oh", "oh2", "h2o", "oh-", "ow"))
 """Oxygen that brings hydrogens which are not listed."""
 _DUMMY = frozenset(("x", "xx", "du", "dum", "q", "cg", "lp", "va", "vac", "dummy"))
 
 
-def species_of(type_symbol: str | None, label: str | None, formula: frozenset[str], warnings: set[str]) -> str:
+def species_of(
+    type_symbol: str | None,
+    label: str | None,
+    formula: frozenset[str],
+    warnings: set[str],
+    *,
+    long_labels: bool = True,
+) -> str:
     """`Fe`, `Fe3+`, `D`: element and, where the type symbol states one, charge.
 
     `formula` holds the elements of the CIF's own formula, which decides where a label can be read in two ways
-    (`CA1`: a carbon or a calcium).
+    (`CA1`: a carbon or a calcium); where it does not, `long_labels` takes two letters for the element, else one.
     """
-    species, remarks = _species_of(type_symbol, label, formula)
+    species, remarks = _species_of(type_symbol, label, formula, long_labels)
     warnings.update(remarks)
     return species
 
 
 @lru_cache(maxsize=4096)
-def _species_of(type_symbol: str | None, label: str | None, formula: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+def _species_of(
+    type_symbol: str | None, label: str | None, formula: frozenset[str], long_labels: bool
+) -> tuple[str, tuple[str, ...]]:
     for text, is_label in ((type_symbol, False), (label, True)):
         letters = _LETTERS.match(text) if text else None
         if text is None or letters is None:
             continue
-        if text.lower() in _WATER or letters[0].lower() in _WATER - {"ow"}:
+        lower = letters[0].lower()
+        if text.lower() in _WATER or lower.startswith("wat") or (is_label and lower == "w" and _is_water(formula)):
             return "O", ("hydrogens_missing",)
-        element, guessed = _element_of(letters[0], formula, is_label=is_label)
-        if element is None and letters[0].lower() in _DUMMY:
+        element, guessed = _element_of(letters[0], formula, is_label=is_label, long_labels=long_labels)
+        if lower in _DUMMY:
             raise Refused("dummy_site", f"{label or text} of type {text} is a placeholder, not an atom")
         if element is None:
             raise Refused("unknown_element", f"{text} (label {label}) names no element")
@@ -46,7 +56,12 @@ def _species_of(type_symbol: str | None, label: str | None, formula: frozenset[s
     raise Refused("unknown_element", f"a site has neither a type nor a label that names an element ({label})")
 
 
-def _element_of(letters: str, formula: frozenset[str], *, is_label: bool) -> tuple[str | None, bool]:
+def _is_water(formula: frozenset[str]) -> bool:
+    """Whether a site labelled W is water rather than tungsten."""
+    return "O" in formula and "W" not in formula
+
+
+def _element_of(letters: str, formula: frozenset[str], *, is_label: bool, long_labels: bool) -> tuple[str | None, bool]:
     """The element, and whether it took a guess."""
     two, one = letters[:2].capitalize(), letters[0].upper()
     two_known, one_known = len(letters) > 1 and two in ELEMENTS, one in ELEMENTS
@@ -58,8 +73,9 @@ def _element_of(letters: str, formula: frozenset[str], *, is_label: bool) -> tup
         return two, False
     if formula and (two in formula) != (one in formula):
         return (two if two in formula else one), False
-    written_as_element = letters[0].isupper() and letters[1].islower()
-    return (two if written_as_element else one), not written_as_element
+    if letters[0].isupper() and letters[1].islower():
+        return two, False
+    return (two if long_labels else one), True
 
 
 def _charge_of(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -25,17 +26,28 @@ class Found:
     n_primitive: int
     """Sites in the primitive cell."""
     rotations: NDArray[np.int64]
-    """Acting on fractional coordinates of the cell searched."""
+    """Acting on fractional coordinates of the cell searched, each with its translation."""
+    translations: Array
     primitive_lattice_A: Array
     mapping_to_primitive: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Primitive:
-    """A primitive cell with the atoms where the crystal has them, and its point operations."""
+    """A primitive cell with the atoms where the crystal has them, and its operations, one for each rotation."""
 
     atoms: Atoms
     rotations: NDArray[np.int64]
+    translations: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """What was found at each pair of tolerances."""
+
+    results: tuple[Found | None, ...]
+    in_reverse: tuple[int | None, ...] | None
+    """Space groups found with the atoms in reverse order, where their order might matter."""
 
 
 def search(atoms: Atoms, pair: Pair) -> Found | None:
@@ -55,33 +67,56 @@ def search(atoms: Atoms, pair: Pair) -> Found | None:
         str(found.international),
         int(mapping.max()) + 1,
         np.asarray(found.rotations, dtype=np.int64),
+        np.asarray(found.translations, dtype=np.float64),
         np.asarray(found.primitive_lattice, dtype=np.float64),
         mapping,
     )
 
 
-def search_others(
+def search_grid(
     atoms: Atoms, primitive: Primitive, first: Found, pairs: tuple[Pair, ...], min_distance_A: float
-) -> list[Found | None]:
-    """What the pairs after the tightest find.
+) -> Grid:
+    """What every pair finds, the first of which is known.
 
-    They find what the tightest found where no further operation comes within reach of the loosest tolerances and no
-    two atoms come so close that a search would take them for one; else spglib is asked for each.
+    One search stands for all where it leaves nothing open: its operations hold to half the tightest tolerance, no
+    further one comes within reach of the loosest, and no two atoms are so close that a search would take them for one.
+    Else spglib is asked at every pair. Near a tolerance its answer may depend on the order of the atoms, for it lets
+    one of them fix the translation; so where all pairs agree they are asked again with the order reversed.
     """
     loosest = max(s for s, _ in pairs), max(a for _, a in pairs)
-    apart = min_distance_A > 2.0 * loosest[0]
-    if apart and not more_symmetry_within(primitive.atoms, primitive.rotations, pairs[0][0], *loosest):
-        return [first] * (len(pairs) - 1)
-    return [search(atoms, pair) for pair in pairs[1:]]
+    if (
+        min_distance_A > 2.0 * loosest[0]
+        and largest_misfit(primitive) < 0.5 * pairs[0][0]
+        and not more_symmetry_within(primitive.atoms, primitive.rotations, pairs[0][0], *loosest)
+    ):
+        return Grid((first,) * len(pairs), None)
+    results = (first, *(search(atoms, pair) for pair in pairs[1:]))
+    if any(r is None or r.number != first.number for r in results):
+        return Grid(results, None)
+    reverse = Atoms(atoms.lattice_A, atoms.fractional[::-1], atoms.kind[::-1], atoms.occupants)
+    again = (search(reverse, pair) for pair in pairs)
+    return Grid(results, tuple(None if r is None else r.number for r in again))
+
+
+def largest_misfit(primitive: Primitive) -> float:
+    """How far the operations leave an atom from the nearest of its kind, at worst, A."""
+    atoms = primitive.atoms
+    worst = 0.0
+    for kind in np.unique(atoms.kind).tolist():
+        here = atoms.fractional[atoms.kind == kind]
+        images = here @ primitive.rotations.transpose(0, 2, 1) + primitive.translations[:, None, :]
+        d = images[:, :, None, :] - here
+        d -= np.rint(d)
+        d = d @ atoms.lattice_A
+        worst = max(worst, float(np.einsum("nijk,nijk->nij", d, d).min(axis=2).max()))
+    return math.sqrt(worst)
 
 
 def primitive_cell(atoms: Atoms, found: Found) -> Primitive:
     """The primitive cell that a search found: atoms at the mean of those that a lattice translation makes equal."""
-    lattice, fractional = found.primitive_lattice_A, atoms.fractional
-    if np.linalg.det(lattice) < 0:
-        lattice = -lattice
+    lattice = _canonical_basis(atoms.lattice_A, found.primitive_lattice_A)
     to_primitive = atoms.lattice_A @ np.linalg.inv(lattice)
-    fractional = fractional @ to_primitive
+    fractional = atoms.fractional @ to_primitive
     mapping = found.mapping_to_primitive
     first = np.unique(mapping, return_index=True)[1]
     offset = fractional - fractional[first][mapping]
@@ -89,12 +124,38 @@ def primitive_cell(atoms: Atoms, found: Found) -> Primitive:
     mean = np.zeros((found.n_primitive, 3))
     np.add.at(mean, mapping, offset)
     mean /= np.bincount(mapping)[:, None]
-    change = to_primitive.T
-    rotations = np.rint(change @ found.rotations @ np.linalg.inv(change)).astype(np.int64)
+    rotations = np.rint(to_primitive.T @ found.rotations @ np.linalg.inv(to_primitive.T)).astype(np.int64)
+    rotations, chosen = np.unique(rotations, axis=0, return_index=True)
     return Primitive(
-        Atoms(lattice, (fractional[first] + mean) % 1.0, atoms.kind[first], atoms.occupants),
-        np.unique(rotations, axis=0),
+        Atoms(lattice, fractional[first] + mean, atoms.kind[first], atoms.occupants),
+        rotations,
+        found.translations[chosen] @ to_primitive,
     )
+
+
+def _canonical_basis(lattice_A: Array, primitive_lattice_A: Array) -> Array:
+    """A basis of the primitive lattice that depends on that lattice and the given cell alone: Hermite's normal form.
+
+    spglib's own basis may depend on the order of the atoms, and with it everything that follows.
+    """
+    coarse = primitive_lattice_A @ np.linalg.inv(lattice_A)
+    n = round(1.0 / abs(float(np.linalg.det(coarse))))
+    rows = [[int(v) for v in row] for row in np.rint(coarse * n)]
+    for column in range(3):
+        for row in range(column + 1, 3):
+            while rows[row][column]:
+                quotient = rows[column][column] // rows[row][column]
+                rows[column], rows[row] = (
+                    rows[row],
+                    [a - quotient * b for a, b in zip(rows[column], rows[row], strict=True)],
+                )
+        if rows[column][column] < 0:
+            rows[column] = [-v for v in rows[column]]
+        for row in range(column):
+            quotient = rows[row][column] // rows[column][column]
+            rows[row] = [a - quotient * b for a, b in zip(rows[row], rows[column], strict=True)]
+    basis: Array = np.array(rows, dtype=np.float64) / n @ lattice_A
+    return basis
 
 
 def symmetrised_metric(primitive: Primitive) -> Array:
@@ -112,4 +173,4 @@ def change_basis(primitive: Primitive, change: NDArray[np.int64]) -> Primitive:
     # Columns transform with the inverse transpose of what rows transform with.
     rotations = inverse.T @ primitive.rotations @ change.T
     moved = Atoms(change @ atoms.lattice_A, (atoms.fractional @ inverse) % 1.0, atoms.kind, atoms.occupants)
-    return Primitive(moved, rotations)
+    return Primitive(moved, rotations, primitive.translations @ inverse)

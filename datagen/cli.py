@@ -7,9 +7,11 @@ import sys
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from datagen.cli_curate import mount as mount_curation
 from datagen.cli_run import mount as mount_run
+from datagen.cli_simulate import mount as mount_simulation
 
 app = typer.Typer(
     name="datagen",
@@ -39,8 +41,9 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-mount_curation(app)
 mount_run(app)
+mount_curation(app)
+mount_simulation(app)
 
 
 def main() -> None:
@@ -52,8 +55,13 @@ def main() -> None:
     try:
         app()
     except (DatagenError, CatalogError, ClusterError) as mistake:
-        Console(stderr=True).print(f"[red]datagen:[/] {mistake}", highlight=False, soft_wrap=True)
+        # Not markup: messages speak of [[catalog]] sections and of whatever a file is called.
+        Console(stderr=True).print(Text.assemble(("datagen: ", "red"), str(mistake)), soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("datagen: interrupted; the same command goes on where this one stopped")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer's own end of a KeyboardInterrupt, without a word
+            Console(stderr=True).print("datagen: interrupted; the same command goes on where this one stopped")
+        raise
+
+
+_INTERRUPTED = 130

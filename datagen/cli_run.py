@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from cluster.config import Profile
+    from datagen.config import DatagenConfig
+    from datagen.run import Outcome
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")
@@ -220,10 +225,7 @@ def _default_dataset(config: Path) -> Path:
     return Path(config.name.removesuffix(".toml").removesuffix(".gz").split(".")[0] + ".zarr")
 
 
-def _profile(settings: object, name: str | None, workers: int | None) -> object:
-    from datagen.config import DatagenConfig
-
-    assert isinstance(settings, DatagenConfig)
+def _profile(settings: DatagenConfig, name: str | None, workers: int | None) -> Profile:
     profile = settings.cluster.choose(name)
     if workers is None:
         return profile
@@ -232,11 +234,9 @@ def _profile(settings: object, name: str | None, workers: int | None) -> object:
     return profile.model_copy(update={"workers": workers})
 
 
-def _tell_outcome(console: Console, outcome: object) -> None:
+def _tell_outcome(console: Console, outcome: Outcome) -> None:
     from datagen.progress import duration, reason_rows, size
-    from datagen.run import Outcome
 
-    assert isinstance(outcome, Outcome)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(justify="right")
     table.add_column()
@@ -249,7 +249,8 @@ def _tell_outcome(console: Console, outcome: object) -> None:
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
     console.print(
         f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
-        f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, verified, in {duration(outcome.seconds)}",
+        f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, "
+        f"verified, in {duration(outcome.seconds)}",
         highlight=False,
     )
     console.print(

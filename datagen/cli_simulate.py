@@ -96,7 +96,7 @@ def compare_engines(
         raise typer.Exit(1)
 
 
-def add_to(app: typer.Typer) -> None:
+def mount(app: typer.Typer) -> None:
     """Mount both commands."""
     app.command()(simulate)
     app.command("compare-engines")(compare_engines)

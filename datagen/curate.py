@@ -188,9 +188,14 @@ def _refuse_changes(then: dict[str, Any], now: dict[str, Any], where: Path) -> N
     changes = differences(then, now)
     if changes:
         raise PlanError(
-            "\n  ".join([f"{where}: begun with other settings than these:", *changes])
+            "\n  ".join([f"{where}: begun with other settings than these:", *map(_explained, changes)])
             + "\nSet them back to go on, choose another folder with --out, or throw away what is there with --restart."
         )
+
+
+def _explained(change: str) -> str:
+    """Versions need a word; settings speak for themselves."""
+    return f"{change} (the program's own rules were changed since)" if change.startswith("code.curation") else change
 
 
 def _discard(out: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,7 +22,7 @@ from datagen.plan import shard_length
 from datagen.progress import Display
 from datagen.provenance import job_of
 from datagen.schema import Layout
-from datagen.shard import StageClock, simulate_structure
+from datagen.shard import STAGES, StageClock, simulate_structure
 from datagen.shard_file import encode_chunk
 from datagen.simulate.refusal import Unsimulable
 
@@ -70,7 +69,7 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
     if not sample:
         names = ", ".join(c.name for c in config.catalog)
         raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths")
-    seconds: Counter[str] = Counter()
+    seconds = dict.fromkeys(("curate", *STAGES), 0.0)
     with display.phase("measure", len(sample), "sample structures"):
         verdicts = _curate(sample, config, seconds)
         accepted = [v for v in verdicts if v.accepted]
@@ -111,7 +110,7 @@ def _sample(records: Iterable[Record], display: Display) -> tuple[list[Record], 
     return kept, count, text
 
 
-def _curate(sample: list[Record], config: DatagenConfig, seconds: Counter[str]) -> list[Verdict]:
+def _curate(sample: list[Record], config: DatagenConfig, seconds: dict[str, float]) -> list[Verdict]:
     verdicts = []
     with Sandbox(FACTORY, config.curation.model_dump(mode="json"), config.limits) as sandbox:
         sandbox.start()
@@ -127,7 +126,7 @@ def _curate(sample: list[Record], config: DatagenConfig, seconds: Counter[str]) 
 
 
 def _simulate(
-    accepted: list[Verdict], config: DatagenConfig, seconds: Counter[str], display: Display
+    accepted: list[Verdict], config: DatagenConfig, seconds: dict[str, float], display: Display
 ) -> tuple[float, int]:
     """Bytes that these structures take in all, and how many of them can be simulated."""
     if not accepted:
@@ -146,7 +145,8 @@ def _simulate(
             n_bytes += sum(len(encode_chunk(value)) for value in values.values())
         n_simulated += 1
         display.advance(n_simulated)
-    seconds.update(clock.seconds)
+    for stage, spent in clock.seconds.items():
+        seconds[stage] += spent
     return n_bytes, n_simulated
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalogs.record import Record
-from cluster.connect import Cluster
 from cluster.perform import Failure
 from cluster.submit import Task, run_tasks
 from curation.batch import Receipt, curate_batch
@@ -17,6 +16,7 @@ from datagen.errors import PlanError
 from datagen.judging import Judging, Progress
 from datagen.progress import Display
 from datagen.staging import Batch
+from datagen.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,15 @@ def judge_batch(order: BatchOrder) -> Receipt:
 class ClusterJudge:
     """Has batches judged on a cluster and shows how far they are."""
 
-    def __init__(self, cluster: Cluster, display: Display) -> None:
-        self._cluster = cluster
+    def __init__(self, workers: Workers, display: Display) -> None:
+        self._workers = workers
         self._display = display
 
     def __call__(self, judging: Judging, batches: list[Batch]) -> list[Receipt]:
         """Receipts of all these batches."""
         receipts: list[Receipt] = []
+        if not batches:
+            return receipts
         progress = judging.progress
         settings, limits = judging.settings.model_dump_json(), judging.limits.model_dump_json()
         tasks = [
@@ -78,12 +80,13 @@ class ClusterJudge:
                 f"{failure.error}\n{failure.traceback}"
             )
 
+        cluster = self._workers.cluster()
         total = judging.staged.n_records
         with self._display.phase("curate", total, "records"):
             if isinstance(progress, RunProgress):
                 progress.show()
             run_tasks(
-                self._cluster,
+                cluster,
                 judge_batch,
                 tasks,
                 on_receipt=received,

@@ -97,7 +97,7 @@ def _facts(line: dict[str, Any], made: Regenerated, settings: AugmentationSettin
 
 
 def _write(out: Path, two_theta_deg: NDArray[np.float64], kept: Pattern, made: Pattern, title: str) -> None:
-    columns = {"two_theta_deg": two_theta_deg, "stored": kept, "made_again": made}
+    columns: dict[str, NDArray[Any]] = {"two_theta_deg": two_theta_deg, "stored": kept, "made_again": made}
     if out.suffix == ".npz":
         np.savez_compressed(out, **columns)  # type: ignore[arg-type]
     elif out.suffix == ".csv":

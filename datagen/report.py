@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -133,6 +134,7 @@ def _lattice(content: xarray.Dataset) -> Section:
 def _widths(content: xarray.Dataset) -> Section:
     names = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2")
     step = max(1, content.sizes["structure"] // STRUCTURES_FOR_WIDTHS)
+    sampled = f", of one structure in {step}" if step > 1 else ""
     drawn = {name: content[name][::step].values.ravel() for name in names}
     from datagen.simulate.augmentation import Augmentations
     from datagen.simulate.instrument import Instrument
@@ -141,7 +143,7 @@ def _widths(content: xarray.Dataset) -> Section:
     angles, widths = width_curve(instrument, Augmentations.of(**drawn))
     shown = drawn | {f"FWHM at {angle:.4g}° (deg)": widths[:, i] for i, angle in enumerate(angles) if i in (0, 2, 4)}
     body = _figure(report_figures.histograms(shown, n_columns=4), "draws and peak widths")
-    return Section("Augmentations", f"Drawn values and the widths they give, from every {step}. structure.", body)
+    return Section("Augmentations", f"Drawn values and the widths they give{sampled}.", body)
 
 
 def _patterns(content: xarray.Dataset) -> Section:
@@ -180,9 +182,10 @@ def _timings(outcome: Outcome | None) -> list[Section]:
     if outcome is None or not outcome.stage_seconds:
         return []
     total = sum(outcome.stage_seconds.values())
+    rate = outcome.n_patterns_now / max(total, 1e-9)
     text = (
         f"The run's last call took {duration(outcome.seconds)} and made {outcome.n_patterns_now:,} patterns "
-        f"with {duration(total)} of worker time ({outcome.n_patterns_now / max(total, 1e-9):,.0f} a second and worker). "
+        f"with {duration(total)} of worker time ({rate:,.0f} a second and worker). "
         f"The largest worker held {outcome.peak_worker_memory_MB:,.0f} MB."
     )
     stages = {name: float(seconds) for name, seconds in outcome.stage_seconds.items()}
@@ -221,7 +224,7 @@ def _figure(figure: Any, alternative: str) -> str:
     return f'<img alt="{escape(alternative)}" src="{report_figures.as_data_uri(figure)}">'
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     titles = "".join(f"<th>{escape(h)}</th>" for h in head) if any(head) else ""
     lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>"

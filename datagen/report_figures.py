@@ -18,7 +18,7 @@ Array = NDArray[Any]
 SYSTEM_COLOURS = ("#5b6c8f", "#4fa3a5", "#8fbf7f", "#e3b23c", "#e0813f", "#c8553d", "#7d4f73")
 """One colour a crystal system, in label order, distinguishable without full colour vision."""
 INK, FAINT, ACCENT = "#26303b", "#c9d1da", "#2f6f9f"
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,

@@ -6,14 +6,17 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.markup import escape
 
 from cluster.config import Profile
-from cluster.connect import Cluster, connect
+from cluster.connect import Cluster
 from cluster.perform import Failure
 from cluster.submit import Progress, Task, run_tasks
 from datagen import files, ledger, store
@@ -35,10 +38,12 @@ from datagen.shard import ACCEPTED, ShardOrder, ShardReport, probe_shard, simula
 from datagen.staging import differences
 from datagen.structures_table import CURATION_TABLE, write_structures_table
 from datagen.verify import verify
+from datagen.workers import Workers
 
 CONFIG = "config.json"
 PROBES = 2
 """How often a shard whose worker died is probed, and found blameless, before we stop and say so."""
+CHECKING_THREADS = 4
 SOON_s = 5.0
 """Waiting for workers shorter than this is not worth mentioning."""
 
@@ -62,6 +67,15 @@ class Outcome:
     """Worker seconds of this call, by stage."""
     set_aside: dict[str, str] = field(default_factory=dict)
     peak_worker_memory_MB: float = 0.0
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of this call by phase; starting workers is a phase of its own."""
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Charge a stretch of the run to a phase."""
+        began = time.monotonic()
+        yield
+        self.phase_seconds[phase] = time.monotonic() - began
 
 
 def run(
@@ -71,27 +85,35 @@ def run(
     began = time.monotonic()
     display = display or Display()
     outcome = Outcome(dataset)
-    with files.disk_errors_explained(dataset), locked(dataset / WORK) as lock:
+    with (
+        Workers(profile or config.cluster.choose(), display) as workers,
+        files.disk_errors_explained(dataset),
+        locked(dataset / WORK) as lock,
+    ):
         job = begin(config, dataset)
-        with connect(profile or config.cluster.choose()) as cluster:
-            if cluster.dashboard_link:
-                display.say(f"dashboard: {cluster.dashboard_link}")
-            curate(config, dataset, cluster, lock, outcome, display)
-            plan = simulate(config, job, dataset, cluster, lock, outcome, display)
-        finalise(job, dataset, plan, outcome)
-        verify(dataset, sample=config.run.verify_sample, display=display)
+        with outcome.timed("curate"):
+            curate(config, dataset, workers, lock, outcome, display)
+        with outcome.timed("simulate"):
+            plan = simulate(config, job, dataset, workers, lock, outcome, display)
+        workers.close()
+        outcome.phase_seconds["start workers"] = workers.seconds_to_start
+        with outcome.timed("finalise"):
+            finalise(job, dataset, plan, outcome)
+        with outcome.timed("verify"):
+            verify(dataset, sample=config.run.verify_sample, display=display)
         outcome.seconds = time.monotonic() - began
-        write_report(dataset, outcome)
+        with outcome.timed("report"):
+            write_report(dataset, outcome)
         tidy(dataset)
     return outcome
 
 
 def curate(
-    config: DatagenConfig, dataset: Path, cluster: Cluster, lock: Lock, outcome: Outcome, display: Display
+    config: DatagenConfig, dataset: Path, workers: Workers, lock: Lock, outcome: Outcome, display: Display
 ) -> None:
     """Stage every record, judge every batch, join the verdicts into one table."""
     work = dataset / WORK
-    judge = ClusterJudge(cluster, display)
+    judge = ClusterJudge(workers, display)
     summary = curate_locked(CurateJob.of(config), work, judge, lock, RunProgress(display))
     outcome.counts.update(summary.counts)
     if summary.n_records == 0:
@@ -130,7 +152,7 @@ class Plan:
 
 
 def simulate(
-    config: DatagenConfig, job: Job, dataset: Path, cluster: Cluster, lock: Lock, outcome: Outcome, display: Display
+    config: DatagenConfig, job: Job, dataset: Path, workers: Workers, lock: Lock, outcome: Outcome, display: Display
 ) -> Plan:
     """Make every shard of the plan; whenever a structure proves impossible, set it aside and plan anew."""
     work = dataset / WORK
@@ -142,7 +164,7 @@ def simulate(
         shards = plan_shards(job, accepted, quarantine)
         initialise_store(config, job, dataset, accepted, shards)
         maker = ShardMaker(job, dataset, accepted, shards, quarantine, lock, outcome, display)
-        if not maker.make(cluster):
+        if not maker.make(workers):
             return Plan(accepted, shards, duplicates)
 
 
@@ -192,10 +214,12 @@ class ShardMaker:
         self._lock = lock
         self._outcome = outcome
         self._display = display
+        with ThreadPoolExecutor(CHECKING_THREADS) as pool:  # checksums are computed without the interpreter's lock
+            committed = list(pool.map(partial(is_committed, dataset), shards))
         self._orders = [
             ShardOrder(str(dataset.absolute()), shard.index, shard.members, shard.key, job.key())
-            for shard in shards
-            if not is_committed(dataset, shard)
+            for shard, done in zip(shards, committed, strict=True)
+            if not done
         ]
         self._total = sum(len(shard.members) for shard in shards)
         self._done = self._total - sum(len(order.members) for order in self._orders)
@@ -205,8 +229,11 @@ class ShardMaker:
         self._suspects: list[ShardOrder] = []
         self._before = outcome.n_patterns_now
 
-    def make(self, cluster: Cluster) -> int:
+    def make(self, workers: Workers) -> int:
         """Make them all; how many structures were newly set aside, so that the plan has changed."""
+        if not self._orders:
+            return 0
+        cluster = workers.cluster()
         with self._display.phase("simulate", self._total, "structures"):
             todo = self._orders
             while todo:

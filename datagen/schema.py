@@ -393,7 +393,7 @@ def densities(method: str) -> tuple[Variable, ...]:
             "float32",
             DENSITY_MEANINGS[method],
             "shard",
-            "angstrom-3",
+            "e angstrom-3",
             nan,
             (1, points, points, points),
             optional=True,

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 # Blosc with several threads orders its blocks by which thread finishes first; equal content must give equal bytes.
 blosc_library.use_threads = False
 
-CODEC = {"cname": "zstd", "clevel": 3, "shuffle": "shuffle", "blocksize": 0}
-"""Measured in benchmarks/store.py; the table is in docs/store-format.md."""
+CODEC = {"cname": "zstd", "clevel": 2, "shuffle": "shuffle", "blocksize": 1 << 21}
+"""Measured in benchmarks/store.py; the table is in docs/store-format.md. One block holds a structure's 100 patterns, so
+that what one has in common with the next is found; Blosc's own blocks are smaller."""
 
 _NO_CHUNK = 2**64 - 1
 """Offset and length of a chunk that is not stored, by Zarr's sharding_indexed codec 1.0."""

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from curation.labels import CRYSTAL_SYSTEMS
-from curation.reasons import REASONS, WARNINGS
+from curation.reasons import REASONS, WARNINGS, Stage
 from curation.settings import CurationSettings
 from curation.table import iterate_rows, read_metadata
 from curation.verdict import Verdict
@@ -19,7 +19,7 @@ from datagen.errors import PlanError
 from datagen.staging import read_staged
 
 Outcome = Literal["passed", "failed", "remark", "not reached", "seen"]
-_STAGES = ("source", "sandbox", "parse", "symmetry", "lattice", "size", "pattern")
+_STAGES: tuple[str, ...] = get_args(Stage)
 _HASH_DIGITS = 6
 
 
@@ -89,21 +89,23 @@ def checks_of(verdict: Verdict, settings: CurationSettings) -> list[Seen]:
         _check("structure", _text(v, "parse") or _structure(v), "cell, symmetry and atoms", "parse", v, reached),
     ]
     if v.max_occupancy is not None:
-        lines.append(Seen("occupancy", f"{v.max_occupancy:g}", f"<= 1 + {settings.occupancy_tolerance:g}", "seen"))
+        within = v.max_occupancy <= 1 + settings.occupancy_tolerance
+        value, limit = f"{v.max_occupancy:g} at most", f"<= 1 + {settings.occupancy_tolerance:g}"
+        lines.append(Seen("occupancy", value, limit, "passed" if within else "failed"))
     if v.stated_formula is not None:
         differs = "" if v.formula_difference is None else f", atomic fractions differ by {v.formula_difference:.2g}"
         outcome: Outcome = "remark" if "formula_mismatch" in v.warnings else "seen"
-        value, limit = f"stated {v.stated_formula}{differs}", f"<= {settings.formula_tolerance:g}"
+        value, limit = f"stated {v.stated_formula}{differs}", f"<= {settings.formula_tolerance:g}" if differs else ""
         lines.append(Seen("formula", value, limit, outcome))
-    if v.min_distance_A is not None:
-        too_near = v.reason == "atoms_overlap"
-        value, limit = f"{v.min_distance_A:.3f} A", f">= {settings.min_distance_A:g} A"
+    too_near = v.reason == "atoms_overlap"
+    if too_near or v.min_distance_A is not None:
+        value, limit = v.detail if too_near else f"{v.min_distance_A:.3f} A", f">= {settings.min_distance_A:g} A"
         lines.append(Seen("closest atoms", value, limit, "failed" if too_near else "passed"))
-    lines += _symmetry(v, reached)
-    lines += _lattice(v, settings, reached)
+    lines += _symmetry(v)
+    lines += _lattice(v, settings)
     lines += [
-        _limit("volume", v.volume_conventional, settings.max_volume_A3, "A^3", "volume_too_large", v),
-        _limit("atoms", v.n_atoms_conventional, settings.max_atoms, "", "too_many_atoms", v),
+        _limit("volume", v.volume_conventional, f"< {settings.max_volume_A3:g} A^3", "volume_too_large", v),
+        _limit("atoms", v.n_atoms_conventional, f"<= {settings.max_atoms}", "too_many_atoms", v),
         _check(
             "reflections",
             "" if v.n_reflections is None else str(v.n_reflections),
@@ -118,9 +120,9 @@ def checks_of(verdict: Verdict, settings: CurationSettings) -> list[Seen]:
     return lines
 
 
-def _symmetry(v: Verdict, reached: int) -> list[Seen]:
+def _symmetry(v: Verdict) -> list[Seen]:
     if not v.space_group_at:
-        return [_check("space group", "", "the same at every tolerance", "symmetry", v, reached)]
+        return [_unseen("space group", "the same at every tolerance", "symmetry", v)]
     lines = []
     tightest = v.space_group_at[0]
     pairs = zip(v.symprec_A, v.angle_tolerance_deg, v.space_group_at, strict=True)
@@ -134,7 +136,7 @@ def _symmetry(v: Verdict, reached: int) -> list[Seen]:
     return lines
 
 
-def _lattice(v: Verdict, settings: CurationSettings, reached: int) -> list[Seen]:
+def _lattice(v: Verdict, settings: CurationSettings) -> list[Seen]:
     lines = []
     if v.niggli is not None:
         a, b, c, alpha, beta, gamma = v.niggli
@@ -147,7 +149,7 @@ def _lattice(v: Verdict, settings: CurationSettings, reached: int) -> list[Seen]
     if v.niggli_idempotence is not None:
         lines.append(Seen("change when reduced again", f"{v.niggli_idempotence:.1e}", "0", "seen"))
     if v.lattice_deviation is None:
-        return [*lines, _check("reduced cell", "", "as its Bravais lattice demands", "lattice", v, reached)]
+        return [*lines, _unseen("equalities of the reduced cell", "as its lattice demands", "lattice", v)]
     off = v.lattice_deviation > settings.lattice_tolerance
     value = f"off by {v.lattice_deviation:.1e} from character {v.lattice_character} of {v.bravais_lattice}"
     limit = f"<= {settings.lattice_tolerance:g}"
@@ -158,11 +160,14 @@ def _near_one(name: str, value: float) -> Seen:
     return Seen(name, f"{value:.6f}", "+1", "passed" if abs(value - 1) < 1e-4 else "failed")
 
 
-def _limit(name: str, value: float | None, limit: float, unit: str, reason: str, v: Verdict) -> Seen:
-    bound = f"{'<' if unit else '<='} {limit:g} {unit}".strip() + " in the conventional cell"
-    if value is None:
-        return Seen(name, "", bound, "not reached")
-    return Seen(name, f"{value:.6g} {unit}".strip(), bound, "failed" if v.reason == reason else "passed")
+def _limit(name: str, value: float | None, limit: str, reason: str, v: Verdict) -> Seen:
+    """A limit on size; the first that is exceeded refuses, and those behind it are not looked at."""
+    bound = f"{limit} in the conventional cell"
+    if v.reason == reason:
+        return Seen(name, v.detail, bound, "failed")
+    seen = "" if value is None else f"{value:.6g}"
+    beyond = v.accepted or v.n_reflections is not None or (v.reason == "too_many_atoms" and value is not None)
+    return Seen(name, seen, bound, "passed" if beyond else "not reached")
 
 
 def _check(name: str, value: str, limit: str, stage: str, v: Verdict, reached: int) -> Seen:
@@ -171,6 +176,12 @@ def _check(name: str, value: str, limit: str, stage: str, v: Verdict, reached: i
     decided_here = position == reached and v.reason != "atoms_overlap"
     outcome: Outcome = "failed" if decided_here else "passed" if position <= reached else "not reached"
     return Seen(name, value, limit, outcome)
+
+
+def _unseen(name: str, limit: str, stage: str, v: Verdict) -> Seen:
+    """A check that left no value: it was not reached, or it could not even be made."""
+    text = _text(v, stage)
+    return Seen(name, text, limit, "failed" if text else "not reached")
 
 
 def _text(v: Verdict, stage: str) -> str:

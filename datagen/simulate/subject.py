@@ -48,7 +48,7 @@ def subject_of(record: Record, settings: CurationSettings) -> Subject:
 
 def _as_read(cif: str, settings: CurationSettings) -> Crystal | None:
     try:
-        atoms = read_cif(cif, settings).atoms
+        atoms = read_cif(cif, settings, {}).atoms
     except Refused:
         return None
     listed = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import gemmi
 import pytest
 from hypothesis import given, settings
@@ -114,6 +116,20 @@ def test_gemmi_agrees_on_valid_files(parts: list[tuple[str, str]]) -> None:
     unique = {name.lower(): (name, body) for name, body in parts}
     text = "".join(f"data_{name}\n{body}" for name, body in unique.values())
     assert names(text) == [block.name for block in gemmi.cif.read_string(text)]
+
+
+def test_a_line_of_nothing_but_headings_takes_no_longer_than_its_length() -> None:
+    assert len(split_blocks("data_a " * 20_000)) == 20_000
+    assert len(split_blocks("#\\#CIF_2.0\n" + "data_a '''x''' " * 20_000)) == 20_000
+
+
+def test_millions_of_quotes_do_not_fill_the_memory() -> None:
+    text = "data_a\n" + "x '" * 2_000_000 + " data_b\n"
+    tracemalloc.start()
+    split_blocks(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * len(text)
 
 
 def test_a_long_line_of_quotes_takes_no_longer_than_its_length() -> None:

@@ -91,8 +91,8 @@ MEASURED_DENSITY = {
     "fluorite": 3.18, "periclase": 3.6, "calcite": 2.71, "aragonite": 2.93, "quartz": 2.65, "rutile": 4.23,
     "anatase": 3.9, "brookite": 4.13, "cassiterite": 6.99, "zincite": 5.66, "sphalerite": 4.1, "pyrite": 5.02,
     "marcasite": 4.89, "hematite": 5.26, "ilmenite": 4.72, "zircon": 4.65, "scheelite": 6.1, "barite": 4.5,
-    "beryl": 2.64, "forsterite": 3.22, "diopside": 3.28, "kyanite": 3.61, "wollastonite": 2.92, "pyrope": 3.58,
-    "sodalite": 2.3, "natrolite": 2.25, "realgar": 3.56, "chalcopyrite": 4.19, "covellite": 4.68, "brucite": 2.39,
+    "beryl": 2.64, "diopside": 3.28, "kyanite": 3.61, "wollastonite": 2.92, "pyrope": 3.58,
+    "sodalite": 2.3, "realgar": 3.56, "chalcopyrite": 4.19, "covellite": 4.68, "brucite": 2.39,
     "baddeleyite": 5.82, "cuprite": 6.1, "fluorapatite": 3.18, "benitoite": 3.65, "cesium_chloride": 3.99,
 }  # fmt: skip
 

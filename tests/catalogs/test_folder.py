@@ -82,6 +82,11 @@ def test_a_file_of_100_MB_is_refused_unread(tmp_path: Path) -> None:
     assert "100 MB" in record.defect.detail
 
 
+def test_a_file_of_nothing_but_headings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "many.cif").write_text("data_a\n" * 100_001)
+    assert reasons(read(tmp_path)) == {"many.cif": "too_large"}
+
+
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.cif")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -104,10 +109,20 @@ def test_a_file_that_the_system_will_not_read_is_told(tmp_path: Path, monkeypatc
     assert (record.defect.reason, record.defect.detail) == ("unreadable_file", "Permission denied")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_subfolder_without_permission_is_told(tmp_path: Path) -> None:
-    (tmp_path / "shut").mkdir(mode=0)
-    assert reasons(read(tmp_path)) == {"shut": "unreadable_file"}
+def test_a_subfolder_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "z.cif").write_text(NACL)
+    listed = os.scandir
+
+    def refuse(path: Path) -> object:  # a mode would not keep root out
+        if path.name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert reasons(read(tmp_path)) == {"shut": "unreadable_file", "z.cif": ""}
+    with pytest.raises(CatalogError, match="Permission denied"):
+        read(tmp_path / "shut")
 
 
 def test_hidden_files_and_shadow_folders_are_passed_over(tmp_path: Path) -> None:
@@ -175,6 +190,15 @@ def test_densities_of_several_blocks_are_found_by_block(tmp_path: Path) -> None:
     assert p.density is not None
     assert p.density.format == "cube"
     assert q.density is None
+
+
+def test_a_block_s_name_cannot_choose_the_folder_of_its_density(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    (inside / "rho").mkdir(parents=True)
+    (tmp_path / "secret.cube").touch()
+    (inside / "a.cif").write_text(cif("../../secret"))
+    (record,) = read(inside, density="rho/{block}.cube")
+    assert record.density is None
 
 
 def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,16 @@ def test_bytes_nulls_and_numbers_in_parquet_become_text(tmp_path: Path) -> None:
     assert (second.claims, second.defect and second.defect.reason) == ({"id": "4"}, "empty_file")
 
 
+def test_parquet_text_that_is_not_utf_8_is_latin_1(tmp_path: Path) -> None:
+    raw = pa.array([b"data_x _n M\xfcller", NACL.encode()], pa.binary())
+    wrong = pa.Array.from_buffers(pa.string(), 2, raw.buffers())  # as careless writers leave it
+    pq.write_table(pa.table({"cif": wrong, "note": wrong.dictionary_encode()}), tmp_path / "t.parquet")
+    first, second = read(tmp_path / "t.parquet")
+    assert (first.cif, first.claims["encoding"]) == ("data_x _n Müller", "latin-1")
+    assert first.claims["note"] == "data_x _n M\\xfcller"
+    assert second.cif == NACL
+
+
 def test_columns_can_be_named_and_rows_are_numbered_without_ids(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", [["name", "structure"], ["a", NACL], ["b", NACL]])
     assert [record.source_id for record in read(path, cif_column="structure")] == ["row 1", "row 2"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -73,3 +74,15 @@ def square(number: int) -> int:
 def ask_a_child(number: int) -> int:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(square, (number,))
+
+
+def hang_for_seven(number: int) -> int:
+    while number == 7:
+        pass
+    return number
+
+
+def terminate_a_child(seconds: int) -> int:
+    child = subprocess.Popen(["sleep", str(seconds)])
+    child.terminate()
+    return child.wait(timeout=10)

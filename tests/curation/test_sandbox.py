@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -189,6 +190,20 @@ def test_a_child_dies_with_its_parent_even_when_that_is_killed(tmp_path: Path, a
     parent.wait()
     parent.stdout.close()
     assert wait_until_gone(pid)
+
+
+def answer_from_a_sandbox() -> None:
+    """What a daemonic worker does; such a process may have no multiprocessing children."""
+    with Sandbox(FACTORY, None, LIMITS) as box:
+        assert box.call(["echo", "from a daemon"]) == "from a daemon"
+        assert isinstance(box.call("segfault"), Casualty)
+
+
+def test_it_works_inside_a_daemonic_worker_process() -> None:
+    worker = multiprocessing.get_context("spawn").Process(target=answer_from_a_sandbox, daemon=True)
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 0
 
 
 def test_no_descriptor_and_no_process_is_left_behind() -> None:

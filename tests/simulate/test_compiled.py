@@ -75,7 +75,7 @@ def test_many_processes_may_fill_one_cache_at_once(read_only: Path, tmp_path: Pa
     environment = {**clean, "PYTHONPATH": str(read_only), "NUMBA_CACHE_DIR": where}
     running = [
         subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=read_only, env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(3)
+        for _ in range(2)
     ]
-    assert [process.wait(timeout=120) for process in running] == [0, 0, 0]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
     assert _run(read_only, NUMBA_CACHE_DIR=where)[0] == "1"

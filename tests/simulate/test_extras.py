@@ -47,7 +47,7 @@ def test_a_hump_outside_the_range_leaves_its_flank() -> None:
     ("geometry", "change", "shift_deg"),
     [
         ("transmission", {"zero_shift_deg": 0.05}, 0.05),
-        ("transmission", {"displacement_um": 500.0}, np.degrees(0.5 / 200 * np.sin(np.radians(10.95)))),
+        ("transmission", {"displacement_um": 500.0}, -np.degrees(0.5 / 200 * np.sin(np.radians(10.95)))),
         ("reflection", {"displacement_um": 50.0}, -np.degrees(2 * 0.05 / 200 * np.cos(np.radians(10.95 / 2)))),
     ],
 )

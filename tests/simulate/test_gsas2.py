@@ -132,7 +132,7 @@ def test_p1_and_the_symmetric_cell_agree_in_all_groups() -> None:
         errors.append(errors_of(symmetric.intensity, plain.intensity).max())
         to_native.append(errors_of(native.simulate(crystal, INSTRUMENT, augmentations).intensity, plain.intensity))
     assert len(errors) == 230
-    assert max(errors) < 2e-5
+    assert max(errors) < 1e-4  # cells rounded to 1e-6 A, one of them idealised
     assert np.median(to_native) < 3e-4
     assert np.max(to_native) < 2e-3
 

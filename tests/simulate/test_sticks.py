@@ -14,7 +14,7 @@ from curation.crystal import Crystal
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.reflections import f_squared, half_sphere, merge_groups
 from datagen.simulate.refusal import NoFormFactor, NoReflections
-from datagen.simulate.scattering import scattering_table
+from datagen.simulate.scattering import dispersion, scattering_table
 from datagen.simulate.sticks import compute_sticks, lorentz_polarisation
 from tests.simulate.crystals import rock_salt, rutile, silicon, triclinic, zincblende
 
@@ -85,7 +85,7 @@ def test_structure_factors_are_gemmis(make) -> None:  # type: ignore[no-untyped-
     try:
         calculator = gemmi.StructureFactorCalculatorX(small.cell)
         for z in {site.element.atomic_number for site in small.sites}:
-            calculator.addends.set(gemmi.Element(z), gemmi.cromer_liberman(z, 12398.42 / 0.7)[0])
+            calculator.addends.set(gemmi.Element(z), dispersion(z, 0.7)[0])
         expected = [abs(calculator.calculate_sf_from_small_structure(small, h)) ** 2 for h in hkl.tolist()]
     finally:
         gemmi.IT92_set_ignore_charge(ignored)

@@ -11,14 +11,15 @@ from tests.slurm.controller import Controller, missing_programs, slurm
 
 
 @pytest.fixture(scope="session")
-def running_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+def running_slurm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
     if missing := missing_programs():
         pytest.skip(f"SLURM is not installed: no {', '.join(missing)}; on Debian: apt-get install slurm-wlm munge")
     with slurm() as controller:
         yield controller
         evidence = tmp_path_factory.mktemp("slurm") / "slurm.log"
         evidence.write_text(controller.logs())
-        print(f"\nlog of SLURM: {evidence}")
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\nlog of SLURM's daemons: {evidence}")
 
 
 @pytest.fixture

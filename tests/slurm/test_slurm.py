@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from cluster.config import JobProfile
 from tests.cluster import jobs
 from tests.slurm.controller import Controller
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slurm
 
 
@@ -130,6 +132,36 @@ def test_a_job_that_slurm_refuses_is_an_error_at_once(controller: Controller, tm
         run(cluster, jobs.slowly, 3)
 
 
+def test_jobs_end_when_the_driver_is_killed(controller: Controller, tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(
+        f"""\
+import time
+from pathlib import Path
+from cluster import connect
+from cluster.config import JobProfile
+
+with connect(JobProfile(kind="slurm", workers=2, memory_per_worker="500 MB", scheduler_host="127.0.0.1",
+                        shared_directory=Path({str(tmp_path)!r}))) as cluster:
+    cluster.wait_for_workers(2, timeout_s=60)
+    print("ready", flush=True)
+    time.sleep(300)
+"""
+    )
+    driver = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "ready\n"
+    assert len(running_jobs(controller)) == 2
+    driver.kill()
+    driver.communicate()
+    deadline = time.monotonic() + 60
+    while running_jobs(controller):
+        assert time.monotonic() < deadline, "workers without a driver are still there"
+        time.sleep(0.5)
+
+
 def test_one_allocation_holds_scheduler_driver_and_workers(controller: Controller, tmp_path: Path) -> None:
     script = tmp_path / "driver.py"
     script.write_text(
@@ -156,8 +188,7 @@ if __name__ == "__main__":
     main()
 """
     )
-    root = Path(__file__).resolve().parents[2]
-    environment = f"PYTHONPATH={root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = f"PYTHONPATH={ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     answer = controller.command(
         "srun", "-n", "4", "--kill-on-bad-exit=0", "env", environment, sys.executable, str(script), timeout_s=120
     )

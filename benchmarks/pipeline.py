@@ -1,0 +1,98 @@
+"""The whole run, end to end: structures a second, bytes a pattern, what distribution costs and what it gains.
+
+`python -m benchmarks.pipeline [CATALOG]` makes the same dataset three times in turn: in a plain loop of the same
+functions (cluster kind `here`), with one worker process and with two. Rates exclude the starting of processes, which
+is given beside them; everything else, reading and finalising and verifying too, is counted. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks._data import shared_data
+from cluster.config import HereProfile, LocalProfile, Profile
+from datagen.config import DatagenConfig, config_for_path
+from datagen.estimate import estimate
+from datagen.progress import Silence, duration
+from datagen.run import Outcome, run
+
+ROUNDS = 2
+PAPER_STRUCTURES = 312_267
+
+
+def main() -> None:
+    """Measure and print."""
+    catalog = Path(sys.argv[1]) if len(sys.argv) > 1 else shared_data() / "structures" / "materials_project.zip"
+    config = config_for_path(catalog)
+    profiles: dict[str, Profile] = {
+        "plain loop": HereProfile(kind="here"),
+        "one worker": LocalProfile(workers=1),
+        "two workers": LocalProfile(workers=2),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        compile_kernels(config, Path(scratch))
+        outcomes: dict[str, list[Outcome]] = {name: [] for name in profiles}
+        for turn in range(ROUNDS):
+            for name, profile in profiles.items():
+                outcome = run(config, Path(scratch) / f"{name} {turn}.zarr", profile=profile, display=Silence())
+                outcomes[name].append(outcome)
+                print(f"{name}: {working_seconds(outcome):.1f} s of work, {outcome.phase_seconds}", flush=True)
+    plan_seconds = time_plan(config)
+    report(outcomes, plan_seconds)
+
+
+def compile_kernels(config: DatagenConfig, scratch: Path) -> None:
+    """Compile what is compiled once per machine, on the bundled examples."""
+    examples = config_for_path(Path(__file__).parents[1] / "catalogs" / "examples" / "quartz.cif")
+    run(examples, scratch / "warm.zarr", profile=HereProfile(kind="here"), display=Silence())
+
+
+def working_seconds(outcome: Outcome) -> float:
+    """Wall time of the run, less the starting of worker processes."""
+    return outcome.seconds - outcome.phase_seconds["start workers"]
+
+
+def time_plan(config: DatagenConfig) -> float:
+    """Seconds that a plan of the paper's size takes."""
+    began = time.perf_counter()
+    found = estimate(config, display=Silence(), structures=PAPER_STRUCTURES)
+    seconds = time.perf_counter() - began
+    print(
+        f"a plan of {found.n_structures:,} structures took {seconds:.1f} s: "
+        f"{found.core_seconds / 3600:.1f} core-hours, {found.n_bytes / 1e9:.0f} GB, {found.n_files:,} files"
+    )
+    return seconds
+
+
+def report(outcomes: dict[str, list[Outcome]], plan_seconds: float) -> None:
+    """A table, then the figures as JSON."""
+    one = outcomes["one worker"][0]
+    seconds = {name: median(working_seconds(o) for o in found) for name, found in outcomes.items()}
+    stages = one.stage_seconds
+    total = sum(stages.values())
+    print(f"{one.n_structures} structures, {one.n_patterns} patterns, {sum(one.counts.values())} records")
+    for stage, spent in stages.items():
+        print(f"  {stage:<10} {spent / total:6.1%} of the worker's time in shards")
+    for name, spent in seconds.items():
+        print(f"{name:<12} {duration(spent):>6}  {one.n_structures / spent:6.1f} structures/s")
+    figures = {
+        "structures_per_second_per_core": one.n_structures / seconds["one worker"],
+        "patterns_per_second_per_core": one.n_patterns / seconds["one worker"],
+        "bytes_per_pattern": one.bytes / one.n_patterns,
+        "overhead": seconds["one worker"] / seconds["plain loop"] - 1,
+        "scaling_two_workers": seconds["one worker"] / seconds["two workers"],
+        "peak_memory_mb": max(o.peak_worker_memory_MB for found in outcomes.values() for o in found),
+        "start_workers_seconds": one.phase_seconds["start workers"],
+        "stage_share": {stage: spent / total for stage, spent in stages.items()},
+        "plan_of_312267_seconds": plan_seconds,
+    }
+    print(json.dumps({name: round(v, 4) if isinstance(v, float) else v for name, v in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

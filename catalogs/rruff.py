@@ -1,0 +1,37 @@
+"""CIFs of the RRUFF project's American Mineralogist Crystal Structure Database, under their database codes.
+
+Its DIF files are no source of structures: they name a space group by a symbol that leaves origin and setting open, and
+list no symmetry operations. Every DIF has a CIF of the same code, which does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from catalogs.config import RruffCatalog
+from catalogs.containers import records_in, renamed
+from catalogs.record import Record
+
+_CODE = re.compile(r"^[ \t]*_database_code_amcsd[ \t]+['\"]?(\d+)", re.IGNORECASE | re.MULTILINE)
+_MINERAL = re.compile(
+    r"^[ \t]*_chemical_name_mineral[ \t]+(?:'([^'\n]*)'|\"([^\"\n]*)\"|(\S+))", re.IGNORECASE | re.MULTILINE
+)
+
+
+def records(config: RruffCatalog) -> Iterator[Record]:
+    """One record per data block, its id the AMCSD code where the CIF states one; the mineral's name is a claim."""
+    for record in records_in(config):
+        named = renamed(record, amcsd_code, "amcsd_code")
+        mineral = _MINERAL.search(record.cif)
+        if mineral:
+            name = next(found for found in mineral.groups() if found is not None)
+            named = replace(named, claims={**named.claims, "mineral": name})
+        yield named
+
+
+def amcsd_code(record: Record) -> str | None:
+    """From the CIF's `_database_code_amcsd`."""
+    found = _CODE.search(record.cif)
+    return found[1] if found else None

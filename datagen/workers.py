@@ -1,0 +1,48 @@
+"""The run's cluster, started when there is first something for it to do: a finished dataset needs none."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from cluster.config import AllocationProfile, Profile
+from cluster.connect import Cluster, connect
+from datagen.progress import Display
+
+
+class Workers:
+    """Use as a context manager; leaving it ends the cluster if there is one."""
+
+    def __init__(self, profile: Profile, display: Display) -> None:
+        self._profile = profile
+        self._display = display
+        self._stack = ExitStack()
+        self._cluster: Cluster | None = None
+        self.seconds_to_start = 0.0
+
+    def cluster(self) -> Cluster:
+        """The connected cluster."""
+        if self._cluster is None:
+            began = time.monotonic()
+            self._cluster = self._stack.enter_context(connect(self._profile))
+            self.seconds_to_start = time.monotonic() - began
+            if self._cluster.dashboard_link:
+                self._display.say(f"dashboard: {self._cluster.dashboard_link}")
+        return self._cluster
+
+    def close(self) -> None:
+        """End the cluster if there is one; nothing more is asked of it."""
+        self._stack.close()
+        self._cluster = None
+
+    def __enter__(self) -> Self:
+        # In an allocation every process runs the same command, and connecting makes all but one of them workers:
+        # that has to come before anything that only one of them may do.
+        if isinstance(self._profile, AllocationProfile):
+            self.cluster()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, tb)

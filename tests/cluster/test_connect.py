@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+
+from cluster import ClusterError, Task, connect, run_tasks
+from cluster.allocation import find_place
+from cluster.certificates import CERTIFICATE, KEY, security_from_files, write_certificate
+from cluster.config import AddressProfile
+from tests.cluster import jobs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_scheduler_of_somebody_else_is_used_with_its_certificate(tmp_path: Path) -> None:
+    folder = write_certificate(tmp_path)
+    security = security_from_files(folder / CERTIFICATE, folder / KEY)
+    with LocalCluster(n_workers=1, threads_per_worker=1, security=security, dashboard_address="127.0.0.1:0") as theirs:
+        profile = AddressProfile(
+            kind="address",
+            address=theirs.scheduler_address,
+            tls_certificate=folder / CERTIFICATE,
+            tls_key=folder / KEY,
+        )
+        receipts = []
+        failures = []
+        with connect(profile) as cluster:
+            run_tasks(
+                cluster,
+                jobs.die_for_seven,
+                [Task(str(n), n) for n in range(5, 10)],
+                on_receipt=lambda task, receipt: receipts.append(receipt),
+                on_failure=lambda task, failure: failures.append((task.key, failure.attempts)),
+            )
+        # Its own setting, three failures allowed, is respected: four deaths reach us as one message.
+        assert sorted(receipts) == [5, 6, 8, 9]
+        assert failures == [("7", 4)]
+
+        other = write_certificate(tmp_path)
+        stranger = profile.model_copy(update={"tls_certificate": other / CERTIFICATE, "tls_key": other / KEY})
+        with pytest.raises(ClusterError, match="cannot be reached"), connect(stranger):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "environment", "rank", "size"),
+    [
+        ("slurm-runner", {"SLURM_PROCID": "1", "SLURM_NTASKS": "8"}, 1, 8),
+        ("mpi", {"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "4"}, 2, 4),
+        ("mpi", {"PMI_RANK": "0", "PMI_SIZE": "3"}, 0, 3),
+        ("mpi", {"SLURM_PROCID": "5", "SLURM_NTASKS": "9"}, 5, 9),
+    ],
+)
+def test_every_launcher_tells_rank_and_size(kind: str, environment: dict[str, str], rank: int, size: int) -> None:
+    place = find_place(kind, environment)
+    assert (place.rank, place.size) == (rank, size)
+
+
+def test_two_launches_in_one_job_meet_in_different_places() -> None:
+    first = {"SLURM_PROCID": "1", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
+    second = {**first, "SLURM_STEP_ID": "1"}
+    assert find_place("slurm-runner", first).launch != find_place("slurm-runner", second).launch
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [({}, "expected to be started by mpirun"), ({"PMI_RANK": "0", "PMI_SIZE": "2"}, "at least 3 processes")],
+)
+def test_a_launch_that_cannot_work_is_refused(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        find_place("mpi", environment)
+
+
+DRIVER = """
+import os, sys
+from pathlib import Path
+from cluster import Task, allocation, connect, run_tasks
+from cluster.config import AllocationProfile
+from tests.cluster import jobs
+
+allocation._DRIVER_AWAY_S = allocation._ABSENT_S = 1
+
+def main():
+    profile = AllocationProfile(kind="mpi", shared_directory=Path(sys.argv[1]), worker_wait_s=60)
+    with connect(profile) as cluster:
+        receipts = []
+        run_tasks(cluster, jobs.square, [Task(str(n), n) for n in range(20)],
+                  on_receipt=lambda task, receipt: receipts.append(receipt),
+                  on_failure=lambda task, failure: sys.exit(failure.error))
+        print("RECEIPTS", sum(receipts), cluster.client.scheduler.address[:6], flush=True)
+        if sys.argv[2] == "crash":
+            os._exit(7)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize(("end", "code"), [("orderly", 0), ("crash", 7)])
+def test_processes_of_an_mpi_launch_share_the_parts_and_end_together(tmp_path: Path, end: str, code: int) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path / "meeting place"), end],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PMI_RANK": str(rank), "PMI_SIZE": "3"},
+        )
+        for rank in range(3)
+    ]
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, code, 0], answers
+    assert [output.strip() for output, _ in answers] == ["", "RECEIPTS 2470 tls://", ""]
+    assert list((tmp_path / "meeting place").iterdir()) == []

@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curation.composition import element_amounts
+from curation.read import read_cif
+from curation.reasons import Refused
+from curation.settings import CurationSettings
+
+DEFAULTS = CurationSettings()
+CELL = "".join(f"_cell_length_{k} {v}\n" for k, v in zip("abc", (6, 7, 8), strict=True))
+CELL += "".join(f"_cell_angle_{k} 90\n" for k in ("alpha", "beta", "gamma"))
+CUBIC = CELL.replace(" 7", " 6").replace(" 8", " 6")
+HEXAGONAL = CUBIC.replace("gamma 90", "gamma 120")
+P1 = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n"
+SITES = "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+PARTLY = SITES + "_atom_site_occupancy\n"
+
+
+def read(*parts: str, settings: CurationSettings = DEFAULTS):
+    row: dict = {}
+    reading = read_cif("data_test\n" + "".join(parts), settings, row)
+    return reading.atoms, row
+
+
+def refusal(*parts: str, settings: CurationSettings = DEFAULTS) -> Refused:
+    with pytest.raises(Refused) as caught:
+        read(*parts, settings=settings)
+    return caught.value
+
+
+def amounts(atoms):
+    return element_amounts(atoms.amounts())
+
+
+def operators(*triplets: str) -> str:
+    return "loop_\n_space_group_symop_operation_xyz\n" + "".join(f"'{t}'\n" for t in triplets)
+
+
+class TestCell:
+    def test_uncertainties_are_put_aside(self):
+        atoms, _ = read(CELL.replace("_a 6", "_a 6.0123(4)"), P1, SITES, "Fe1 Fe 0.1234(5) 0 0\n")
+        assert atoms.lattice_A[0, 0] == 6.0123
+        assert atoms.fractional[0, 0] == 0.1234
+
+    def test_angles_left_out_are_ninety_degrees(self):
+        atoms, _ = read(CELL.split("_cell_angle_alpha")[0], P1, SITES, "Fe1 Fe 0 0 0\n")
+        assert atoms.volume_A3 == pytest.approx(6 * 7 * 8)
+
+    @pytest.mark.parametrize("text", ["?", "."])
+    def test_an_unknown_length_is_no_cell(self, text):
+        assert refusal(CELL.replace("_a 6", f"_a {text}"), P1, SITES, "Fe1 Fe 0 0 0\n").code == "no_cell"
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("_a 6", "_a -6"),
+            ("_a 6", "_a nan"),
+            ("_a 6", "_a inf"),
+            ("_a 6", "_a 0"),
+            ("_a 6", "_a 1e300"),
+            ("_a 6", "_a six"),
+            ("alpha 90", "alpha 180"),
+            ("alpha 90", "alpha 10\n_ignored 1"),
+        ],
+    )
+    def test_an_impossible_cell_is_refused(self, old, new):
+        cell = CELL.replace(old, new)
+        if "ignored" in new:
+            cell = cell.replace("beta 90", "beta 60").replace("gamma 90", "gamma 120")
+        assert refusal(cell, P1, SITES, "Fe1 Fe 0 0 0\n").code == "bad_cell"
+
+    def test_a_contradicting_volume_is_remarked(self):
+        _, row = read(CELL, "_cell_volume 400\n", P1, SITES, "Fe1 Fe 0 0 0\n")
+        assert row["warnings"] == ("volume_contradiction",)
+
+
+class TestSymmetry:
+    def test_operators_win_over_a_name_that_contradicts_them(self):
+        atoms, row = read(
+            CELL, "_space_group_IT_number 47\n", operators("x,y,z", "-x,-y,-z"), SITES, "Fe1 Fe 0.1 0.2 0.3\n"
+        )
+        assert atoms.n_sites == 2
+        assert row["warnings"] == ("symmetry_contradiction",)
+        assert row["stated_space_group"] == 47
+
+    @pytest.mark.parametrize(
+        "stated",
+        [
+            "_symmetry_space_group_name_H-M 'P m m m'\n",
+            "_space_group_name_H-M_alt 'Pmmm'\n",
+            "_space_group_name_Hall '-P 2 2'\n",
+            "_symmetry_Int_Tables_number 47\n",
+        ],
+    )
+    def test_a_name_or_number_stands_in_for_operators(self, stated):
+        atoms, _ = read(CELL, stated, SITES, "Fe1 Fe 0.1 0.2 0.3\n")
+        assert atoms.n_sites == 8
+
+    def test_missing_operators_are_completed(self):
+        atoms, row = read(CELL, operators("x,y,z", "-x,y,z", "x,-y,z"), SITES, "Fe1 Fe 0.1 0.2 0.3\n")
+        assert atoms.n_sites == 4
+        assert row["warnings"] == ("operators_completed",)
+
+    def test_the_rhombohedral_setting_of_a_name_follows_the_cell(self):
+        cell = CUBIC.replace(" 90", " 70")
+        atoms, _ = read(cell, "_space_group_name_H-M_alt 'R -3 m'\n", SITES, "Fe1 Fe 0 0 0\n")
+        assert atoms.n_sites == 1
+        atoms, _ = read(HEXAGONAL, "_space_group_name_H-M_alt 'R -3 m'\n", SITES, "Fe1 Fe 0 0 0\n")
+        assert atoms.n_sites == 3
+
+    def test_hexagonal_operators_on_another_cell_are_refused(self):
+        assert (
+            refusal(CELL, operators("x,y,z", "-y,x-y,z", "-x+y,-x,z"), SITES, "Fe1 Fe 0 0 0\n").code == "bad_symmetry"
+        )
+
+    @pytest.mark.parametrize("triplet", ["x,y", "2x,y,z", "x,x,z", "a man,a plan,a canal", "x+0.3,y,z"])
+    def test_an_operator_that_is_none_is_refused(self, triplet):
+        assert refusal(CELL, operators("x,y,z", triplet), SITES, "Fe1 Fe 0 0 0\n").code == "bad_symmetry"
+
+    def test_no_symmetry_is_p1_only_where_formula_and_z_say_so(self):
+        stated = "_chemical_formula_sum 'Fe O'\n_cell_formula_units_Z 1\n"
+        atoms, row = read(CELL, stated, SITES, "Fe1 Fe 0 0 0\nO1 O 0.5 0.5 0.5\n")
+        assert atoms.n_sites == 2
+        assert "symmetry_missing" in row["warnings"]
+        assert refusal(CELL, SITES, "Fe1 Fe 0 0 0\n").code == "no_symmetry"
+
+    def test_an_open_origin_is_the_one_that_gives_formula_times_z(self):
+        """Magnetite: the sites of origin choice 2; choice 1 would give another content."""
+        cell = CUBIC.replace(" 6", " 8.394")
+        stated = "_space_group_name_H-M_alt 'F d -3 m'\n_chemical_formula_sum 'Fe3 O4'\n_cell_formula_units_Z 8\n"
+        sites = "Fe1 Fe 0.125 0.125 0.125\nFe2 Fe 0.5 0.5 0.5\nO1 O 0.2547 0.2547 0.2547\n"
+        atoms, row = read(cell, stated, SITES, sites)
+        assert amounts(atoms) == {"Fe": 24, "O": 32}
+        assert "origin_assumed" in row["warnings"]
+
+    def test_magnetic_operators_give_the_crystal(self):
+        tag = "_space_group_symop_magn_operation"
+        magnetic = f"loop_\n{tag}.id\n{tag}.xyz\n1 x,y,z,+1\n2 -x,-y,-z,-1\n"
+        atoms, _ = read(CELL, magnetic, SITES, "Fe1 Fe 0.1 0.2 0.3\n")
+        assert atoms.n_sites == 2
+
+
+class TestSites:
+    def test_rounded_thirds_lie_on_their_axis(self):
+        ops = operators("x,y,z", "-y,x-y,z", "-x+y,-x,z")
+        atoms, row = read(HEXAGONAL, ops, SITES, "Fe1 Fe 0.333 0.667 0.25\n")
+        assert atoms.n_sites == 1
+        np.testing.assert_allclose(atoms.fractional[0], [1 / 3, 2 / 3, 0.25], atol=1e-9)
+        assert row["warnings"] == ()
+
+    def test_a_full_atom_beside_a_mirror_is_moved_onto_it(self):
+        atoms, row = read(CELL, operators("x,y,z", "-x,y,z"), SITES, "Fe1 Fe 0.01234 0.2 0.3\n")
+        assert atoms.n_sites == 1
+        assert atoms.fractional[0, 0] == 0
+        assert row["warnings"] == ("special_position_snapped",)
+
+    def test_but_not_where_the_cif_counts_it_twice(self):
+        table = SITES + "_atom_site_symmetry_multiplicity\n"
+        found = refusal(CELL, operators("x,y,z", "-x,y,z"), table, "Fe1 Fe 0.01234 0.2 0.3 2\n")
+        assert found.code == "atoms_overlap"
+
+    def test_half_atoms_beside_a_mirror_are_alternatives(self):
+        atoms, row = read(CELL, operators("x,y,z", "-x,y,z"), PARTLY, "Fe1 Fe 0.02 0.2 0.3 0.5\n")
+        assert atoms.n_sites == 2
+        assert amounts(atoms) == {"Fe": 1}
+        assert row["warnings"] == ("split_positions",)
+
+    def test_atoms_on_top_of_each_other_are_refused_with_their_distance(self):
+        found = refusal(CELL, P1, SITES, "Fe1 Fe 0 0 0\nO1 O 0.05 0 0\n")
+        assert found.code == "atoms_overlap"
+        assert found.values["min_distance_A"] == pytest.approx(0.3)
+
+    def test_overlap_is_seen_across_the_cell_s_faces(self):
+        assert refusal(CELL, P1, SITES, "Fe1 Fe 0.99 0 0\nO1 O 0.01 0 0\n").code == "atoms_overlap"
+
+    def test_overlap_is_seen_in_a_skewed_cell(self):
+        cell = CUBIC.replace("alpha 90", "alpha 25").replace("beta 90", "beta 25").replace("gamma 90", "gamma 25")
+        reading = read_cif("data_x\n" + cell + P1 + SITES + "Fe1 Fe 0 0 0\nO1 O 0.5 0.5 0\n", DEFAULTS, {})
+        lattice = reading.atoms.lattice_A
+        shifts = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), -1).reshape(-1, 3)
+        apart = np.linalg.norm((shifts + np.array([0.5, 0.5, 0])) @ lattice, axis=1).min()
+        own = np.sort(np.linalg.norm(shifts @ lattice, axis=1))[1]
+        assert reading.min_distance_A == pytest.approx(min(apart, own))
+
+    def test_species_that_share_a_site_are_one_site(self):
+        atoms, row = read(CELL, P1, PARTLY, "Fe1 Fe3+ 0 0 0 0.25\nAl1 Al3+ 0 0 0 0.75\n")
+        assert atoms.n_sites == 1
+        assert atoms.amounts() == {"Al3+": 0.75, "Fe3+": 0.25}
+        assert row["max_occupancy"] == 1.0
+
+    def test_occupancies_slightly_over_one_are_scaled(self):
+        atoms, row = read(CELL, P1, PARTLY, "Fe1 Fe 0 0 0 0.53\nAl1 Al 0 0 0 0.5\n")
+        assert sum(atoms.amounts().values()) == pytest.approx(1)
+        assert row["warnings"] == ("occupancy_scaled",)
+        assert row["max_occupancy"] == pytest.approx(1.03)
+
+    def test_occupancies_far_over_one_are_refused(self):
+        found = refusal(CELL, P1, PARTLY, "Fe1 Fe 0 0 0 0.8\nAl1 Al 0 0 0 0.5\n")
+        assert found.code == "occupancy_above_one"
+        assert found.values["max_occupancy"] == pytest.approx(1.3)
+
+    @pytest.mark.parametrize("text", ["-0.5", "nan", "lots"])
+    def test_an_occupancy_that_is_none_is_refused(self, text):
+        assert refusal(CELL, P1, PARTLY, f"Fe1 Fe 0 0 0 {text}\n").code == "bad_occupancy"
+
+    @pytest.mark.parametrize("text", ["?", "."])
+    def test_an_occupancy_left_open_is_one(self, text):
+        assert amounts(read(CELL, P1, PARTLY, f"Fe1 Fe 0 0 0 {text}\n")[0]) == {"Fe": 1}
+
+    def test_empty_and_dummy_sites_are_passed_over_with_a_remark(self):
+        table = PARTLY + "_atom_site_calc_flag\n"
+        atoms, row = read(CELL, P1, table, "Fe1 Fe 0 0 0 1 d\nFe2 Fe 0.5 0 0 0 d\nCg Cg 0 0.5 0 1 dum\n")
+        assert amounts(atoms) == {"Fe": 1}
+        assert row["warnings"] == ("dummy_sites_skipped", "empty_sites_skipped")
+
+    @pytest.mark.parametrize(
+        ("site", "code"),
+        [
+            ("X1 X 0 0 0", "dummy_site"),
+            ("Du1 Du 0 0 0", "dummy_site"),
+            ("Q1 Q 0 0 0", "dummy_site"),
+            ("J1 J 0 0 0", "unknown_element"),
+            ("12 ? 0 0 0", "unknown_element"),
+            ("Og1 Og 0 0 0", "no_form_factor"),
+            ("Fe1 Fe ? ? ?", "bad_coordinates"),
+            ("Fe1 Fe 0 0 nan", "bad_coordinates"),
+        ],
+    )
+    def test_a_site_that_cannot_be_used_has_its_own_reason(self, site, code):
+        assert refusal(CELL, P1, SITES, f"{site}\nO1 O 0.5 0.5 0.5\n").code == code
+
+    def test_hydrogens_without_coordinates_are_missing_hydrogens(self):
+        atoms, row = read(CELL, P1, SITES, "O1 O 0 0 0\nH1 H ? ? ?\n")
+        assert amounts(atoms) == {"O": 1}
+        assert row["warnings"] == ("hydrogens_missing",)
+
+    def test_cartesian_coordinates_alone_are_refused(self):
+        table = SITES.replace("fract_", "Cartn_")
+        assert refusal(CELL, P1, table, "Fe1 Fe 0 0 0\n").code == "cartesian_only"
+
+    def test_no_atoms(self):
+        assert refusal(CELL, P1).code == "no_atoms"
+
+
+class TestFormula:
+    SITES = SITES + "Fe1 Fe 0 0 0\nO1 O 0.5 0.5 0.5\n"
+
+    def test_a_contradiction_is_a_remark_by_default(self):
+        _, row = read(CELL, "_chemical_formula_sum 'Fe2 O3'\n", P1, self.SITES)
+        assert row["warnings"] == ("formula_mismatch",)
+        assert row["formula_difference"] == pytest.approx(0.1)
+
+    def test_and_a_refusal_if_asked(self):
+        strict = CurationSettings(formula_mismatch="refuse")
+        assert (
+            refusal(CELL, "_chemical_formula_sum 'Fe2 O3'\n", P1, self.SITES, settings=strict).code
+            == "formula_mismatch"
+        )
+
+    def test_missing_hydrogens_are_no_contradiction(self):
+        _, row = read(CELL, "_chemical_formula_sum 'Fe O H2'\n_cell_formula_units_Z 1\n", P1, self.SITES)
+        assert row["warnings"] == ("hydrogens_missing",)
+
+    def test_another_z_is_remarked(self):
+        _, row = read(CELL, "_chemical_formula_sum 'Fe3 O3'\n_cell_formula_units_Z 4\n", P1, self.SITES)
+        assert row["warnings"] == ("z_contradiction",)
+
+    def test_labels_are_read_in_its_light(self):
+        table = SITES.replace("_atom_site_type_symbol\n", "")
+        atoms, _ = read(CELL, "_chemical_formula_sum 'C Ca'\n", P1, table, "CA1 0 0 0\nC1 0.5 0.5 0.5\n")
+        assert amounts(atoms) == {"C": 1, "Ca": 1}
+        atoms, _ = read(CELL, "_chemical_formula_sum 'C2'\n", P1, table, "CA1 0 0 0\nC1 0.5 0.5 0.5\n")
+        assert amounts(atoms) == {"C": 2}
+
+
+class TestDisplacement:
+    TABLE = SITES + "_atom_site_U_iso_or_equiv\n"
+    FROM_CIF = CurationSettings(displacement="cif")
+
+    def u(self, *parts, settings=FROM_CIF):
+        atoms, row = read(*parts, settings=settings)
+        return atoms.occupants[0][0][2], row["warnings"]
+
+    def test_it_is_fixed_by_default(self):
+        assert self.u(CELL, P1, self.TABLE, "Fe1 Fe 0 0 0 0.03\n", settings=DEFAULTS) == (0.01, ())
+
+    def test_u_is_taken_if_asked(self):
+        assert self.u(CELL, P1, self.TABLE, "Fe1 Fe 0 0 0 0.03(1)\n") == (0.03, ())
+
+    def test_b_is_converted(self):
+        u, _ = self.u(CELL, P1, self.TABLE.replace("U_iso", "B_iso"), f"Fe1 Fe 0 0 0 {8 * np.pi**2 * 0.02}\n")
+        assert u == pytest.approx(0.02)
+
+    def test_anisotropic_displacements_give_their_mean(self):
+        tensor = "loop_\n_atom_site_aniso_label\n" + "".join(
+            f"_atom_site_aniso_U_{k}\n" for k in (11, 22, 33, 12, 13, 23)
+        )
+        u, _ = self.u(CELL, P1, SITES, "Fe1 Fe 0 0 0\n", tensor, "Fe1 0.01 0.02 0.03 0 0 0\n")
+        assert u == pytest.approx(0.02)
+
+    @pytest.mark.parametrize("text", ["?", "-0.01", "5"])
+    def test_an_unusable_value_is_replaced_with_a_remark(self, text):
+        assert self.u(CELL, P1, self.TABLE, f"Fe1 Fe 0 0 0 {text}\n") == (0.01, ("displacement_assumed",))
+
+
+class TestGrammar:
+    def test_mmcif_is_refused(self):
+        text = "_cell.length_a 6\n_cell.length_b 6\nloop_\n_atom_site.group_PDB\n_atom_site.Cartn_x\nATOM 1.0\n"
+        assert refusal(text).code == "mmcif"
+
+    def test_names_of_the_newer_dictionary_are_understood(self):
+        text = (CELL + P1 + SITES + "Fe1 Fe 0 0 0\n").replace("_cell_", "_cell.").replace("_atom_site_", "_atom_site.")
+        assert amounts(read(text)[0]) == {"Fe": 1}
+
+    def test_a_quotation_left_open_is_repaired(self):
+        atoms, row = read("_publ_section_title 'It's an 'open question\n", CELL, P1, SITES, "Fe1 Fe 0 0 0\n")
+        assert amounts(atoms) == {"Fe": 1}
+        assert row["warnings"] == ("syntax_repaired",)
+
+    def test_a_torn_loop_of_atoms_is_not_guessed_at(self):
+        assert refusal(CELL, P1, SITES, "Fe1 Fe 0 0 0\nO1 O 0.5\n").code == "bad_syntax"
+
+    def test_tags_may_be_written_in_capitals(self):
+        assert amounts(read((CELL + P1).upper(), SITES, "Fe1 Fe 0 0 0\n")[0]) == {"Fe": 1}
+
+    def test_a_tag_given_twice_counts_once(self):
+        atoms, _ = read("_cell_length_a 6\n", CELL, P1, SITES, "Fe1 Fe 0 0 0\n")
+        assert atoms.lattice_A[0, 0] == 6
+
+    @pytest.mark.parametrize("text", ["", "no cif at all", "\x00\x01\x02", "data"])
+    def test_text_without_a_block_is_refused(self, text):
+        with pytest.raises(Refused) as caught:
+            read_cif(text, DEFAULTS, {})
+        assert caught.value.code == "no_data_block"

@@ -1,0 +1,1 @@
+"""Patterns that GSAS-II computed, for machines without it."""

@@ -1,0 +1,115 @@
+"""`datagen compare-engines`: the agreement as a table, as JSON, and as an exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from catalogs.example_set import FOLDER
+from datagen.errors import DatagenError, EngineError
+from datagen.simulate import gsas2, native
+from datagen.simulate.compare import Comparison, agreement_table, errors_of, not_compared, summarise
+from datagen.simulate.gsas2_process import PYTHON_VARIABLE
+from tests.simulate.needs_gsas2 import require_gsas2
+from tests.simulate.test_look import run
+
+GOOD = Comparison(
+    "a.cif", "NaCl", 225, errors=(1e-4, 2e-4), worst_at_deg=9.5, n_reflections=4, native_seconds=1e-3, gsas2_seconds=2.0
+)
+
+
+@pytest.fixture
+def _a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gsas2, "version", lambda: "5838")
+
+
+def test_an_error_is_a_fraction_of_gsas2s_maximum() -> None:
+    theirs = np.array([[0.0, 4.0, 2.0], [1.0, 0.0, 0.0]])
+    ours = np.array([[0.0, 4.0, 1.0], [1.0, 0.5, 0.0]])
+    np.testing.assert_allclose(errors_of(ours, theirs), [0.25, 0.5])
+
+
+@pytest.mark.usefixtures("_a_version")
+def test_the_summary_agrees_only_within_all_three_limits() -> None:
+    many = [replace(GOOD, errors=(1e-4,) * 100)]
+    assert summarise(many).agree
+    assert summarise(many).ratio_median == pytest.approx(2000.0)
+    assert not summarise([*many, replace(GOOD, errors=(2e-2,))]).agree
+    assert not summarise([*many, replace(GOOD, errors=(2e-3,) * 20)]).agree
+    assert not summarise([replace(GOOD, errors=(5e-4,))]).agree
+    assert not summarise([*many, Comparison("b", "", None, reason="GSAS-II failed", failed=True)]).agree
+    assert summarise([*many, Comparison("b", "", None, reason="atoms_overlap")]).agree
+
+
+@pytest.mark.usefixtures("_a_version")
+def test_nothing_compared_is_no_agreement() -> None:
+    nothing = summarise([Comparison("b", "", None, reason="bad_syntax")])
+    assert not nothing.agree
+    assert "Nothing was compared" in nothing.sentence()
+
+
+def test_the_table_shows_the_worst_first_and_the_missing_apart() -> None:
+    worse = replace(GOOD, name="w[1].cif", errors=(4e-3,))
+    missing = Comparison("b.cif", "", None, reason="atoms_overlap [x]")
+    console = Console(width=132, file=io.StringIO())
+    console.print(agreement_table([GOOD, missing, worse]))
+    for line in not_compared([GOOD, missing, worse]):
+        console.print(line)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert 0 < text.index("w[1].cif") < text.index("a.cif") < text.index("b.cif")
+    assert "atoms_overlap [x]" in text
+    assert "2000×" in text
+
+
+def test_without_gsas2_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "python"))
+    with pytest.raises(DatagenError, match=PYTHON_VARIABLE):
+        run("compare-engines", FOLDER)
+
+
+@pytest.fixture
+def some_examples(tmp_path: Path) -> Path:
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    for name in ("halite", "rutile", "quartz"):
+        shutil.copy(FOLDER / f"{name}.cif", folder)
+    (folder / "broken.cif").write_text("no CIF\n")
+    return folder
+
+
+@pytest.mark.gsas
+def test_both_engines_agree_on_examples(some_examples: Path) -> None:
+    require_gsas2()
+    said = run("compare-engines", some_examples, "-n", "2")
+    assert "The engines agree" in said
+    assert "6 patterns of 3 structures; 1 not compared, 0 of them failed" in " ".join(said.split())
+    told = json.loads(run("compare-engines", some_examples, "-n", "1", "--limit", "3", "--json"))
+    assert told["summary"]["agree"] is True
+    assert len(told["structures"]) == 3
+
+
+@pytest.mark.gsas
+def test_engines_that_differ_or_fail_are_exit_code_1(some_examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_gsas2()
+    right = native.simulate
+
+    def slightly_wrong(crystal, instrument, augmentations):  # type: ignore[no-untyped-def]
+        return right(crystal, instrument, replace(augmentations, microstrain=augmentations.microstrain * 1.1))
+
+    monkeypatch.setattr(native, "simulate", slightly_wrong)
+    assert "The engines differ" in run("compare-engines", some_examples, "-n", "1", code=1)
+
+    def failing(*_: object) -> None:
+        raise EngineError("GSAS-II failed: it said no\nand more")
+
+    monkeypatch.setattr(native, "simulate", right)
+    monkeypatch.setattr(gsas2, "simulate", failing)
+    assert "it said no" in run("compare-engines", some_examples, "-n", "1", code=1)

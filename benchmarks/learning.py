@@ -33,13 +33,13 @@ from trainer.schedules import Cyclic
 from trainer.store import open_dataset
 
 MODEL = AlphaDiffractConfig(
-    channels=(16, 32, 64),
+    channels=(8, 32, 64),
     kernels=(50, 25, 15),
     crystal_system_hidden=(256, 128),
     space_group_hidden=(256, 128),
     lattice_hidden=(256, 128),
     length_bounds_A=(0.0, 60.0),
-    drop_path=0.1,
+    drop_path=0.0,
 )
 
 
@@ -73,7 +73,8 @@ def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict
     config = AlphaDiffractTraining(
         epochs=epochs,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        lattice_weight=0.003,
         schedule=Cyclic(half_cycle_epochs=epochs / 2),
         input=name,
         samples_per_structure=samples,

@@ -19,6 +19,7 @@ from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from trainer.distributed import Place
+    from trainer.tables import Table
 
 # torch takes seconds to import: commands import what they need, so that --help and mistakes answer at once.
 
@@ -140,6 +141,178 @@ def fit_crystalnet(
     if composition is not None:
         settings = [*settings, f"model.composition={composition}"]
     _fit(CrystalNetTraining, "crystalnet", given, settings, dataset, out, resume, device)
+
+
+@app.command()
+def evaluate(
+    arguments: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT... DATASET", help="Several are an ensemble.")],
+    split: Annotated[str, typer.Option(help="Side of the split to judge on.")] = "test",
+    samples: Annotated[int, typer.Option(help="Patterns of each structure (alphadiffract).")] = 1,
+    input: Annotated[str | None, typer.Option(help="patterns or sticks; default: as trained.")] = None,  # noqa: A002
+    noise: Annotated[bool, typer.Option(help="The paper's noise on the patterns.")] = True,
+    guesses: Annotated[int, typer.Option(help="Latent samples (crystalnet).")] = 5,
+    points: Annotated[int, typer.Option(help="Grid points along each axis (crystalnet).")] = 50,
+    batch_size: Annotated[int | None, typer.Option(help="Samples at a time.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and plots.")] = None,
+    plots: Annotated[bool, typer.Option("--plots", help="Draw PNG figures into --out.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Judge checkpoints on a dataset, beside baselines that need no model."""
+    from trainer import distributed
+    from trainer.config import INPUTS, kind_of
+    from trainer.evaluate import evaluate_alphadiffract, evaluate_crystalnet, load_models
+    from trainer.store import open_dataset
+    from trainer.tables import evaluation_tables
+
+    with mistakes_told():
+        if len(arguments) < 2:
+            raise TrainerError("expected one checkpoint or more, and a dataset last")
+        if plots and out is None:
+            raise TrainerError("--plots needs --out, the folder to draw into")
+        if input is not None and input not in INPUTS:
+            raise TrainerError(f"--input {input}: expected one of {', '.join(INPUTS)}")
+        *paths, dataset_path = arguments
+        place = distributed.start(device)
+        models, states = load_models(paths, place.device)
+        dataset = open_dataset(dataset_path)
+        configs: Any = [state.config for state in states]
+        options: dict[str, Any] = {"split": split}
+        if batch_size is not None:
+            options["batch_size"] = batch_size
+        with _counting("batches") as told:
+            if kind_of(configs[0]) == "alphadiffract":
+                options |= {"samples": samples, "noise": noise, "input": input}
+                found: Any = evaluate_alphadiffract(models, configs, dataset, place, told=told, **options)
+            else:
+                options |= {"guesses": guesses, "points": points}
+                found = evaluate_crystalnet(models, configs, dataset, place, told=told, **options)
+        tables = evaluation_tables(found.report)
+        _print_tables(tables)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "report.json").write_text(json.dumps(found.report, indent=2) + "\n")
+            (out / "report.md").write_text("\n".join(table.markdown() for table in tables))
+            if plots:
+                from trainer.plots import plot_density_evaluation, plot_lattice_evaluation
+
+                draw: Any = plot_lattice_evaluation if hasattr(found, "lattice") else plot_density_evaluation
+                draw(found, out)
+
+
+@app.command()
+def predict(
+    arguments: Annotated[
+        list[Path], typer.Argument(metavar="CHECKPOINT... FILE...", help="Checkpoints (.pt), then measured patterns.")
+    ],
+    wavelength: Annotated[
+        str | None, typer.Option(help="Of the measurement: angstroms, 20keV, CuKa1; default: as the file states.")
+    ] = None,
+    subtract_background: Annotated[
+        bool, typer.Option("--subtract-background", help="Take away what is smooth: training patterns have none.")
+    ] = False,
+    draws: Annotated[int, typer.Option(min=0, help="Patterns redrawn within their uncertainties, for the spread.")] = 8,
+    top: Annotated[int, typer.Option(min=1, max=230, help="Space groups to name.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables.")] = False,
+    gradcam: Annotated[Path | None, typer.Option(help="Folder for plots of what the model looked at.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Ranked crystal systems and space groups, and a lattice, for measured patterns."""
+    with mistakes_told():
+        results = _predict(arguments, wavelength, subtract_background, draws, top, gradcam, device)
+    if as_json:
+        print_json(results)
+        return
+    from trainer.tables import prediction_tables
+
+    for result in results:
+        _print_tables(prediction_tables(Path(result["file"]).name, result))
+
+
+def _predict(
+    arguments: list[Path],
+    wavelength: str | None,
+    subtract: bool,
+    draws: int,
+    top: int,
+    gradcam: Path | None,
+    device: str,
+) -> list[dict[str, Any]]:
+    import numpy as np
+    import torch
+
+    from trainer import distributed
+    from trainer.evaluate import load_models
+    from trainer.gradcam import attention
+    from trainer.models.alphadiffract import AlphaDiffract
+    from trainer.noise import standardise
+    from trainer.patterns import read_pattern
+    from trainer.predict import predict as predicted
+    from trainer.predict import subtract_background, to_model_grid, wavelength_of
+
+    checkpoints = [path for path in arguments if path.suffix == ".pt"]
+    patterns = [path for path in arguments if path.suffix != ".pt"]
+    if not checkpoints or not patterns:
+        raise TrainerError("expected one checkpoint (.pt) or more, and one pattern file or more")
+    place = distributed.start(device)
+    models, states = load_models(checkpoints, place.device)
+    networks = [model for model in models if isinstance(model, AlphaDiffract)]
+    if len(networks) < len(models):
+        raise TrainerError(f"{checkpoints[0]}: expected a checkpoint of alphadiffract, found one of crystalnet")
+    facts = states[0].dataset
+    grids = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
+    if any(state.dataset[name] != facts[name] for state in states for name in grids):
+        raise TrainerError("an ensemble's models were trained on one instrument and range of angles; these differ")
+    grid = np.linspace(facts["two_theta_min_deg"], facts["two_theta_max_deg"], facts["n_points"])
+    results = []
+    seen = []
+    for path in patterns:
+        measured = read_pattern(path)
+        used = wavelength_of(path, measured, wavelength)
+        intensity, sigma = to_model_grid(str(path), measured, used, facts)
+        if subtract:
+            intensity = subtract_background(intensity, facts["n_points"] // 40)
+        answer = predicted(networks, intensity, sigma, facts["crystal_systems"], place.device, draws, top)
+        results.append({"file": str(path), "wavelength_A": used, "background_subtracted": subtract, **answer})
+        seen.append(intensity)
+    if gradcam is not None:
+        from trainer.plots import plot_attention
+
+        gradcam.mkdir(parents=True, exist_ok=True)
+        for path, intensity in zip(patterns, seen, strict=True):
+            pattern = standardise(torch.from_numpy(intensity)[None].float()).to(place.device)
+            looked = {
+                head: np.mean([attention(model, pattern, head)[0].double().cpu().numpy() for model in networks], axis=0)
+                for head in ("crystal_system", "space_group")
+            }
+            name = path.name.split(".")[0]
+            plot_attention(grid, pattern[0].double().cpu().numpy(), looked, path.name, gradcam / f"{name}.png")
+    return results
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_tables(tables: list[Table]) -> None:
+    from rich.table import Table as RichTable
+
+    console = Console()
+    for table in tables:
+        shown = RichTable(title=_plain(table.title), title_justify="left")
+        for number, name in enumerate(table.head):
+            shown.add_column(name, justify="left" if number == 0 else "right")
+        for row in table.rows:
+            shown.add_row(*map(_plain, row))
+        console.print(shown)
 
 
 def _fit(

@@ -13,7 +13,7 @@ from trainer.broaden import Instrument, broaden, draw_parameters
 from trainer.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.gemd import hop_matrix
 from trainer.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
-from trainer.models.alphadiffract import AlphaDiffract
+from trainer.models.alphadiffract import AlphaDiffract, Prediction
 from trainer.models.crystalnet import CrystalNet
 from trainer.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
 from trainer.points import density_at, grid_positions, stratified_points
@@ -72,9 +72,11 @@ class AlphaDiffractTask:
         pattern = self.inputs(batch, generator)
         with autocast(self.config.precision, self.device):
             prediction = model(pattern)
-        return alphadiffract_loss(
-            prediction, batch.crystal_system, batch.space_group, batch.lattice, self.hops, self.config.gemd_weight
-        )
+        return self._loss_of(prediction, batch)
+
+    def _loss_of(self, prediction: Prediction, batch: PatternBatch | StickBatch) -> AlphaDiffractLoss:
+        labels = batch.crystal_system, batch.space_group, batch.lattice
+        return alphadiffract_loss(prediction, *labels, self.hops, self.config.gemd_weight, self.config.lattice_weight)
 
     @torch.no_grad()
     def validate(
@@ -88,9 +90,7 @@ class AlphaDiffractTask:
             pattern = self.inputs(here, generator)
             with autocast(self.config.precision, self.device):
                 prediction = model(pattern)
-            loss = alphadiffract_loss(
-                prediction, here.crystal_system, here.space_group, here.lattice, self.hops, self.config.gemd_weight
-            )
+            loss = self._loss_of(prediction, here)
             error = (prediction.lattice - here.lattice).abs()
             n = len(here)
             sums["count"] += n

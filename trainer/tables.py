@@ -1,0 +1,110 @@
+"""How are results told in words? Rows of tables, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        lines = [f"### {self.title}", "", _line(self.head), _line(("---",) * len(self.head))]
+        return "\n".join([*lines, *map(_line, self.rows), ""])
+
+
+def evaluation_tables(report: dict[str, Any]) -> list[Table]:
+    """The tables of an evaluation's report."""
+    return _lattice_tables(report) if report["model"] == "alphadiffract" else _density_tables(report)
+
+
+def prediction_tables(name: str, found: dict[str, Any]) -> list[Table]:
+    """The tables of one pattern's prediction."""
+    systems = [(e["name"], _percent(e["probability"]), _percent(e["spread"])) for e in found["crystal_system"]]
+    groups = [
+        (str(e["number"]), e["symbol"], _percent(e["probability"]), _percent(e["spread"])) for e in found["space_group"]
+    ]
+    lattice = [(n, _number(e["value"]), _number(e["spread"])) for n, e in found["niggli_lattice"].items()]
+    return [
+        Table(f"{name}: crystal system", ("system", "probability", "spread"), systems),
+        Table(f"{name}: space group", ("number", "symbol", "probability", "spread"), groups),
+        Table(f"{name}: Niggli cell, Å and degrees", ("parameter", "value", "spread"), lattice),
+    ]
+
+
+def _lattice_tables(report: dict[str, Any]) -> list[Table]:
+    what = f"{report['patterns']} patterns of {report['structures']} structures, {report['split']} side"
+    classes = []
+    for name in ("crystal_system", "space_group"):
+        entry = report[name]
+        classes.append(
+            (
+                name.replace("_", " "),
+                _percent(entry["accuracy"]),
+                _percent(entry["half_width"]),
+                _percent(entry["majority_baseline"]),
+                _percent(entry["margin"]),
+            )
+        )
+    systems = [
+        (name, _percent(value), _percent(report["space_group_accuracy_by_crystal_system"].get(name)))
+        for name, value in report["crystal_system"]["per_class"].items()
+    ]
+    distance = report["graph_distance"]
+    steps = [
+        (str(n), _percent(share), _percent(total))
+        for n, (share, total) in enumerate(zip(distance["share"], distance["cumulative"], strict=True))
+    ]
+    lattice = [
+        (
+            name,
+            f"{_number(entry['mae'])} ± {_number(entry['mae_sigma'])}",
+            f"{_number(entry['mape_percent'])} ± {_number(entry['mape_sigma'])}",
+            f"{_number(entry['r2'])} ± {_number(entry['r2_sigma'])}",
+            _number(entry["mean_baseline_mae"]),
+        )
+        for name, entry in report["lattice"].items()
+    ]
+    return [
+        Table(f"Accuracy: {what}", ("target", "accuracy", "± 95 %", "majority class", "margin"), classes),
+        Table("Accuracy by crystal system", ("system", "crystal system", "space group"), systems),
+        Table("Steps from the true space group", ("steps", "share", "up to it"), steps),
+        Table("Niggli cell, Å and degrees", ("parameter", "MAE", "MAPE %", "R²", "MAE of the mean"), lattice),
+    ]
+
+
+def _density_tables(report: dict[str, Any]) -> list[Table]:
+    n = report["guesses"]
+    kinds = (
+        ("single sample", ""),
+        ("single sample, best of 24 rotations", "rotated_"),
+        (f"best of {n} samples and 24 rotations (looks at the truth)", "best_"),
+        ("mean training density", "mean_"),
+    )
+    rows = [(label, *(_pair(report[f"{prefix}{metric}"]) for metric in ("ssim", "psnr"))) for label, prefix in kinds]
+    title = f"Densities: {report['structures']} structures, {report['split']} side, {report['points']}³ points"
+    return [Table(title, ("prediction", "SSIM", "PSNR, dB"), rows)]
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _pair(entry: dict[str, Any]) -> str:
+    return f"{_number(entry['mean'])} ± {_number(entry['std'])}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

@@ -36,6 +36,8 @@ SEED = 20260820
 LENGTHS_WITHIN_A, ANGLES_WITHIN_DEG = 0.02, 0.2
 """How closely the two Niggli cells must agree; the plain one is of the symmetrised structure."""
 
+_KINDS = ("verdicts", "space_groups", "niggli_cells")
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -67,18 +69,20 @@ def plain_sequence(cif: str, settings: CurationSettings) -> Plain:
     return Plain(numbers, accepted, tuple(float(v) for v in niggli.parameters))
 
 
-def disagreements(name: str, ours: Verdict, plain: Plain) -> list[str]:
-    """What the two say differently of one structure."""
-    found = []
+def disagreements(name: str, ours: Verdict, plain: Plain) -> dict[str, str]:
+    """What the two say differently of one structure, by kind."""
+    found = {}
     if ours.accepted != plain.accepted:
-        found.append(f"{name}: ours {ours.status} {ours.reason}, plain {'accepted' if plain.accepted else 'refused'}")
+        found["verdicts"] = (
+            f"{name}: ours {ours.status} {ours.reason}, plain {'accepted' if plain.accepted else 'refused'}"
+        )
     if ours.space_group_at != plain.space_groups:
-        found.append(f"{name}: space groups {ours.space_group_at}, plain {plain.space_groups}")
+        found["space_groups"] = f"{name}: space groups {ours.space_group_at}, plain {plain.space_groups}"
     if ours.accepted and plain.accepted and ours.niggli is not None:
         difference = np.abs(np.array(ours.niggli) - np.array(plain.niggli))
         if difference[:3].max() > LENGTHS_WITHIN_A or difference[3:].max() > ANGLES_WITHIN_DEG:
             cells = " and ".join(" ".join(f"{v:.3f}" for v in cell) for cell in (ours.niggli, plain.niggli))
-            found.append(f"{name}: Niggli cells {cells}")
+            found["niggli_cells"] = f"{name}: Niggli cells {cells}"
     return found
 
 
@@ -103,7 +107,7 @@ def main() -> int:
     curate_record(_record(first, cifs[first]), settings), plain_sequence(cifs[first], settings)  # imports, tables
 
     seconds_ours = seconds_plain = 0.0
-    differing: list[str] = []
+    differing: list[dict[str, str]] = []
     accepted = 0
     for name, cif in cifs.items():
         start = time.process_time()
@@ -113,8 +117,8 @@ def main() -> int:
         seconds_ours += middle - start
         seconds_plain += time.process_time() - middle
         accepted += ours.accepted
-        differing += disagreements(name, ours, plain)
-    for line in differing:
+        differing.append(disagreements(name, ours, plain))
+    for line in (line for one in differing for line in one.values()):
         print(line)
     figures = {
         "benchmark": "curation",
@@ -124,7 +128,7 @@ def main() -> int:
         "seconds_plain": round(seconds_plain, 3),
         "structures_per_second": round(len(cifs) / seconds_ours, 1),
         "ratio": round(seconds_plain / seconds_ours, 2),
-        "disagreements": len(differing),
+        **{f"{kind}_differing": sum(kind in one for one in differing) for kind in _KINDS},
     }
     print(json.dumps(figures))
     return 0

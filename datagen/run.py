@@ -7,8 +7,10 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.markup import escape
@@ -41,6 +43,7 @@ from datagen.workers import Workers
 CONFIG = "config.json"
 PROBES = 2
 """How often a shard whose worker died is probed, and found blameless, before we stop and say so."""
+CHECKING_THREADS = 4
 SOON_s = 5.0
 """Waiting for workers shorter than this is not worth mentioning."""
 
@@ -82,13 +85,17 @@ def run(
     began = time.monotonic()
     display = display or Display()
     outcome = Outcome(dataset)
-    with files.disk_errors_explained(dataset), locked(dataset / WORK) as lock:
+    with (
+        Workers(profile or config.cluster.choose(), display) as workers,
+        files.disk_errors_explained(dataset),
+        locked(dataset / WORK) as lock,
+    ):
         job = begin(config, dataset)
-        with Workers(profile or config.cluster.choose(), display) as workers:
-            with outcome.timed("curate"):
-                curate(config, dataset, workers, lock, outcome, display)
-            with outcome.timed("simulate"):
-                plan = simulate(config, job, dataset, workers, lock, outcome, display)
+        with outcome.timed("curate"):
+            curate(config, dataset, workers, lock, outcome, display)
+        with outcome.timed("simulate"):
+            plan = simulate(config, job, dataset, workers, lock, outcome, display)
+        workers.close()
         outcome.phase_seconds["start workers"] = workers.seconds_to_start
         with outcome.timed("finalise"):
             finalise(job, dataset, plan, outcome)
@@ -207,10 +214,12 @@ class ShardMaker:
         self._lock = lock
         self._outcome = outcome
         self._display = display
+        with ThreadPoolExecutor(CHECKING_THREADS) as pool:  # checksums are computed without the interpreter's lock
+            committed = list(pool.map(partial(is_committed, dataset), shards))
         self._orders = [
             ShardOrder(str(dataset.absolute()), shard.index, shard.members, shard.key, job.key())
-            for shard in shards
-            if not is_committed(dataset, shard)
+            for shard, done in zip(shards, committed, strict=True)
+            if not done
         ]
         self._total = sum(len(shard.members) for shard in shards)
         self._done = self._total - sum(len(order.members) for order in self._orders)

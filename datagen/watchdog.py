@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+import faulthandler
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+STDERR = 2
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End this process by SIGKILL when the block takes longer.
+    """End this process at once when the block takes longer, after printing where it stands.
 
-    Compiled code holds the interpreter and heeds neither exceptions nor SIGTERM. The cluster sees a dead worker, starts
-    another, and the run finds out which structure it was and sets it aside. A timer thread is enough: our kernels
-    release the GIL, as GSAS-II's child process does by being one.
+    Compiled code may hold the interpreter and heed neither exceptions nor signals; faulthandler's thread is not
+    Python's. The cluster sees a dead worker, starts another, and the run finds out which structure it was.
     """
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
-    timer.daemon = True
-    timer.start()
+    faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
     try:
         yield
     finally:
-        timer.cancel()
+        faulthandler.cancel_dump_traceback_later()

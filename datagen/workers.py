@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from cluster.config import Profile
+from cluster.config import AllocationProfile, Profile
 from cluster.connect import Cluster, connect
 from datagen.progress import Display
 
@@ -32,7 +32,16 @@ class Workers:
                 self._display.say(f"dashboard: {self._cluster.dashboard_link}")
         return self._cluster
 
+    def close(self) -> None:
+        """End the cluster if there is one; nothing more is asked of it."""
+        self._stack.close()
+        self._cluster = None
+
     def __enter__(self) -> Self:
+        # In an allocation every process runs the same command, and connecting makes all but one of them workers:
+        # that has to come before anything that only one of them may do.
+        if isinstance(self._profile, AllocationProfile):
+            self.cluster()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

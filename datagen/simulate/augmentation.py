@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from datagen.simulate.rng import uniforms
 
@@ -34,9 +34,9 @@ def _ordered_and_not_negative(value: tuple[float, float]) -> tuple[float, float]
     return value
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-PositiveRange = Annotated[tuple[float, float], AfterValidator(_ordered_and_positive)]
-NonNegativeRange = Annotated[tuple[float, float], AfterValidator(_ordered_and_not_negative)]
+Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
+PositiveRange = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_and_positive)]
+NonNegativeRange = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_and_not_negative)]
 
 MAX_IMPURITY_PEAKS = 8
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def ask_a_child(number: int) -> int:
         return pool.apply(square, (number,))
 
 
-def hang_for_seven(number: int) -> int:
-    while number == 7:
-        pass
-    return number
+def terminate_a_child(seconds: int) -> int:
+    child = subprocess.Popen(["sleep", str(seconds)])
+    child.terminate()
+    return child.wait(timeout=10)

@@ -72,6 +72,18 @@ def test_tasks_may_start_processes_of_their_own(two_workers: Cluster) -> None:
     assert seen == [400]
 
 
+def test_a_program_that_a_task_starts_can_be_terminated(two_workers: Cluster) -> None:
+    seen = []
+    run_tasks(
+        two_workers,
+        jobs.terminate_a_child,
+        [Task("a", 60)],
+        on_receipt=lambda task, receipt: seen.append(receipt),
+        on_failure=lambda task, failure: pytest.fail(failure.error),
+    )
+    assert seen == [-signal.SIGTERM]
+
+
 def test_encryption_can_be_switched_off_by_name() -> None:
     with connect(LocalProfile(workers=1, encryption="off")) as cluster:
         assert cluster.client.scheduler.address.startswith("tcp://127.0.0.1:")
@@ -141,8 +153,8 @@ def test_workers_end_when_the_driver_is_killed(driver: subprocess.Popen[str]) ->
     pids = [int(word) for word in driver.stdout.readline().split()]
     assert len(pids) == 2
     driver.kill()
-    driver.communicate(timeout=10)
-    assert gone(pids, within_s=10)
+    driver.communicate(timeout=30)
+    assert gone(pids, within_s=30)
 
 
 def test_an_interrupt_from_the_terminal_ends_the_run_as_python_says(driver: subprocess.Popen[str]) -> None:
@@ -151,10 +163,10 @@ def test_an_interrupt_from_the_terminal_ends_the_run_as_python_says(driver: subp
     time.sleep(0.5)
     # A terminal sends it to every process of the group, workers too.
     os.killpg(driver.pid, signal.SIGINT)
-    _, errors = driver.communicate(timeout=30)
+    _, errors = driver.communicate(timeout=90)
     assert "KeyboardInterrupt" in errors
     assert driver.returncode != 0
-    assert gone(pids, within_s=10)
+    assert gone(pids, within_s=30)
 
 
 def test_workers_that_cannot_start_are_an_error_that_says_so(tmp_path: Path) -> None:

@@ -98,6 +98,19 @@ def test_every_real_density_is_accepted_and_keeps_its_electrons(shared_data: Pat
     assert len(index) == 29
 
 
+@pytest.mark.parametrize(("name", "electrons"), [("GaAs_noncollinear", 8), ("Ga_spin", 12), ("H2", 2), ("Si", 8)])
+def test_densities_written_by_vasp_itself_are_accepted(shared_data: Path, name: str, electrons: int) -> None:
+    """Spin, non-collinear magnetism, augmentation blocks, and the negative values of pseudised cores."""
+    from pymatgen.io.vasp import Poscar
+
+    path = shared_data / "densities" / "vasp" / f"{name}.CHGCAR.gz"
+    with gzip.open(path, "rt") as text:
+        crystal = Crystal.from_pymatgen(Poscar.from_str("".join(_header(text))).structure)
+    density = make_density(DensityRef(path, "chgcar"), crystal, DensitySettings())
+    assert density.electrons_before == pytest.approx(electrons, abs=1e-4)
+    assert density.electrons_after == pytest.approx(electrons, abs=1e-4)
+
+
 def _header(text: Iterable[str]) -> list[str]:
     lines: list[str] = []
     for line in text:

@@ -49,9 +49,10 @@ def test_a_room_stays_free_of_what_it_need_not_know(room: str) -> None:
         assert not wrong, f"{module.relative_to(ROOT)} imports {sorted(wrong)}"
 
 
-def test_nothing_of_ours_is_stored_as_pickle() -> None:
-    weighs_what_dask_sends = ROOT / "cluster" / "perform.py"
+def test_nothing_of_ours_is_stored_as_pickle_or_read_from_one() -> None:
     for room in ROOMS:
         for module in sorted((ROOT / room).rglob("*.py")):
-            assert "pickle" not in _imported(module) or module == weighs_what_dask_sends, module
-    assert "pickle.dump(" not in weighs_what_dask_sends.read_text()
+            for node in ast.walk(ast.parse(module.read_text())):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pickle":
+                    # Weighing what Dask is about to send, and naming what torch raises, leave no file.
+                    assert node.attr in ("dumps", "UnpicklingError"), f"{module}: pickle.{node.attr}"

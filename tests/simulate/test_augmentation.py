@@ -81,6 +81,7 @@ def test_planes_of_preferred_orientation_come_once_per_friedel_pair() -> None:
         ({"microstrain": (2, 1)}, "0 <= minimum <= maximum"),
         ({"microstrain": (-1, 1)}, "0 <= minimum <= maximum"),
         ({"crystallite_size_um": (0, 1)}, "0 < minimum <= maximum"),
+        ({"W_cdeg2": (0, float("inf"))}, "finite number"),
         ({"U_cdeg2": (1, 0)}, "(minimum, maximum)"),
         ({"impurity_peaks": (0, 9)}, "impurity_peaks"),
         ({"microstrian": (1, 2)}, "Extra inputs"),

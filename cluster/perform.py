@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import pickle
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -68,31 +66,14 @@ class ReceiptTooLargeError(ValueError):
     """A task returned data where a receipt was expected."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a task may take: bytes of its receipt, and seconds of wall time where there is a limit."""
-
-    receipt_bytes: int
-    seconds: float | None = None
-
-
-def perform(function: Callable[[Any], Any], argument: Any, limits: Limits) -> Outcome | Failure:
-    """Call `function(argument)`; an exception becomes a `Failure`, a receipt over the limit too.
-
-    Beyond the limit of time the process ends itself, after writing to stderr where it was.
-    """
+def perform(function: Callable[[Any], Any], argument: Any, receipt_limit_bytes: int) -> Outcome | Failure:
+    """Call `function(argument)`; an exception becomes a `Failure`, a receipt over the limit too."""
     begun = time.perf_counter()
-    if limits.seconds is not None and sys.__stderr__ is not None:
-        # A thread in C, which needs no cooperation of a task that has stopped answering.
-        faulthandler.dump_traceback_later(limits.seconds, exit=True, file=sys.__stderr__)
     try:
         receipt = function(argument)
-        _weigh(receipt, limits.receipt_bytes)
+        _weigh(receipt, receipt_limit_bytes)
     except Exception as error:  # noqa: BLE001 - the caller of run_tasks is told of each
         return Failure.from_exception(error)
-    finally:
-        if limits.seconds is not None:
-            faulthandler.cancel_dump_traceback_later()
     return Outcome(receipt, time.perf_counter() - begun)
 
 

@@ -24,7 +24,7 @@ from cluster.config import HereProfile
 from cluster.connect import Cluster
 from cluster.errors import ClusterError
 from cluster.orderly import left_in_order
-from cluster.perform import Failure, Limits, Outcome, perform
+from cluster.perform import Failure, Outcome, perform
 
 log = logging.getLogger(__name__)
 
@@ -78,20 +78,16 @@ def run_tasks(
     retries: int = 1,
     max_deaths: int = 3,
     receipt_limit_bytes: int = RECEIPT_LIMIT_BYTES,
-    task_limit_s: float | None = None,
 ) -> Progress:
     """Do every task once, in any order, and return the final tally.
 
     `on_receipt(task, receipt)` is called in this thread for each task done. `on_failure(task, failure)` is called for
     one that raised `retries + 1` times, or whose worker died `max_deaths` times while running it and nothing else; the
-    tasks it returns (its halves, say) are done next. A worker that spends more than `task_limit_s` on one task, even in
-    compiled code that hangs, ends itself, which counts as a death (not where tasks run in the driver itself). A worker
-    that leaves in order, for its walltime, blames nobody; its task is done again elsewhere, perhaps while the first
-    attempt still runs: `function` must bear that. Whatever raises here, an interrupt too, cancels what is in flight
-    after handing over the receipts already there.
+    tasks it returns (its halves, say) are done next. A worker that leaves in order, for its walltime, blames nobody;
+    its task is done again elsewhere, perhaps while the first attempt still runs: `function` must bear that. Whatever
+    raises here, an interrupt too, cancels what is in flight after handing over the receipts already there.
     """
-    limits = Limits(receipt_limit_bytes, None if cluster.client is None else task_limit_s)
-    run = _Run(cluster, function, on_receipt, on_failure, retries, max_deaths, limits, heartbeat)
+    run = _Run(cluster, function, on_receipt, on_failure, retries, max_deaths, receipt_limit_bytes, heartbeat)
     if cluster.client is None:
         return run.here(tasks)
     return run.there(tasks, window, heartbeat_s)
@@ -123,7 +119,7 @@ class _Run(Generic[A, R]):
     on_failure: OnFailure[A]
     retries: int
     max_deaths: int
-    limits: Limits
+    receipt_limit_bytes: int
     heartbeat: Callable[[Progress], None] | None
     progress: Progress = field(default_factory=Progress)
     # First what came back, then what the caller's iterator still holds: culprits are found early.
@@ -139,7 +135,7 @@ class _Run(Generic[A, R]):
         while attempt := self._next(source):
             attempt.number += 1
             self._count(submitted=1)
-            self._judge(attempt, perform(self.function, attempt.task.argument, self.limits))
+            self._judge(attempt, perform(self.function, attempt.task.argument, self.receipt_limit_bytes))
             self._beat()
         return self.progress
 
@@ -192,7 +188,7 @@ class _Run(Generic[A, R]):
             perform,
             [self.function] * len(batch),
             [attempt.task.argument for attempt in batch],
-            [self.limits] * len(batch),
+            [self.receipt_limit_bytes] * len(batch),
             key=[(self.group, attempt.task.key, attempt.number) for attempt in batch],
             pure=False,
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import faulthandler
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+STDERR = 2
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     Compiled code may hold the interpreter and heed neither exceptions nor signals; faulthandler's thread is not
     Python's. The cluster sees a dead worker, starts another, and the run finds out which structure it was.
     """
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
     try:
         yield
     finally:

@@ -15,11 +15,11 @@ from datagen.errors import EngineError
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.extras import add_extras
 from datagen.simulate.gsas2_cell import Handover, p1, symmetric
-from datagen.simulate.gsas2_process import UnsupportedByGsas2, ask, process
+from datagen.simulate.gsas2_process import ask, process
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.patterns import Patterns, diagnose
 from datagen.simulate.reflections import half_sphere, merge_groups
-from datagen.simulate.refusal import NoReflections
+from datagen.simulate.refusal import NoFormFactor, NoReflections
 from datagen.simulate.sticks import ABSENT, Sticks, lorentz_polarisation
 
 Array = NDArray[np.float64]
@@ -99,7 +99,7 @@ def _types(species: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
         ion = f"{element}{match[3]}{match[2] or 1}" if match and match[3] else element
         types[name] = ion if ion in known else element
         if types[name] not in known:
-            raise UnsupportedByGsas2(f"GSAS-II has no form factor for {name}")
+            raise NoFormFactor(f"GSAS-II has no form factor for {name}")
         if ion not in known or not match:
             warnings.append(f"{name}: no form factor for this ion, neutral {element} used")
     return [types[name] for name in species], tuple(warnings)

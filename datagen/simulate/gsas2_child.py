@@ -64,7 +64,7 @@ def serve() -> None:
             answer({"refused": str(reason), "chatter": _tail(chatter)})
         except Exception as error:  # noqa: BLE001 - whatever GSAS-II raises is reported with what it printed
             if "no reflections in data range" in str(error):
-                answer({"refused": "no reflection lies inside the 2theta range", "chatter": _tail(chatter)})
+                answer({"no_reflections": "GSAS-II finds no reflection inside the 2theta range"})
             else:
                 traceback.print_exc()
                 answer({"failed": f"{type(error).__name__}: {error}", "chatter": _tail(chatter)})

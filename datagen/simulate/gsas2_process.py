@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import EngineError
-from datagen.simulate.refusal import Unsimulable
+from datagen.simulate.refusal import NoReflections, Unsimulable
 
 PYTHON_VARIABLE = "PXRD_GSAS2_PYTHON"
 """Names the Python that has GSAS-II, where that is not the one running."""
@@ -82,6 +82,8 @@ class GsasProcess:
         except BaseException:
             self.close()  # whatever it is doing, nobody waits for it any more
             raise
+        if "no_reflections" in answer:
+            raise NoReflections(answer["no_reflections"])
         if "refused" in answer:
             raise UnsupportedByGsas2(answer["refused"])
         if "failed" in answer:

@@ -76,12 +76,6 @@ def ask_a_child(number: int) -> int:
         return pool.apply(square, (number,))
 
 
-def hang_for_seven(number: int) -> int:
-    while number == 7:
-        pass
-    return number
-
-
 def terminate_a_child(seconds: int) -> int:
     child = subprocess.Popen(["sleep", str(seconds)])
     child.terminate()

@@ -156,12 +156,6 @@ def test_the_caller_finds_the_culprit_by_halving(two_workers: Cluster) -> None:
     assert sorted(n for receipt in book.receipts.values() for n in receipt) == [n for n in range(24) if n != 7]
 
 
-def test_a_task_that_hangs_ends_its_worker_and_is_named(two_workers: Cluster) -> None:
-    book, _ = run(two_workers, jobs.hang_for_seven, numbered(10), task_limit_s=1.0, max_deaths=1)
-    assert sorted(map(int, book.receipts)) == [n for n in range(10) if n != 7]
-    assert book.failures["7"].kind == "killed"
-
-
 def test_workers_killed_at_random_moments_cost_nothing(two_workers: Cluster) -> None:
     chance = random.Random(20240611)
     stop = threading.Event()

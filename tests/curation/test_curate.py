@@ -214,7 +214,7 @@ class TestRefused:
             assert v.detail
 
 
-@hypothesis_settings(max_examples=150, deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=80, deadline=None, derandomize=True)
 @given(
     cuts=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 30), st.text(max_size=6)), min_size=1, max_size=4),
 )

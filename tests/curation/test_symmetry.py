@@ -66,7 +66,7 @@ def test_the_grid_is_what_a_search_at_every_pair_finds(shift, c):
     assert grid(atoms) == [search(atoms, pair).number for pair in PAIRS]
 
 
-@hypothesis_settings(max_examples=150, deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.data())
 def test_and_so_it_is_for_random_small_crystals(data):
     """Coordinates on a coarse grid with small displacements: full of near symmetry."""

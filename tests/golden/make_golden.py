@@ -17,7 +17,7 @@ from datagen.simulate.subject import subject_of
 from tests.golden.golden import FILE, Golden, without_foreign_matter, write
 
 ONE_OF_EACH_SYSTEM = (
-    *("kyanite.cif", "diopside.cif", "forsterite.cif", "scheelite.cif"),
+    *("kyanite.cif", "diopside.cif", "brookite.cif", "scheelite.cif"),
     *("quartz.cif", "beryl.cif", "sphalerite.cif", "pyrope.cif", "silicon_germanium.cif"),
 )
 SHARP = Augmentations.of(microstrain=[500.0], crystallite_size_um=[1.0], U_cdeg2=[0.0], V_cdeg2=[-1.0], W_cdeg2=[0.05])

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.engine import Reference, error, find_reference, read_reference
 from datagen.errors import DatagenError
 from datagen.simulate import native
+from datagen.simulate.agreement import AGREEMENT
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,15 @@ def test_patterns_agree_with_gsas2(reference: list[Reference]) -> None:
     assert np.median(every) <= 3e-4
     assert np.percentile(every, 95) <= 1.5e-3
     assert {name: e.max() for name, e in errors.items() if e.max() > 3e-3} == {}
+
+
+def test_the_agreement_written_into_datasets_is_the_measured_one(reference: list[Reference]) -> None:
+    every = np.concatenate(
+        [error(native.simulate(r.crystal, r.instrument, r.augmentations).intensity, r.pattern) for r in reference]
+    )
+    stated = [AGREEMENT["median"], AGREEMENT["percentile_95"], AGREEMENT["worst"]]
+    assert np.percentile(every, [50, 95, 100]) == pytest.approx(stated, rel=0.05)
+    assert (AGREEMENT["patterns"], AGREEMENT["crystals"]) == (every.size, len(reference))
 
 
 def test_molybdenum_at_its_edge_agrees(reference: list[Reference]) -> None:

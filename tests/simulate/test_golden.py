@@ -28,7 +28,7 @@ def errors() -> dict[str, dict[str, float]]:
 
 def test_every_example_agrees_within_the_error_bar() -> None:
     plain = errors()["plain"]
-    assert len(plain) > 90
+    assert len(plain) >= 90
     median, p95, largest = np.percentile(list(plain.values()), [50, 95, 100])
     assert median <= MEDIAN_LIMIT
     assert p95 <= P95_LIMIT

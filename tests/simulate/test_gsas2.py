@@ -21,7 +21,7 @@ from datagen.simulate.augmentation import Augmentations, AugmentationSettings, d
 from datagen.simulate.compare import errors_of
 from datagen.simulate.gsas2_process import PYTHON_VARIABLE
 from datagen.simulate.instrument import Instrument, Line
-from datagen.simulate.refusal import NoReflections, Unsimulable
+from datagen.simulate.refusal import NoFormFactor, NoReflections
 from tests.simulate.groups import crystal_in_group
 from tests.simulate.needs_gsas2 import require_gsas2
 
@@ -231,7 +231,7 @@ def test_nothing_in_range_is_said_so() -> None:
 
 def test_an_element_gsas2_does_not_know_is_refused_rather_than_replaced() -> None:
     crystal = Crystal.canonical(np.eye(3) * 4.0, ["Es"], np.ones(1), np.zeros((1, 3)))
-    with pytest.raises(Unsimulable, match="no form factor for Es"):
+    with pytest.raises(NoFormFactor, match="no form factor for Es"):
         gsas2.simulate(crystal, INSTRUMENT, BROAD)
 
 

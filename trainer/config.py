@@ -60,7 +60,8 @@ class AlphaDiffractTraining(TrainConfig):
     """Patterns of each structure in an epoch; None: as many as are stored."""
     balance: str = "none"
     gemd_weight: float = 1.0
-    lattice_weight: float = 1.0
+    length_weight: float = 1.0
+    angle_weight: float = 1.0
     noise: bool = True
     validation_samples: int = 1
     """Patterns of each validation structure."""

@@ -3,9 +3,11 @@
     python -m benchmarks.learning [--dataset PATH] [--epochs N] [--out docs/learning.json]
 
 Without ``--dataset`` one is made by ``datagen run`` from the Materials Project crystals of the test data, 100 patterns
-each. The network is reduced (fewer channels, smaller heads) so that it trains on a CPU; noise, loss and optimiser are
-the paper's. Prints JSON: accuracies, margins over the majority class, mean absolute errors beside those of always
-predicting the mean, all on the test side of the split, for each input; and the validation curves.
+each. The network is reduced so that it trains on a CPU and on a thousand crystals: fewer channels, smaller heads, and
+less pooling (64 points instead of 7 reach the heads, so that a peak's place need not be learnt first). The lattice's
+squared error has a small weight, without which it drowns the classifications. Noise and optimiser are the paper's.
+Prints JSON: accuracies, margins over the majority class, mean absolute errors beside those of always predicting the
+mean, all on the test side of the split, for each input; and the validation curves.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ from trainer.schedules import Cyclic
 from trainer.store import open_dataset
 
 MODEL = AlphaDiffractConfig(
-    channels=(8, 32, 64),
-    kernels=(50, 25, 15),
+    channels=(8, 16, 32),
+    kernels=(50, 25, 9),
+    strides=(8, 4, 4),
+    second_pool=None,
     crystal_system_hidden=(256, 128),
     space_group_hidden=(256, 128),
     lattice_hidden=(256, 128),
-    length_bounds_A=(0.0, 60.0),
+    length_bounds_A=(0.0, 40.0),
     drop_path=0.0,
 )
 
@@ -47,7 +51,7 @@ def main() -> None:
     """Train both inputs, evaluate, print."""
     options = argparse.ArgumentParser(description="Does a dataset teach?")
     options.add_argument("--dataset", type=Path)
-    options.add_argument("--epochs", type=int, default=24)
+    options.add_argument("--epochs", type=int, default=16)
     options.add_argument("--samples", type=int, default=2, help="patterns of each structure in an epoch")
     options.add_argument("--inputs", default="patterns,sticks")
     options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -73,8 +77,8 @@ def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict
     config = AlphaDiffractTraining(
         epochs=epochs,
         batch_size=32,
-        learning_rate=2e-3,
-        lattice_weight=0.003,
+        learning_rate=1.5e-3,
+        lattice_weight=0.02,
         schedule=Cyclic(half_cycle_epochs=epochs / 2),
         input=name,
         samples_per_structure=samples,
@@ -83,7 +87,8 @@ def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict
         workers=2,
     )
     begun = time.perf_counter()
-    fit(config, path, out, reporter=None)
+    if not fit(config, path, out, reporter=None).finished:
+        sys.exit("stopped before the end of training: no figures")
     seconds = time.perf_counter() - begun
     place = Place(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     models, states = load_models([out / BEST], place.device)

@@ -93,6 +93,13 @@ def _one_space_group(atoms: Atoms, min_distance_A: float, settings: CurationSett
         primitive, grid = None, Grid((first, *(search(atoms, pair) for pair in pairs[1:])), None)
     else:
         primitive = primitive_cell(atoms, first)
+        if primitive.atoms.n_sites > settings.max_atoms:  # and the conventional cell is no smaller
+            raise Refused(
+                "too_many_atoms",
+                f"the primitive cell has {primitive.atoms.n_sites} sites (space group {first.number} at the tightest "
+                "tolerances); symmetry was not searched further",
+                n_atoms=primitive.atoms.n_sites,
+            )
         primitive = change_basis(primitive, _reduction(symmetrised_metric(primitive)))
         grid = search_grid(atoms, primitive, first, pairs, min_distance_A)
     numbers = tuple(None if r is None else r.number for r in grid.results)

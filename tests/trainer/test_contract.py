@@ -1,0 +1,83 @@
+"""What the run writes, the trainer reads: a dataset made by the engine and the writer, rebuilt from its sticks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from curation.crystal import Crystal
+from datagen import store
+from datagen.row import extra_augmentations, row_values
+from datagen.schema import Layout
+from datagen.shard_writer import ShardWriter
+from datagen.simulate import native
+from datagen.simulate.augmentation import AugmentationSettings, draw
+from datagen.simulate.instrument import PRESETS
+from tests.trainer import datasets
+from trainer.broaden import Instrument, broaden
+from trainer.data import augmentation_ranges
+from trainer.sources import stick_tensors, stored_parameters
+from trainer.store import open_dataset
+
+N = 3
+
+
+def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
+    instrument = PRESETS[preset]
+    split = np.zeros(N, dtype=np.int64)
+    layout = Layout(
+        n_structures=N,
+        n_augmentations=settings.count,
+        n_points=instrument.n_points,
+        structures_per_shard=2,
+        reflection_slots=4096,
+        member_slots=8192,
+        n_lines=len(instrument.lines),
+        text_bytes=store.text_bytes(datasets.labels(N, split)),
+        with_members=settings.march_r != (1.0, 1.0),
+        extra_augmentations=extra_augmentations(settings),
+    )
+    attributes = {
+        "instrument": instrument.model_dump(mode="json"),
+        "configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}},
+    }
+    store.create(path, layout, datasets.labels(N, split), instrument.two_theta_deg, attributes)
+    rng = np.random.default_rng(0)
+    for shard in range(layout.n_shards):
+        with ShardWriter(path, layout, shard) as writer:
+            for row in layout.rows(shard):
+                lengths = np.diag(rng.uniform(3, 8, 3))
+                crystal = Crystal.canonical(lengths, ("Na", "Cl", "O"), np.ones(3), rng.random((3, 3)))
+                drawn = draw(settings, 0, f"{row:032x}", np.arange(settings.count))
+                writer.add(row_values(native.simulate(crystal, instrument, drawn), drawn, layout))
+            writer.commit("key")
+    store.finalise(path, {})
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        ("alphadiffract", AugmentationSettings(count=5)),
+        ("cu_kalpha", AugmentationSettings(preset="realistic", count=5)),
+    ],
+)
+def test_stored_patterns_come_back_from_sticks_and_stored_parameters(
+    tmp_path: Path, preset: str, settings: AugmentationSettings
+) -> None:
+    make(tmp_path / "made", settings, preset)
+    dataset = open_dataset(tmp_path / "made")
+    instrument = Instrument.of_attributes(dataset.instrument)
+    for row in dataset.rows("train").tolist():
+        sticks = stick_tensors([dataset.sticks(row)] * settings.count)
+        found = broaden(sticks, stored_parameters(dataset, row), instrument)
+        relative = (found / found.amax(dim=1, keepdim=True)).numpy()
+        # Half a step of the stored 13 bits, and 1e-4 for the two ways of summing.
+        assert np.abs(relative - dataset.pattern(row)).max() < 2.0**-14 + 1e-4
+        maxima = torch.tensor(dataset.values("pattern_max", row))
+        assert torch.allclose(found.amax(dim=1).double(), maxima, rtol=2e-4)
+    ranges = augmentation_ranges(dataset)
+    assert ranges["microstrain"] == settings.microstrain
+    assert ranges["impurity_peaks"] == settings.impurity_peaks

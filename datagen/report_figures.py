@@ -120,7 +120,7 @@ def sample_patterns(two_theta_deg: Array, samples: Sequence[tuple[str, int, Arra
             axes.plot(
                 two_theta_deg, pattern + 0.25 * step, lw=0.7, color=SYSTEM_COLOURS[system - 1], alpha=1 - 0.2 * step
             )
-        axes.set_title(title, fontsize=8.5)
+        axes.set_title(title, fontsize=8.5, parse_math=False)  # a source id may hold $ signs
         axes.set_yticks([])
         axes.set_xlim(float(two_theta_deg[0]), float(two_theta_deg[-1]))
         if i < len(samples):

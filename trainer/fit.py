@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import time
@@ -25,6 +24,7 @@ from trainer.data import build_task, dataset_identity, open_split, probe
 from trainer.distributed import Place
 from trainer.errors import TrainerError
 from trainer.logs import Log
+from trainer.meter import Meter
 from trainer.store import Dataset, open_dataset
 from trainer.tasks import Task
 
@@ -123,7 +123,7 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
 
         while progress.epoch < config.epochs:
             batches = train.loader.sampler.batches_per_epoch
-            meter = _Meter()
+            meter = Meter()
             model.train()
             read = train.loader.epoch(progress.epoch, progress.batch)
             for window in _windows(_on_device(read, place.device, meter), config.accumulate):
@@ -220,7 +220,7 @@ def _without_sync(model: nn.Module) -> AbstractContextManager[None]:
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
-def _on_device(batches: Iterator[Any], device: torch.device, meter: _Meter) -> Iterator[Any]:
+def _on_device(batches: Iterator[Any], device: torch.device, meter: Meter) -> Iterator[Any]:
     """Batches on the device; the copy of the next runs while the current one is used. Waiting is measured."""
     while True:
         begun = time.perf_counter()
@@ -240,39 +240,6 @@ def _windows(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
             window = []
     if window:
         yield window
-
-
-class _Meter:
-    """Means of losses since they were last taken, without making the device wait; the share of time without data."""
-
-    def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.batches = 0
-        self.waited_s = 0.0
-        self.begun = time.perf_counter()
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        """The terms of one batch."""
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
-        self.batches += 1
-
-    def take(self, progress: Progress) -> dict[str, float]:
-        """Means, and a fresh start; losses that are not numbers stop the run."""
-        values = {f"loss_{name}": float(total) / self.batches for name, total in self.sums.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainerError(
-                f"step {progress.step}: {', '.join(bad)} is not a finite number; begin again with a smaller "
-                "--learning-rate, or with --precision fp32"
-            )
-        elapsed = time.perf_counter() - self.begun
-        values |= {"batches_per_second": self.batches / elapsed, "share_waiting_for_data": self.waited_s / elapsed}
-        self._reset()
-        return values
 
 
 @torch.no_grad()

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainer.broaden import Instrument, broaden, draw_parameters
+from trainer.broaden import broaden
 from trainer.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.gemd import hop_matrix
 from trainer.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
 from trainer.models.alphadiffract import AlphaDiffract, Prediction
 from trainer.models.crystalnet import CrystalNet
 from trainer.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
+from trainer.parameters import Instrument, draw_parameters
 from trainer.points import density_at, grid_positions, stratified_points
 from trainer.similarity import psnr, rotations, ssim
 from trainer.sources import DensityBatch, PatternBatch, StickBatch

@@ -4,8 +4,8 @@
 
 Without ``--dataset`` one is made by ``datagen run`` from the Materials Project crystals of the test data, 100 patterns
 each. The network is reduced so that it trains on a CPU and on a thousand crystals: fewer channels, smaller heads, and
-less pooling (64 points instead of 7 reach the heads, so that a peak's place need not be learnt first). The lattice's
-squared error has a small weight, without which it drowns the classifications. Noise and optimiser are the paper's.
+less pooling (64 points instead of 7 reach the heads, so that a peak's place need not be learnt first). The
+squared angles have a small weight, without which they drown everything else. Noise and optimiser are the paper's.
 Prints JSON: accuracies, margins over the majority class, mean absolute errors beside those of always predicting the
 mean, all on the test side of the split, for each input; and the validation curves.
 """
@@ -78,7 +78,7 @@ def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict
         epochs=epochs,
         batch_size=32,
         learning_rate=1.5e-3,
-        lattice_weight=0.02,
+        angle_weight=0.01,
         schedule=Cyclic(half_cycle_epochs=epochs / 2),
         input=name,
         samples_per_structure=samples,

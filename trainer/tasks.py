@@ -76,7 +76,9 @@ class AlphaDiffractTask:
 
     def _loss_of(self, prediction: Prediction, batch: PatternBatch | StickBatch) -> AlphaDiffractLoss:
         labels = batch.crystal_system, batch.space_group, batch.lattice
-        return alphadiffract_loss(prediction, *labels, self.hops, self.config.gemd_weight, self.config.lattice_weight)
+        c = self.config
+        weights = c.gemd_weight, c.length_weight, c.angle_weight
+        return alphadiffract_loss(prediction, *labels, self.hops, *weights)
 
     @torch.no_grad()
     def validate(

@@ -14,7 +14,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from cluster.config import Profile
     from datagen.config import DatagenConfig
-    from datagen.run import Outcome
+    from datagen.outcome import Outcome
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")

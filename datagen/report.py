@@ -24,7 +24,7 @@ from datagen.structures_table import CURATION_TABLE
 if TYPE_CHECKING:
     import xarray
 
-    from datagen.run import Outcome
+    from datagen.outcome import Outcome
 
 REPORT = "report.html"
 N_PATTERN_SAMPLES = 7

@@ -73,7 +73,13 @@ class ShardMaker:
     def make(self, workers: Workers) -> int:
         """Make them all; how many structures were newly set aside, so that the plan has changed."""
         if not self._orders:
+            self._display.say(
+                f"nothing to make: all {self._total:,} structures are there already (their catalogs were read when the "
+                "dataset was begun; what was added to them since belongs in another dataset)"
+            )
             return 0
+        if self._done:
+            self._display.say(f"going on: {self._done:,} of {self._total:,} structures were made before")
         cluster = workers.cluster()
         with self._display.phase("simulate", self._total, "structures"):
             todo = self._orders
@@ -125,6 +131,7 @@ class ShardMaker:
         self._lock.check()
         rate = (self._outcome.n_patterns_now - self._before) / max(self._display.elapsed(), 1e-9)
         facts = f"{rate:,.0f} patterns/s, {size(self._written)}, {progress.workers} workers"
+        facts += f", {progress.in_flight} shards under way"
         if len(self._quarantine):
             facts += f", {len(self._quarantine)} set aside"
         if progress.waiting_for_workers_s > SOON_s:

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.markup import escape
+
 from cluster.config import Profile
 from datagen import files, ledger, store
 from datagen.accepted import Accepted, write_accepted
@@ -63,9 +65,10 @@ def run(
         with outcome.timed("verify"):
             verify(dataset, sample=config.run.verify_sample, display=display)
         outcome.seconds = time.monotonic() - began
-        with outcome.timed("report"):
+        with outcome.timed("report"), display.phase("report", None, ""):
             write_report(dataset, outcome)
         tidy(dataset)
+        outcome.seconds = time.monotonic() - began
     return outcome
 
 
@@ -78,8 +81,9 @@ def curate(
     summary = curate_locked(CurateJob.of(config), work, judge, lock, RunProgress(display))
     outcome.counts.update(summary.counts)
     if summary.n_records == 0:
+        (work / TABLE).unlink()  # an empty listing binds nobody: the same command looks again
         names = ", ".join(c.name for c in config.catalog)
-        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths, then delete {work}")
+        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths and give the command again")
     if summary.n_resumed < summary.n_records:
         display.say(f"curated: {summary.counts['accepted']:,} of {summary.n_records:,} records accepted")
 
@@ -142,6 +146,11 @@ def simulate(
             f"nothing to simulate; `datagen why ID --dataset {work}` tells what each check saw"
         )
     outcome.n_duplicates = len(duplicates)
+    asked = [c.name for c in config.catalog if getattr(c, "density", None)]
+    if asked and not any(accepted.column("density_path")):
+        display.say(
+            f"[yellow]no density was found[/] for any structure of {escape(', '.join(asked))}: look at `density`"
+        )
     quarantine = Quarantine(work)
     while True:
         shards = plan_shards(job, accepted, quarantine)

@@ -1,4 +1,4 @@
-"""The commands that make datasets of datasets: subset, merge."""
+"""The commands that make datasets of datasets: subset, merge; and that compare them: diff, audit, fingerprint."""
 
 from __future__ import annotations
 
@@ -51,9 +51,83 @@ def merge(
     _say(console, f"{out}: {found.n_structures:,} structures, {found.n_duplicates:,} duplicates left out, verified")
 
 
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A dataset.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another, or the same at another time.")],
+    patterns: Annotated[bool, typer.Option(help="Compare the patterns too, which takes reading them.")] = True,
+) -> None:
+    """Tell in what two datasets differ: settings, rows, labels, patterns. Exit code 1 where they do."""
+    from datagen.progress import Display
+    from datagen.share.diff import diff as compare
+
+    found = compare(a, b, patterns=patterns, display=Display(Console(stderr=True)))
+    console = Console()
+    for line in found.settings:
+        _say(console, line)
+    for what, names in (("only in A", found.gone), ("only in B", found.added)):
+        if names:
+            more = f", and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+            _say(console, f"{len(names):,} structures {what}: {', '.join(names[:SHOWN])}{more}")
+    _say(console, f"{found.n_common:,} structures in both")
+    for label, count in found.relabelled.items():
+        _say(console, f"  {label} differs for {count:,} of them")
+    if found.n_patterns_compared:
+        steps = f", by {found.largest_change_steps} steps at most" if found.n_patterns_changed else ""
+        _say(console, f"  {found.n_patterns_changed:,} of {found.n_patterns_compared:,} patterns differ{steps}")
+    if found.not_compared:
+        _say(console, f"  patterns not compared: {found.not_compared}")
+    if found.same_content:
+        _say(console, "equal in every byte")
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+SHOWN = 10
+
+SaltFile = Annotated[Path | None, typer.Option("--salt-file", help="File with the secret both groups use.")]
+
+
+def audit(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A dataset, or a fingerprint (.parquet).")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    salt_file: SaltFile = None,
+    train: Annotated[str, typer.Option("--train", help="Side of the split that is learned from.")] = "train",
+    test: Annotated[str, typer.Option("--test", help="Side of the split that is judged by.")] = "test",
+) -> None:
+    """Tell how much of what one dataset trains on is in what the other tests on, both ways round."""
+    from rich.table import Table
+
+    from datagen.progress import Display
+    from datagen.share.audit import audit as look
+
+    found = look(a, b, salt_file=salt_file, train=train, test=test, display=Display(Console(stderr=True)))
+    table = Table("learned from", "judged by", "exact", "nearly", "same group", box=None, pad_edge=False)
+    for overlap in found:
+        n = overlap.n_test
+        shares = [
+            f"{count:,} ({count / n:.1%})" if n else "0" for count in (overlap.exact, overlap.near, overlap.group)
+        ]
+        table.add_row(f"{overlap.trained} {train} ({overlap.n_train:,})", f"{overlap.tested} {test} ({n:,})", *shares)
+    console = Console()
+    console.print(table)
+    _say(console, f"nearly: {found[0].how_near}; each count includes the one before")
+
+
+def fingerprint(
+    dataset: DatasetPath,
+    salt_file: Annotated[Path, typer.Option("--salt-file", help="File with the secret both groups use.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table to write (.parquet).")],
+) -> None:
+    """Write salted hashes of a dataset's structures, to be audited without handing out a structure."""
+    from datagen.share.fingerprint import write_fingerprint
+
+    n = write_fingerprint(dataset, salt_file, out)
+    _say(Console(), f"{out}: {n:,} structures. Whoever has the salt and a structure can tell whether it is in here")
+
+
 def mount(app: typer.Typer) -> None:
     """Give an application these commands."""
-    for command in (subset, merge):
+    for command in (subset, merge, diff, audit, fingerprint):
         app.command()(command)
 
 

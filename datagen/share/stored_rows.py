@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -23,18 +24,22 @@ class StoredRows:
     Memory holds one shard's small variables and one structure's large ones.
     """
 
-    def __init__(self, dataset: Finished, target: Layout) -> None:
+    def __init__(self, dataset: Finished, target: Layout, only: Container[str] | None = None) -> None:
         self._dataset = dataset
         group = store.open_group(dataset.path)
         own = {v.name for v in schema.variables(dataset.layout)}
         self._wanted = [v for v in schema.variables(target) if v.home == "shard" and v.name in own]
+        if only is not None:
+            self._wanted = [v for v in self._wanted if v.name in only]
         self._arrays: dict[str, zarr.Array[Any]] = {}
         for name in sorted({v.name for v in self._wanted} | {n for n in _DERIVED if n in own}):
             array = group[name]
             assert isinstance(array, zarr.Array)
             self._arrays[name] = array
         self._n_augmentations = target.n_augmentations
-        self._reason_for_none = target.density_method is not None and dataset.layout.density_method is None
+        self._reason_for_none = (
+            only is None and target.density_method is not None and dataset.layout.density_method is None
+        )
         self._shard = -1
         self._small: dict[str, NDArray[Any]] = {}
 

@@ -4,8 +4,8 @@
 
 Without ``--dataset`` one is made by ``datagen run`` from the Materials Project crystals of the test data, 100 patterns
 each. The network is reduced so that it trains on a CPU and on a thousand crystals: fewer channels, smaller heads, and
-less pooling (64 points instead of 7 reach the heads, so that a peak's place need not be learnt first). The lattice's
-squared error has a small weight, without which it drowns the classifications. Noise and optimiser are the paper's.
+less pooling (64 points instead of 7 reach the heads, so that a peak's place need not be learnt first). The
+squared angles have a small weight, without which they drown everything else. Noise and optimiser are the paper's.
 Prints JSON: accuracies, margins over the majority class, mean absolute errors beside those of always predicting the
 mean, all on the test side of the split, for each input; and the validation curves.
 """
@@ -31,6 +31,7 @@ from trainer.distributed import Place
 from trainer.evaluate import evaluate_alphadiffract, load_models
 from trainer.fit import BEST, fit
 from trainer.models.alphadiffract import AlphaDiffractConfig
+from trainer.plots import figure
 from trainer.schedules import Cyclic
 from trainer.store import open_dataset
 
@@ -55,7 +56,7 @@ def main() -> None:
     options.add_argument("--samples", type=int, default=2, help="patterns of each structure in an epoch")
     options.add_argument("--inputs", default="patterns,sticks")
     options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    options.add_argument("--out", type=Path)
+    options.add_argument("--out", type=Path, help="also write the JSON here, and the curves beside it as PNG")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as scratch:
@@ -70,6 +71,7 @@ def main() -> None:
     print(text)
     if given.out:
         given.out.write_text(json.dumps(result, indent=1) + "\n")
+        plot_curves(result, given.out.with_suffix(".png"))
 
 
 def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict
         epochs=epochs,
         batch_size=32,
         learning_rate=1.5e-3,
-        lattice_weight=0.02,
+        angle_weight=0.01,
         schedule=Cyclic(half_cycle_epochs=epochs / 2),
         input=name,
         samples_per_structure=samples,
@@ -123,6 +125,28 @@ def curve(log: Path) -> dict[str, list[float]]:
             if row["name"].startswith("validation_"):
                 found.setdefault(row["name"], []).append(round(float(row["value"]), 5))
     return found
+
+
+def plot_curves(result: dict[str, Any], path: Path) -> None:
+    """Validation accuracies and length errors over epochs, with their baselines."""
+    panels = (
+        ("validation_crystal_system_accuracy", "crystal_system_majority", "crystal system, accuracy"),
+        ("validation_space_group_accuracy", "space_group_majority", "space group, accuracy"),
+        ("validation_length_mae_A", "length_mean_baseline_mae_A", "lengths, MAE in Å"),
+        ("validation_angle_mae_deg", "angle_mean_baseline_mae_deg", "angles, MAE in degrees"),
+    )
+    made, axes = figure(9, 5.6, 2, 2)
+    for axis, (name, baseline, title) in zip(axes.flat, panels, strict=True):
+        for kind in ("patterns", "sticks"):
+            if kind in result:
+                values = result[kind]["curve"][name]
+                axis.plot(range(1, len(values) + 1), values, marker=".", label=f"--input {kind}")
+                level = result[kind][baseline]
+        axis.axhline(level, color="grey", linestyle="--", label="baseline on the test side")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epoch")
+    axes[0, 0].legend(fontsize=8)
+    made.savefig(path, dpi=120)
 
 
 def facts(path: Path) -> dict[str, Any]:

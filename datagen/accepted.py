@@ -40,7 +40,10 @@ def write_accepted(curation_table: Path, out: Path, *, drop_duplicates: bool) ->
     texts = [hashes["structure_hash"][int(r)].as_py() for r in rows]
     first = first_of_each(texts)
     duplicates = {int(rows[i]): int(rows[f]) for i, f in enumerate(first) if f != i}
-    kept = set(rows.tolist()) - (set(duplicates) if drop_duplicates else set())
+    kept = np.zeros(hashes.num_rows, dtype=bool)
+    kept[rows] = True
+    if drop_duplicates:
+        kept[list(duplicates)] = False
 
     schema = pa.schema([VERDICT_SCHEMA.field(name) for name in COLUMNS] + [pa.field(TABLE_ROW, pa.int64())])
     with replacing(out) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -49,9 +52,8 @@ def write_accepted(curation_table: Path, out: Path, *, drop_duplicates: bool) ->
             for batch in table.iter_batches(batch_size=_AT_ONCE, columns=list(COLUMNS)):
                 here = np.arange(position, position + batch.num_rows)
                 position += batch.num_rows
-                mask = np.isin(here, list(kept))
                 numbered = batch.append_column(TABLE_ROW, pa.array(here))
-                writer.write_batch(numbered.filter(pa.array(mask)).select(schema.names))
+                writer.write_batch(numbered.filter(pa.array(kept[here])).select(schema.names))
     return duplicates
 
 

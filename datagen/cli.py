@@ -31,6 +31,9 @@ def doctor() -> None:
 
     console = Console()
     table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
     signs = {"ok": "[green]ok[/]", "optional": "[yellow]--[/]", "problem": "[red]XX[/]"}
     findings = []
     for finding in examine():

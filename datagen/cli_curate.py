@@ -103,12 +103,23 @@ _LISTED = 40
 def reasons() -> None:
     """List every reason for a refusal, what it means and what you can do about it."""
     from curation.reasons import REASONS, WARNINGS
+    from datagen.density_reasons import DENSITY_REASONS
+    from datagen.simulation_reasons import SIMULATION_REASONS, XRD_PEAKS_REASONS
 
     console = Console()
     table = Table("reason", "stage", "meaning", "what you can do", title="Refusals", title_justify="left")
     for reason in REASONS.values():
         table.add_row(reason.code, reason.stage, escape(reason.meaning), escape(reason.remedy))
+    for later in SIMULATION_REASONS.values():
+        table.add_row(later.code, "simulation", escape(later.meaning), escape(later.remedy))
     console.print(table)
+    title = "Structures that stay, without a density or without xrd_peaks"
+    without = Table("reason", "meaning", "what you can do", title=title, title_justify="left")
+    for density in DENSITY_REASONS:
+        without.add_row(density.code, escape(density.meaning), escape(density.remedy))
+    for peaks in XRD_PEAKS_REASONS.values():
+        without.add_row(peaks.code, escape(peaks.meaning), escape(peaks.remedy))
+    console.print(without)
     remarks = Table("warning", "meaning", "what you can do", title="Remarks that refuse nothing", title_justify="left")
     for warning in WARNINGS.values():
         remarks.add_row(warning.code, escape(warning.meaning), escape(warning.remedy))
@@ -116,7 +127,7 @@ def reasons() -> None:
 
 
 def _explain(console: Console, found: Found) -> None:
-    from curation.reasons import REASONS
+    from datagen.simulation_reasons import REFUSALS
     from datagen.why import checks_of, headline
 
     v = found.verdict
@@ -133,7 +144,7 @@ def _explain(console: Console, found: Found) -> None:
     if v.accepted:
         _say(console, f"  structure {v.structure_hash}, group {v.group}")
     else:
-        _say(console, f"  {REASONS[v.reason].meaning} {REASONS[v.reason].remedy}")
+        _say(console, f"  {REFUSALS[v.reason].meaning} {REFUSALS[v.reason].remedy}")
     for name, claim in v.claims.items():
         _say(console, f"  source says {name}: {claim}"[:300])
     console.print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,9 @@ ClusterName = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: simulation.seed=3.")
 ]
+
+
+SET_ASIDE_SHOWN = 20
 
 
 def run(
@@ -123,8 +127,10 @@ def status(dataset: DatasetPath) -> None:
         table.add_row("structures", f"{done:,} of {total:,}, {done * found.n_augmentations:,} patterns")
         if found.n_densities:
             table.add_row("densities", f"{found.n_densities:,}")
-    for name, reason in found.set_aside.items():
+    for name, reason in found.set_aside[:SET_ASIDE_SHOWN]:
         table.add_row("set aside", escape(f"{name}: {reason}"))
+    if (more := len(found.set_aside) - SET_ASIDE_SHOWN) > 0:
+        table.add_row("", f"and {more:,} more")
     for mistake in found.mistakes:
         table.add_row("[red]damaged[/]", escape(mistake))
     Console().print(table)
@@ -172,7 +178,7 @@ def replay(
     else:
         console.print(f"[red]different[/] by up to {found.difference_steps} quantisation steps of 2^-13 of the maximum")
     if out:
-        console.print(f"written: {out}", highlight=False)
+        console.print(f"written: {out}", highlight=False, markup=False)
     if found.difference_steps:
         raise typer.Exit(1)
 
@@ -195,7 +201,7 @@ def retry(
     Console().print(
         f"{count} structures set aside for {escape(reason)} will be tried again: give the run's command again"
         if count
-        else f"nothing is set aside for {escape(reason)}; datagen status {dataset} lists what is",
+        else f"nothing is set aside for {escape(reason)}; datagen status {escape(str(dataset))} lists what is",
         highlight=False,
     )
 
@@ -222,7 +228,8 @@ def mount(app: typer.Typer) -> None:
 
 
 def _default_dataset(config: Path) -> Path:
-    return Path(config.name.removesuffix(".toml").removesuffix(".gz").split(".")[0] + ".zarr")
+    name = config.name if config.name not in ("", "..") else config.resolve().name
+    return Path((name.split(".")[0] or "dataset") + ".zarr")
 
 
 def _profile(settings: DatagenConfig, name: str | None, workers: int | None) -> Profile:
@@ -245,18 +252,22 @@ def _tell_outcome(console: Console, outcome: Outcome) -> None:
     console.print(table)
     if outcome.n_duplicates:
         console.print(f"{outcome.n_duplicates:,} of them repeat an earlier structure atom by atom")
-    for name, reason in outcome.set_aside.items():
+    for name, reason in outcome.set_aside[:SET_ASIDE_SHOWN]:
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
+    if (more := len(outcome.set_aside) - SET_ASIDE_SHOWN) > 0:
+        console.print(f"[yellow]set aside:[/] {more:,} more; curation.parquet names all")
     console.print(
         f"\n[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
         f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, "
         f"verified, in {duration(outcome.seconds)}",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(
         f"report:  {outcome.dataset / 'report.html'}\n"
-        f"look:    datagen inspect {outcome.dataset}\n"
+        f"look:    datagen inspect {shlex.quote(str(outcome.dataset))}\n"
         f'open:    python -c "import xarray; print(xarray.open_zarr({str(outcome.dataset)!r}))"',
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )

@@ -71,26 +71,18 @@ def _packages() -> Iterator[Finding]:
 def _kernels() -> Iterator[Finding]:
     import time
 
-    import numpy as np
-
-    from curation.crystal import Crystal
+    from datagen.shard import ROCK_SALT
     from datagen.simulate.augmentation import AugmentationSettings, draw
     from datagen.simulate.instrument import Instrument
     from datagen.simulate.native import simulate
 
-    rock_salt = Crystal.canonical(
-        np.array([[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]),
-        ["Na", "Cl"],
-        np.ones(2),
-        np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]),
-    )
     seconds: list[float] = []
     for _ in range(2):
         begun = time.perf_counter()
         simulate(
-            rock_salt,
+            ROCK_SALT,
             Instrument.preset("alphadiffract"),
-            draw(AugmentationSettings(), 0, rock_salt.structure_hash(), range(100)),
+            draw(AugmentationSettings(), 0, ROCK_SALT.structure_hash(), range(100)),
         )
         seconds.append(time.perf_counter() - begun)
     yield Finding(
@@ -101,13 +93,7 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _optional_parts() -> Iterator[Finding]:
-    if importlib.util.find_spec("GSASII"):
-        yield Finding("GSAS-II", "ok", "found: engine gsas2 is available")
-    else:
-        remedy = (
-            "pixi run -e gsas datagen ..., or https://gsas-ii.readthedocs.io (installation); engine native needs none"
-        )
-        yield Finding("GSAS-II", "optional", "not found", remedy)
+    yield _gsas2()
     if importlib.util.find_spec("mp_api"):
         yield Finding("mp-api", "ok", metadata.version("mp-api"))
     else:
@@ -116,6 +102,18 @@ def _optional_parts() -> Iterator[Finding]:
         yield Finding("torch", "ok", metadata.version("torch"))
     else:
         yield Finding("torch", "optional", "not found", "pip install 'pxrd-datagen[trainer]' to train models")
+
+
+def _gsas2() -> Finding:
+    from datagen.errors import EngineError
+    from datagen.simulate import gsas2, gsas2_process
+
+    try:
+        return Finding("GSAS-II", "ok", f"{gsas2.version()}: engine gsas2 is available")
+    except EngineError:
+        return Finding("GSAS-II", "optional", "not found", f"engine native needs none; {gsas2_process.HOW_TO_GET_IT}")
+    finally:
+        gsas2_process.close()
 
 
 def _gpu() -> Iterator[Finding]:

@@ -16,15 +16,14 @@ from curation.sandbox import Casualty, Sandbox
 from curation.table import record_to_row
 from curation.verdict import Verdict
 from datagen.config import DatagenConfig
-from datagen.errors import PlanError
+from datagen.errors import DatagenError, PlanError
 from datagen.layout import files_of, layout_for
 from datagen.plan import shard_length
 from datagen.progress import Display
 from datagen.provenance import job_of
 from datagen.schema import Layout
-from datagen.shard import STAGES, StageClock, simulate_structure
+from datagen.shard import STAGES, StageClock, simulate_structure, warm_up
 from datagen.shard_file import encode_chunk
-from datagen.simulate.refusal import Unsimulable
 
 SAMPLE = 48
 READ_FOR_SAMPLE = 4096
@@ -62,6 +61,7 @@ class Estimate:
 
 def estimate(config: DatagenConfig, *, display: Display, structures: int | None = None) -> Estimate:
     """Read the catalogs, curate and simulate a random sample, and extrapolate."""
+    warm_up(job_of(config))  # an engine that is missing is said before the catalogs are read
     records: Iterable[Record] = open_catalogs(list(config.catalog))
     if structures is not None:
         records = islice(records, READ_FOR_SAMPLE)
@@ -133,13 +133,14 @@ def _simulate(
         return 0.0, 0
     job = job_of(config)
     layout = _layout(config, accepted, len(accepted))
-    simulate_structure(accepted[0].to_row(), job, layout, StageClock())  # compiles what is not compiled yet
     clock = StageClock()
     n_bytes, n_simulated = 0.0, 0
     for verdict in accepted:
         try:
             values, _ = simulate_structure(verdict.to_row(), job, layout, clock)
-        except Unsimulable:
+        except (DatagenError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001, S112 - the run will set it aside and say why
             continue
         with clock.stage("compress"):
             n_bytes += sum(len(encode_chunk(value)) for value in values.values())

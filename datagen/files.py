@@ -60,14 +60,17 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0)
+        remedy = REMEDIES.get(error.errno or 0)
         if remedy is None:
             raise
         raise StoreError(f"{path}: cannot write ({error.strerror}): {remedy}") from error
 
 
 _AGAIN = "then give the same command again; shards that were committed stay"
-_REMEDIES = {
+REMEDIES = {
+    errno.ENOTDIR: "a file stands where a folder is expected: choose another place with --out",
+    errno.EEXIST: "a file stands where a folder is expected: choose another place with --out",
+    errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one with --out",
     errno.ENOSPC: f"make room on its file system, {_AGAIN}",
     errno.EDQUOT: f"the quota is used up: make room, {_AGAIN}",
     errno.EROFS: f"the file system is read-only: choose another place with --out, or mount it writable, {_AGAIN}",
@@ -76,3 +79,4 @@ _REMEDIES = {
     errno.EIO: f"the disk reports an error: check it, {_AGAIN}",
     errno.ESTALE: f"the file server lost the folder: remount it, {_AGAIN}",
 }
+"""What each error of the disk asks of a person."""

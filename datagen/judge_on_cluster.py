@@ -12,6 +12,7 @@ from cluster.submit import Task, run_tasks
 from curation.batch import Receipt, curate_batch
 from curation.sandbox import Limits
 from curation.settings import CurationSettings
+from datagen.broken import explained
 from datagen.errors import PlanError
 from datagen.judging import Judging, Progress
 from datagen.progress import Display
@@ -75,10 +76,7 @@ class ClusterJudge:
                 progress.finished(receipt)
 
         def failed(task: Task[BatchOrder], failure: Failure) -> None:
-            raise PlanError(
-                f"curation of {task.key} failed {failure.attempts} times, the last time on {failure.worker}: "
-                f"{failure.error}\n{failure.traceback}"
-            )
+            raise explained(failure, f"curation of {task.key}", judging.staged.folder, PlanError)
 
         cluster = self._workers.cluster()
         total = judging.staged.n_records

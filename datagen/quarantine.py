@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from datagen import files
+from datagen.errors import StoreError
 
 FILE = "quarantine.json"
 
@@ -19,6 +20,11 @@ class Quarantine:
             self._entries: dict[str, dict[str, str]] = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             self._entries = {}
+        except ValueError as error:
+            raise StoreError(
+                f"{self._path}: expected what was set aside as JSON, found something else ({error}); "
+                "delete the file: what cannot be simulated is found again"
+            ) from error
 
     def __contains__(self, structure_hash: str) -> bool:
         return structure_hash in self._entries
@@ -45,9 +51,9 @@ class Quarantine:
         entry = self._entries.get(structure_hash)
         return None if entry is None else (entry["reason"], entry["detail"])
 
-    def reasons(self) -> dict[str, str]:
-        """Reason by source id."""
-        return {entry["source_id"]: entry["reason"] for entry in self._entries.values()}
+    def reasons(self) -> list[tuple[str, str]]:
+        """Source id and reason of each."""
+        return sorted((entry["source_id"], entry["reason"]) for entry in self._entries.values())
 
     def _write(self) -> None:
         files.write_bytes(self._path, files.to_json(dict(sorted(self._entries.items()))))

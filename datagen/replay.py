@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from datagen import store
+from datagen import files, store
 from datagen.errors import StoreError
 from datagen.quantise import dequantise
 from datagen.regenerate import Regenerated, regenerate, simulation_settings, table_lines
@@ -20,6 +20,7 @@ from datagen.simulate.augmentation import AugmentationSettings
 from datagen.structures_table import CURATION_TABLE
 
 Pattern = NDArray[np.float32]
+OUT_SUFFIXES = (".png", ".csv", ".npz")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Replay:
 def replay(dataset: Path, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
     """Regenerate one pattern of the structure called `identifier` and compare; `out` gets both patterns."""
     layout = Layout.from_dict(store.read_attributes(dataset)["layout"])
+    if out is not None and out.suffix not in OUT_SUFFIXES:
+        raise StoreError(f"{out}: expected a name ending in {', '.join(OUT_SUFFIXES)}")
     line = find_line(dataset, identifier)
-    if augmentation >= layout.n_augmentations:
+    if not 0 <= augmentation < layout.n_augmentations:
         raise StoreError(
             f"{dataset}: expected an augmentation from 0 to {layout.n_augmentations - 1}, found {augmentation}"
         )
@@ -44,9 +47,9 @@ def replay(dataset: Path, identifier: str, augmentation: int, out: Path | None =
     kept = np.asarray(store.open_array(dataset, "pattern")[row, augmentation])
     two_theta_deg = simulation_settings(dataset).instrument.two_theta_deg
     if out is not None:
-        _write(
-            out, two_theta_deg, dequantise(kept), dequantise(made.stored[0]), f"{line['formula']}, {line['source_id']}"
-        )
+        title = f"{line['formula']}, {line['source_id']}"
+        with files.disk_errors_explained(out):
+            _write(out, two_theta_deg, dequantise(kept), dequantise(made.stored[0]), title)
     difference = int(np.abs(kept.astype(np.int64) - made.stored[0].astype(np.int64)).max())
     return Replay(_facts(line, made, simulation_settings(dataset).augmentation), difference)
 
@@ -72,8 +75,10 @@ def find_line(dataset: Path, identifier: str) -> dict[str, Any]:
 def _without_row(dataset: Path, identifier: str, line: dict[str, Any]) -> dict[str, Any]:
     """A duplicate stands for its first; a refusal has no patterns."""
     if line["duplicate_of"] is not None:
-        first = table_lines(dataset, [("structure_hash", "=", line["structure_hash"])])
-        return next(other for other in first if other["row"] is not None)
+        same = table_lines(dataset, [("structure_hash", "=", line["structure_hash"])])
+        for other in same:
+            if other["row"] is not None:
+                return other
     raise StoreError(
         f"{dataset}: {identifier} was refused ({line['reason']}: {line['detail']}), so it has no patterns; "
         f"datagen why tells what every check saw"
@@ -98,20 +103,20 @@ def _facts(line: dict[str, Any], made: Regenerated, settings: AugmentationSettin
 
 def _write(out: Path, two_theta_deg: NDArray[np.float64], kept: Pattern, made: Pattern, title: str) -> None:
     columns: dict[str, NDArray[Any]] = {"two_theta_deg": two_theta_deg, "stored": kept, "made_again": made}
+    out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
         np.savez_compressed(out, **columns)  # type: ignore[arg-type]
     elif out.suffix == ".csv":
         table = np.stack(list(columns.values()), axis=1)
         np.savetxt(out, table, delimiter=",", header=",".join(columns), comments="", fmt="%.7g")
-    elif out.suffix == ".png":
+    else:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 4), layout="constrained")
         axes = figure.add_subplot()
         axes.plot(two_theta_deg, kept, lw=0.9, label="stored")
         axes.plot(two_theta_deg, made - 0.05, lw=0.9, label="made again, shifted down")
-        axes.set(xlabel="2θ (deg)", ylabel="intensity, of the maximum", title=title)
+        axes.set(xlabel="2θ (deg)", ylabel="intensity, of the maximum")
+        axes.set_title(title, parse_math=False)  # a source id may hold $ signs
         axes.legend()
         figure.savefig(out, dpi=150)
-    else:
-        raise StoreError(f"{out}: expected a name ending in .png, .csv or .npz")

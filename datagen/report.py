@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from curation.labels import CRYSTAL_SYSTEMS
-from curation.reasons import REASONS
 from datagen import files, ledger, report_figures, store
 from datagen.progress import duration, size
 from datagen.schema import SPLITS, Layout
 from datagen.simulate.patterns import width_curve
+from datagen.simulation_reasons import REFUSALS
 from datagen.structures_table import CURATION_TABLE
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _reasons(table: Any) -> Section:
     refused = Counter(reason for reason in table["reason"].to_pylist() if reason)
     if not refused:
         return Section("Refused inputs", "None: every input was accepted.", "")
-    meaning = {code: REASONS[code].meaning if code in REASONS else "" for code in refused}
+    meaning = {code: REFUSALS[code].meaning if code in REFUSALS else "" for code in refused}
     rows = [(code, f"{n:,}", f"{n / len(table):.1%}", meaning[code]) for code, n in refused.most_common()]
     body = _figure(report_figures.bars(dict(refused)), "inputs refused, by reason")
     text = "Every input has a row in curation.parquet; <code>datagen why ID</code> tells what each check saw."

@@ -86,13 +86,21 @@ def histograms(columns: Mapping[str, Array], *, width: float = 9.0, log: bool = 
         axes = figure.add_subplot(n_rows, n_columns, i)
         finite = np.asarray(values)[np.isfinite(values)]
         bins: Any = 40
-        if log and finite.size and finite.min() > 0 and finite.max() > finite.min():
+        if log and finite.size and finite.min() > 0 and finite.max() > 1.001 * finite.min():
             bins = np.geomspace(finite.min(), finite.max(), 40)
             axes.set_xscale("log")
-        axes.hist(finite, bins=bins, color=ACCENT)
+        axes.hist(finite, bins=bins, range=None if isinstance(bins, np.ndarray) else _wide_enough(finite), color=ACCENT)
         axes.set_title(name)
         axes.set_yticks([])
     return figure
+
+
+def _wide_enough(values: Array) -> tuple[float, float] | None:
+    """A range for values that differ by rounding only, which would else be cut into bins of no width."""
+    if not values.size or np.ptp(values) > 1e-6 * max(float(np.abs(values).max()), 1e-6):
+        return None
+    middle = float(values.mean())
+    return middle - 0.5, middle + 0.5
 
 
 def bars(counts: Mapping[str, int | float], *, unit: str = "", colour: str = ACCENT) -> Figure:
@@ -120,7 +128,7 @@ def sample_patterns(two_theta_deg: Array, samples: Sequence[tuple[str, int, Arra
             axes.plot(
                 two_theta_deg, pattern + 0.25 * step, lw=0.7, color=SYSTEM_COLOURS[system - 1], alpha=1 - 0.2 * step
             )
-        axes.set_title(title, fontsize=8.5)
+        axes.set_title(title, fontsize=8.5, parse_math=False)  # a source id may hold $ signs
         axes.set_yticks([])
         axes.set_xlim(float(two_theta_deg[0]), float(two_theta_deg[-1]))
         if i < len(samples):

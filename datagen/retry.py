@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datagen import files
 from datagen.errors import StoreError
 from datagen.job import WORK
 from datagen.lock import locked
@@ -15,5 +16,5 @@ def retry(dataset: Path, reason: str) -> int:
     work = dataset / WORK
     if not work.is_dir():
         raise StoreError(f"{dataset}: expected the folder {WORK} of a run, found none; nothing can be tried again")
-    with locked(work):
+    with files.disk_errors_explained(dataset), locked(work):
         return Quarantine(work).release(reason)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from cluster.perform import Failure
 from cluster.submit import Progress, Task, run_tasks
 from datagen import files, ledger, store
 from datagen.accepted import Accepted, write_accepted
+from datagen.broken import explained
 from datagen.config import DatagenConfig
 from datagen.curate import TABLE, UNFINISHED, CurateJob, curate_locked
 from datagen.errors import PlanError, StoreError
@@ -34,8 +35,8 @@ from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
 from datagen.report import write_report
 from datagen.room import check_room, least_bytes
-from datagen.shard import ACCEPTED, ShardOrder, ShardReport, probe_shard, simulate_shard
-from datagen.staging import differences
+from datagen.shard import ACCEPTED, ShardOrder, ShardReport, probe_shard, simulate_shard, warm_up
+from datagen.staging import differences, read_staged
 from datagen.structures_table import CURATION_TABLE, write_structures_table
 from datagen.verify import verify
 from datagen.workers import Workers
@@ -65,7 +66,8 @@ class Outcome:
     """Patterns that this call made itself."""
     stage_seconds: Counter[str] = field(default_factory=Counter)
     """Worker seconds of this call, by stage."""
-    set_aside: dict[str, str] = field(default_factory=dict)
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
+    """Source id and reason of each."""
     peak_worker_memory_MB: float = 0.0
     phase_seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of this call by phase; starting workers is a phase of its own."""
@@ -85,11 +87,13 @@ def run(
     began = time.monotonic()
     display = display or Display()
     outcome = Outcome(dataset)
-    with (
-        Workers(profile or config.cluster.choose(), display) as workers,
-        files.disk_errors_explained(dataset),
-        locked(dataset / WORK) as lock,
-    ):
+    with ExitStack() as stack:
+        workers = stack.enter_context(Workers(profile or config.cluster.choose(), display))
+        refuse_foreign(dataset)
+        if config.simulation.engine != "native":
+            warm_up(job_of(config))  # an engine that is missing here is said before hours of curation
+        stack.enter_context(files.disk_errors_explained(dataset))
+        lock = stack.enter_context(locked(dataset / WORK))
         job = begin(config, dataset)
         with outcome.timed("curate"):
             curate(config, dataset, workers, lock, outcome, display)
@@ -123,11 +127,22 @@ def curate(
         display.say(f"curated: {summary.counts['accepted']:,} of {summary.n_records:,} records accepted")
 
 
+def refuse_foreign(dataset: Path) -> None:
+    """Never scatter a dataset among somebody's other files: the place is new, empty, or a dataset's already."""
+    if (dataset / "zarr.json").exists():
+        store.read_attributes(dataset)
+    elif dataset.is_dir() and not (dataset / WORK).is_dir() and (other := sorted(p.name for p in dataset.iterdir())):
+        raise StoreError(
+            f"{dataset}: holds other files ({', '.join(other[:3])}{', ...' if len(other) > 3 else ''}); "
+            "choose a new or empty folder with --out"
+        )
+
+
 def begin(config: DatagenConfig, dataset: Path) -> Job:
     """Record what is to be made here, or refuse when something else was begun."""
     now = fingerprint_of(config)
     path = dataset / WORK / CONFIG
-    if path.exists():
+    if path.exists() and anything_done(dataset):
         changed = differences(json.loads(path.read_text(encoding="utf-8")), now)
         if changed:
             raise PlanError(
@@ -139,6 +154,12 @@ def begin(config: DatagenConfig, dataset: Path) -> Job:
     job = job_of(config)
     write_job(dataset, job)
     return job
+
+
+def anything_done(dataset: Path) -> bool:
+    """Whether an earlier call got as far as reading its catalogs; if not, its settings bind nobody."""
+    work = dataset / WORK
+    return (work / TABLE).exists() or (dataset / "zarr.json").exists() or read_staged(work / UNFINISHED) is not None
 
 
 @dataclass(frozen=True)
@@ -158,12 +179,18 @@ def simulate(
     work = dataset / WORK
     duplicates = write_accepted(work / TABLE, work / ACCEPTED, drop_duplicates=config.store.duplicates == "drop")
     accepted = Accepted(work / ACCEPTED)
+    if not len(accepted):
+        raise PlanError(
+            f"{dataset}: none of {outcome.counts.total():,} records was accepted ({counted(outcome.counts)}): there is "
+            f"nothing to simulate; `datagen why ID --dataset {work}` tells what each check saw"
+        )
     outcome.n_duplicates = len(duplicates)
     quarantine = Quarantine(work)
     while True:
         shards = plan_shards(job, accepted, quarantine)
         initialise_store(config, job, dataset, accepted, shards)
-        maker = ShardMaker(job, dataset, accepted, shards, quarantine, lock, outcome, display)
+        timed = workers.kind != "here"
+        maker = ShardMaker(job, dataset, accepted, shards, quarantine, lock, outcome, display, timed=timed)
         if not maker.make(workers):
             return Plan(accepted, shards, duplicates)
 
@@ -174,7 +201,11 @@ def plan_shards(job: Job, accepted: Accepted, quarantine: Quarantine) -> list[Sh
     set_aside = [i for i, h in enumerate(hashes) if h in quarantine]
     order = fill_holes(len(hashes), set_aside)
     if not order:
-        raise PlanError("no structure was accepted: there is nothing to simulate; `datagen reasons` explains refusals")
+        raise PlanError(
+            f"all {len(hashes):,} accepted structures were set aside "
+            f"({counted(Counter(reason for _, reason in quarantine.reasons()))}), so there is no pattern to keep; "
+            "`datagen reasons` explains them, `datagen retry` has them tried again"
+        )
     return cut_shards(order, hashes, shard_length(len(hashes), job.store.structures_per_shard), job.key())
 
 
@@ -207,6 +238,8 @@ class ShardMaker:
         lock: Lock,
         outcome: Outcome,
         display: Display,
+        *,
+        timed: bool,
     ) -> None:
         self._dataset = dataset
         self._accepted = accepted
@@ -217,7 +250,7 @@ class ShardMaker:
         with ThreadPoolExecutor(CHECKING_THREADS) as pool:  # checksums are computed without the interpreter's lock
             committed = list(pool.map(partial(is_committed, dataset), shards))
         self._orders = [
-            ShardOrder(str(dataset.absolute()), shard.index, shard.members, shard.key, job.key())
+            ShardOrder(str(dataset.absolute()), shard.index, shard.members, shard.key, job.key(), timed)
             for shard, done in zip(shards, committed, strict=True)
             if not done
         ]
@@ -268,13 +301,14 @@ class ShardMaker:
     def _failed(self, task: Task[ShardOrder], failure: Failure) -> Iterable[Task[ShardOrder]]:
         order = task.argument
         where = f"{self._dataset}: shard {order.shard}"
-        if failure.kind == "raised":
-            raise StoreError(f"{where} failed on {failure.worker}: {failure.error}\n{failure.traceback}")
+        if failure.kind == "raised" and failure.error_type != "MemoryError":
+            raise explained(failure, f"shard {order.shard}", self._dataset, StoreError)
         self._probes[order.shard] += 1
         if self._probes[order.shard] > PROBES:
             raise StoreError(
-                f"{where}: workers die on it, yet none of its structures does harm alone ({failure.error}); "
-                "give workers more memory, or look at the node's log, and give the same command again"
+                f"{where}: workers die on it or lack memory, yet none of its structures does harm alone "
+                f"({failure.error}); give workers more memory, or look at the node's log, and "
+                "give the same command again"
             )
         self._suspects.append(order)
         return ()
@@ -293,7 +327,7 @@ class ShardMaker:
 def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
     """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""
     work = dataset / WORK
-    write_structures_table(dataset, work / TABLE, plan.accepted, plan.shards, plan.duplicates, work)
+    outcome.counts = write_structures_table(dataset, work / TABLE, plan.accepted, plan.shards, plan.duplicates, work)
     frame = ledger.read_frame(dataset) or {}
     ledger.write_frame(dataset, {**frame, CURATION_TABLE: ledger.entry_of((dataset / CURATION_TABLE).read_bytes())})
     store.finalise(dataset, {}, [shard.key for shard in plan.shards])
@@ -303,6 +337,11 @@ def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
     outcome.n_patterns = outcome.n_structures * job.simulation.augmentation.count
     outcome.bytes = sum(receipt.size for receipt in receipts)
     outcome.set_aside = Quarantine(work).reasons()
+
+
+def counted(counts: Counter[str]) -> str:
+    """Reasons with their numbers, the commonest first."""
+    return ", ".join(f"{n:,} {reason}" for reason, n in counts.most_common())
 
 
 def tidy(dataset: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from curation.sandbox import Casualty, Limits, Sandbox
 from datagen.accepted import Accepted
 from datagen.density import make_density, refusal_variables
 from datagen.density_reasons import DensityRefused
+from datagen.errors import DatagenError, EngineError, StoreError
 from datagen.job import WORK, Job, cached_job
 from datagen.row import row_values
 from datagen.schema import Layout
@@ -24,12 +26,21 @@ from datagen.shard_writer import ShardWriter
 from datagen.simulate import engine
 from datagen.simulate.augmentation import draw
 from datagen.simulate.refusal import Unsimulable
+from datagen.simulation_reasons import BY_CASUALTY, FAILED
 from datagen.store import read_layout
 from datagen.watchdog import time_limit
 from datagen.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
 
 ACCEPTED = "accepted.arrow"
 STAGES = ("simulate", "density", "xrd_peaks", "compress", "commit")
+NOTES = ("density_refusals", "xrd_peaks_refusals")
+"""What a receipt remembers of its rows: [line of the table of verdicts, reason, detail] each."""
+ROCK_SALT = Crystal.canonical(
+    np.array([[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]),
+    ["Na", "Cl"],
+    np.ones(2),
+    np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class ShardOrder:
     key: str
     """The content key its receipt must bear."""
     job_key: str
+    timed: bool = True
+    """Whether the process may end itself over a structure that takes too long: not where it is the driver's own."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,6 @@ class ShardReport:
     stage_seconds: dict[str, float] | None = None
     quarantined: tuple[tuple[int, str, str], ...] = ()
     """(accepted structure, reason, detail) of those that cannot be simulated: the shard waits for its new plan."""
-    density_refusals: tuple[tuple[int, str, str], ...] = ()
-    """(accepted structure, reason, detail): the row is there, its density is not."""
     peak_memory_MB: float = 0.0
 
 
@@ -70,28 +81,32 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
     layout = read_layout(dataset)
     clock = StageClock()
     quarantined: list[tuple[int, str, str]] = []
-    refusals: list[tuple[int, str, str]] = []
+    notes: dict[str, list[list[Any]]] = {name: [] for name in NOTES}
+    warm_up(job)
     rows = _accepted(dataset).rows(order.members)
     with ShardWriter(dataset, layout, order.shard) as writer:
         for member, row in zip(order.members, rows, strict=True):
             try:
-                with time_limit(job.run.structure_time_limit_s):
-                    values, refusal = simulate_structure(row, job, layout, clock)
+                with time_limit(job.run.structure_time_limit_s) if order.timed else nullcontext():
+                    values, refusals = simulate_structure(row, job, layout, clock)
+            except EngineError as broken:
+                raise EngineError(f"{row['source_id']}: {broken}") from broken
+            except (DatagenError, MemoryError):
+                raise  # the machinery failed, or may have had too little room: no structure is to blame yet
             except Unsimulable as refused:
                 quarantined.append((member, refused.reason, str(refused)))
                 continue
             except Exception as failure:  # noqa: BLE001 - it costs this structure, is told of, and shows in the report
-                quarantined.append((member, "simulation_failed", f"{type(failure).__name__}: {failure}"))
+                quarantined.append((member, FAILED, f"{type(failure).__name__}: {failure}"))
                 continue
-            if refusal is not None:
-                refusals.append((member, *refusal))
+            for name, why in refusals.items():
+                notes[name].append([int(row["table_row"]), *why])
             if not quarantined:
                 with clock.stage("compress"):
                     writer.add(values)
         if quarantined:
             return ShardReport(order.shard, committed=False, quarantined=tuple(quarantined))
         with clock.stage("commit"):
-            notes = {"density_refusals": [[_accepted_row(order, m), *why] for m, *why in refusals]}
             receipt = writer.commit(order.key, notes)
     return ShardReport(
         shard=order.shard,
@@ -101,15 +116,14 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
         bytes=receipt.size,
         seconds=time.perf_counter() - began,
         stage_seconds=clock.seconds,
-        density_refusals=tuple(refusals),
         peak_memory_MB=_peak_memory_MB(),
     )
 
 
 def simulate_structure(
     row: dict[str, Any], job: Job, layout: Layout, clock: StageClock
-) -> tuple[dict[str, NDArray[Any]], tuple[str, str] | None]:
-    """Every array of one structure's row; and why its density is refused, where it is."""
+) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, str]]]:
+    """Every array of one structure's row; and why its density or its peaks are not among them, as `NOTES` names it."""
     crystal = Crystal.from_json(row["structure"])
     settings = job.simulation
     with clock.stage("simulate"):
@@ -119,24 +133,37 @@ def simulate_structure(
         patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
     with clock.stage("compress"):
         values = row_values(patterns, drawn, layout)
-    refusal = None
+    refusals: dict[str, tuple[str, str]] = {}
     has_density = False
     if layout.density_method is not None:
         with clock.stage("density"):
+            ref = None if job.density.method == "independent_atoms" else density_ref(row)
             try:
-                values |= make_density(density_ref(row), crystal, job.density).variables()
+                values |= make_density(ref, crystal, job.density).variables()
                 has_density = True
             except DensityRefused as refused:
                 values |= refusal_variables(refused)
                 if refused.code != "none_given":
-                    refusal = (refused.code, refused.detail)
+                    refusals["density_refusals"] = (refused.code, refused.detail)
     if layout.with_xrd_peaks and (job.store.xrd_peaks == "all" or has_density):
         with clock.stage("xrd_peaks"):
             try:
                 values["xrd_peaks"] = xrd_peaks(crystal)
             except XrdPeaksRefusedError as refused:
-                refusal = refusal or (refused.reason, refused.detail)
-    return values, refusal
+                refusals["xrd_peaks_refusals"] = (refused.reason, refused.detail)
+    return values, refusals
+
+
+@cache
+def warm_up(job: Job) -> None:
+    """Load and compile, once in each process, what simulates: no structure's time is charged for it.
+
+    An engine that is not there says so here, by an `EngineError`.
+    """
+    settings = job.simulation
+    drawn = draw(settings.augmentation, settings.seed, ROCK_SALT.structure_hash(), np.arange(1))
+    with suppress(Unsimulable):  # the range of angles is this instrument's own affair
+        engine(settings.engine)(ROCK_SALT, settings.instrument, drawn)
 
 
 def probe_shard(order: ShardOrder) -> ShardReport:
@@ -149,7 +176,7 @@ def probe_shard(order: ShardOrder) -> ShardReport:
         for member in order.members:
             outcome = sandbox.call(member)
             if isinstance(outcome, Casualty):
-                found.append((member, f"simulation_{outcome.reason}", outcome.detail))
+                found.append((member, BY_CASUALTY[outcome.reason], outcome.detail))
     return ShardReport(order.shard, committed=False, quarantined=tuple(found))
 
 
@@ -158,22 +185,31 @@ def prober(settings: dict[str, str]) -> Any:
     dataset = Path(settings["dataset"])
     job = cached_job(dataset, settings["job_key"])
     layout = read_layout(dataset)
+    warm_up(job)
 
     def probe(member: int) -> bool:
         try:
             simulate_structure(next(_accepted(dataset).rows([member])), job, layout, StageClock())
-        except Unsimulable:
-            return False  # no harm to the process: the shard itself reports it with its own reason
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - no harm to the process: the shard itself reports it, always alike
+            return False
         return True
 
     return probe
 
 
 def density_ref(row: dict[str, Any]) -> DensityRef | None:
-    """Where the row's density lies."""
+    """Where the row's density lies; it was there when the catalog was read, so that its absence is no refusal."""
     if row["density_path"] is None:
         return None
-    return DensityRef(Path(row["density_path"]), row["density_format"], row["density_member"])
+    path = Path(row["density_path"])
+    if not path.is_file():
+        raise StoreError(
+            f"{path}: the density of {row['source_id']} was here when the catalogs were read, now there is no such "
+            "file; put it back, or mount its file system, and give the same command again"
+        )
+    return DensityRef(path, row["density_format"], row["density_member"])
 
 
 class StageClock:
@@ -206,10 +242,6 @@ def _mapped(path: Path, inode: int) -> Accepted:
     """One map in each process; the file is replaced, never changed, so the inode tells one content from the next."""
     del inode
     return Accepted(path)
-
-
-def _accepted_row(order: ShardOrder, member: int) -> int:
-    return int(next(_accepted(Path(order.dataset)).rows([member]))["table_row"])
 
 
 def _peak_memory_MB() -> float:

@@ -36,7 +36,8 @@ class Status:
     n_augmentations: int = 0
     n_densities: int = 0
     n_bytes: int = 0
-    set_aside: dict[str, str] = field(default_factory=dict)
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
+    """Source id and reason of each."""
     mistakes: list[str] = field(default_factory=list)
 
 
@@ -67,9 +68,14 @@ def _look_at_curation(work: Path, status: Status) -> None:
     status.phase, status.n_records = "curate", staged.n_records
     for batch in staged.batches:
         path = staged.folder / batch.file.replace("records-", "verdicts-")
-        if path.exists():
+        try:
             counts = json.loads(read_metadata(path)["receipt"])["counts"]
-            status.verdicts.update(counts)
+        except FileNotFoundError:
+            continue  # not judged yet; or the run has just joined the batches and cleared them away
+        except (OSError, ValueError, KeyError) as damaged:
+            status.mistakes.append(f"{path}: cannot be read ({damaged}); the run judges that batch again")
+            continue
+        status.verdicts.update(counts)
     status.n_judged = status.verdicts.total()
 
 
@@ -91,5 +97,5 @@ def _look_at_store(dataset: Path, status: Status) -> None:
     status.n_bytes = sum(r.size for r in receipts.values())
     if attributes.get("complete"):
         status.phase = "complete"
-    elif status.n_committed == layout.n_shards:
-        status.phase = "finish"
+    else:
+        status.phase = "finish" if status.n_committed == layout.n_shards else "simulate"

@@ -124,8 +124,10 @@ def read_attributes(dataset: Path) -> dict[str, Any]:
     path = dataset / "zarr.json"
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{dataset}: no dataset here; expected {path}") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise StoreError(f"{path}: expected JSON, found something else ({error}); run again") from error
     attributes = content.get("attributes", {}) if isinstance(content, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from datagen import ledger
 from datagen.accepted import TABLE_ROW, Accepted
 from datagen.plan import Shard
 from datagen.quarantine import Quarantine
+from datagen.shard import NOTES
 
 CURATION_TABLE = "curation.parquet"
 _TIMING = "seconds"
@@ -32,21 +34,21 @@ ADDED = (
     ),
     pa.field("density_reason", pa.string(), metadata={"description": "why the density was not taken; null otherwise"}),
     pa.field("density_detail", pa.string(), metadata={"description": "the facts of that in words"}),
+    pa.field("xrd_peaks_reason", pa.string(), metadata={"description": "why xrd_peaks were not made; null otherwise"}),
+    pa.field("xrd_peaks_detail", pa.string(), metadata={"description": "the facts of that in words"}),
 )
 
 
 def write_structures_table(
     dataset: Path, verdicts: Path, accepted: Accepted, shards: list[Shard], duplicates: dict[int, int], work: Path
-) -> None:
-    """Join verdicts, plan, quarantine and receipts; streamed, so that memory stays small."""
+) -> Counter[str]:
+    """Join verdicts, plan, quarantine and receipts, streamed, so that memory stays small; how many of each verdict."""
+    counts: Counter[str] = Counter()
     quarantine = Quarantine(work)
     table_rows = np.asarray(accepted.column(TABLE_ROW), dtype=np.int64)
     row_of = {int(table_rows[m]): s.first_row + i for s in shards for i, m in enumerate(s.members)}
-    refusals = {
-        int(line): (reason, detail)
-        for receipt in ledger.committed(dataset).values()
-        for line, reason, detail in receipt.notes.get("density_refusals", [])
-    }
+    receipts = [receipt for shard, receipt in ledger.committed(dataset).items() if shard < len(shards)]
+    refusals, without_peaks = (_noted(receipts, name) for name in NOTES)
     source = pq.ParquetFile(verdicts)
     kept = [field for field in source.schema_arrow if field.name != _TIMING]
     schema = pa.schema([*kept, *ADDED], metadata=_without_clock(source.schema_arrow.metadata))
@@ -54,13 +56,20 @@ def write_structures_table(
         for line, batch in _lines(source, [field.name for field in kept]):
             rows = batch.to_pylist()
             for i, row in enumerate(rows, start=line):
-                reason, detail = refusals.get(i, (None, None))
                 row |= {"row": row_of.get(i), "duplicate_of": duplicates.get(i)}
-                row |= {"density_reason": reason, "density_detail": detail}
+                row["density_reason"], row["density_detail"] = refusals.get(i, (None, None))
+                row["xrd_peaks_reason"], row["xrd_peaks_detail"] = without_peaks.get(i, (None, None))
                 why = quarantine.why(row["structure_hash"]) if row["status"] == "accepted" else None
                 if why is not None:
                     row |= {"status": "refused", "reason": why[0], "detail": why[1]}
+                counts[row["reason"] or row["status"]] += 1
             out.write_table(pa.Table.from_pylist(rows, schema=schema))
+    return counts
+
+
+def _noted(receipts: list[ledger.Receipt], name: str) -> dict[int, tuple[str, str]]:
+    """Reason and detail by line of the table."""
+    return {int(line): (reason, detail) for r in receipts for line, reason, detail in r.notes.get(name, [])}
 
 
 def _lines(source: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:

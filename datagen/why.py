@@ -13,13 +13,14 @@ from curation.labels import CRYSTAL_SYSTEMS
 from curation.reasons import REASONS, WARNINGS, Stage
 from curation.settings import CurationSettings
 from curation.table import iterate_rows, read_metadata
-from curation.verdict import Verdict
+from curation.verdict import COLUMNS, Verdict
 from datagen.curate import METADATA_KEY, TABLE, UNFINISHED
 from datagen.errors import PlanError
 from datagen.staging import read_staged
 
 Outcome = Literal["passed", "failed", "remark", "not reached", "seen"]
-_STAGES: tuple[str, ...] = get_args(Stage)
+SIMULATION = "simulation"
+_STAGES: tuple[str, ...] = (*get_args(Stage), SIMULATION)
 _HASH_DIGITS = 6
 
 
@@ -82,7 +83,7 @@ def near_misses(dataset: Path, wanted: str, n: int = 5) -> list[str]:
 def checks_of(verdict: Verdict, settings: CurationSettings) -> list[Seen]:
     """Every check in its order, with what it saw."""
     v = verdict
-    reached = len(_STAGES) if v.accepted else _STAGES.index(REASONS[v.reason].stage)
+    reached = len(_STAGES) if v.accepted else _STAGES.index(_stage(v))
     lines = [
         _check("input", _text(v, "source"), "text with a data block", "source", v, reached),
         _check("sandbox", _text(v, "sandbox"), "ends within time and memory", "sandbox", v, reached),
@@ -116,6 +117,8 @@ def checks_of(verdict: Verdict, settings: CurationSettings) -> list[Seen]:
             reached,
         ),
     ]
+    if text := _text(v, SIMULATION):
+        lines.append(Seen("simulation", text, "a pattern", "failed"))
     lines += [Seen("remark", WARNINGS[w].meaning if w in WARNINGS else w, "", "remark") for w in v.warnings]
     return lines
 
@@ -184,8 +187,13 @@ def _unseen(name: str, limit: str, stage: str, v: Verdict) -> Seen:
     return Seen(name, text, limit, "failed" if text else "not reached")
 
 
+def _stage(v: Verdict) -> str:
+    """Where a refused record was stopped: one with a hash was accepted by curation and set aside when simulated."""
+    return SIMULATION if v.structure_hash is not None else REASONS[v.reason].stage
+
+
 def _text(v: Verdict, stage: str) -> str:
-    failed_here = not v.accepted and REASONS[v.reason].stage == stage and v.reason != "atoms_overlap"
+    failed_here = not v.accepted and _stage(v) == stage and v.reason != "atoms_overlap"
     return f"{v.reason}: {v.detail}" if failed_here else ""
 
 
@@ -211,7 +219,8 @@ def _rows_at(table: Path, numbers: list[int]) -> Iterator[Found]:
     wanted = set(numbers)
     for number, row in enumerate(iterate_rows(table)):
         if number in wanted:
-            yield Found(Verdict.from_row(row), settings)
+            # A dataset's table has columns of its own beside the verdict's.
+            yield Found(Verdict.from_row({name: row[name] for name in COLUMNS if name in row}), settings)
 
 
 def _fingerprint(table: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Workers:
     """Use as a context manager; leaving it ends the cluster if there is one."""
 
     def __init__(self, profile: Profile, display: Display) -> None:
+        self.kind = profile.kind
         self._profile = profile
         self._display = display
         self._stack = ExitStack()

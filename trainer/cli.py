@@ -1,25 +1,19 @@
-"""``trainer fit | evaluate | predict``: what the command line offers, and how it speaks."""
+"""What can be asked for on the command line? ``trainer fit``, ``trainer evaluate`` and ``trainer predict``."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from trainer.errors import TrainerError
-
-if TYPE_CHECKING:
-    from trainer.distributed import Place
-    from trainer.tables import Table
+from trainer.terminal import TerminalReporter, counting, mistakes_told, print_json, print_tables
 
 # torch takes seconds to import: commands import what they need, so that --help and mistakes answer at once.
 
@@ -179,7 +173,7 @@ def evaluate(
         options: dict[str, Any] = {"split": split}
         if batch_size is not None:
             options["batch_size"] = batch_size
-        with _counting("batches") as told:
+        with counting("batches") as told:
             if kind_of(configs[0]) == "alphadiffract":
                 options |= {"samples": samples, "noise": noise, "input": input}
                 found: Any = evaluate_alphadiffract(models, configs, dataset, place, told=told, **options)
@@ -187,7 +181,7 @@ def evaluate(
                 options |= {"guesses": guesses, "points": points}
                 found = evaluate_crystalnet(models, configs, dataset, place, told=told, **options)
         tables = evaluation_tables(found.report)
-        _print_tables(tables)
+        print_tables(tables)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             (out / "report.json").write_text(json.dumps(found.report, indent=2) + "\n")
@@ -225,7 +219,7 @@ def predict(
     from trainer.tables import prediction_tables
 
     for result in results:
-        _print_tables(prediction_tables(Path(result["file"]).name, result))
+        print_tables(prediction_tables(Path(result["file"]).name, result))
 
 
 def _predict(
@@ -289,32 +283,6 @@ def _predict(
     return results
 
 
-@contextmanager
-def _counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _print_tables(tables: list[Table]) -> None:
-    from rich.table import Table as RichTable
-
-    console = Console()
-    for table in tables:
-        shown = RichTable(title=_plain(table.title), title_justify="left")
-        for number, name in enumerate(table.head):
-            shown.add_column(name, justify="left" if number == 0 else "right")
-        for row in table.rows:
-            shown.add_row(*map(_plain, row))
-        console.print(shown)
-
-
 def _fit(
     of: Callable[..., Any],
     kind: str,
@@ -350,72 +318,6 @@ def _fit(
         raise typer.Exit(code=130)
 
 
-class TerminalReporter:
-    """A progress bar on a terminal, plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        self._bar: Progress | None = None
-        self._task: Any = None
-
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[told]}"),
-                console=self.console,
-            )
-            self._bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def begin(self, model: str, structures: int, validation: int, batches: int, place: Place) -> None:
-        """Say what is trained, on what."""
-        self.console.print(
-            f"{model}: {structures} structures to train on, {validation} to validate; {batches} batches an epoch "
-            f"on {place.world} x {place.device}",
-            soft_wrap=True,
-        )
-
-    def advance(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
-        """Move the bar."""
-        if self._bar is None:
-            return
-        if self._task is None:
-            self._task = self._bar.add_task("", epoch=epoch + 1, told="")
-        if "loss_total" in values:
-            self._bar.update(self._task, told=f"loss {values['loss_total']:.4g}")
-        self._bar.update(self._task, completed=batch, total=batches, epoch=epoch + 1)
-
-    def epoch(self, epoch: int, values: dict[str, float], improved: bool) -> None:
-        """A line for each epoch."""
-        numbers = ", ".join(f"{name.removeprefix('validation_')} {value:.4g}" for name, value in values.items())
-        self.console.print(f"epoch {epoch}: {numbers}{' (best)' if improved else ''}", soft_wrap=True)
-
-
-@contextmanager
-def mistakes_told() -> Iterator[None]:
-    """A `TrainerError` is one sentence and exit code 2."""
-    try:
-        yield
-    except TrainerError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {_plain(str(error))}", soft_wrap=True, highlight=False)
-        raise typer.Exit(code=2) from None
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
@@ -427,11 +329,6 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
         raise typer.BadParameter(
             f"expected whole numbers with commas between them, found {text!r}", param_hint=option
         ) from None
-
-
-def print_json(content: Any) -> None:
-    """JSON on standard output."""
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
 
 
 def main() -> None:

@@ -33,8 +33,8 @@ class TrainConfig:
     deterministic: bool = False
     follow: bool = False
     validate_every_epochs: int = 1
-    save_every_batches: int = 1000
-    log_every_batches: int = 50
+    save_every_steps: int = 1000
+    log_every_steps: int = 50
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "pool_structures", "workers", "validate_every_epochs"):
@@ -60,7 +60,8 @@ class AlphaDiffractTraining(TrainConfig):
     """Patterns of each structure in an epoch; None: as many as are stored."""
     balance: str = "none"
     gemd_weight: float = 1.0
-    lattice_weight: float = 1.0
+    length_weight: float = 1.0
+    angle_weight: float = 1.0
     noise: bool = True
     validation_samples: int = 1
     """Patterns of each validation structure."""

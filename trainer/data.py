@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from trainer.broaden import NEUTRAL, Instrument
 from trainer.config import AlphaDiffractTraining, Config, CrystalNetTraining
 from trainer.distributed import Place
 from trainer.errors import TrainerError
 from trainer.loader import Loader
+from trainer.parameters import NEUTRAL, Instrument
 from trainer.sampler import Rows, Sampler, balancing_weights
 from trainer.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
 from trainer.store import Dataset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import time
@@ -25,11 +24,13 @@ from trainer.data import build_task, dataset_identity, open_split, probe
 from trainer.distributed import Place
 from trainer.errors import TrainerError
 from trainer.logs import Log
+from trainer.meter import Meter
 from trainer.store import Dataset, open_dataset
 from trainer.tasks import Task
 
 LAST, BEST = "last.pt", "best.pt"
 VALIDATION_SEED = 0x5EED
+AGREE_EVERY_STEPS = 20
 
 
 class Reporter(Protocol):
@@ -122,7 +123,7 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
 
         while progress.epoch < config.epochs:
             batches = train.loader.sampler.batches_per_epoch
-            meter = _Meter(place.device)
+            meter = Meter()
             model.train()
             read = train.loader.epoch(progress.epoch, progress.batch)
             for window in _windows(_on_device(read, place.device, meter), config.accumulate):
@@ -140,16 +141,18 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
                 progress.step += 1
 
                 told = {}
-                if progress.step % config.log_every_batches == 0 or progress.batch >= batches:
+                if progress.step % config.log_every_steps == 0 or progress.batch >= batches:
                     told = meter.take(progress) | {"learning_rate": config.learning_rate * factor}
                     if log:
                         log.write(progress.step, progress.epoch + progress.batch / batches, told)
                 if reporter and place.is_first:
                     reporter.advance(progress.epoch, progress.batch, batches, told)
-                if distributed.agree(stopping(), place):
+                # Processes must stop at the same step; asking makes the device wait, so it is not done at every one.
+                may_stop = place.world == 1 or progress.step % AGREE_EVERY_STEPS == 0
+                if may_stop and distributed.agree(stopping(), place):
                     save(LAST)
                     return Outcome(False, progress, values)
-                if progress.step % config.save_every_batches == 0:
+                if progress.step % config.save_every_steps == 0:
                     save(LAST)
 
             progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -183,7 +186,7 @@ def _checkpoint_to_resume(config: Config, dataset: Dataset, out: Path) -> Checkp
     # What decides how fast or how long may change; what decides the weights may not.
     free = {
         name: getattr(config, name)
-        for name in ("epochs", "workers", "save_every_batches", "log_every_batches", "follow", "validate_every_epochs")
+        for name in ("epochs", "workers", "save_every_steps", "log_every_steps", "follow", "validate_every_epochs")
     }
     if replace(found.config, **free) != config:
         changed = [
@@ -217,7 +220,7 @@ def _without_sync(model: nn.Module) -> AbstractContextManager[None]:
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
-def _on_device(batches: Iterator[Any], device: torch.device, meter: _Meter) -> Iterator[Any]:
+def _on_device(batches: Iterator[Any], device: torch.device, meter: Meter) -> Iterator[Any]:
     """Batches on the device; the copy of the next runs while the current one is used. Waiting is measured."""
     while True:
         begun = time.perf_counter()
@@ -225,7 +228,6 @@ def _on_device(batches: Iterator[Any], device: torch.device, meter: _Meter) -> I
         meter.waited_s += time.perf_counter() - begun
         if batch is None:
             return
-        meter.batches += 1
         yield batch.to(device)
 
 
@@ -238,38 +240,6 @@ def _windows(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
             window = []
     if window:
         yield window
-
-
-class _Meter:
-    """Means of losses since they were last taken, without making the device wait; the share of time without data."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
-        self.batches = 0
-        self.waited_s = 0.0
-        self.begun = time.perf_counter()
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        """The terms of one batch."""
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
-        self.count += 1
-
-    def take(self, progress: Progress) -> dict[str, float]:
-        """Means, and a fresh start; losses that are not numbers stop the run."""
-        values = {f"loss_{name}": float(total) / self.count for name, total in self.sums.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainerError(
-                f"step {progress.step}: {', '.join(bad)} is not a finite number; the last checkpoint is sound: resume "
-                "from it with a smaller learning rate, or in --precision fp32"
-            )
-        elapsed = time.perf_counter() - self.begun
-        values |= {"batches_per_second": self.batches / elapsed, "share_waiting_for_data": self.waited_s / elapsed}
-        self.__init__(self.device)  # type: ignore[misc]
-        return values
 
 
 @torch.no_grad()

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.broaden import NEUTRAL, Members, Parameters, Sticks
+from trainer.broaden import Members, Sticks
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
+from trainer.parameters import NEUTRAL, Parameters
 from trainer.sampler import Rows
 from trainer.store import Dataset
 from trainer.store import Sticks as StoredSticks

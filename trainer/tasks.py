@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainer.broaden import Instrument, broaden, draw_parameters
+from trainer.broaden import broaden
 from trainer.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.gemd import hop_matrix
 from trainer.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
 from trainer.models.alphadiffract import AlphaDiffract, Prediction
 from trainer.models.crystalnet import CrystalNet
 from trainer.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
+from trainer.parameters import Instrument, draw_parameters
 from trainer.points import density_at, grid_positions, stratified_points
 from trainer.similarity import psnr, rotations, ssim
 from trainer.sources import DensityBatch, PatternBatch, StickBatch
@@ -76,7 +77,9 @@ class AlphaDiffractTask:
 
     def _loss_of(self, prediction: Prediction, batch: PatternBatch | StickBatch) -> AlphaDiffractLoss:
         labels = batch.crystal_system, batch.space_group, batch.lattice
-        return alphadiffract_loss(prediction, *labels, self.hops, self.config.gemd_weight, self.config.lattice_weight)
+        c = self.config
+        weights = c.gemd_weight, c.length_weight, c.angle_weight
+        return alphadiffract_loss(prediction, *labels, self.hops, *weights)
 
     @torch.no_grad()
     def validate(

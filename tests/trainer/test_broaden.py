@@ -14,6 +14,7 @@ from datagen.simulate.augmentation import LOW_INDEX, Augmentations, Augmentation
 from datagen.simulate.instrument import PRESETS, Instrument
 from datagen.simulate.sticks import Sticks, compute_sticks
 from trainer import broaden as device
+from trainer import parameters as drawing
 from trainer.errors import TrainerError
 from trainer.sources import stick_tensors
 from trainer.store import Sticks as StoredSticks
@@ -30,15 +31,15 @@ def crystal() -> Crystal:
 
 def on_device(
     sticks: Sticks, augmentations: Augmentations, *, texture: bool = False
-) -> tuple[device.Sticks, device.Parameters]:
+) -> tuple[device.Sticks, drawing.Parameters]:
     members = np.diff(sticks.member_start).astype(np.int32)
     stored = StoredSticks(sticks.two_theta_deg, sticks.intensity, sticks.line.astype(np.uint8))
     if texture:
         more = members, sticks.member_hkl.astype(np.int16), sticks.member_intensity, sticks.reciprocal_metric
         stored = StoredSticks(stored.two_theta_deg, stored.intensity, stored.line, *more)
     columns = augmentations.columns()
-    names = device.Parameters.__dataclass_fields__
-    parameters = device.Parameters(**{n: torch.tensor(np.asarray(columns[n], dtype=np.float64)) for n in names})
+    names = drawing.Parameters.__dataclass_fields__
+    parameters = drawing.Parameters(**{n: torch.tensor(np.asarray(columns[n], dtype=np.float64)) for n in names})
     return stick_tensors([stored] * len(augmentations)), parameters
 
 
@@ -55,7 +56,7 @@ def test_the_device_makes_the_engines_pattern_to_one_in_ten_thousand(
     wanted = engine(sticks, instrument, drawn)
     wanted = wanted[0] if isinstance(wanted, tuple) else np.asarray(wanted)
     inputs = on_device(sticks, drawn, texture=realistic)
-    found = device.broaden(*inputs, device.Instrument.of_attributes(instrument.model_dump(mode="json"))).numpy()
+    found = device.broaden(*inputs, drawing.Instrument.of_attributes(instrument.model_dump(mode="json"))).numpy()
     worst = (np.abs(found - wanted).max(axis=1) / wanted.max(axis=1)).max()
     assert worst < 1e-4
 
@@ -68,32 +69,32 @@ def test_sharp_peaks_at_low_angles_agree_too() -> None:
     )  # fmt: skip
     sticks = compute_sticks(crystal(), instrument)
     wanted = reference.broaden(sticks, instrument, drawn)
-    found = device.broaden(*on_device(sticks, drawn), device.Instrument.of_attributes(instrument.model_dump())).numpy()
+    found = device.broaden(*on_device(sticks, drawn), drawing.Instrument.of_attributes(instrument.model_dump())).numpy()
     assert (np.abs(found - wanted).max(axis=1) / wanted.max(axis=1)).max() < 1e-4
 
 
 def test_a_batch_of_different_crystals_is_each_alone() -> None:
-    instrument = device.Instrument((0.62,), 0.002, 5.0, 20.0, 512)
+    instrument = drawing.Instrument((0.62,), 0.002, 5.0, 20.0, 512)
     rng = np.random.default_rng(0)
     stored = [
         StoredSticks(np.sort(rng.uniform(5, 20, n)), rng.random(n), np.zeros(n, dtype=np.uint8))
         for n in (3, 700, 1, 40)
     ]
     generator = torch.Generator().manual_seed(0)
-    parameters = device.draw_parameters(device.ALPHADIFFRACT_RANGES, 4, torch.device("cpu"), generator)
+    parameters = drawing.draw_parameters(drawing.ALPHADIFFRACT_RANGES, 4, torch.device("cpu"), generator)
     together = device.broaden(stick_tensors(stored), parameters, instrument)
     for i, sticks in enumerate(stored):
-        own = device.Parameters(
-            **{n: getattr(parameters, n)[i : i + 1] for n in device.Parameters.__dataclass_fields__}
+        own = drawing.Parameters(
+            **{n: getattr(parameters, n)[i : i + 1] for n in drawing.Parameters.__dataclass_fields__}
         )
         alone = device.broaden(stick_tensors([sticks]), own, instrument)
         assert torch.allclose(together[i], alone[0], rtol=1e-5, atol=1e-6)
 
 
 def test_parameters_are_drawn_from_their_ranges() -> None:
-    ranges = {**device.ALPHADIFFRACT_RANGES, "march_r": (0.4, 2.5), "impurity_peaks": (1, 3)}
-    drawn = device.draw_parameters(ranges, 20_000, torch.device("cpu"), torch.Generator().manual_seed(1))
-    for name, (low, high) in device.ALPHADIFFRACT_RANGES.items():
+    ranges = {**drawing.ALPHADIFFRACT_RANGES, "march_r": (0.4, 2.5), "impurity_peaks": (1, 3)}
+    drawn = drawing.draw_parameters(ranges, 20_000, torch.device("cpu"), torch.Generator().manual_seed(1))
+    for name, (low, high) in drawing.ALPHADIFFRACT_RANGES.items():
         values = getattr(drawn, name)
         assert low <= values.min() <= values.max() <= high
         assert values.mean().item() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
@@ -105,10 +106,10 @@ def test_parameters_are_drawn_from_their_ranges() -> None:
 
 
 def test_preferred_planes_are_those_of_the_engine() -> None:
-    np.testing.assert_array_equal(device.PREFERRED_PLANES, LOW_INDEX)
+    np.testing.assert_array_equal(drawing.PREFERRED_PLANES, LOW_INDEX)
 
 
 def test_an_instrument_that_is_not_described_is_refused() -> None:
     with pytest.raises(TrainerError, match="do not describe its instrument"):
-        device.Instrument.of_attributes({"lines": [{"wavelength_A": 1.5}]})
+        drawing.Instrument.of_attributes({"lines": [{"wavelength_A": 1.5}]})
     assert isinstance(Instrument.preset("alphadiffract"), Instrument)

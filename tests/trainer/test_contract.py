@@ -17,8 +17,9 @@ from datagen.simulate import native
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS
 from tests.trainer import datasets
-from trainer.broaden import Instrument, broaden
+from trainer.broaden import broaden
 from trainer.data import augmentation_ranges
+from trainer.parameters import Instrument
 from trainer.sources import stick_tensors, stored_parameters
 from trainer.store import open_dataset
 

@@ -94,13 +94,13 @@ class Kill:
     def advance(self, *_):
         self.steps += 1
         if self.steps == 5: os.kill(os.getpid(), signal.SIGKILL)
-config = replace(ALPHADIFFRACT, samples_per_structure=2, deterministic=True, save_every_batches=2)
+config = replace(ALPHADIFFRACT, samples_per_structure=2, deterministic=True, save_every_steps=2)
 fit(config, Path(sys.argv[1]), Path(sys.argv[2]), device="cpu", reporter=Kill(), resume=sys.argv[3] == "resume")
 """
 
 
 def test_training_killed_outright_resumes_to_the_same_weights(patterns_dataset: Path, tmp_path: Path) -> None:
-    config = replace(small.ALPHADIFFRACT, samples_per_structure=2, deterministic=True, save_every_batches=2)
+    config = replace(small.ALPHADIFFRACT, samples_per_structure=2, deterministic=True, save_every_steps=2)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run = subprocess.run([sys.executable, "-c", KILLED, str(patterns_dataset), str(killed), "new"], timeout=120)
     assert run.returncode == -signal.SIGKILL

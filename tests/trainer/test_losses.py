@@ -41,6 +41,13 @@ def test_each_term_and_the_total_of_alphadiffract() -> None:
     assert found.total.item() == pytest.approx(of_system + of_group + 2 * of_graph + of_lattice, rel=1e-5)
 
 
+def test_lengths_and_angles_can_be_weighed() -> None:
+    prediction = Prediction(torch.zeros(1, 7), torch.zeros(1, 230), torch.tensor([[1.0, 2, 3, 90, 90, 90]]))
+    labels = torch.tensor([0]), torch.tensor([0]), torch.tensor([[2.0, 2, 3, 90, 96, 90]])
+    found = [alphadiffract_loss(prediction, *labels, HOPS, 1.0, *w).lattice.item() for w in ((1, 1), (2, 0), (0, 0.1))]
+    assert found == pytest.approx([37 / 6, 2 / 6, 3.6 / 6])
+
+
 def test_gemd_of_a_certain_answer_is_its_distance() -> None:
     logits = torch.full((2, 230), -1e9)
     logits[0, 224] = logits[1, 0] = 0.0

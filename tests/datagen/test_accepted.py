@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+
+from datagen.accepted import TABLE_ROW, Accepted, write_accepted
+from datagen.job import WORK
+from datagen.shard import ACCEPTED
+from tests.datagen.small_runs import EVIL, Made
+
+
+def test_rows_come_in_the_order_asked_for(made: Made) -> None:
+    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    names = accepted.column("source_id")
+    assert [row["source_id"] for row in accepted.rows([2, 0])] == [names[2], names[0]]
+    assert len(list(accepted.crystals())) == len(accepted) == 5
+
+
+def test_every_structure_knows_its_line_of_the_table(made: Made) -> None:
+    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    lines = list(made.lines().values())
+    for name, line in zip(accepted.column("source_id"), accepted.column(TABLE_ROW), strict=True):
+        assert lines[line]["source_id"] == name
+
+
+def test_repetitions_are_kept_when_asked(made: Made) -> None:
+    out = made.dataset.parent / "kept.arrow"
+    duplicates = write_accepted(made.dataset / WORK / "curation.parquet", out, drop_duplicates=False)
+    assert len(duplicates) == 1
+    kept = Accepted(out).column("source_id")
+    assert len(kept) == 6
+    assert {"aragonite.cif", EVIL} <= set(kept)
+
+
+def test_labels_follow_the_order_of_rows(made: Made) -> None:
+    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    labels, back = accepted.labels([0, 1, 2, 3, 4]), accepted.labels([4, 3, 2, 1, 0])
+    assert list(labels["source_id"]) == list(back["source_id"])[::-1]
+    assert np.array_equal(np.asarray(labels["niggli"]), np.asarray(back["niggli"])[::-1])
+    assert np.allclose(np.asarray(labels["composition"]).sum(axis=1), 1)
+
+
+def test_charges_do_not_split_an_element_s_share(made: Made) -> None:
+    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    position = accepted.column("source_id").index("mixed.cif")
+    composition = np.asarray(accepted.labels([position])["composition"])[0]
+    assert {z + 1: round(float(composition[z]), 6) for z in np.flatnonzero(composition)} == {8: 0.5, 12: 0.1, 26: 0.4}

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import get_args
+
+from typer.testing import CliRunner
+
+import datagen.simulate.gsas2
+from curation.sandbox import CasualtyReason
+from datagen.cli import app
+from datagen.density_reasons import DENSITY_REASONS
+from datagen.simulate.refusal import Unsimulable
+from datagen.simulation_reasons import BY_CASUALTY, REFUSALS, SIMULATION_REASONS, XRD_PEAKS_REASONS
+
+
+def subclasses(kind: type[Unsimulable]) -> set[type[Unsimulable]]:
+    return {kind for direct in kind.__subclasses__() for kind in (direct, *subclasses(direct))}
+
+
+def test_every_end_of_a_structure_is_explained() -> None:
+    assert datagen.simulate.gsas2  # its refusals are known once it is loaded
+    assert set(BY_CASUALTY) == set(get_args(CasualtyReason))
+    assert set(BY_CASUALTY.values()) <= set(SIMULATION_REASONS)
+    assert {kind.reason for kind in subclasses(Unsimulable)} <= set(SIMULATION_REASONS)
+
+
+def test_every_reason_is_a_sentence_with_a_remedy() -> None:
+    for reason in REFUSALS.values():
+        assert reason.meaning.endswith(".")
+        assert reason.remedy.endswith(".")
+
+
+def test_the_command_lists_all_of_them() -> None:
+    said = CliRunner().invoke(app, ["reasons"], env={"COLUMNS": "300"})
+    assert said.exit_code == 0
+    for code in (*REFUSALS, *XRD_PEAKS_REASONS, *(reason.code for reason in DENSITY_REASONS)):
+        assert code in said.stdout

@@ -1,0 +1,135 @@
+"""What decides a pattern's shape beside the crystal? The instrument, and parameters drawn anew for every pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.errors import TrainerError
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What of the diffractometer the shape of a pattern depends on; the dataset's attributes say it."""
+
+    wavelengths_A: tuple[float, ...]
+    sh_over_l: float
+    two_theta_min_deg: float
+    two_theta_max_deg: float
+    n_points: int
+    geometry: str = "transmission"
+    goniometer_radius_mm: float = 200.0
+
+    @classmethod
+    def of_attributes(cls, instrument: Mapping[str, Any]) -> Instrument:
+        """From the resolved configuration that a dataset carries."""
+        try:
+            return cls(
+                wavelengths_A=tuple(float(line["wavelength_A"]) for line in instrument["lines"]),
+                sh_over_l=float(instrument["sh_over_l"]),
+                two_theta_min_deg=float(instrument["two_theta_min_deg"]),
+                two_theta_max_deg=float(instrument["two_theta_max_deg"]),
+                n_points=int(instrument["n_points"]),
+                geometry=str(instrument.get("geometry", "transmission")),
+                goniometer_radius_mm=float(instrument.get("goniometer_radius_mm", 200.0)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrainerError(
+                f"the dataset's attributes do not describe its instrument ({error!r}); "
+                "training from sticks needs it: use --input patterns"
+            ) from error
+
+    @property
+    def step_deg(self) -> float:
+        """Distance between neighbouring points."""
+        return (self.two_theta_max_deg - self.two_theta_min_deg) / (self.n_points - 1)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Instrument and sample of each pattern of a batch: (pattern,), or one more axis where said; double precision."""
+
+    microstrain: Tensor
+    crystallite_size_um: Tensor
+    U_cdeg2: Tensor
+    V_cdeg2: Tensor
+    W_cdeg2: Tensor
+    X_cdeg: Tensor
+    Y_cdeg: Tensor
+    zero_shift_deg: Tensor
+    displacement_um: Tensor
+    march_r: Tensor
+    march_hkl: Tensor
+    """(pattern, 3): normal of the preferred plane."""
+    impurity_height: Tensor
+    """(pattern, peak): of the highest point without them; 0 for none."""
+    impurity_position: Tensor
+    """(pattern, peak): 0..1 over the range of 2theta."""
+    hump_height: Tensor
+    hump_d_A: Tensor
+    hump_fwhm_deg: Tensor
+
+
+UNIFORM = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2", "X_cdeg", "Y_cdeg", "zero_shift_deg",
+           "displacement_um", "hump_height", "hump_d_A", "hump_fwhm_deg")  # fmt: skip
+NEUTRAL: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(UNIFORM, (0.0, 0.0)),
+    "hump_d_A": (4.0, 4.0),
+    "hump_fwhm_deg": (5.0, 5.0),
+    "march_r": (1.0, 1.0),
+    "impurity_peaks": (0, 0),
+    "impurity_height": (0.01, 0.01),
+}
+"""Ranges in which a parameter has no effect."""
+ALPHADIFFRACT_RANGES: dict[str, tuple[float, float]] = {
+    "microstrain": (500.0, 10_000.0),
+    "crystallite_size_um": (0.1, 1.0),
+    "U_cdeg2": (0.0, 3.0),
+    "V_cdeg2": (-1.0, 0.0),
+    "W_cdeg2": (0.0, 4.0),
+}
+"""AlphaDiffract's Table 5."""
+PREFERRED_PLANES = np.array([hkl for hkl in product((0, 1), (-1, 0, 1), (-1, 0, 1)) if hkl > (0, 0, 0)])
+"""Planes with indices -1, 0, 1, one of each Friedel pair."""
+
+
+def draw_parameters(
+    ranges: Mapping[str, tuple[float, float]],
+    n_patterns: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+) -> Parameters:
+    """A draw for each pattern: uniform, but log-uniform for ``march_r`` and ``impurity_height``.
+
+    ``ranges`` are those of the dataset's configuration; a parameter without one has no effect.
+    """
+    bounds = {**NEUTRAL, **ranges}
+    most = int(bounds["impurity_peaks"][1])
+
+    def uniform(*more: int) -> Tensor:
+        return torch.rand(n_patterns, *more, dtype=torch.float64, device=device, generator=generator)
+
+    def between(name: str) -> Tensor:
+        low, high = bounds[name]
+        return low + (high - low) * uniform()
+
+    def log_between(name: str, *more: int) -> Tensor:
+        low, high = bounds[name]
+        return low * (high / low) ** uniform(*more)
+
+    drawn = {name: between(name) for name in UNIFORM}
+    drawn["march_r"] = log_between("march_r")
+    planes = torch.tensor(PREFERRED_PLANES, dtype=torch.float64, device=device)
+    drawn["march_hkl"] = planes[(len(planes) * uniform()).long()]
+    fewest = int(bounds["impurity_peaks"][0])
+    count = fewest + ((most - fewest + 1) * uniform()).floor()
+    present = torch.arange(most, device=device) < count[:, None]
+    drawn["impurity_height"] = log_between("impurity_height", most) * present
+    drawn["impurity_position"] = uniform(most)
+    return Parameters(**drawn)

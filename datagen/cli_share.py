@@ -1,12 +1,18 @@
-"""The commands that make datasets of datasets: subset, merge; and that compare them: diff, audit, fingerprint."""
+"""The commands around finished datasets: subset, merge, diff, audit, fingerprint, card, publish."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from datagen.share.facts import Naming
+    from datagen.share.licences import Terms
 
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset's folder.")]
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Folder for the new dataset; nothing may be there yet.")]
@@ -125,9 +131,100 @@ def fingerprint(
     _say(Console(), f"{out}: {n:,} structures. Whoever has the salt and a structure can tell whether it is in here")
 
 
+Name = Annotated[str | None, typer.Option("--name", help="What the dataset is called; by default its folder's name.")]
+Version = Annotated[str, typer.Option("--version", help="A new one for every change, such as 1.0.0.")]
+Creators = Annotated[list[str] | None, typer.Option("--creator", help="Who is to be cited (repeatable).")]
+Url = Annotated[str, typer.Option("--url", help="Where it will be found, such as a DOI.")]
+Date = Annotated[str, typer.Option("--date", help="Of publication, YYYY-MM-DD; by default none is stated.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="What leaves: full, patterns or labels.")]
+RestrictedRows = Annotated[
+    str, typer.Option("--restricted", help="Rows of sources not known to be open: redact or leave-out.")
+]
+DeclaredOpen = Annotated[
+    list[str] | None, typer.Option("--open", help="A licence you answer for being open (repeatable).")
+]
+
+
+def card(
+    dataset: DatasetPath,
+    name: Name = None,
+    version: Version = "1.0.0",
+    creators: Creators = None,
+    url: Url = "",
+    date: Date = "",
+    profile: ProfileName = "full",
+    restricted: RestrictedRows = "redact",
+    declared_open: DeclaredOpen = None,
+) -> None:
+    """Print the page that a publication of the dataset would carry."""
+    from datagen.share.card import card as page
+    from datagen.share.facts import facts_of
+    from datagen.share.finished import open_finished
+
+    naming, terms = _naming(dataset, name, version, creators, url, date), _terms(profile, restricted, declared_open)
+    typer.echo(page(facts_of(open_finished(dataset), naming, terms)), nl=False)
+
+
+def publish(
+    dataset: DatasetPath,
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="A new folder, or a file ending in .zarr.zip.")],
+    name: Name = None,
+    version: Version = "1.0.0",
+    creators: Creators = None,
+    url: Url = "",
+    date: Date = "",
+    profile: ProfileName = "full",
+    restricted: RestrictedRows = "redact",
+    declared_open: DeclaredOpen = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; the summary was seen before.")] = False,
+) -> None:
+    """Write a complete, verified dataset for others: with a card, metadata, checksums, and without what must stay.
+
+    Of sources not known to be open (ICSD, unknown) coordinates, sticks, densities and source text stay.
+    """
+    from rich.table import Table
+
+    from datagen.progress import Display
+    from datagen.share.publish import publish as write
+    from datagen.share.publish import what_leaves
+
+    naming, terms = _naming(dataset, name, version, creators, url, date), _terms(profile, restricted, declared_open)
+    console = Console()
+    table = Table("licence", "structures", "taken for", "leaves", "stays", box=None, pad_edge=False)
+    for row in what_leaves(dataset, terms):
+        known = "open" if row.is_open else "restricted"
+        leaves, stays = (", ".join(parts) or "nothing" for parts in (row.leaves, row.stays))
+        table.add_row(escape(row.licence), f"{row.n_structures:,}", known, leaves, stays)
+    console.print(table)
+    if not yes:
+        typer.confirm(f"Write this to {dest}?", abort=True)
+    write(dataset, dest, naming, terms, Display(console))
+    _say(console, f"{dest}: version {version}, complete and verified; its README.md is the card")
+
+
+def _naming(dataset: Path, name: str | None, version: str, creators: list[str] | None, url: str, date: str) -> Naming:
+    from datagen.share.facts import Naming
+
+    if date and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
+        raise typer.BadParameter(f"expected a date such as 2026-11-20, found {date!r}", param_hint="--date")
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        raise typer.BadParameter(f"expected a version such as 1.0.0, found {version!r}", param_hint="--version")
+    return Naming(name or dataset.absolute().name.split(".")[0], version, tuple(creators or ()), url, date)
+
+
+def _terms(profile: str, restricted: str, declared_open: list[str] | None) -> Terms:
+    from datagen.share.licences import PROFILES, RESTRICTED, Terms
+
+    if profile not in PROFILES:
+        raise typer.BadParameter(f"expected {', '.join(PROFILES)}, found {profile!r}", param_hint="--profile")
+    if restricted not in RESTRICTED:
+        raise typer.BadParameter(f"expected {', '.join(RESTRICTED)}, found {restricted!r}", param_hint="--restricted")
+    return Terms(profile, restricted, tuple(declared_open or ()))
+
+
 def mount(app: typer.Typer) -> None:
     """Give an application these commands."""
-    for command in (subset, merge, diff, audit, fingerprint):
+    for command in (subset, merge, diff, audit, fingerprint, card, publish):
         app.command()(command)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ class Recipe:
     attributes: dict[str, Any]
     write_table: Callable[[Path], None]
     """Writes the table of verdicts to a path."""
+    change: Callable[[Row, dict[str, NDArray[Any]]], dict[str, NDArray[Any]]] | None = None
+    """What is written instead of a row's arrays; None: themselves. It must follow from `attributes` and the row."""
+    place: Callable[[Path, Path], None] = field(default=lambda finished, out: rename_into_place(finished, out))
+    """Puts the finished dataset under its name."""
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides every byte of it: the sources' content, the rows taken, the sizes and what it says of itself."""
@@ -94,15 +99,12 @@ def refuse_taken(out: Path) -> None:
 
 
 def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
-    """Make the dataset beside `out` and rename it there, verified; the same command goes on after a kill.
+    """Make the dataset beside `out` and put it there, verified; the same command goes on after a kill.
 
     Shards that an interrupted attempt committed are kept. Equal sources and rows give equal bytes.
     """
     display = display or Silence()
-    refuse_taken(out)
-    making = out.with_name(f".{out.name}.making")
-    with files.disk_errors_explained(out), locked(making):
-        _begin(making, recipe)
+    with private_folder(out, recipe.fingerprint()) as making:
         dataset = making / "dataset"
         two_theta_deg = np.asarray(store.open_array(recipe.sources[0].path, "two_theta")[...])
         labels = labels_of(recipe.sources, recipe.rows)
@@ -111,15 +113,29 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
         _write_table(dataset, recipe)
         store.finalise(dataset, {}, keys)
         verify(dataset, display=display)
-        refuse_taken(out)
-        dataset.rename(out)
-        files.sync_folder(out.parent)
+        recipe.place(dataset, out)
+
+
+@contextmanager
+def private_folder(out: Path, fingerprint: dict[str, Any]) -> Iterator[Path]:
+    """A folder beside `out` to work in, for one at a time and one purpose only; gone when the block ends well."""
+    refuse_taken(out)
+    making = out.with_name(f".{out.name}.making")
+    with files.disk_errors_explained(out), locked(making):
+        _begin(making, fingerprint)
+        yield making
     shutil.rmtree(making, ignore_errors=True)
 
 
-def _begin(making: Path, recipe: Recipe) -> None:
+def rename_into_place(finished: Path, out: Path) -> None:
+    """Give a finished folder its name, which nothing else may bear."""
+    refuse_taken(out)
+    finished.rename(out)
+    files.sync_folder(out.parent)
+
+
+def _begin(making: Path, now: dict[str, Any]) -> None:
     path = making / "recipe.json"
-    now = recipe.fingerprint()
     if path.exists():
         before = json.loads(path.read_bytes())
         if before != now:
@@ -145,7 +161,8 @@ def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
                 with ShardWriter(dataset, recipe.layout, shard) as writer:
                     for position in recipe.layout.rows(shard):
                         source, row = recipe.rows[position]
-                        writer.add(readers[source].values(row))
+                        values = readers[source].values(row)
+                        writer.add(values if recipe.change is None else recipe.change((source, row), values))
                     writer.commit(keys[-1])
             display.advance(shard + 1)
     return keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,21 @@ def write_lines(
     stands_for: Mapping[Row, Row],
     *,
     only_rows: bool,
+    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: line,
+    about: Callable[[Any], Any] = lambda metadata: metadata,
 ) -> None:
     """Join the sources' tables, in order, under the new dataset's row numbers.
 
     `new_rows`: row taken from a source -> row now. `stands_for`: row not taken -> the taken row with the same
     structure. `only_rows` leaves out every line without a row: verdicts on inputs that stay with the source.
+    `change` and `about` have the last word on each line and on the table's own metadata.
     """
     places = _Places(sources, new_rows, stands_for, only_rows=only_rows)
     schema = _common_schema(sources)
-    about = json.dumps(_about(sources, places.counts)).encode()
+    metadata = json.dumps(about(_about(sources, places.counts))).encode()
     with (
         replacing(path) as temporary,
-        pq.ParquetWriter(temporary, schema.with_metadata({METADATA_KEY: about}), **COMPRESSION) as out,
+        pq.ParquetWriter(temporary, schema.with_metadata({METADATA_KEY: metadata}), **COMPRESSION) as out,
     ):
         for number, batch in _batches(sources, schema.names):
             kept = []
@@ -51,7 +54,7 @@ def write_lines(
                 entry["duplicate_of"] = places.same_structure(number, row, entry["duplicate_of"])
                 entry["row"] = new_rows.get((number, row))
                 if entry["row"] is not None or not only_rows:
-                    kept.append(entry)
+                    kept.append(change(entry))
             if kept:
                 out.write_table(pa.Table.from_pylist(kept, schema=out.schema))
 

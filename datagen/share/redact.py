@@ -11,35 +11,31 @@ from numpy.typing import NDArray
 from datagen import schema
 from datagen.density_reasons import CODES as DENSITY_CODES
 
-WITHHELD = (
-    *("reflection_two_theta", "reflection_intensity", "reflection_line", "reflection_members"),
-    *("member_hkl", "member_intensity", "reciprocal_metric"),
-    *("xrd_peaks", "density", "density_electrons", "density_lattice"),
+KEPT_VARIABLES = frozenset(
+    {"pattern", "pattern_max", "density_reason"}
+    | {v.name for v in (*schema.AUGMENTATIONS, *schema.EXTRA_AUGMENTATIONS, *schema.DIAGNOSTICS)}
 )
-"""Variables that a structure can be rebuilt from."""
-_TEXT_OF_SOURCE: dict[str, Any] = {
-    "structure": None,
-    "claims": "{}",
-    "origin": "",
-    "density_path": None,
-    "density_format": None,
-    "density_member": None,
-    "detail": "",
-    "warnings": [],
-    "stated_space_group": None,
-    "stated_formula": None,
-    "density_detail": None,
-}
-"""Columns of the table of verdicts that hold coordinates or words of the source, and what stands there instead."""
+"""What of a row's arrays leaves. Everything else stays, also what a later version may add."""
+KEPT_COLUMNS = frozenset(
+    {
+        *("source", "source_id", "licence", "status", "reason", "formula", "structure_hash", "group", "split"),
+        *("n_atoms", "n_atoms_conventional", "volume", "volume_conventional", "space_group", "crystal_system"),
+        *("bravais_lattice", "n_reflections", "row", "duplicate_of"),
+        *(f"niggli_{name}" for name in schema.NIGGLI),
+    }
+)
+"""What of a line of the table of verdicts leaves, likewise."""
+_INSTEAD: dict[str, Any] = {"claims": "{}", "origin": "", "detail": "", "warnings": []}
+"""What stands in columns that are never empty; in all others, nothing."""
 _PLACES = ("path", "index")
 
 
 def redacted_values(values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """A row for `ShardWriter.add` without anything of `WITHHELD`: no reflections, no density, fill values."""
+    """A row for `ShardWriter.add` with `KEPT_VARIABLES` alone: no reflections, no density, fill values."""
     ragged = {v.name for v in schema.every_variable() if set(v.dims) & set(schema.RAGGED)}
     found = {}
     for name, value in values.items():
-        if name not in WITHHELD:
+        if name in KEPT_VARIABLES:
             found[name] = value
         elif name in ragged:
             found[name] = value[:0].copy()
@@ -52,7 +48,7 @@ def redacted_values(values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 def redacted_line(line: dict[str, Any]) -> dict[str, Any]:
     """A line of the table of verdicts without coordinates and without the source's words."""
-    return {name: _TEXT_OF_SOURCE.get(name, value) for name, value in line.items()} | {"density_reason": None}
+    return {name: value if name in KEPT_COLUMNS else _INSTEAD.get(name) for name, value in line.items()}
 
 
 def without_places(value: Any) -> Any:

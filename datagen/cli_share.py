@@ -167,7 +167,9 @@ def card(
 
 def publish(
     dataset: DatasetPath,
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="A new folder, or a file ending in .zarr.zip.")],
+    dest: Annotated[
+        str, typer.Argument(metavar="DEST", help="A new folder, a file ending in .zarr.zip, or s3://bucket/name.")
+    ],
     name: Name = None,
     version: Version = "1.0.0",
     creators: Creators = None,
@@ -186,7 +188,8 @@ def publish(
 
     from datagen.progress import Display
     from datagen.share.publish import publish as write
-    from datagen.share.publish import what_leaves
+    from datagen.share.publish import publish_to_url, what_leaves
+    from datagen.share.upload import is_url
 
     naming, terms = _naming(dataset, name, version, creators, url, date), _terms(profile, restricted, declared_open)
     console = Console()
@@ -198,7 +201,10 @@ def publish(
     console.print(table)
     if not yes:
         typer.confirm(f"Write this to {dest}?", abort=True)
-    write(dataset, dest, naming, terms, Display(console))
+    if is_url(dest):
+        publish_to_url(dataset, dest, naming, terms, Display(console))
+    else:
+        write(dataset, Path(dest), naming, terms, Display(console))
     _say(console, f"{dest}: version {version}, complete and verified; its README.md is the card")
 
 

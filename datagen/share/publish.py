@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +32,7 @@ from datagen.share.manifest import entries, write_manifest, write_zip
 from datagen.share.metadata import CROISSANT, SCHEMA_ORG, croissant, schema_org
 from datagen.share.origins import derived_attributes
 from datagen.share.redact import line_without_places, redacted_line, redacted_values, without_places
+from datagen.share.upload import check_destination, upload
 from datagen.share.verdict_lines import Row, write_lines
 from datagen.verify import verify
 
@@ -62,6 +65,21 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
     if not rows:
         raise StoreError(f"{dataset}: no structure may leave under these terms; nothing was written")
     compose(dest, _recipe(source, rows, naming, terms), display)
+
+
+def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None) -> None:
+    """Publish into an object store: written beside the dataset first, then uploaded, then removed here.
+
+    Interrupted, the same call goes on, with what was written and with what was uploaded.
+    """
+    check_destination(url)
+    source = open_finished(dataset)
+    asked = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms))], sort_keys=True)
+    staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(asked.encode()).hexdigest()[:12]}")
+    if not staged.exists():  # it bears its name only when it is whole, and the name says what is in it
+        publish(dataset, staged, naming, terms, display)
+    upload(staged, url, display)
+    shutil.rmtree(staged)
 
 
 def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> Recipe:

@@ -1,4 +1,4 @@
-"""The commands around finished datasets: subset, merge, diff, audit, fingerprint, card, publish."""
+"""The commands around finished datasets: subset, merge, diff, audit, fingerprint, card, publish, catalog."""
 
 from __future__ import annotations
 
@@ -228,10 +228,81 @@ def _terms(profile: str, restricted: str, declared_open: list[str] | None) -> Te
     return Terms(profile, restricted, tuple(declared_open or ()))
 
 
+catalog = typer.Typer(help="Keep the list of datasets a group knows.", no_args_is_help=True)
+
+ListPath = Annotated[
+    str | None,
+    typer.Option("--list", help="The list's file or address; by default $PXRD_DATASETS, else datasets.toml here."),
+]
+DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="What the group calls the dataset.")]
+
+
+@catalog.command("add")
+def catalog_add(
+    name: DatasetName,
+    location: Annotated[str, typer.Argument(metavar="LOCATION", help="The dataset's folder, or its address.")],
+    copy: Annotated[
+        Path | None, typer.Option("--copy", help="A copy on disk to take the facts from, for an address.")
+    ] = None,
+    where: ListPath = None,
+) -> None:
+    """Enter a finished dataset: version, checksum, size, counts and licences are taken from it."""
+    from datagen.share.dataset_list import add, default_list
+
+    entry = add(where or default_list(), name, location, copy)
+    _say(Console(), f"{name}: {entry.structures:,} structures, {entry.patterns:,} patterns, at {entry.location}")
+
+
+@catalog.command("list")
+def catalog_list(where: ListPath = None) -> None:
+    """List what is known."""
+    from rich.table import Table
+
+    from datagen.progress import size
+    from datagen.share.dataset_list import default_list, read_list
+
+    table = Table("name", "version", "structures", "patterns", "size", "licences", "location", box=None, pad_edge=False)
+    for name, entry in read_list(where or default_list()).items():
+        counts = f"{entry.structures:,}", f"{entry.patterns:,}", size(entry.bytes)
+        table.add_row(name, entry.version, *counts, escape(", ".join(entry.licences)), escape(entry.location))
+    Console().print(table)
+
+
+@catalog.command("show")
+def catalog_show(
+    name: DatasetName,
+    where: ListPath = None,
+    location: Annotated[
+        bool, typer.Option("--location", help="Only where it lies, for use in other commands.")
+    ] = False,
+) -> None:
+    """Show one entry; `trainer fit alphadiffract "$(datagen catalog show NAME --location)"` trains on it."""
+    from dataclasses import asdict
+
+    from datagen.share.dataset_list import default_list, find
+
+    entry = find(where or default_list(), name)
+    for key, value in asdict(entry).items():
+        if not location:
+            _say(Console(), f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+    if location:
+        typer.echo(entry.location)
+
+
+@catalog.command("remove")
+def catalog_remove(name: DatasetName, where: ListPath = None) -> None:
+    """Take a name off the list; the dataset itself stays."""
+    from datagen.share.dataset_list import default_list, remove
+
+    remove(where or default_list(), name)
+    _say(Console(), f"{name}: no longer listed")
+
+
 def mount(app: typer.Typer) -> None:
     """Give an application these commands."""
     for command in (subset, merge, diff, audit, fingerprint, card, publish):
         app.command()(command)
+    app.add_typer(catalog, name="catalog")
 
 
 def _say(console: Console, line: str) -> None:

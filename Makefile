@@ -1,11 +1,12 @@
-# make demo | test | lint | bench: each makes what it needs in .venv, and is quick the second time.
+# make demo | test | lint | bench | trainer: each makes what it needs in .venv, and is quick the second time.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base-installed
 TEST := $(VENV)/.test-installed
+TRAINER := $(VENV)/.trainer-installed
 
-.PHONY: demo test lint bench stress test-slurm clean
+.PHONY: demo test lint bench trainer stress test-slurm clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another with make PYTHON=/path/to/python3")'
@@ -17,7 +18,14 @@ $(BASE): pyproject.toml constraints.txt | $(BIN)/python
 
 $(TEST): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@ $(BASE) $(TRAINER)
+
+$(TRAINER): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[trainer]'
 	@touch $@ $(BASE)
+
+trainer: $(TRAINER)
+	$(BIN)/trainer --help
 
 demo: $(BASE)
 	$(BIN)/datagen demo

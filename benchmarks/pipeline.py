@@ -18,8 +18,9 @@ from benchmarks._data import shared_data
 from cluster.config import HereProfile, LocalProfile, Profile
 from datagen.config import DatagenConfig, config_for_path
 from datagen.estimate import estimate
+from datagen.outcome import Outcome
 from datagen.progress import Silence, duration
-from datagen.run import Outcome, run
+from datagen.run import run
 
 ROUNDS = 2
 PAPER_STRUCTURES = 312_267

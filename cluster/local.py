@@ -21,7 +21,7 @@ from cluster.scratch import scratch_directory, warn_if_shared
 
 log = logging.getLogger(__name__)
 
-START_ATTEMPTS = 3
+START_ATTEMPTS = 5
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -38,8 +39,8 @@ def doctor() -> None:
     findings = []
     for finding in examine():
         findings.append(finding)
-        remedy = f"\n[dim]{finding.remedy}[/]" if finding.remedy else ""
-        table.add_row(signs[finding.status], finding.part, finding.fact + remedy)
+        remedy = f"\n[dim]{escape(finding.remedy)}[/]" if finding.remedy else ""
+        table.add_row(signs[finding.status], finding.part, escape(finding.fact) + remedy)
     console.print(table)
     if not healthy(findings):
         raise typer.Exit(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +16,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from cluster.config import Profile
     from datagen.config import DatagenConfig
-    from datagen.run import Outcome
+    from datagen.outcome import Outcome
 
+SHORT_s = 60.0
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive or table of CIFs.")
 ]
@@ -25,7 +28,10 @@ Out = Annotated[
 ]
 ClusterName = Annotated[
     str | None,
-    typer.Option("--cluster", help="local, slurm, pbs, sge, lsf, mpi, or the name of a [cluster.NAME] section."),
+    typer.Option(
+        "--cluster",
+        help="here, local, slurm, pbs, sge, lsf, mpi, slurm-runner, or the name of a \\[cluster.NAME] section.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: simulation.seed=3.")
@@ -95,7 +101,9 @@ def plan(
     for stage, seconds in found.stage_seconds.items():
         table.add_row(f"  {stage}", f"{seconds / max(found.core_seconds, 1e-12):.0%}")
     n_workers = found.workers(profile)
-    table.add_row("on this cluster", f"{duration(found.core_seconds / n_workers)} with {n_workers} workers")
+    wall = found.core_seconds / n_workers
+    said = duration(wall) if wall > SHORT_s else "under a minute"
+    table.add_row("on this cluster", f"{said} with {n_workers} workers, once they are started")
     console.print(table)
     if text := job_script(profile):
         console.print(f"\n[dim]each job of the cluster runs:[/]\n{escape(text)}", highlight=False)
@@ -232,6 +240,18 @@ def _default_dataset(config: Path) -> Path:
     return Path((name.split(".")[0] or "dataset") + ".zarr")
 
 
+def _command(name: str) -> str:
+    """How this command is typed here: its bare name only where the shell finds the same one."""
+    ours = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if (found and Path(found).resolve() == ours.resolve()) or not ours.exists():
+        return name
+    try:
+        return str(ours.relative_to(Path.cwd()))
+    except ValueError:
+        return str(ours)
+
+
 def _profile(settings: DatagenConfig, name: str | None, workers: int | None) -> Profile:
     profile = settings.cluster.choose(name)
     if workers is None:
@@ -251,7 +271,8 @@ def _tell_outcome(console: Console, outcome: Outcome) -> None:
         table.add_row(f"{count:,}", f"{reason} ({share:.1%})")
     console.print(table)
     if outcome.n_duplicates:
-        console.print(f"{outcome.n_duplicates:,} of them repeat an earlier structure atom by atom")
+        verb = "repeats" if outcome.n_duplicates == 1 else "repeat"
+        console.print(f"{outcome.n_duplicates:,} of them {verb} an earlier structure atom by atom")
     for name, reason in outcome.set_aside[:SET_ASIDE_SHOWN]:
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
     if (more := len(outcome.set_aside) - SET_ASIDE_SHOWN) > 0:
@@ -263,10 +284,13 @@ def _tell_outcome(console: Console, outcome: Outcome) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    name, dataset = _command("datagen"), shlex.quote(str(outcome.dataset))
+    if outcome.counts.total() > outcome.counts["accepted"]:
+        console.print(f"refusals: {name} why ID --dataset {dataset}", highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"report:  {outcome.dataset / 'report.html'}\n"
-        f"look:    datagen inspect {shlex.quote(str(outcome.dataset))}\n"
-        f'open:    python -c "import xarray; print(xarray.open_zarr({str(outcome.dataset)!r}))"',
+        f"report:   {outcome.dataset / 'report.html'}\n"
+        f"look:     {name} inspect {dataset}\n"
+        f'open:     {_command("python")} -c "import xarray; print(xarray.open_zarr({str(outcome.dataset)!r}))"',
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -75,6 +75,8 @@ def config_for_path(path: Path, overrides: Sequence[str] = ()) -> DatagenConfig:
     """What the command line means by a path: a configuration, or with all defaults a folder, CIF, archive or table."""
     if path.suffix.lower() == ".toml":
         return load_config(path, overrides)
+    if (path / "zarr.json").exists():
+        raise ConfigError(f"{path}: expected a configuration or a catalog of structures, found a dataset")
     catalog = guess_catalog(path)
     said = {"kind": catalog.kind, **catalog.model_dump(exclude_unset=True)}
     return parse_config({"catalog": [said]}, where="command line", base=Path.cwd(), overrides=overrides)

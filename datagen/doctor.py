@@ -97,11 +97,16 @@ def _optional_parts() -> Iterator[Finding]:
     if importlib.util.find_spec("mp_api"):
         yield Finding("mp-api", "ok", metadata.version("mp-api"))
     else:
-        yield Finding("mp-api", "optional", "not found", "pip install 'pxrd-datagen[mp]' to read Materials Project")
+        yield Finding("mp-api", "optional", "not found", "pip install -e '.[mp]' -c constraints.txt to read it")
     if importlib.util.find_spec("torch"):
         yield Finding("torch", "ok", metadata.version("torch"))
     else:
-        yield Finding("torch", "optional", "not found", "pip install 'pxrd-datagen[trainer]' to train models")
+        yield Finding(
+            "torch",
+            "optional",
+            "not found",
+            "make trainer, or pip install -e '.[trainer]' -c constraints.txt, to train models",
+        )
 
 
 def _gsas2() -> Finding:

@@ -14,6 +14,7 @@ from rich.table import Table
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen import ledger, schema, store
 from datagen.progress import size
+from datagen.report import agreement_in_words
 from datagen.schema import SPLITS, Layout, shape, variables
 
 LABELS = {variable.name for variable in schema.LABELS}
@@ -31,9 +32,9 @@ def inspect(dataset: Path, console: Console) -> None:
         f"x {layout.n_points} points, {size(written)}, {state}\n",
         highlight=False,
     )
-    console.print(_variables(layout))
-    console.print()
     console.print(_facts(dataset, attributes))
+    console.print()
+    console.print(_variables(layout))
 
 
 def _variables(layout: Layout) -> Table:
@@ -63,6 +64,7 @@ def _facts(dataset: Path, attributes: dict[str, Any]) -> Table:
     lines = ", ".join(f"{line['wavelength_A']} A" for line in instrument["lines"])
     span = f"{instrument['two_theta_min_deg']:g} to {instrument['two_theta_max_deg']:g} degrees"
     table.add_row("instrument", f"{lines}, {span}, polarisation {instrument['polarisation']:g}")
-    table.add_row("engine", escape(f"{attributes['engine']['name']}; {attributes['engine']['agreement_with_gsas2']}"))
+    engine = attributes["engine"]
+    table.add_row("engine", escape(f"{engine['name']}. {agreement_in_words(engine['agreement_with_gsas2'])}"))
     table.add_row("software", ", ".join(f"{name} {v}" for name, v in attributes["software"].items()))
     return table

@@ -59,6 +59,9 @@ class Display:
                 yield
             finally:
                 self._live = self._task = None
+        self.say(
+            f"{name:<10} {self._done:,} {unit} in {duration(self.elapsed())}" if self._done else f"{name:<10} done"
+        )
 
     def advance(self, done: int, facts: str = "") -> None:
         """So much is done now, in all; `facts` are rates and counts in words."""

@@ -15,7 +15,8 @@ from datagen import files, store
 from datagen.errors import StoreError
 from datagen.quantise import dequantise
 from datagen.regenerate import Regenerated, regenerate, simulation_settings, table_lines
-from datagen.schema import Layout
+from datagen.row import extra_augmentations
+from datagen.schema import AUGMENTATIONS, Layout
 from datagen.simulate.augmentation import AugmentationSettings
 from datagen.structures_table import CURATION_TABLE
 
@@ -92,10 +93,9 @@ def _facts(line: dict[str, Any], made: Regenerated, settings: AugmentationSettin
         "hash": line["structure_hash"],
         "row": str(made.row),
     }
+    stored = {"index", *(v.name for v in AUGMENTATIONS), *extra_augmentations(settings)}
     for name, values in made.drawn.columns().items():
-        limits = getattr(settings, name, None)
-        varies = name == "index" or (isinstance(limits, tuple) and limits[0] != limits[1])
-        if varies:
+        if name in stored:
             facts[name] = " ".join(f"{v:.6g}" for v in np.ravel(values[0]))
     facts["reflections"] = str(len(made.patterns.sticks.two_theta_deg))
     return facts

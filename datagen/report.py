@@ -24,7 +24,7 @@ from datagen.structures_table import CURATION_TABLE
 if TYPE_CHECKING:
     import xarray
 
-    from datagen.run import Outcome
+    from datagen.outcome import Outcome
 
 REPORT = "report.html"
 N_PATTERN_SAMPLES = 7
@@ -87,9 +87,9 @@ def _counts(dataset: Path, content: xarray.Dataset, table: Any, attributes: dict
     body = "".join(f'<div class="tile"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in tiles.items())
     sources = Counter(zip(table["source"].to_pylist(), table["licence"].to_pylist(), strict=True))
     rows = [(name, licence, f"{n:,}") for (name, licence), n in sorted(sources.items())]
+    repeats = f"{duplicates:,} accepted inputs repeat an earlier structure atom by atom. " if duplicates else ""
     text = (
-        f"{duplicates:,} accepted inputs repeat an earlier structure atom by atom. "
-        "Splits follow from each structure's group: "
+        f"{repeats}Splits follow from each structure's group: "
         + ", ".join(f"{n:,} {name}" for n, name in zip(splits, SPLITS, strict=True))
         + "."
     )
@@ -127,7 +127,9 @@ def _lattice(content: xarray.Dataset) -> Section:
     body += _figure(report_figures.histograms(angles), "cell angles")
     body += _figure(report_figures.histograms(sizes, log=True, n_columns=2), "cell size")
     return Section(
-        "Lattice", "Of the Niggli-reduced primitive cell, as labelled; cell sizes on logarithmic axes.", body
+        "Lattice",
+        "Of the Niggli-reduced primitive cell, as labelled; volume and number of atoms on logarithmic axes.",
+        body,
     )
 
 
@@ -196,7 +198,7 @@ def _provenance(attributes: dict[str, Any]) -> Section:
     software = ", ".join(f"{name} {version}" for name, version in attributes["software"].items())
     engine = attributes["engine"]
     rows = [
-        ("engine", f"{engine['name']}: {json.dumps(engine['agreement_with_gsas2'], ensure_ascii=False)}"),
+        ("engine", f"{engine['name']}. {agreement_in_words(engine['agreement_with_gsas2'])}"),
         ("software", software),
         ("format", f"{attributes['format']} version {attributes['format_version']}"),
         ("licences", attributes["licence_note"]),
@@ -207,6 +209,17 @@ def _provenance(attributes: dict[str, Any]) -> Section:
         + f"<details><summary>resolved configuration</summary><pre>{configuration}</pre></details>"
     )
     return Section("Provenance", "", body)
+
+
+def agreement_in_words(agreement: Any) -> str:
+    """How far the engine is from GSAS-II, as a sentence."""
+    if not isinstance(agreement, dict):
+        return str(agreement)
+    return (
+        f"Against {agreement['reference']}: {agreement['error']} is {agreement['median']:.1e} at the median, "
+        f"{agreement['percentile_95']:.1e} for 95 %, {agreement['worst']:.1e} at the worst, "
+        f"over {agreement['patterns']} patterns of {agreement['crystals']} crystals."
+    )
 
 
 def _one_of_each_system(content: xarray.Dataset) -> list[int]:
@@ -251,10 +264,11 @@ h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 2.4rem 0 .3rem; font-size: 1.2
 header p { margin: .2rem 0 .8rem; color: #5c6773; } nav a { margin-right: 1rem; color: var(--accent); }
 section > p { margin: .2rem 0 .8rem; color: #46515d; } img { max-width: 100%; height: auto; display: block; }
 .tiles { display: flex; flex-wrap: wrap; gap: .7rem; margin-bottom: 1rem; }
-.tile { border: 1px solid var(--faint); border-radius: 8px; padding: .6rem 1rem; min-width: 6.5rem; }
+.tile { border: 1px solid var(--faint); border-radius: 8px; padding: .6rem .8rem; min-width: 5.6rem; }
 .tile b { display: block; font-size: 1.25rem; } .tile span { color: #5c6773; }
 .pair { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; } .pair img { flex: 1 1 24rem; min-width: 0; }
 table { border-collapse: collapse; margin: .6rem 0; } td, th { text-align: left; padding: .22rem .9rem .22rem 0; }
+td:first-child { white-space: nowrap; } .tiles { font-size: .93rem; }
 td { border-top: 1px solid var(--faint); vertical-align: top; overflow-wrap: anywhere; }
 pre { background: #f6f8fa; padding: 1rem; overflow-x: auto; font-size: 12px; }
 """

@@ -54,7 +54,7 @@ def space_group_ring(space_group: Array) -> Figure:
         radius=0.72,
         colors=[SYSTEM_COLOURS[s - 1] for s in present],
         labels=[
-            f"{CRYSTAL_SYSTEMS[s - 1]}\n{n / total:.0%}" if n / total > 0.03 else ""
+            f"{CRYSTAL_SYSTEMS[s - 1]}\n{n / total:.0%}" if n / total > 0.055 else ""
             for s, n in zip(present, inner, strict=True)
         ],
         labeldistance=0.68,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from datagen import files
@@ -9,6 +10,9 @@ from datagen.errors import StoreError
 from datagen.job import WORK
 from datagen.lock import locked
 from datagen.quarantine import Quarantine
+from datagen.simulation_reasons import SIMULATION_REASONS
+
+SETTING_ASIDE = (*sorted(SIMULATION_REASONS), "no_reflections")
 
 
 def retry(dataset: Path, reason: str) -> int:
@@ -16,5 +20,11 @@ def retry(dataset: Path, reason: str) -> int:
     work = dataset / WORK
     if not work.is_dir():
         raise StoreError(f"{dataset}: expected the folder {WORK} of a run, found none; nothing can be tried again")
+    if reason not in SETTING_ASIDE:
+        near = difflib.get_close_matches(reason, SETTING_ASIDE, n=1)
+        meant = f" (did you mean {near[0]}?);" if near else ";"
+        raise StoreError(
+            f"no structure is ever set aside for {reason!r}{meant} it is one of {', '.join(SETTING_ASIDE)}"
+        )
     with files.disk_errors_explained(dataset), locked(work):
         return Quarantine(work).release(reason)

@@ -6,22 +6,15 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
 
 from cluster.config import Profile
-from cluster.connect import Cluster
-from cluster.perform import Failure
-from cluster.submit import Progress, Task, run_tasks
 from datagen import files, ledger, store
 from datagen.accepted import Accepted, write_accepted
-from datagen.broken import explained
 from datagen.config import DatagenConfig
 from datagen.curate import TABLE, UNFINISHED, CurateJob, curate_locked
 from datagen.errors import PlanError, StoreError
@@ -29,55 +22,21 @@ from datagen.job import WORK, Job, write_job
 from datagen.judge_on_cluster import ClusterJudge, RunProgress
 from datagen.layout import files_of, layout_for
 from datagen.lock import Lock, locked
+from datagen.make_shards import ShardMaker
+from datagen.outcome import Outcome
 from datagen.plan import Shard, cut_shards, fill_holes, shard_length
-from datagen.progress import Display, duration, size
+from datagen.progress import Display
 from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
 from datagen.report import write_report
 from datagen.room import check_room, least_bytes
-from datagen.shard import ACCEPTED, ShardOrder, ShardReport, probe_shard, simulate_shard, warm_up
+from datagen.shard import ACCEPTED, warm_up
 from datagen.staging import differences, read_staged
 from datagen.structures_table import CURATION_TABLE, write_structures_table
 from datagen.verify import verify
 from datagen.workers import Workers
 
 CONFIG = "config.json"
-PROBES = 2
-"""How often a shard whose worker died is probed, and found blameless, before we stop and say so."""
-CHECKING_THREADS = 4
-SOON_s = 5.0
-"""Waiting for workers shorter than this is not worth mentioning."""
-
-
-@dataclass
-class Outcome:
-    """What a run has made, in numbers."""
-
-    dataset: Path
-    counts: Counter[str] = field(default_factory=Counter)
-    """Records accepted, and refused by reason."""
-    n_structures: int = 0
-    n_duplicates: int = 0
-    n_patterns: int = 0
-    n_densities: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    n_patterns_now: int = 0
-    """Patterns that this call made itself."""
-    stage_seconds: Counter[str] = field(default_factory=Counter)
-    """Worker seconds of this call, by stage."""
-    set_aside: list[tuple[str, str]] = field(default_factory=list)
-    """Source id and reason of each."""
-    peak_worker_memory_MB: float = 0.0
-    phase_seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of this call by phase; starting workers is a phase of its own."""
-
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Charge a stretch of the run to a phase."""
-        began = time.monotonic()
-        yield
-        self.phase_seconds[phase] = time.monotonic() - began
 
 
 def run(
@@ -106,9 +65,10 @@ def run(
         with outcome.timed("verify"):
             verify(dataset, sample=config.run.verify_sample, display=display)
         outcome.seconds = time.monotonic() - began
-        with outcome.timed("report"):
+        with outcome.timed("report"), display.phase("report", None, ""):
             write_report(dataset, outcome)
         tidy(dataset)
+        outcome.seconds = time.monotonic() - began
     return outcome
 
 
@@ -121,8 +81,9 @@ def curate(
     summary = curate_locked(CurateJob.of(config), work, judge, lock, RunProgress(display))
     outcome.counts.update(summary.counts)
     if summary.n_records == 0:
+        (work / TABLE).unlink()  # an empty listing binds nobody: the same command looks again
         names = ", ".join(c.name for c in config.catalog)
-        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths, then delete {work}")
+        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths and give the command again")
     if summary.n_resumed < summary.n_records:
         display.say(f"curated: {summary.counts['accepted']:,} of {summary.n_records:,} records accepted")
 
@@ -185,6 +146,11 @@ def simulate(
             f"nothing to simulate; `datagen why ID --dataset {work}` tells what each check saw"
         )
     outcome.n_duplicates = len(duplicates)
+    asked = [c.name for c in config.catalog if getattr(c, "density", None)]
+    if asked and not any(accepted.column("density_path")):
+        display.say(
+            f"[yellow]no density was found[/] for any structure of {escape(', '.join(asked))}: look at `density`"
+        )
     quarantine = Quarantine(work)
     while True:
         shards = plan_shards(job, accepted, quarantine)
@@ -225,105 +191,6 @@ def initialise_store(config: DatagenConfig, job: Job, dataset: Path, accepted: A
     store.create(dataset, layout, labels, job.simulation.instrument.two_theta_deg, attributes_of(config))
 
 
-class ShardMaker:
-    """Has the workers make the shards that are not committed yet, and finds out what kills them."""
-
-    def __init__(
-        self,
-        job: Job,
-        dataset: Path,
-        accepted: Accepted,
-        shards: list[Shard],
-        quarantine: Quarantine,
-        lock: Lock,
-        outcome: Outcome,
-        display: Display,
-        *,
-        timed: bool,
-    ) -> None:
-        self._dataset = dataset
-        self._accepted = accepted
-        self._quarantine = quarantine
-        self._lock = lock
-        self._outcome = outcome
-        self._display = display
-        with ThreadPoolExecutor(CHECKING_THREADS) as pool:  # checksums are computed without the interpreter's lock
-            committed = list(pool.map(partial(is_committed, dataset), shards))
-        self._orders = [
-            ShardOrder(str(dataset.absolute()), shard.index, shard.members, shard.key, job.key(), timed)
-            for shard, done in zip(shards, committed, strict=True)
-            if not done
-        ]
-        self._total = sum(len(shard.members) for shard in shards)
-        self._done = self._total - sum(len(order.members) for order in self._orders)
-        self._written = sum(receipt.size for receipt in ledger.committed(dataset).values())
-        self._set_aside = 0
-        self._probes: Counter[int] = Counter()
-        self._suspects: list[ShardOrder] = []
-        self._before = outcome.n_patterns_now
-
-    def make(self, workers: Workers) -> int:
-        """Make them all; how many structures were newly set aside, so that the plan has changed."""
-        if not self._orders:
-            return 0
-        cluster = workers.cluster()
-        with self._display.phase("simulate", self._total, "structures"):
-            todo = self._orders
-            while todo:
-                self._send(cluster, simulate_shard, "shard", todo)
-                todo, self._suspects = self._suspects, []
-                before = self._set_aside
-                self._send(cluster, probe_shard, "probe", todo)
-                if self._set_aside > before:
-                    todo = []  # they wait for the new plan; shards found blameless are tried again
-        return self._set_aside
-
-    def _send(
-        self, cluster: Cluster, work: Callable[[ShardOrder], ShardReport], name: str, o: list[ShardOrder]
-    ) -> None:
-        tasks = [Task(f"{name}-{order.shard:05d}", order) for order in o]
-        run_tasks(cluster, work, tasks, on_receipt=self._received, on_failure=self._failed, heartbeat=self._beat)
-
-    def _received(self, _: Task[ShardOrder], report: ShardReport) -> None:
-        for member, reason, detail in report.quarantined:
-            row = next(self._accepted.rows([member]))
-            self._quarantine.add(row["structure_hash"], row["source_id"], reason, detail)
-            self._display.say(f"[yellow]set aside[/] {escape(row['source_id'])}: {reason} ({escape(detail)})")
-            self._set_aside += 1
-        if report.committed:
-            self._done += report.n_structures
-            self._written += report.bytes
-            outcome = self._outcome
-            outcome.n_patterns_now += report.n_patterns
-            outcome.stage_seconds.update(report.stage_seconds or {})
-            outcome.peak_worker_memory_MB = max(outcome.peak_worker_memory_MB, report.peak_memory_MB)
-
-    def _failed(self, task: Task[ShardOrder], failure: Failure) -> Iterable[Task[ShardOrder]]:
-        order = task.argument
-        where = f"{self._dataset}: shard {order.shard}"
-        if failure.kind == "raised" and failure.error_type != "MemoryError":
-            raise explained(failure, f"shard {order.shard}", self._dataset, StoreError)
-        self._probes[order.shard] += 1
-        if self._probes[order.shard] > PROBES:
-            raise StoreError(
-                f"{where}: workers die on it or lack memory, yet none of its structures does harm alone "
-                f"({failure.error}); give workers more memory, or look at the node's log, and "
-                "give the same command again"
-            )
-        self._suspects.append(order)
-        return ()
-
-    def _beat(self, progress: Progress) -> None:
-        self._lock.check()
-        rate = (self._outcome.n_patterns_now - self._before) / max(self._display.elapsed(), 1e-9)
-        facts = f"{rate:,.0f} patterns/s, {size(self._written)}, {progress.workers} workers"
-        if len(self._quarantine):
-            facts += f", {len(self._quarantine)} set aside"
-        if progress.waiting_for_workers_s > SOON_s:
-            facts += f", waiting {duration(progress.waiting_for_workers_s)} for workers"
-        self._display.advance(self._done, facts)
-
-
 def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
     """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""
     work = dataset / WORK
@@ -347,18 +214,3 @@ def counted(counts: Counter[str]) -> str:
 def tidy(dataset: Path) -> None:
     """Delete what only an unfinished run needs; what it was begun with stays, so that the same command knows it."""
     shutil.rmtree(dataset / WORK / UNFINISHED, ignore_errors=True)
-
-
-def is_committed(dataset: Path, shard: Shard) -> bool:
-    """Whether the shard is done for this very content and every byte is there; a damaged one is done again."""
-    try:
-        receipt = ledger.read(dataset, shard.index)
-    except StoreError:
-        ledger.revoke(dataset, shard.index)
-        return False
-    if receipt is None or receipt.key != shard.key:
-        return False
-    if ledger.damages(dataset, receipt.files):
-        ledger.revoke(dataset, shard.index)
-        return False
-    return True

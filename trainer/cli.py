@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 fit_app = typer.Typer(help="Train a model. torchrun starts one process a GPU.", no_args_is_help=True)
 app.add_typer(fit_app, name="fit")
+
+NEEDED = ("torch", "numpy", "zarr")
 
 DatasetArgument = Annotated[Path, typer.Argument(help="Folder of a dataset, finished or in the making.")]
 OutOption = Annotated[Path, typer.Option(help="Folder for checkpoints and logs.")]
@@ -333,4 +336,14 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
 
 def main() -> None:
     """Entry point of the command ``trainer``."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        if missing.name not in NEEDED:
+            raise
+        print(
+            f"trainer: {missing.name} is not installed, and training needs it; install this project's extra "
+            "`trainer` (make trainer, or pip install -e '.[trainer]' -c constraints.txt)",
+            file=sys.stderr,
+        )
+        sys.exit(2)

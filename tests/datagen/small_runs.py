@@ -17,8 +17,9 @@ from cluster.config import HereProfile
 from curation.crystal import Crystal
 from datagen import shard
 from datagen.config import DatagenConfig, parse_config
+from datagen.outcome import Outcome
 from datagen.progress import Silence
-from datagen.run import Outcome, run
+from datagen.run import run
 from datagen.simulate import engine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "catalogs" / "examples"

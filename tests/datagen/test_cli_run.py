@@ -37,7 +37,7 @@ def test_a_run_names_dataset_report_and_what_to_do_next(
     code, text = said("run", cifs, "--out", out, *SMALL, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0, text
     assert f"{out}: 1 structures, 3 patterns" in text
-    assert f"report:  {out}/report.html" in text
+    assert f"report:   {out}/report.html" in text
     assert f"datagen inspect '{out}'" in text
 
 
@@ -57,6 +57,7 @@ def test_a_run_names_dataset_report_and_what_to_do_next(
         (("inspect", "file"), "no dataset here"),
         (("replay", "cifs", "x"), "no dataset here"),
         (("retry", "nope", "--reason", "x"), r"expected the folder \.run"),
+        (("run", "dataset.zarr"), "expected a configuration or a catalog of structures, found a dataset"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -69,12 +70,14 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 ) -> None:
     write_cifs(tmp_path / "cifs", ["halite"])
     (tmp_path / "file").write_text("")
+    (tmp_path / "dataset.zarr").mkdir()
+    (tmp_path / "dataset.zarr" / "zarr.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     code, text = said(*arguments, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 2
     assert re.search(sentence, text), text
     assert "Traceback" not in text
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cifs", "file"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cifs", "dataset.zarr", "file"]
 
 
 def test_workers_are_refused_where_the_cluster_decides(tmp_path: Path) -> None:
@@ -155,3 +158,28 @@ def test_interrupted_it_says_one_line_and_leaves_nobody_behind(tmp_path: Path) -
     text = log.read_text()
     assert "datagen: interrupted; the same command goes on" in text
     assert "Traceback" not in text
+
+
+def test_retry_knows_the_reasons_for_which_structures_are_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d.zarr" / ".run").mkdir(parents=True)
+    code, text = said(
+        "retry", tmp_path / "d.zarr", "--reason", "simulation_timout", capsys=capsys, monkeypatch=monkeypatch
+    )
+    assert code == 2
+    assert "did you mean simulation_timeout" in text
+
+
+def test_an_empty_catalog_binds_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cifs").mkdir()
+    out = tmp_path / "d.zarr"
+    code, text = said("run", tmp_path / "cifs", "--out", out, *SMALL, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2
+    assert "no CIF at all" in text
+    write_cifs(tmp_path / "cifs", ["halite"])
+    code, text = said("run", tmp_path / "cifs", "--out", out, *SMALL, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 0, text
+    assert "1 structures, 3 patterns" in text

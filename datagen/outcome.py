@@ -1,0 +1,41 @@
+"""What a run has made and what it took, in numbers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Outcome:
+    """What a run has made, in numbers."""
+
+    dataset: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    """Records accepted, and refused by reason."""
+    n_structures: int = 0
+    n_duplicates: int = 0
+    n_patterns: int = 0
+    n_densities: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    n_patterns_now: int = 0
+    """Patterns that this call made itself."""
+    stage_seconds: Counter[str] = field(default_factory=Counter)
+    """Worker seconds of this call, by stage."""
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
+    """Source id and reason of each."""
+    peak_worker_memory_MB: float = 0.0
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of this call by phase; starting workers is a phase of its own."""
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Charge a stretch of the run to a phase."""
+        began = time.monotonic()
+        yield
+        self.phase_seconds[phase] = time.monotonic() - began

@@ -11,6 +11,7 @@ from datagen import schema
 from datagen.progress import Display, Silence
 from datagen.share.finished import Finished, open_finished
 from datagen.share.merge import differences
+from datagen.share.origins import DERIVED_FROM
 from datagen.share.stored_rows import StoredRows
 
 
@@ -50,8 +51,10 @@ def diff(a: Path, b: Path, *, patterns: bool = True, display: Display | None = N
     if found.same_content:
         found.n_common = first.layout.n_structures
         return found
-    for name in ("configuration", "software", "instrument", "engine", "derived_from"):
+    for name in ("configuration", "software", "instrument", "engine"):
         found.settings += differences(name, first.attributes.get(name), second.attributes.get(name))
+    if first.attributes.get(DERIVED_FROM) != second.attributes.get(DERIVED_FROM):
+        found.settings.append(f"{DERIVED_FROM}: {_origin(first)} and {_origin(second)}")
     rows_a, rows_b = _rows_by_hash(first), _rows_by_hash(second)
     found.gone = _names(first, [row for h, row in rows_a.items() if h not in rows_b])
     found.added = _names(second, [row for h, row in rows_b.items() if h not in rows_a])
@@ -61,6 +64,13 @@ def diff(a: Path, b: Path, *, patterns: bool = True, display: Display | None = N
     if patterns:
         _compare_patterns(first, second, common, found, display or Silence())
     return found
+
+
+def _origin(dataset: Finished) -> str:
+    origin = dataset.attributes.get(DERIVED_FROM)
+    if origin is None:
+        return "a run"
+    return f"{origin['operation']} of {', '.join(s['content_sha256'][:12] for s in origin['sources'])}"
 
 
 def _rows_by_hash(dataset: Finished) -> dict[str, int]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-from datagen.share.diff import diff
+from datagen.progress import Silence
+from datagen.share.diff import Difference, _compare_patterns, diff
+from datagen.share.finished import open_finished
 from datagen.share.subset import Selection, subset
 
 
@@ -32,17 +35,12 @@ def test_fewer_patterns_are_a_difference_of_settings_and_not_of_patterns(ours: P
     subset(ours, tmp_path / "part.zarr", Selection(patterns=1))
     found = diff(ours, tmp_path / "part.zarr")
     assert "configuration.simulation.augmentation.count: 3 and 1" in found.settings
+    assert f"derived_from: a run and subset of {open_finished(ours).content[:12]}" in found.settings
     assert (found.n_patterns_compared, found.n_patterns_changed) == (6, 0)
     assert not found.relabelled
 
 
 def test_patterns_that_changed_are_counted(ours: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from datagen.progress import Silence
-    from datagen.share.diff import Difference, _compare_patterns
-    from datagen.share.finished import open_finished
-
     source = open_finished(ours)
     found = Difference()
     shifted = [(row, (row + 1) % 6) for row in range(6)]

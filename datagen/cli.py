@@ -12,6 +12,7 @@ from rich.text import Text
 
 from datagen.cli_curate import mount as mount_curation
 from datagen.cli_run import mount as mount_run
+from datagen.cli_share import mount as mount_sharing
 from datagen.cli_simulate import mount as mount_simulation
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ def doctor() -> None:
 mount_run(app)
 mount_curation(app)
 mount_simulation(app)
+mount_sharing(app)
 
 
 def main() -> None:

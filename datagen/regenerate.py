@@ -22,6 +22,10 @@ from datagen.store import read_attributes
 from datagen.structures_table import CURATION_TABLE
 
 
+class StructureWithheldError(StoreError):
+    """The dataset was published without this structure's coordinates."""
+
+
 @dataclass(frozen=True, eq=False)
 class Regenerated:
     """Patterns of a row as they come out now."""
@@ -37,6 +41,11 @@ class Regenerated:
 def regenerate(dataset: Path, row: int, augmentations: Sequence[int]) -> Regenerated:
     """Simulate these augmentations of a row again, from its structure in the curation table."""
     entry = structure_of(dataset, row)
+    if entry["structure"] is None:
+        raise StructureWithheldError(
+            f"{dataset}: the coordinates of row {row} ({entry['source_id']}, licence {entry['licence']}) were withheld "
+            "when this dataset was published; its patterns can be read but not made again"
+        )
     settings = simulation_settings(dataset)
     drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
     patterns = engine(settings.engine)(Crystal.from_json(entry["structure"]), settings.instrument, drawn)

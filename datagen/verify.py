@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from datagen import ledger, schema, store
 from datagen.errors import StoreError
 from datagen.progress import Display, Silence
-from datagen.regenerate import regenerate
+from datagen.regenerate import StructureWithheldError, regenerate
 from datagen.structures_table import CURATION_TABLE
 
 DEEP_SAMPLE = 64
@@ -126,7 +126,10 @@ def _check_sample(dataset: Path, layout: schema.Layout, sample: int, findings: F
         for i in range(count):
             row = (2 * i + 1) * layout.n_structures // (2 * count)
             augmentation = (37 * i) % layout.n_augmentations
-            made = regenerate(dataset, row, [augmentation])
+            try:
+                made = regenerate(dataset, row, [augmentation])
+            except StructureWithheldError:
+                continue  # its checksums were tested; the count of patterns made again says how many could be
             kept = np.asarray(patterns[row, augmentation])
             if not np.array_equal(kept, made.stored[0]):
                 off = int(np.abs(kept.astype(np.int64) - made.stored[0]).max())

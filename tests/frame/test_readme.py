@@ -32,6 +32,8 @@ def test_every_command_shown_is_one_that_the_command_line_takes(document: Path) 
         if name.startswith("-"):
             continue
         command = group.commands.get(name)  # type: ignore[attr-defined]
+        while getattr(command, "commands", None) and arguments:  # a group of commands, such as catalog
+            command = command.commands.get(arguments.pop(0))
         assert command is not None, f"{document.name}: {line}"
         options = {option for parameter in command.params for option in parameter.opts}
         for argument in arguments:

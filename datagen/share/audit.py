@@ -1,0 +1,136 @@
+"""How much of what one dataset trains on is in what another tests on: the same, of one group, nearly the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from curation.crystal import Crystal
+from datagen.errors import ConfigError, StoreError
+from datagen.progress import Display, Silence
+from datagen.schema import SPLITS
+from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
+from datagen.share.finished import Finished, open_finished
+from datagen.structures_table import CURATION_TABLE
+
+NO_SALT = b"compared within one process"
+BY_CRYSTALS = "pymatgen's StructureMatcher within the group"
+BY_VOLUME = "same group and volume per atom, to within 2 to 4 %"
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Structures of one dataset's test side that the other's training side has; each count includes the one before."""
+
+    trained: str
+    tested: str
+    n_train: int
+    n_test: int
+    exact: int
+    """The same structure hash."""
+    near: int
+    """The same, or nearly so in the sense of `how_near`."""
+    group: int
+    """Some structure of the same formula and space group."""
+    how_near: str
+
+
+def audit(
+    a: Path,
+    b: Path,
+    *,
+    salt_file: Path | None = None,
+    train: str = "train",
+    test: str = "test",
+    display: Display | None = None,
+) -> tuple[Overlap, Overlap]:
+    """What A trains on against what B tests on, and the other way round; either may be a fingerprint."""
+    for side in (train, test):
+        if side not in SPLITS:
+            raise ConfigError(f"{side}: expected a side of the split, one of {', '.join(SPLITS)}")
+    salt = read_salt(salt_file) if salt_file else None
+    if salt is None and SUFFIX in (a.suffix, b.suffix):
+        raise ConfigError("a fingerprint can only be compared under its own salt; name it with --salt-file")
+    prints = [_fingerprint(path, salt or NO_SALT) for path in (a, b)]
+    if prints[0][0].salt_check != prints[1][0].salt_check:
+        raise StoreError(f"{a} and {b} were made with different salts; agree on one and write the fingerprints again")
+    display = display or Silence()
+    return (
+        _overlap(*prints[0], *prints[1], train, test, display),
+        _overlap(*prints[1], *prints[0], train, test, display),
+    )
+
+
+def _fingerprint(path: Path, salt: bytes) -> tuple[Fingerprint, Finished | None]:
+    if path.suffix == SUFFIX:
+        return read_fingerprint(path), None
+    source = open_finished(path)
+    return fingerprint_of(source, salt), source
+
+
+def _overlap(
+    trained: Fingerprint,
+    trained_source: Finished | None,
+    tested: Fingerprint,
+    tested_source: Finished | None,
+    train: str,
+    test: str,
+    display: Display,
+) -> Overlap:
+    learned, judged = np.flatnonzero(trained.split == train), np.flatnonzero(tested.split == test)
+    exact = _is_in(tested.structure[judged], trained.structure[learned])
+    group = _is_in(tested.group[judged], trained.group[learned])
+    near = exact.copy()
+    crystals = _crystals_by_row(trained_source), _crystals_by_row(tested_source)
+    if crystals[0] is not None and crystals[1] is not None:
+        how = BY_CRYSTALS
+        by_group: dict[str, list[int]] = {}
+        for row in learned.tolist():
+            by_group.setdefault(trained.group[row], []).append(row)
+        undecided = np.flatnonzero(group & ~exact)
+        with display.phase("match", len(undecided), "structures"):
+            for done, i in enumerate(undecided.tolist(), start=1):
+                row = int(judged[i])
+                near[i] = _matches(crystals[1][row], [crystals[0][other] for other in by_group[tested.group[row]]])
+                display.advance(done)
+    else:
+        how = BY_VOLUME
+        for grid in (0, 1):
+            near |= _is_in(tested.near[grid][judged], trained.near[grid][learned])
+    return Overlap(
+        trained.name, tested.name, len(learned), len(judged), int(exact.sum()), int(near.sum()), int(group.sum()), how
+    )
+
+
+def _is_in(values: Any, pool: Any) -> Any:
+    known = set(pool.tolist())
+    return np.array([value in known for value in values.tolist()], dtype=np.bool_)
+
+
+def _matches(text: str, others: list[str]) -> bool:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher()
+    structure = Crystal.from_json(text).to_pymatgen()
+    return any(matcher.fit(structure, Crystal.from_json(other).to_pymatgen()) for other in others)
+
+
+def _crystals_by_row(source: Finished | None) -> dict[int, str] | None:
+    """Every row's atoms; None where a row came without."""
+    if source is None:
+        return None
+    found = dict(_lines(source))
+    return found if all(found.values()) else None
+
+
+def _lines(source: Finished) -> Iterator[tuple[int, str]]:
+    with pq.ParquetFile(source.path / CURATION_TABLE) as table:
+        for batch in table.iter_batches(columns=["row", "structure"]):
+            for line in batch.to_pylist():
+                if line["row"] is not None:
+                    yield line["row"], line["structure"]

@@ -1,0 +1,176 @@
+"""How does a new dataset come of rows of others: row by row, resumed after a kill, in its place only when whole?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.atomic import sha256_of
+from datagen import files, ledger, schema, store
+from datagen.errors import StoreError
+from datagen.lock import locked
+from datagen.plan import shard_length
+from datagen.progress import Display, Silence
+from datagen.schema import Layout
+from datagen.shard_writer import ShardWriter
+from datagen.share.finished import Finished
+from datagen.share.stored_rows import StoredRows
+from datagen.share.verdict_lines import Row
+from datagen.structures_table import CURATION_TABLE
+from datagen.verify import verify
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the new dataset is to be."""
+
+    sources: Sequence[Finished]
+    rows: Sequence[Row]
+    layout: Layout
+    attributes: dict[str, Any]
+    write_table: Callable[[Path], None]
+    """Writes the table of verdicts to a path."""
+    change: Callable[[Row, dict[str, NDArray[Any]]], dict[str, NDArray[Any]]] | None = None
+    """What is written instead of a row's arrays; None: themselves. It must follow from `attributes` and the row."""
+    place: Callable[[Path, Path], None] = field(default=lambda finished, out: rename_into_place(finished, out))
+    """Puts the finished dataset under its name."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides every byte of it: the sources' content, the rows taken, the sizes and what it says of itself."""
+        rows = np.asarray(self.rows, dtype="<i8").reshape(-1, 2)
+        return {
+            "sources": [source.content for source in self.sources],
+            "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
+            "layout": self.layout.to_dict(),
+            "attributes": hashlib.sha256(json.dumps(self.attributes, sort_keys=True).encode()).hexdigest(),
+        }
+
+
+def layout_of_rows(sources: Sequence[Finished], rows: Sequence[Row], n_augmentations: int) -> Layout:
+    """Sizes that hold rows of all sources; what one of them lacks (densities, stick vectors) its rows go without."""
+    layouts = [source.layout for source in sources]
+    methods = [m for layout in layouts if (m := layout.density_method) is not None]
+    configured = {source.configuration["store"]["structures_per_shard"] for source in sources}
+    asked = configured.pop() if len(configured) == 1 else None
+    first = layouts[0]
+    return Layout(
+        n_structures=len(rows),
+        n_augmentations=n_augmentations,
+        n_points=first.n_points,
+        structures_per_shard=shard_length(len(rows), asked),
+        reflection_slots=max(layout.reflection_slots for layout in layouts),
+        member_slots=max(layout.member_slots for layout in layouts),
+        n_lines=first.n_lines,
+        text_bytes=store.text_bytes(labels_of(sources, rows)),
+        with_members=first.with_members,
+        with_xrd_peaks=any(layout.with_xrd_peaks for layout in layouts),
+        density_method=methods[0] if methods else None,
+        extra_augmentations=first.extra_augmentations,
+    )
+
+
+def labels_of(sources: Sequence[Finished], rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    """The label columns of these rows."""
+    which = np.array([source for source, _ in rows])
+    there = np.array([row for _, row in rows])
+    found: dict[str, NDArray[Any]] = {}
+    for variable in schema.LABELS:
+        for number, source in enumerate(sources):
+            column = source.column(variable.name)
+            if variable.name not in found:
+                found[variable.name] = np.empty((len(rows), *column.shape[1:]), dtype=column.dtype)
+            found[variable.name][which == number] = column[there[which == number]]
+    return found
+
+
+def refuse_taken(out: Path) -> None:
+    """Never write over anything."""
+    if out.exists() or out.is_symlink():
+        raise StoreError(f"{out}: something is there already; choose another place, or remove it first")
+
+
+def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
+    """Make the dataset beside `out` and put it there, verified; the same command goes on after a kill.
+
+    Shards that an interrupted attempt committed are kept. Equal sources and rows give equal bytes.
+    """
+    display = display or Silence()
+    with private_folder(out, recipe.fingerprint()) as making:
+        dataset = making / "dataset"
+        two_theta_deg = np.asarray(store.open_array(recipe.sources[0].path, "two_theta")[...])
+        labels = labels_of(recipe.sources, recipe.rows)
+        store.create(dataset, recipe.layout, labels, two_theta_deg, recipe.attributes)
+        keys = _write_shards(dataset, recipe, display)
+        _write_table(dataset, recipe)
+        store.finalise(dataset, {}, keys)
+        verify(dataset, display=display)
+        recipe.place(dataset, out)
+
+
+@contextmanager
+def private_folder(out: Path, fingerprint: dict[str, Any]) -> Iterator[Path]:
+    """A folder beside `out` to work in, for one at a time and one purpose only; gone when the block ends well."""
+    refuse_taken(out)
+    making = out.with_name(f".{out.name}.making")
+    with files.disk_errors_explained(out), locked(making):
+        _begin(making, fingerprint)
+        yield making
+    shutil.rmtree(making, ignore_errors=True)
+
+
+def rename_into_place(finished: Path, out: Path) -> None:
+    """Give a finished folder its name, which nothing else may bear."""
+    refuse_taken(out)
+    finished.rename(out)
+    files.sync_folder(out.parent)
+
+
+def _begin(making: Path, now: dict[str, Any]) -> None:
+    path = making / "recipe.json"
+    if path.exists():
+        before = json.loads(path.read_bytes())
+        if before != now:
+            changed = sorted(name for name in now if before.get(name) != now[name])
+            raise StoreError(
+                f"{making}: was begun with other {', '.join(changed)}; give the earlier command again to finish it, "
+                "or remove that folder to begin anew"
+            )
+    else:
+        files.write_bytes(path, files.to_json(now))
+
+
+def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
+    readers = [StoredRows(source, recipe.layout) for source in recipe.sources]
+    whole = hashlib.sha256(json.dumps(recipe.fingerprint(), sort_keys=True).encode()).hexdigest()
+    keys = []
+    with display.phase("copy", recipe.layout.n_shards, "shards"):
+        for shard in range(recipe.layout.n_shards):
+            keys.append(hashlib.sha256(f"{whole} {shard}".encode()).hexdigest()[:32])
+            receipt = ledger.read(dataset, shard)
+            if receipt is None or receipt.key != keys[-1] or ledger.damages(dataset, receipt.files):
+                ledger.revoke(dataset, shard)
+                with ShardWriter(dataset, recipe.layout, shard) as writer:
+                    for position in recipe.layout.rows(shard):
+                        source, row = recipe.rows[position]
+                        values = readers[source].values(row)
+                        writer.add(values if recipe.change is None else recipe.change((source, row), values))
+                    writer.commit(keys[-1])
+            display.advance(shard + 1)
+    return keys
+
+
+def _write_table(dataset: Path, recipe: Recipe) -> None:
+    path = dataset / CURATION_TABLE
+    recipe.write_table(path)
+    frame = ledger.read_frame(dataset) or {}
+    entry = {"size": path.stat().st_size, "sha256": sha256_of(path)}
+    ledger.write_frame(dataset, {**frame, CURATION_TABLE: entry})

@@ -1,0 +1,116 @@
+"""In what do two datasets differ: settings, versions, rows that came and went, labels and patterns that changed?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from datagen import schema
+from datagen.progress import Display, Silence
+from datagen.share.finished import Finished, open_finished
+from datagen.share.merge import differences
+from datagen.share.origins import DERIVED_FROM
+from datagen.share.stored_rows import StoredRows
+
+
+@dataclass
+class Difference:
+    """What tells two datasets apart; rows are compared by structure hash, whatever their order."""
+
+    same_content: bool = False
+    """Every byte of data is equal."""
+    settings: list[str] = field(default_factory=list)
+    """`name: here and there`: configuration, software, instrument, sizes."""
+    added: list[str] = field(default_factory=list)
+    """Source ids of structures that only the second has."""
+    gone: list[str] = field(default_factory=list)
+    n_common: int = 0
+    """Structures that both have."""
+    relabelled: dict[str, int] = field(default_factory=dict)
+    """Label -> common structures for which it differs."""
+    n_patterns_compared: int = 0
+    n_patterns_changed: int = 0
+    largest_change_steps: int = 0
+    """Of a stored pattern, in quantisation steps."""
+    not_compared: str = ""
+    """Why patterns were not, where they were not."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing at all differs but the order of rows."""
+        rows = self.added or self.gone or self.relabelled or self.n_patterns_changed
+        return self.same_content or not (self.settings or rows or self.not_compared)
+
+
+def diff(a: Path, b: Path, *, patterns: bool = True, display: Display | None = None) -> Difference:
+    """Compare two finished datasets; patterns, which takes reading them all, only where asked."""
+    first, second = open_finished(a), open_finished(b)
+    found = Difference(same_content=first.content == second.content)
+    if found.same_content:
+        found.n_common = first.layout.n_structures
+        return found
+    for name in ("configuration", "software", "instrument", "engine"):
+        found.settings += differences(name, first.attributes.get(name), second.attributes.get(name))
+    if first.attributes.get(DERIVED_FROM) != second.attributes.get(DERIVED_FROM):
+        found.settings.append(f"{DERIVED_FROM}: {_origin(first)} and {_origin(second)}")
+    rows_a, rows_b = _rows_by_hash(first), _rows_by_hash(second)
+    found.gone = _names(first, [row for h, row in rows_a.items() if h not in rows_b])
+    found.added = _names(second, [row for h, row in rows_b.items() if h not in rows_a])
+    common = [(row, rows_b[h]) for h, row in rows_a.items() if h in rows_b]
+    found.n_common = len(common)
+    found.relabelled = _relabelled(first, second, common)
+    if patterns:
+        _compare_patterns(first, second, common, found, display or Silence())
+    return found
+
+
+def _origin(dataset: Finished) -> str:
+    origin = dataset.attributes.get(DERIVED_FROM)
+    if origin is None:
+        return "a run"
+    return f"{origin['operation']} of {', '.join(s['content_sha256'][:12] for s in origin['sources'])}"
+
+
+def _rows_by_hash(dataset: Finished) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row, structure in enumerate(dataset.column("structure_hash").tolist()):
+        found.setdefault(structure, row)
+    return found
+
+
+def _names(dataset: Finished, rows: list[int]) -> list[str]:
+    return [str(name) for name in dataset.column("source_id")[rows]]
+
+
+def _relabelled(a: Finished, b: Finished, common: list[tuple[int, int]]) -> dict[str, int]:
+    rows_a = np.array([row for row, _ in common], dtype=np.int64)
+    rows_b = np.array([row for _, row in common], dtype=np.int64)
+    found = {}
+    for variable in schema.LABELS:
+        here, there = a.column(variable.name)[rows_a], b.column(variable.name)[rows_b]
+        differs = ~(here == there)
+        if here.dtype.kind == "f":
+            differs &= ~(np.isnan(here) & np.isnan(there))
+        if count := int(differs.reshape(len(common), -1).any(axis=1).sum()):
+            found[variable.name] = count
+    return found
+
+
+def _compare_patterns(
+    a: Finished, b: Finished, common: list[tuple[int, int]], found: Difference, display: Display
+) -> None:
+    if not np.array_equal(a.column("two_theta"), b.column("two_theta")):
+        found.not_compared = "their angles differ"
+        return
+    count = min(a.layout.n_augmentations, b.layout.n_augmentations)
+    readers = [StoredRows(each, replace(each.layout, n_augmentations=count), only=("pattern",)) for each in (a, b)]
+    with display.phase("compare", len(common), "structures"):
+        for done, (row_a, row_b) in enumerate(common, start=1):
+            here, there = readers[0].values(row_a)["pattern"], readers[1].values(row_b)["pattern"]
+            steps = np.abs(here.astype(np.int64) - there.astype(np.int64)).max(axis=1)
+            found.n_patterns_compared += count
+            found.n_patterns_changed += int((steps > 0).sum())
+            found.largest_change_steps = max(found.largest_change_steps, int(steps.max()))
+            display.advance(done)

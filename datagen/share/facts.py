@@ -1,0 +1,81 @@
+"""What a stranger wants to know of a dataset, as numbers: counts, ranges, sides, licences, agreement, versions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from curation.labels import CRYSTAL_SYSTEMS
+from datagen.schema import SPLITS
+from datagen.share.finished import Finished
+from datagen.share.licences import Leaving, Terms, summary
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a publisher says and no dataset knows."""
+
+    name: str
+    version: str = "1.0.0"
+    creators: tuple[str, ...] = ()
+    url: str = ""
+    date: str = ""
+    """Of publication, YYYY-MM-DD; empty: none is stated. Never a clock's."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All of it, ready to be written down."""
+
+    naming: Naming
+    terms: Terms
+    n_structures: int
+    n_patterns: int
+    n_densities: int
+    n_points: int
+    attributes: dict[str, Any]
+    systems: dict[str, int]
+    splits: dict[str, int]
+    n_space_groups: int
+    n_elements: int
+    n_groups: int
+    volume_A3: tuple[float, float]
+    n_atoms: tuple[int, int]
+    licences: list[Leaving]
+    """Of what is published; rows that were left out are not among them."""
+
+    @property
+    def has_arrays(self) -> bool:
+        """Whether there is a Zarr group, and not labels alone."""
+        return self.terms.profile != "labels"
+
+
+def facts_of(dataset: Finished, naming: Naming, terms: Terms) -> Facts:
+    """Count; rows that do not leave under the terms are left out."""
+    licences = dataset.column("licence")
+    kept = np.array([terms.leaves(licence) for licence in licences.tolist()], dtype=np.bool_)
+    systems = Counter(dataset.column("crystal_system")[kept].tolist())
+    splits = Counter(dataset.column("split")[kept].tolist())
+    volume, n_atoms = dataset.column("volume")[kept], dataset.column("n_atoms")[kept]
+    arrays = terms.profile != "labels"
+    n = int(kept.sum())
+    return Facts(
+        naming=naming,
+        terms=terms,
+        n_structures=n,
+        n_patterns=n * dataset.layout.n_augmentations if arrays else 0,
+        n_densities=sum(receipt.n_densities for receipt in dataset.receipts.values()) if arrays else 0,
+        n_points=dataset.layout.n_points,
+        attributes=dataset.attributes,
+        systems={name: systems[i] for i, name in enumerate(CRYSTAL_SYSTEMS, start=1)},
+        splits={name: splits[i] for i, name in enumerate(SPLITS)},
+        n_space_groups=len(set(dataset.column("space_group")[kept].tolist())),
+        n_elements=int((dataset.column("composition")[kept] > 0).any(axis=0).sum()),
+        n_groups=len(set(dataset.column("group")[kept].tolist())),
+        volume_A3=(float(volume.min()), float(volume.max())),
+        n_atoms=(int(n_atoms.min()), int(n_atoms.max())),
+        licences=summary(licences[kept].tolist(), terms),
+    )

@@ -1,0 +1,128 @@
+"""What can two groups exchange instead of structures? Salted hashes: equal where the structures are, no more."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation.atomic import replacing
+from datagen.errors import ConfigError, StoreError
+from datagen.schema import SPLITS
+from datagen.share.compose import refuse_taken
+from datagen.share.finished import Finished, open_finished
+
+SUFFIX = ".parquet"
+SHORTEST_SALT = 16
+VOLUME_TOLERANCE = 0.04
+"""Width of a bin of volume per atom, relative; two grids shifted by half of it, so that less than half always meets."""
+_KEY = b"pxrd_fingerprint"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """A dataset as hashes under one salt, by row."""
+
+    name: str
+    salt_check: str
+    """Tells two salts apart without giving either away."""
+    structure: NDArray[np.object_]
+    group: NDArray[np.object_]
+    near: tuple[NDArray[np.object_], NDArray[np.object_]]
+    """Group and volume per atom, rounded on two grids: structures whose volumes differ by less than 2 % share one."""
+    split: NDArray[np.object_]
+
+
+def read_salt(path: Path) -> bytes:
+    """The secret both groups use; a file, so that it stands in no command's history."""
+    try:
+        salt = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the salt cannot be read ({error.strerror}); expected a file with a secret"
+        ) from error
+    if len(salt) < SHORTEST_SALT:
+        raise ConfigError(
+            f"{path}: expected a salt of {SHORTEST_SALT} bytes or more, found {len(salt)}; "
+            "make one with: openssl rand -hex 32"
+        )
+    return salt
+
+
+def fingerprint_of(source: Finished, salt: bytes) -> Fingerprint:
+    """Hash a dataset's structures, groups and near-duplicate classes."""
+    groups = source.column("group").tolist()
+    per_atom = source.column("volume") / source.column("n_atoms")
+    steps = [math.log(v) / math.log1p(VOLUME_TOLERANCE) if v > 0 else math.nan for v in per_atom.tolist()]
+
+    def hashed(kind: str, values: list[str]) -> NDArray[np.object_]:
+        texts = [hmac.new(salt, f"{kind} {value}".encode(), hashlib.sha256).hexdigest() for value in values]
+        return np.array(texts, dtype=object)
+
+    def near(shift: float) -> list[str]:
+        return [f"{group} {shift} {_bin(step + shift)}" for group, step in zip(groups, steps, strict=True)]
+
+    return Fingerprint(
+        name=source.path.name,
+        salt_check=hmac.new(salt, b"salt", hashlib.sha256).hexdigest()[:16],
+        structure=hashed("structure", source.column("structure_hash").tolist()),
+        group=hashed("group", groups),
+        near=(hashed("near", near(0.0)), hashed("near", near(0.5))),
+        split=np.array([SPLITS[side] for side in source.column("split").tolist()], dtype=object),
+    )
+
+
+def write_fingerprint(dataset: Path, salt_file: Path, out: Path) -> int:
+    """Write a dataset's fingerprint as a table; the number of structures. Their order tells nothing."""
+    if out.suffix != SUFFIX:
+        raise ConfigError(f"{out}: expected a name ending in {SUFFIX}")
+    refuse_taken(out)
+    found = fingerprint_of(open_finished(dataset), read_salt(salt_file))
+    columns = {
+        "structure": found.structure,
+        "group": found.group,
+        "near_0": found.near[0],
+        "near_1": found.near[1],
+        "split": found.split,
+    }
+    table = pa.table({name: pa.array(values.tolist(), type=pa.string()) for name, values in columns.items()})
+    about = {"format": _FORMAT, "salt_check": found.salt_check}
+    table = table.sort_by("structure").replace_schema_metadata({_KEY: json.dumps(about)})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return len(found.structure)
+
+
+def read_fingerprint(path: Path) -> Fingerprint:
+    """A fingerprint that `write_fingerprint` wrote."""
+    try:
+        table = pq.read_table(path)
+        about: dict[str, Any] = json.loads((table.schema.metadata or {})[_KEY])
+        columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in table.schema.names}
+        if about["format"] != _FORMAT:
+            raise StoreError(f"{path}: expected a fingerprint of format {_FORMAT}, found {about['format']}")
+        return Fingerprint(
+            path.name,
+            about["salt_check"],
+            columns["structure"],
+            columns["group"],
+            (columns["near_0"], columns["near_1"]),
+            columns["split"],
+        )
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise StoreError(f"{path}: expected what datagen fingerprint writes, found something else ({error})") from error
+
+
+def _bin(step: float) -> int | None:
+    return None if math.isnan(step) else math.floor(step)

@@ -1,0 +1,91 @@
+"""Which dataset is this, and is it whole? Finished datasets as everything here reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen import ledger, schema, store
+from datagen.errors import StoreError
+from datagen.schema import Layout
+from datagen.structures_table import CURATION_TABLE
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A complete dataset with its receipts; `open_finished` makes one."""
+
+    path: Path
+    attributes: dict[str, Any]
+    layout: Layout
+    frame: dict[str, dict[str, Any]]
+    receipts: dict[int, ledger.Receipt]
+
+    @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Every file that the ledger knows, with size and sha256."""
+        found = dict(self.frame)
+        for receipt in self.receipts.values():
+            found |= receipt.files
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of all its files' checksums: equal exactly where every byte of data is equal, wherever it lies."""
+        listed = json.dumps({name: entry["sha256"] for name, entry in self.files.items()}, sort_keys=True)
+        return hashlib.sha256(listed.encode()).hexdigest()
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What was asked for when it was made."""
+        if "configuration" not in self.attributes:
+            raise StoreError(f"{self.path}: its attributes hold no configuration; expected the one it was made by")
+        found: dict[str, Any] = self.attributes["configuration"]
+        return found
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A label of every structure as stored; text as `str`."""
+        values = np.asarray(store.open_array(self.path, name)[...])
+        if values.ndim == 2 and name in _TEXTS:
+            return np.array(store.decode_text(values), dtype=object)
+        return values
+
+    def check_files(self, names: dict[str, dict[str, Any]]) -> None:
+        """Refuse to go on where one of these files is not what the ledger says, byte by byte."""
+        damaged = ledger.damages(self.path, names)
+        if damaged:
+            raise StoreError(
+                f"{self.path}: {len(damaged)} files are damaged, the first {damaged[0]}; repair it by the command of "
+                "its run, or fetch it again"
+            )
+
+
+def open_finished(path: Path) -> Finished:
+    """The dataset at `path`; refuses one that is not finished, lacks receipts or whose frame is damaged."""
+    attributes = store.read_attributes(path)
+    layout = Layout.from_dict(attributes["layout"])
+    receipts = ledger.committed(path)
+    if not attributes.get("complete"):
+        raise StoreError(
+            f"{path}: expected a complete dataset, found {len(receipts)} of {layout.n_shards} shards committed; "
+            "let its run finish first (datagen status tells how far it is)"
+        )
+    frame = ledger.read_frame(path)
+    if frame is None or CURATION_TABLE not in frame or sorted(receipts) != list(range(layout.n_shards)):
+        raise StoreError(
+            f"{path}: its ledger is not whole: expected {ledger.FRAME} and {layout.n_shards} receipts; "
+            "datagen verify tells what is missing"
+        )
+    found = Finished(path, attributes, layout, frame, receipts)
+    found.check_files(frame)
+    return found
+
+
+_TEXTS = {variable.name for variable in schema.LABELS if schema.is_text(variable)}

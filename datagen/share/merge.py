@@ -1,0 +1,142 @@
+"""Which rows of several datasets make one, and may they: same simulation, same splits, no structure twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datagen import store
+from datagen.errors import StoreError
+from datagen.progress import Display
+from datagen.schema import SPLITS
+from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
+from datagen.share.finished import Finished, open_finished
+from datagen.share.origins import derived_attributes
+from datagen.share.verdict_lines import Row, write_lines
+
+RULE = "of rows with the same structure hash the first with a density is kept, without any density the first"
+"""First in the order the datasets are named in, then by row."""
+MUST_AGREE = ("format_version", "physics_version", "simulation", "curation", "density")
+"""Parts of the configuration that decide what a row means; datasets that differ in one are not merged."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge came to."""
+
+    n_structures: int
+    n_taken: tuple[int, ...]
+    """From each dataset."""
+    n_duplicates: int
+
+
+def merge(datasets: Sequence[Path], out: Path, display: Display | None = None) -> Merged:
+    """Make one dataset of all rows, in the order given; duplicates by `RULE`, splits as they are."""
+    refuse_taken(out)
+    if len(datasets) < 2:
+        raise StoreError(f"{out}: expected two datasets or more to merge, found {len(datasets)}")
+    sources = [open_finished(path) for path in datasets]
+    refuse_same(sources)
+    refuse_differences(sources)
+    refuse_torn_groups(sources)
+    rows, stands_for = rows_to_take(sources)
+    taken = tuple(sum(source == number for source, _ in rows) for number in range(len(sources)))
+    numbers = {row: new for new, row in enumerate(rows)}
+    recipe = Recipe(
+        sources,
+        rows,
+        layout_of_rows(sources, rows, sources[0].layout.n_augmentations),
+        derived_attributes("merge", sources, taken, {"duplicates": RULE}),
+        partial(write_lines, sources=sources, new_rows=numbers, stands_for=stands_for, only_rows=False),
+    )
+    compose(out, recipe, display)
+    return Merged(len(rows), taken, len(stands_for))
+
+
+def refuse_same(sources: Sequence[Finished]) -> None:
+    """The same dataset named twice is a slip."""
+    seen: dict[str, Path] = {}
+    for source in sources:
+        if source.content in seen:
+            raise StoreError(f"{source.path}: holds byte for byte the same as {seen[source.content]}; name it once")
+        seen[source.content] = source.path
+
+
+def refuse_differences(sources: Sequence[Finished]) -> None:
+    """Name every setting in which the datasets differ, and both values."""
+    first = sources[0]
+    for source in sources[1:]:
+        different = [
+            line
+            for part in MUST_AGREE
+            for line in differences(part, first.configuration.get(part), source.configuration.get(part))
+        ]
+        if not different and not _same_angles(first, source):
+            different = ["two_theta: the angles themselves"]
+        if different:
+            hint = ""
+            if any(line.startswith("simulation.augmentation.count:") for line in different):
+                hint = "; datagen subset --patterns makes the number of patterns equal"
+            raise StoreError(
+                f"{source.path} cannot be merged with {first.path}: they differ in\n  "
+                + "\n  ".join(different)
+                + f"\nmake them with the same settings{hint}"
+            )
+
+
+def differences(name: str, a: Any, b: Any) -> list[str]:
+    """Where two nested values differ, as lines `name: here and there`."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        keys = sorted({*a, *b}, key=str)
+        return [line for key in keys for line in differences(f"{name}.{key}", a.get(key), b.get(key))]
+    return [] if a == b else [f"{name}: {a} and {b}"]
+
+
+def refuse_torn_groups(sources: Sequence[Finished]) -> None:
+    """Like structures must lie on one side of the split everywhere, or a model is tested on what it learned."""
+    side_of: dict[str, tuple[int, Path]] = {}
+    for source in sources:
+        for group, side in zip(source.column("group"), source.column("split").tolist(), strict=True):
+            before, where = side_of.setdefault(group, (side, source.path))
+            if before != side:
+                raise StoreError(
+                    f"{source.path}: group {group} is on the side {SPLITS[side]}, in {where} on {SPLITS[before]}; "
+                    "expected equal groups on equal sides: the datasets were split by different versions"
+                )
+
+
+def rows_to_take(sources: Sequence[Finished]) -> tuple[list[Row], dict[Row, Row]]:
+    """Rows that are kept, in order; and for every row that is not, the one that stands for it."""
+    best: dict[str, Row] = {}
+    with_density = [_has_density(source) for source in sources]
+    hashes = [source.column("structure_hash").tolist() for source in sources]
+    for number, each in enumerate(hashes):
+        for row, structure in enumerate(each):
+            kept = best.setdefault(structure, (number, row))
+            if with_density[number][row] and not with_density[kept[0]][kept[1]]:
+                best[structure] = (number, row)
+    rows: list[Row] = []
+    stands_for: dict[Row, Row] = {}
+    for number, each in enumerate(hashes):
+        for row, structure in enumerate(each):
+            if best[structure] == (number, row):
+                rows.append((number, row))
+            else:
+                stands_for[number, row] = best[structure]
+    return rows, stands_for
+
+
+def _has_density(source: Finished) -> list[bool]:
+    if source.layout.density_method is None:
+        return [False] * source.layout.n_structures
+    return [bool(v) for v in source.column("has_density")]
+
+
+def _same_angles(a: Finished, b: Finished) -> bool:
+    angles = [np.asarray(store.open_array(each.path, "two_theta")[...]) for each in (a, b)]
+    return bool(np.array_equal(angles[0], angles[1]))

@@ -1,0 +1,53 @@
+"""What a dataset made of others says of where it comes from: nothing in it depends on where those lie."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from datagen.share.finished import Finished
+
+DERIVED_FROM = "derived_from"
+
+
+def derived_attributes(
+    operation: str, sources: Sequence[Finished], n_rows: Sequence[int], given: dict[str, Any]
+) -> dict[str, Any]:
+    """Attributes for a dataset of rows of these sources, `n_rows` from each.
+
+    What was asked for is the first source's, with every source's catalogs; the sources' own configurations, software
+    and origins stand complete in `derived_from`.
+    """
+    first = copy.deepcopy(sources[0].attributes)
+    first["configuration"]["catalog"] = _union([source.configuration["catalog"] for source in sources])
+    first["software"] = _joined([source.attributes.get("software", {}) for source in sources])
+    first["source"] = " and ".join(_union([[source.attributes.get("source", "unknown")] for source in sources]))
+    first[DERIVED_FROM] = {
+        "operation": operation,
+        "given": given,
+        "sources": [
+            {
+                "content_sha256": source.content,
+                "n_structures": source.layout.n_structures,
+                "n_rows_taken": count,
+                "configuration": source.configuration,
+                "software": source.attributes.get("software", {}),
+                **({DERIVED_FROM: older} if (older := source.attributes.get(DERIVED_FROM)) else {}),
+            }
+            for source, count in zip(sources, n_rows, strict=True)
+        ],
+    }
+    return first
+
+
+def _union(lists: Sequence[Sequence[Any]]) -> list[Any]:
+    found: list[Any] = []
+    for items in lists:
+        found += [item for item in items if item not in found]
+    return found
+
+
+def _joined(versions: Sequence[dict[str, str]]) -> dict[str, str]:
+    names = sorted({name for each in versions for name in each})
+    return {name: " and ".join(_union([[each[name]] for each in versions if name in each])) for name in names}

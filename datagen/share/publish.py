@@ -1,0 +1,151 @@
+"""How does a dataset leave the house: whole, verified, without what must stay, described, and never changed again?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen import files
+from datagen.errors import ConfigError, StoreError
+from datagen.progress import Display
+from datagen.share.card import CARD, card
+from datagen.share.compose import (
+    Recipe,
+    compose,
+    layout_of_rows,
+    private_folder,
+    refuse_taken,
+    rename_into_place,
+)
+from datagen.share.facts import Naming, facts_of
+from datagen.share.finished import Finished, open_finished
+from datagen.share.labels_table import LABELS_TABLE, write_labels
+from datagen.share.licences import Leaving, Terms, summary
+from datagen.share.manifest import entries, write_manifest, write_zip
+from datagen.share.metadata import CROISSANT, SCHEMA_ORG, croissant, schema_org
+from datagen.share.origins import derived_attributes
+from datagen.share.redact import line_without_places, redacted_line, redacted_values, without_places
+from datagen.share.upload import check_destination, upload
+from datagen.share.verdict_lines import Row, write_lines
+from datagen.verify import verify
+
+ZIP = ".zarr.zip"
+PUBLICATION = "publication"
+
+
+def what_leaves(dataset: Path, terms: Terms) -> list[Leaving]:
+    """What would leave and what would stay, by licence; nothing is written."""
+    return summary(open_finished(dataset).column("licence").tolist(), terms)
+
+
+def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Display | None = None) -> None:
+    """Write the publication to a folder, or to one file where the name ends in `.zarr.zip`.
+
+    Only a complete dataset whose every checksum holds; the same dataset, naming and terms give the same bytes.
+    """
+    refuse_taken(dest)
+    source = open_finished(dataset)
+    if PUBLICATION in source.attributes:
+        version = source.attributes[PUBLICATION]["version"]
+        raise StoreError(f"{dataset}: is a publication already (version {version}); copy it as it is")
+    if terms.profile == "labels":
+        if dest.name.endswith(ZIP):
+            raise ConfigError(f"{dest}: labels are a table and no arrays; expected a folder, not a {ZIP}")
+        verify(dataset, display=display)
+        _publish_labels(source, dest, naming, terms)
+        return
+    rows: list[Row] = [(0, row) for row, licence in enumerate(source.column("licence")) if terms.leaves(licence)]
+    if not rows:
+        raise StoreError(f"{dataset}: no structure may leave under these terms; nothing was written")
+    compose(dest, _recipe(source, rows, naming, terms), display)
+
+
+def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None) -> None:
+    """Publish into an object store: written beside the dataset first, then uploaded, then removed here.
+
+    Interrupted, the same call goes on, with what was written and with what was uploaded.
+    """
+    check_destination(url)
+    source = open_finished(dataset)
+    asked = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms))], sort_keys=True)
+    staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(asked.encode()).hexdigest()[:12]}")
+    if not staged.exists():  # it bears its name only when it is whole, and the name says what is in it
+        publish(dataset, staged, naming, terms, display)
+    upload(staged, url, display)
+    shutil.rmtree(staged)
+
+
+def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> Recipe:
+    licences = source.column("licence").tolist()
+    withheld = [terms.withholds(licence) for licence in licences]
+
+    def change(row: Row, values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return redacted_values(values) if withheld[row[1]] else values
+
+    def line(entry: dict[str, Any]) -> dict[str, Any]:
+        return redacted_line(entry) if terms.withholds(entry["licence"]) else line_without_places(entry)
+
+    def table(path: Path) -> None:
+        write_lines(
+            path,
+            [source],
+            {row: new for new, row in enumerate(rows)},
+            {},
+            only_rows=terms.restricted == "leave-out",
+            change=line,
+            about=without_places,
+        )
+
+    def place(finished: Path, out: Path) -> None:
+        published = open_finished(finished)
+        _describe(published, finished, naming, terms)
+        if out.name.endswith(ZIP):
+            refuse_taken(out)
+            write_zip(finished, out)
+        else:
+            rename_into_place(finished, out)
+
+    given = _plain({"terms": asdict(terms)})
+    attributes = derived_attributes("publish", [source], [len(rows)], given)
+    attributes = without_places(attributes) | {
+        "title": naming.name,
+        PUBLICATION: _plain(asdict(naming) | asdict(terms)),
+    }
+    layout = layout_of_rows([source], rows, source.layout.n_augmentations)
+    return Recipe([source], rows, layout, attributes, table, change, place)
+
+
+def _publish_labels(source: Finished, dest: Path, naming: Naming, terms: Terms) -> None:
+    fingerprint = {"source": source.content, **_plain(asdict(naming) | asdict(terms))}
+    with private_folder(dest, fingerprint) as making:
+        folder = making / "labels"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        _describe(source, folder, naming, terms)
+        rename_into_place(folder, dest)
+
+
+def _describe(dataset: Finished, folder: Path, naming: Naming, terms: Terms) -> None:
+    """Card, table of labels, metadata; the manifest last."""
+    if not np.any([terms.leaves(licence) for licence in dataset.column("licence").tolist()]):
+        raise StoreError(f"{dataset.path}: no structure may leave under these terms; nothing was written")
+    facts = facts_of(dataset, naming, terms)
+    write_labels(dataset, terms, folder / LABELS_TABLE)
+    files.write_bytes(folder / CARD, card(facts).encode())
+    files.write_bytes(folder / SCHEMA_ORG, files.to_json(schema_org(facts)))
+    described = {name: entry for name, entry in entries(folder).items() if "/" not in name}
+    files.write_bytes(folder / CROISSANT, files.to_json(croissant(facts, described)))
+    write_manifest(folder)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,135 @@
+"""Which part of a dataset, and the dataset made of it: by labels, by side of the split, by chance, fewer patterns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.labels import CRYSTAL_SYSTEMS, N_ELEMENTS
+from datagen import schema
+from datagen.density_reasons import CODES as DENSITY_CODES
+from datagen.errors import ConfigError, StoreError
+from datagen.progress import Display
+from datagen.schema import SPLITS
+from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
+from datagen.share.finished import Finished, open_finished
+from datagen.share.origins import derived_attributes
+from datagen.share.verdict_lines import write_lines
+from datagen.share.where import Columns, rows_where
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is asked for; everything must hold at once."""
+
+    where: str | None = None
+    splits: tuple[str, ...] = ()
+    sample: int | None = None
+    """So many structures, chosen by chance among those that meet the rest."""
+    seed: int = 0
+    patterns: int | None = None
+    """The first so many patterns of each structure."""
+
+
+def subset(dataset: Path, out: Path, selection: Selection, display: Display | None = None) -> int:
+    """Make a dataset of the selected rows, in their order; the number of structures.
+
+    Patterns, labels and splits are bit for bit those of the dataset.
+    """
+    refuse_taken(out)
+    source = open_finished(dataset)
+    n_augmentations = _patterns(source, selection)
+    rows = [(0, int(row)) for row in selected_rows(source, selection)]
+    if not rows:
+        raise StoreError(f"{dataset}: no structure meets {_words(selection)}; nothing was written")
+    given = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(selection).items()}
+    attributes = derived_attributes("subset", [source], [len(rows)], given)
+    attributes["configuration"]["simulation"]["augmentation"]["count"] = n_augmentations
+    numbers = {row: new for new, row in enumerate(rows)}
+    recipe = Recipe(
+        [source],
+        rows,
+        layout_of_rows([source], rows, n_augmentations),
+        attributes,
+        lambda path: write_lines(path, [source], numbers, {}, only_rows=True),
+    )
+    compose(out, recipe, display)
+    return len(rows)
+
+
+def selected_rows(source: Finished, selection: Selection) -> NDArray[np.int64]:
+    """The rows that are meant, in order."""
+    chosen = np.ones(source.layout.n_structures, dtype=np.bool_)
+    if selection.where is not None:
+        chosen &= rows_where(selection.where, _columns(source))
+    if selection.splits:
+        if unknown := sorted(set(selection.splits) - set(SPLITS)):
+            raise ConfigError(f"--split {unknown[0]}: expected one of {', '.join(SPLITS)}")
+        chosen &= np.isin(source.column("split"), [SPLITS.index(name) for name in selection.splits])
+    rows = np.flatnonzero(chosen).astype(np.int64)
+    if selection.sample is None:
+        return rows
+    if selection.sample > len(rows):
+        raise ConfigError(
+            f"--sample {selection.sample}: only {len(rows)} structures of {source.path} meet the rest; ask for fewer"
+        )
+    return _sample(rows, source.column("structure_hash")[rows].tolist(), selection.sample, selection.seed)
+
+
+def _sample(rows: NDArray[np.int64], hashes: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
+    """Every structure draws a lot from the seed and its own hash: the choice does not depend on order or on others."""
+    lots = [hashlib.sha256(f"{seed} {structure}".encode()).digest() for structure in hashes]
+    order = sorted(range(len(rows)), key=lambda i: (lots[i], i))
+    return np.sort(rows[order[:count]])
+
+
+def _patterns(source: Finished, selection: Selection) -> int:
+    there = source.layout.n_augmentations
+    if selection.patterns is None:
+        return there
+    if not 1 <= selection.patterns <= there:
+        raise ConfigError(f"--patterns {selection.patterns}: expected 1 to {there}, as many as {source.path} has")
+    return selection.patterns
+
+
+def _columns(source: Finished) -> Columns:
+    found: dict[str, Callable[[], NDArray[Any]]] = {}
+    for variable in schema.LABELS:
+        if variable.dims == ("structure",) or schema.is_text(variable):
+            found[variable.name] = partial(source.column, variable.name)
+    for position, name in enumerate(schema.NIGGLI):
+        found[f"niggli_{name}"] = partial(_niggli, source, position)
+    for variable in schema.variables(source.layout):
+        if variable.home == "shard" and variable.dims == ("structure",):
+            found[variable.name] = partial(source.column, variable.name)
+    meanings = {
+        "split": {name: value for value, name in enumerate(SPLITS)},
+        "crystal_system": {name: value for value, name in enumerate(CRYSTAL_SYSTEMS, start=1)},
+        "density_reason": DENSITY_CODES,
+    }
+    return Columns(found, meanings, partial(_has_element, source))
+
+
+def _niggli(source: Finished, position: int) -> NDArray[Any]:
+    return np.asarray(source.column("niggli")[:, position])
+
+
+def _has_element(source: Finished, symbol: str) -> NDArray[np.bool_]:
+    number = gemmi.Element(symbol).atomic_number
+    if not 1 <= number <= N_ELEMENTS or gemmi.Element(symbol).name != symbol:
+        raise ConfigError(f"--where: expected the symbol of an element, such as Fe, found {symbol!r}")
+    return np.asarray(source.column("composition")[:, number - 1] > 0)
+
+
+def _words(selection: Selection) -> str:
+    given = [f"--where {selection.where!r}"] if selection.where else []
+    given += [f"--split {name}" for name in selection.splits]
+    return " and ".join(given) or "the selection"

@@ -1,0 +1,28 @@
+"""Whether two stored rows are the same, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datagen import schema, store
+from datagen.schema import Layout
+from trainer.store import Dataset
+
+
+def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns: int | None = None) -> None:
+    """Every variable that both have; of those by augmentation the first `patterns`."""
+    own = {v.name for v in schema.variables(_layout(b))}
+    for variable in schema.variables(_layout(a)):
+        if variable.dims[0] != "structure" or variable.name not in own:
+            continue
+        here, there = a.values(variable.name, row_a), b.values(variable.name, row_b)
+        if patterns is not None and "augmentation" in variable.dims:
+            there = there[:patterns]
+        if schema.is_text(variable):
+            here, there = (np.frombuffer(v.tobytes().rstrip(b"\0"), dtype=np.uint8) for v in (here, there))
+        equal = here.tobytes() == there.tobytes()
+        assert equal, f"{variable.name} differs between row {row_a} and row {row_b}"
+
+
+def _layout(dataset: Dataset) -> Layout:
+    return Layout.from_dict(store.read_attributes(dataset.path)["layout"])

@@ -1,0 +1,182 @@
+"""Several datasets become one: every structure once, splits as they were, origins kept, or a refusal that says why."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from datagen import store
+from datagen.errors import PlanError, StoreError
+from datagen.lock import locked
+from datagen.replay import replay
+from datagen.share.finished import Finished, open_finished
+from datagen.share.merge import merge, refuse_differences, refuse_torn_groups
+from datagen.share.stored_rows import StoredRows
+from datagen.share.subset import Selection, subset
+from datagen.verify import verify
+from tests.faults.runs import content_of
+from tests.share.compare import assert_same_row
+from trainer.store import open_dataset
+
+
+@pytest.fixture(scope="module")
+def both(ours: Path, theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("both") / "both.zarr"
+    found = merge([ours, theirs], out)
+    assert (found.n_structures, found.n_taken, found.n_duplicates) == (9, (5, 4), 2)
+    return out
+
+
+def test_every_structure_is_there_once_and_as_it_was(ours: Path, theirs: Path, both: Path) -> None:
+    merged = open_dataset(both)
+    hashes = merged.text("structure_hash")
+    assert len(set(hashes)) == len(hashes) == 9
+    sources = {name: open_dataset(path) for name, path in (("ours", ours), ("theirs", theirs))}
+    for row, (structure, name) in enumerate(zip(hashes, merged.text("source"), strict=True)):
+        assert_same_row(merged, row, sources[name], sources[name].text("structure_hash").index(structure))
+
+
+def test_of_duplicates_the_one_with_a_density_is_kept_else_the_first(both: Path) -> None:
+    merged = open_dataset(both)
+    kept = dict(zip(merged.text("source_id"), merged.text("source"), strict=True))
+    assert kept["silicon.cif"] == "theirs"
+    assert kept["rutile.cif"] == "ours"
+    assert merged.rows(with_density=True).tolist() == [merged.text("source_id").index("silicon.cif")]
+
+
+def test_a_row_of_a_dataset_without_densities_says_that_none_was_given(both: Path) -> None:
+    merged = open_dataset(both)
+    row = merged.text("source_id").index("halite.cif")
+    assert merged.vocabulary("density_reason")[int(merged.values("density_reason", row))] == "none_given"
+
+
+def test_everybody_stays_on_their_side_of_the_split(ours: Path, theirs: Path, both: Path) -> None:
+    merged = open_dataset(both)
+    now = dict(zip(merged.text("group"), merged.column("split").tolist(), strict=True))
+    for path in (ours, theirs):
+        dataset = open_dataset(path)
+        for group, side in zip(dataset.text("group"), dataset.column("split").tolist(), strict=True):
+            assert now[group] == side
+
+
+def test_every_verdict_is_kept_and_points_to_its_row(both: Path) -> None:
+    table = pq.read_table(both / "curation.parquet").to_pylist()
+    assert len(table) == 13
+    assert [line["source"] for line in table if line["status"] == "refused"] == ["ours", "theirs"]
+    hashes = open_dataset(both).text("structure_hash")
+    for line in table:
+        if line["row"] is not None:
+            assert hashes[line["row"]] == line["structure_hash"]
+            assert line["duplicate_of"] is None
+        elif line["status"] == "accepted":
+            stands = table[line["duplicate_of"]]
+            assert stands["structure_hash"] == line["structure_hash"]
+            assert stands["row"] is not None
+    assert {line["source"] for line in table if line["duplicate_of"] is not None} == {"ours", "theirs"}
+
+
+def test_patterns_of_both_can_be_made_again(both: Path) -> None:
+    assert verify(both, sample=9).regenerated == 9
+    assert replay(both, "halite.cif", 2).difference_steps == 0
+
+
+def test_origins_are_kept_and_say_nothing_of_places(ours: Path, theirs: Path, both: Path) -> None:
+    origin = store.read_attributes(both)["derived_from"]
+    assert origin["operation"] == "merge"
+    assert [s["content_sha256"] for s in origin["sources"]] == [open_finished(p).content for p in (ours, theirs)]
+    assert [s["n_rows_taken"] for s in origin["sources"]] == [5, 4]
+    assert [s["configuration"]["catalog"][0]["name"] for s in origin["sources"]] == ["ours", "theirs"]
+    catalogs = store.read_attributes(both)["configuration"]["catalog"]
+    assert [c["licence"] for c in catalogs] == ["CC-BY-4.0", "ICSD"]
+
+
+def test_the_same_merge_twice_gives_the_same_bytes_wherever_things_lie(
+    ours: Path, theirs: Path, both: Path, tmp_path: Path
+) -> None:
+    for path in (ours, theirs):
+        shutil.copytree(path, tmp_path / path.name)
+    merge([tmp_path / ours.name, tmp_path / theirs.name], tmp_path / "elsewhere.zarr")
+    assert content_of(both) == content_of(tmp_path / "elsewhere.zarr")
+
+
+def test_a_merge_of_a_merge_keeps_the_older_origins(both: Path, theirs: Path, tmp_path: Path) -> None:
+    subset(theirs, tmp_path / "part.zarr", Selection(where="formula == 'C'"))
+    merge([both, tmp_path / "part.zarr"], tmp_path / "more.zarr")
+    older = [
+        s["derived_from"]["operation"] for s in store.read_attributes(tmp_path / "more.zarr")["derived_from"]["sources"]
+    ]
+    assert older == ["merge", "subset"]
+    assert open_dataset(tmp_path / "more.zarr").n_structures == 9
+
+
+def changed(dataset: Finished, *path: str, value: Any) -> Finished:
+    attributes = copy.deepcopy(dataset.attributes)
+    place = attributes["configuration"]
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    return replace(dataset, attributes=attributes)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("simulation", "seed"), 5, r"simulation\.seed: 0 and 5"),
+        (("simulation", "instrument", "polarisation"), 0.5, r"simulation\.instrument\.polarisation: 0\.99 and 0\.5"),
+        (("simulation", "augmentation", "U_cdeg2"), [0.0, 9.0], r"augmentation\.U_cdeg2: \[0\.0, 3\.0\] and"),
+        (("simulation", "augmentation", "count"), 7, "datagen subset --patterns"),
+        (("curation", "seed"), 3, r"curation\.seed: 0 and 3"),
+        (("curation", "split", "train"), 0.5, r"curation\.split\.train: 0\.8 and 0\.5"),
+        (("physics_version",), 9, "physics_version: 1 and 9"),
+    ],
+)
+def test_datasets_that_mean_different_things_are_refused_by_name(
+    ours: Path, theirs: Path, path: tuple[str, ...], value: Any, words: str
+) -> None:
+    with pytest.raises(StoreError, match=words):
+        refuse_differences([open_finished(ours), changed(open_finished(theirs), *path, value=value)])
+
+
+def test_a_group_on_two_sides_is_refused(ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [open_finished(ours), open_finished(theirs)]
+    column = Finished.column
+
+    def other_sides(dataset: Finished, name: str) -> Any:
+        values = column(dataset, name)
+        return (values + 1) % 3 if name == "split" and dataset is sources[1] else values
+
+    refuse_torn_groups(sources)
+    monkeypatch.setattr(Finished, "column", other_sides)
+    with pytest.raises(StoreError, match=r"group .* is on the side"):
+        refuse_torn_groups(sources)
+
+
+def test_a_dataset_named_twice_is_refused(ours: Path, tmp_path: Path) -> None:
+    shutil.copytree(ours, tmp_path / "copy.zarr")
+    with pytest.raises(StoreError, match="byte for byte the same"):
+        merge([ours, tmp_path / "copy.zarr"], tmp_path / "out.zarr")
+    with pytest.raises(StoreError, match="two datasets or more"):
+        merge([ours], tmp_path / "out.zarr")
+
+
+def test_two_merges_into_one_place_do_not_meet(ours: Path, theirs: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / ".out.zarr.making"), pytest.raises(PlanError):
+        merge([ours, theirs], tmp_path / "out.zarr")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_no_more_than_one_shard_is_held_while_rows_are_copied(theirs: Path) -> None:
+    source = open_finished(theirs)
+    rows = StoredRows(source, source.layout)
+    for row in range(5):
+        values = rows.values(row)
+        assert values["pattern"].shape == (3, 512)
+        assert {len(held) for held in rows._small.values()} == {len(source.layout.rows(row // 2))}
+        assert "pattern" not in rows._small
+        assert "density" not in rows._small

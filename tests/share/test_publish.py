@@ -1,0 +1,270 @@
+"""What leaves the house is whole, described, the same each time, and holds no byte of what must stay."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import xarray
+import zarr
+
+from curation.crystal import Crystal
+from datagen.errors import ConfigError, StoreError
+from datagen.regenerate import StructureWithheldError
+from datagen.replay import replay
+from datagen.shard_writer import ShardWriter
+from datagen.share.facts import Naming
+from datagen.share.licences import PROFILES, Profile, Restricted, Terms, summary
+from datagen.share.merge import merge
+from datagen.share.publish import publish, what_leaves
+from datagen.share.redact import without_places
+from datagen.share.subset import Selection, subset
+from datagen.verify import verify
+from tests.faults.runs import content_of
+from tests.share.chunks import decoded, files_of
+from tests.share.compare import assert_same_row
+from trainer.store import Dataset, open_dataset
+
+NAMING = Naming("Seven oxides", "1.2.0", ("A Group",), "https://example.org/seven", "2026-11-20")
+
+
+@pytest.fixture(scope="module")
+def mixed(ours: Path, theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Open and restricted rows together; silicon, restricted, has a density and a stick vector."""
+    out = tmp_path_factory.mktemp("mixed") / "mixed.zarr"
+    merge([ours, theirs], out)
+    return out
+
+
+def secrets(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[bytes]]:
+    """Byte strings that only the sticks, densities, coordinates and source text of these rows contain, by kind."""
+    table = pq.read_table(dataset.path / "curation.parquet").to_pylist()
+    line_of = {line["row"]: line for line in table if line["row"] is not None}
+    found: dict[str, list[bytes]] = {"sticks": [], "densities": [], "coordinates": [], "source text": []}
+    for row in rows:
+        sticks = dataset.sticks(row)
+        found["sticks"] += [value.tobytes() for value in (*sticks.two_theta_deg, *sticks.intensity)]
+        if dataset.values("has_density", row):
+            density, peaks = dataset.density(row), dataset.xrd_peaks(row)
+            found["densities"] += [density[i, j, :4].tobytes() for i in range(0, 50, 7) for j in range(0, 50, 7)]
+            found["sticks"] += [
+                peaks[i : i + 2].tobytes() for i in np.flatnonzero((peaks > 0) & (peaks < 1))
+            ]  # 1, 0 is any vector's
+        structure = line_of[row]["structure"]
+        found["coordinates"] += [structure[at : at + 40].encode() for at in range(0, len(structure) - 40, 40)]
+        crystal = Crystal.from_json(structure)
+        found["coordinates"] += [np.float64(v).tobytes() for v in crystal.fractional.ravel() if v * 24 % 1]
+        found["source text"] += [f'"{k}": "{v}"'.encode() for k, v in json.loads(line_of[row]["claims"]).items()]
+        if line_of[row]["density_path"]:
+            found["source text"].append(Path(line_of[row]["density_path"]).name.encode())
+    return found
+
+
+def restricted_rows(dataset: Dataset) -> list[int]:
+    return [row for row, licence in enumerate(dataset.text("licence")) if licence == "ICSD"]
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize(
+    ("profile", "restricted"),
+    [("full", "redact"), ("full", "leave-out"), ("patterns", "redact"), ("labels", "redact")],
+)
+def test_no_redacted_byte_is_in_the_result(
+    mixed: Path, tmp_path: Path, profile: Profile, restricted: Restricted, zipped: bool
+) -> None:
+    if profile == "labels" and zipped:
+        with pytest.raises(ConfigError, match="labels are a table"):
+            publish(mixed, tmp_path / "out.zarr.zip", NAMING, Terms(profile, restricted))
+        return
+    dataset = open_dataset(mixed)
+    hidden = restricted_rows(dataset) if profile == "full" else list(range(dataset.n_structures))
+    everything = b"".join(data for _, data in decoded(mixed))
+    shown = b""  # what open structures happen to have in common with them is no secret
+    if profile == "full":
+        subset(mixed, tmp_path / "open.zarr", Selection(where="licence != 'ICSD'"))
+        shown = b"".join(data for _, data in decoded(tmp_path / "open.zarr"))
+        lines = pq.read_table(mixed / "curation.parquet").to_pylist()  # one is an open duplicate of a restricted row
+        shown += repr([line for line in lines if line["licence"] != "ICSD"]).encode()
+    words = {kind: [w for w in each if w not in shown] for kind, each in secrets(dataset, hidden).items()}
+    for kind, each in words.items():
+        held = [word for word in each if word in everything]
+        assert len(held) >= 4, f"the example has to have secrets to keep: {kind}"
+
+    out = tmp_path / ("out.zarr.zip" if zipped else "out.zarr")
+    publish(mixed, out, NAMING, Terms(profile, restricted))
+    names = set()
+    for name, data in decoded(out):
+        names.add(name)
+        for kind, each in words.items():
+            for word in each:
+                assert word not in data, f"{name} holds {kind}: {word!r}"
+        assert str(mixed.parent.parent).encode() not in data, f"{name} says where things lay"
+    assert {"labels.parquet", "README.md", "croissant.json", "SHA256SUMS"} <= names
+    assert ("zarr.json" in names) is (profile != "labels")
+
+
+def test_open_rows_leave_as_they_are_and_restricted_rows_keep_patterns_and_labels(mixed: Path, tmp_path: Path) -> None:
+    publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    before, after = open_dataset(mixed), open_dataset(tmp_path / "out.zarr")
+    hidden = restricted_rows(before)
+    for row in range(before.n_structures):
+        if row not in hidden:
+            assert_same_row(after, row, before, row)
+            continue
+        assert np.array_equal(after.stored_pattern(row), before.stored_pattern(row))
+        assert len(after.sticks(row).two_theta_deg) == 0
+        assert not after.values("has_density", row)
+        for label in ("formula", "structure_hash", "source_id", "licence"):
+            assert after.text(label)[row] == before.text(label)[row]
+    found = verify(tmp_path / "out.zarr", sample=9)
+    assert found.regenerated == 9 - len(hidden)
+    with pytest.raises(StructureWithheldError, match="licence ICSD"):
+        replay(tmp_path / "out.zarr", "diamond.cif", 0)
+    assert replay(tmp_path / "out.zarr", "halite.cif", 0).difference_steps == 0
+
+
+def test_rows_can_stay_altogether(mixed: Path, tmp_path: Path) -> None:
+    publish(mixed, tmp_path / "out.zarr", NAMING, Terms(restricted="leave-out"))
+    after = open_dataset(tmp_path / "out.zarr")
+    assert set(after.text("licence")) == {"CC-BY-4.0"}
+    for _, data in decoded(tmp_path / "out.zarr"):
+        assert b"diamond.cif" not in data
+    subset(mixed, tmp_path / "icsd.zarr", Selection(where="licence == 'ICSD'"))
+    for profile in PROFILES:
+        with pytest.raises(StoreError, match="no structure may leave"):
+            publish(tmp_path / "icsd.zarr", tmp_path / "no.zarr", NAMING, Terms(profile, "leave-out"))
+        assert not (tmp_path / "no.zarr").exists()
+
+
+def test_folder_and_zip_open_with_xarray_and_hold_the_same(mixed: Path, tmp_path: Path) -> None:
+    publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    publish(mixed, tmp_path / "out.zarr.zip", NAMING, Terms())
+    assert files_of(tmp_path / "out.zarr") == files_of(tmp_path / "out.zarr.zip")
+    folder = xarray.open_zarr(tmp_path / "out.zarr", chunks=None)
+    with zarr.storage.ZipStore(tmp_path / "out.zarr.zip", mode="r") as store:
+        zipped = xarray.open_zarr(store, chunks=None)
+        assert zipped.sizes == folder.sizes
+        assert np.array_equal(zipped.pattern[3].values, folder.pattern[3].values)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.zarr", "out.zarr.zip"]
+
+
+def test_the_same_dataset_published_twice_gives_the_same_bytes(mixed: Path, tmp_path: Path) -> None:
+    shutil.copytree(mixed, tmp_path / "moved.zarr")
+    for number, source in enumerate((mixed, tmp_path / "moved.zarr")):
+        publish(source, tmp_path / f"{number}" / "out.zarr.zip", NAMING, Terms())
+    assert (tmp_path / "0" / "out.zarr.zip").read_bytes() == (tmp_path / "1" / "out.zarr.zip").read_bytes()
+
+
+def test_an_interrupted_publication_leaves_nothing_that_looks_whole_and_goes_on(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datagen.share.publish.write_manifest", dying)
+        with pytest.raises(KeyboardInterrupt):
+            publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    assert not (tmp_path / "out.zarr").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "commit", dying)  # nothing is left to commit
+        publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    publish(mixed, tmp_path / "again.zarr", NAMING, Terms())
+    assert content_of(tmp_path / "out.zarr") == content_of(tmp_path / "again.zarr")
+
+
+def test_checksums_hold_for_sha256sum_and_files_are_read_only(mixed: Path, tmp_path: Path) -> None:
+    publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    checked = subprocess.run(
+        ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=tmp_path / "out.zarr", capture_output=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+    listed = {line.split("  ")[1] for line in (tmp_path / "out.zarr" / "SHA256SUMS").read_text().splitlines()}
+    assert listed == set(files_of(tmp_path / "out.zarr")) - {"SHA256SUMS"}
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "out.zarr").rglob("*") if p.is_file()} == {0o444}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_mlcommons_own_validator_accepts_the_metadata_and_reads_the_labels(
+    mixed: Path, tmp_path: Path, profile: Profile
+) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    publish(mixed, tmp_path / "out.zarr", NAMING, Terms(profile))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        dataset = mlcroissant.Dataset(tmp_path / "out.zarr" / "croissant.json")
+        assert not dataset.metadata.ctx.issues.errors
+        assert not dataset.metadata.ctx.issues.warnings
+        records = list(dataset.records("structures"))
+    assert [r["structures/formula"].decode() for r in records] == open_dataset(mixed).text("formula")
+
+
+def test_the_card_says_in_one_page_what_a_stranger_needs(mixed: Path, tmp_path: Path) -> None:
+    publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    text = (tmp_path / "out.zarr" / "README.md").read_text()
+    assert len(text.splitlines()) < 80
+    for words in (
+        "# Seven oxides",
+        "27 simulated powder X-ray diffraction patterns of 9 curated",
+        "Version 1.2.0, 2026-11-20",
+        "5 to 20° 2θ",
+        "| ICSD | 4 | labels, patterns | coordinates, sticks, densities, source text |",
+        "| CC-BY-4.0 | 5 | labels, patterns, coordinates, sticks, densities, source text | - |",
+        "Agreement of the engine with GSAS-II",
+        "A Group (2026). Seven oxides, version 1.2.0. https://example.org/seven",
+    ):
+        assert words in text
+    described = json.loads((tmp_path / "out.zarr" / "dataset.jsonld").read_text())
+    assert (described["@type"], described["version"]) == ("Dataset", "1.2.0")
+
+
+def test_what_would_leave_is_told_before(mixed: Path) -> None:
+    rows = {row.licence: row for row in what_leaves(mixed, Terms())}
+    assert (rows["ICSD"].n_structures, rows["ICSD"].is_open, rows["ICSD"].leaves) == (4, False, ("labels", "patterns"))
+    assert rows["CC-BY-4.0"].stays == ()
+
+
+@pytest.mark.parametrize(
+    ("licence", "is_open"),
+    [
+        ("CC0-1.0", True),
+        ("CC-BY-4.0", True),
+        ("cc by 4.0", True),
+        ("CC-BY-SA-4.0", True),
+        ("CC-BY-ND-4.0", False),
+        ("ICSD", False),
+        ("unknown", False),
+        ("", False),
+    ],
+)
+def test_what_is_not_known_to_be_open_is_restricted(licence: str, is_open: bool) -> None:
+    assert Terms().is_open(licence) is is_open
+    assert Terms(declared_open=(licence,)).is_open(licence)
+    assert summary([licence], Terms())[0].is_open is is_open
+
+
+def test_settings_keep_the_names_of_files_and_lose_their_places() -> None:
+    settings = {"catalog": [{"kind": "zip", "path": "/home/me/mp.zip"}], "other": {"index": "C:\\data\\a.csv"}}
+    assert without_places(settings) == {"catalog": [{"kind": "zip", "path": "mp.zip"}], "other": {"index": "a.csv"}}
+
+
+def test_only_what_is_whole_and_new_is_published(mixed: Path, tmp_path: Path) -> None:
+    publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    with pytest.raises(StoreError, match="something is there already"):
+        publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
+    with pytest.raises(StoreError, match="publication already"):
+        publish(tmp_path / "out.zarr", tmp_path / "more.zarr", NAMING, Terms())
+    shutil.copytree(mixed, tmp_path / "damaged.zarr")
+    file = tmp_path / "damaged.zarr" / "pattern_max" / "c" / "0" / "0"
+    file.write_bytes(file.read_bytes()[::-1])
+    for profile in PROFILES:
+        with pytest.raises(StoreError, match="pattern_max/c/0/0"):
+            publish(tmp_path / "damaged.zarr", tmp_path / f"{profile}.zarr", NAMING, Terms(profile))
+        assert not (tmp_path / f"{profile}.zarr").exists()

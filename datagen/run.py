@@ -91,7 +91,11 @@ def curate(
 def refuse_foreign(dataset: Path) -> None:
     """Never scatter a dataset among somebody's other files: the place is new, empty, or a dataset's already."""
     if (dataset / "zarr.json").exists():
-        store.read_attributes(dataset)
+        if "derived_from" in store.read_attributes(dataset):
+            raise StoreError(
+                f"{dataset}: expected a new place or a dataset that `datagen run` began, found one made of others by "
+                "subset, merge or publish; choose another place with --out"
+            )
     elif dataset.is_dir() and not (dataset / WORK).is_dir() and (other := sorted(p.name for p in dataset.iterdir())):
         raise StoreError(
             f"{dataset}: holds other files ({', '.join(other[:3])}{', ...' if len(other) > 3 else ''}); "

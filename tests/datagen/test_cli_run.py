@@ -183,3 +183,19 @@ def test_an_empty_catalog_binds_nobody(
     code, text = said("run", tmp_path / "cifs", "--out", out, *SMALL, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0, text
     assert "1 structures, 3 patterns" in text
+
+
+def test_a_dataset_made_of_others_is_never_run_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cifs = write_cifs(tmp_path / "cifs", ["halite", "quartz"])
+    out = tmp_path / "d.zarr"
+    assert said("run", cifs, "--out", out, *SMALL, capsys=capsys, monkeypatch=monkeypatch)[0] == 0
+    part = tmp_path / "part.zarr"
+    code, text = said("subset", out, "--sample", "1", "--out", part, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 0, text
+    before = {p: p.read_bytes() for p in part.rglob("*") if p.is_file()}
+    code, text = said("run", cifs, "--out", part, *SMALL, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2
+    assert "made of others" in text
+    assert {p: p.read_bytes() for p in part.rglob("*") if p.is_file()} == before

@@ -26,7 +26,8 @@ def _pixi_requirements(pixi: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for table in tables:
         for kind in ("dependencies", "pypi-dependencies"):
-            found |= {name: spec for name, spec in table.get(kind, {}).items() if isinstance(spec, str)}
+            for name, spec in table.get(kind, {}).items():
+                found[name] = spec if isinstance(spec, str) else spec.get("version", "")
     return found
 
 
@@ -56,7 +57,7 @@ def test_every_python_requirement_has_the_same_bound_in_pixi() -> None:
         r for extra in project["optional-dependencies"].values() for r in extra if not r.startswith("pxrd-datagen")
     ]
     for requirement in requirements:
-        name, spec = re.match(r"([A-Za-z0-9_.-]+)(.*)", requirement).groups()  # type: ignore[union-attr]
+        name, spec = re.match(r"([A-Za-z0-9_.-]+)(?:\[.*\])?(.*)", requirement).groups()  # type: ignore[union-attr]
         assert pixi.get(CONDA_NAMES.get(name, name)) == spec, requirement
     assert pixi["python"] == project["requires-python"]
     assert _toml("pixi.toml")["workspace"]["version"] == __version__

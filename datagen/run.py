@@ -28,7 +28,7 @@ from datagen.plan import Shard, cut_shards, fill_holes, shard_length
 from datagen.progress import Display
 from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
-from datagen.report import write_report
+from datagen.report import REPORT, write_report
 from datagen.room import check_room, least_bytes
 from datagen.shard import ACCEPTED, warm_up
 from datagen.staging import differences, read_staged
@@ -65,8 +65,10 @@ def run(
         with outcome.timed("verify"):
             verify(dataset, sample=config.run.verify_sample, display=display)
         outcome.seconds = time.monotonic() - began
-        with outcome.timed("report"), display.phase("report", None, ""):
-            write_report(dataset, outcome)
+        with outcome.timed("report"):
+            if outcome.n_patterns_now or not (dataset / REPORT).exists():  # else the timings it shows would be lost
+                with display.phase("report", None, ""):
+                    write_report(dataset, outcome)
         tidy(dataset)
         outcome.seconds = time.monotonic() - began
     return outcome

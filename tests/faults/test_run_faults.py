@@ -57,7 +57,10 @@ def test_a_finished_dataset_is_left_alone(undisturbed: tuple[Path, dict[str, str
     config, content = undisturbed
     dataset = config.parent / "whole.zarr"
     before = {p: p.stat().st_mtime_ns for p in dataset.rglob("c/**/*") if p.is_file()}
+    report = (dataset / "report.html").read_text()
+    assert "Timings" in report
     finish(config, dataset)
+    assert (dataset / "report.html").read_text() == report
     assert content_of(dataset) == content
     assert {p: p.stat().st_mtime_ns for p in before} == before
 

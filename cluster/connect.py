@@ -4,6 +4,7 @@
 # (distributed is only partly annotated)
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 
 _ENDED = (Status.closed, Status.failed, Status.stopped)
+
+
+PLUGIN_ATTEMPTS = 5
 
 
 class Cluster:
@@ -76,8 +80,23 @@ def connect(profile: Profile) -> Iterator[Cluster]:
     with ExitStack() as stack:
         cluster = _start(profile, stack)
         if cluster.client is not None:
-            cluster.client.register_plugin(LeaveInOrder())
+            _teach_to_leave(cluster)
         yield cluster
+
+
+def _teach_to_leave(cluster: Cluster) -> None:
+    """Give every worker, later ones too, the plugin; Dask gives up on all when one of them dies just then."""
+    for attempt in range(1, PLUGIN_ATTEMPTS + 1):
+        try:
+            cluster.client.register_plugin(LeaveInOrder())
+        except (OSError, TimeoutError) as error:
+            if attempt == PLUGIN_ATTEMPTS:
+                raise ClusterError(
+                    f"workers die as soon as they are spoken to ({error}): look at their logs"
+                ) from error
+            time.sleep(attempt)
+        else:
+            return
 
 
 def _start(profile: Profile, stack: ExitStack) -> Cluster:

@@ -25,6 +25,7 @@ import numpy as np  # noqa: E402
 from pymatgen.io.cif import CifParser  # noqa: E402
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer  # noqa: E402
 
+from benchmarks._data import data_folder  # noqa: E402
 from catalogs.record import Record  # noqa: E402
 from curation.curate import curate_record  # noqa: E402
 from curation.lattice_rules import bravais_lattice, lattice_deviation  # noqa: E402
@@ -92,7 +93,7 @@ def main() -> int:
     parser.add_argument("--structures", type=int, default=300, help="size of the sample")
     parser.add_argument("--archive", type=Path, help="zip of CIFs (default: materials_project.zip of the test data)")
     arguments = parser.parse_args()
-    shared = Path(os.environ.get("PXRD_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    shared = data_folder()
     archive = arguments.archive or shared / "structures" / "materials_project.zip"
     if not archive.is_file():
         print(f"{archive} not found; set PXRD_SHARED_DATA or give --archive", file=sys.stderr)

@@ -7,7 +7,6 @@ reference data (PXRD_SHARED_DATA, or ../shared/data beside the repository); wher
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._data import data_folder
 from curation.crystal import Crystal
 from datagen.errors import DatagenError, EngineError
 from datagen.simulate import gsas2, native
@@ -48,8 +48,7 @@ class Reference:
 
 def find_reference() -> Path:
     """The folder of shared data, or a sentence saying how to name it."""
-    named = os.environ.get("PXRD_SHARED_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = data_folder()
     if not (folder / "gsas2_reference" / "reference.npz").is_file():
         raise DatagenError(
             f"no GSAS-II reference patterns at {folder / 'gsas2_reference' / 'reference.npz'}: "

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks._data import data_folder
 from trainer.config import AlphaDiffractTraining
 from trainer.distributed import Place
 from trainer.evaluate import evaluate_alphadiffract, load_models
@@ -181,7 +182,7 @@ def validation_baselines(dataset: Dataset) -> dict[str, float]:
 
 def made_dataset(scratch: Path) -> Path:
     """A dataset of the Materials Project crystals among the shared test data."""
-    shared = Path(os.environ.get("PXRD_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    shared = data_folder()
     archive = shared / "structures" / "materials_project.zip"
     if not archive.exists():
         sys.exit(f"{archive} not found: set PXRD_SHARED_DATA, or name a dataset with --dataset")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 import zlib
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._data import data_folder
 from catalogs.config import ExamplesCatalog, ZipCatalog
 from catalogs.open import open_catalog
 from curation.curate import curate_record
@@ -89,8 +89,7 @@ def main() -> None:
 
 def crystals(every: int) -> list[Verdict]:
     """Accepted crystals of the archive of real ones, or of the examples where it is absent."""
-    named = os.environ.get("PXRD_SHARED_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = data_folder()
     archive = folder / "structures" / "materials_project.zip"
     config = (
         ZipCatalog(name="materials_project", path=archive, licence="CC-BY-4.0")

@@ -26,6 +26,9 @@ DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="The datase
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The dataset's folder; by default CONFIG's name + .zarr.")
 ]
+AnyDataset = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Its folder, .zarr.zip, address, or name in the group's list.")
+]
 ClusterName = Annotated[
     str | None,
     typer.Option(
@@ -145,16 +148,17 @@ def status(dataset: DatasetPath) -> None:
 
 
 def verify(
-    dataset: DatasetPath,
+    dataset: AnyDataset,
     deep: Annotated[bool, typer.Option("--deep", help="Also make a sample of patterns again, bit for bit.")] = False,
     sample: Annotated[int, typer.Option("--sample", min=1, help="How many patterns --deep makes again.")] = 64,
 ) -> None:
     """Recompute every checksum and count; --deep also regenerates patterns and compares them bit for bit."""
     from datagen.progress import Display, size
+    from datagen.share.dataset_list import dataset_called
     from datagen.verify import verify as check
 
     console = Console()
-    found = check(dataset, sample=sample if deep else 0, display=Display(console))
+    found = check(dataset_called(dataset), sample=sample if deep else 0, display=Display(console))
     again = f", {found.regenerated} patterns made again bit for bit" if deep else ""
     console.print(
         f"[green]good:[/] {found.n_structures:,} structures in {found.n_shards} shards, "
@@ -163,7 +167,7 @@ def verify(
 
 
 def replay(
-    dataset: DatasetPath,
+    dataset: AnyDataset,
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Source id, structure hash, or row number.")],
     augmentation: Annotated[
         int, typer.Option("--augmentation", "-a", min=0, help="Which of the structure's patterns.")
@@ -172,8 +176,9 @@ def replay(
 ) -> None:
     """Make one pattern again and compare it with the stored one."""
     from datagen.replay import replay as again
+    from datagen.share.dataset_list import dataset_called
 
-    found = again(dataset, identifier, augmentation, out)
+    found = again(dataset_called(dataset), identifier, augmentation, out)
     console = Console()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
@@ -191,11 +196,12 @@ def replay(
         raise typer.Exit(1)
 
 
-def inspect(dataset: DatasetPath) -> None:
+def inspect(dataset: AnyDataset) -> None:
     """Tell what a dataset holds: variables, sizes, counts, instrument, engine, licences."""
     from datagen.inspect import inspect as look
+    from datagen.share.dataset_list import dataset_called
 
-    look(dataset, Console())
+    look(dataset_called(dataset), Console())
 
 
 def retry(

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from datagen.share.licences import Terms
 
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset's folder.")]
+AnyDataset = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Its folder, .zarr.zip, address, or name in the group's list.")
+]
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Folder for the new dataset; nothing may be there yet.")]
 
 
 def subset(
-    dataset: DatasetPath,
+    dataset: AnyDataset,
     out: OutPath,
     where: Annotated[
         str | None, typer.Option("--where", help="Such as: crystal_system == 7 and n_atoms <= 50 and 'Fe' in elements")
@@ -31,16 +34,21 @@ def subset(
 ) -> None:
     """Make a dataset of some of a dataset's structures. Killed at any instant, the same command goes on."""
     from datagen.progress import Display
+    from datagen.share.dataset_list import dataset_called
     from datagen.share.subset import Selection
     from datagen.share.subset import subset as make
 
     console = Console()
-    n = make(dataset, out, Selection(where, tuple(split or ()), sample, seed, patterns), Display(console))
+    n = make(
+        dataset_called(dataset), out, Selection(where, tuple(split or ()), sample, seed, patterns), Display(console)
+    )
     _say(console, f"{out}: {n:,} structures, complete and verified")
 
 
 def merge(
-    datasets: Annotated[list[Path], typer.Argument(metavar="DATASET...", help="Two datasets or more.")],
+    datasets: Annotated[
+        list[str], typer.Argument(metavar="DATASET...", help="Two or more: folders, .zarr.zip, addresses or names.")
+    ],
     out: OutPath,
 ) -> None:
     """Make one dataset of several. Killed at any instant, the same command goes on.
@@ -48,25 +56,27 @@ def merge(
     Structures that are in more than one are kept once: the first with a density, else the first.
     """
     from datagen.progress import Display
+    from datagen.share.dataset_list import dataset_called
     from datagen.share.merge import merge as make
 
     console = Console()
-    found = make(datasets, out, Display(console))
+    found = make([dataset_called(each) for each in datasets], out, Display(console))
     for path, n in zip(datasets, found.n_taken, strict=True):
         _say(console, f"{n:,} structures from {path}")
     _say(console, f"{out}: {found.n_structures:,} structures, {found.n_duplicates:,} duplicates left out, verified")
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A dataset.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another, or the same at another time.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="A dataset: folder, .zarr.zip, address or name.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another, or the same at another time.")],
     patterns: Annotated[bool, typer.Option(help="Compare the patterns too, which takes reading them.")] = True,
 ) -> None:
     """Tell in what two datasets differ: settings, rows, labels, patterns. Exit code 1 where they do."""
     from datagen.progress import Display
+    from datagen.share.dataset_list import dataset_called
     from datagen.share.diff import diff as compare
 
-    found = compare(a, b, patterns=patterns, display=Display(Console(stderr=True)))
+    found = compare(dataset_called(a), dataset_called(b), patterns=patterns, display=Display(Console(stderr=True)))
     console = Console()
     for line in found.settings:
         _say(console, line)
@@ -94,8 +104,11 @@ SaltFile = Annotated[Path | None, typer.Option("--salt-file", help="File with th
 
 
 def audit(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A dataset, or a fingerprint (.parquet).")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="A dataset (folder, .zarr.zip, address, name), or a fingerprint (.parquet)."),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     salt_file: SaltFile = None,
     train: Annotated[str, typer.Option("--train", help="Side of the split that is learned from.")] = "train",
     test: Annotated[str, typer.Option("--test", help="Side of the split that is judged by.")] = "test",
@@ -105,8 +118,16 @@ def audit(
 
     from datagen.progress import Display
     from datagen.share.audit import audit as look
+    from datagen.share.dataset_list import dataset_called
 
-    found = look(a, b, salt_file=salt_file, train=train, test=test, display=Display(Console(stderr=True)))
+    found = look(
+        dataset_called(a),
+        dataset_called(b),
+        salt_file=salt_file,
+        train=train,
+        test=test,
+        display=Display(Console(stderr=True)),
+    )
     table = Table("learned from", "judged by", "exact", "nearly", "same group", box=None, pad_edge=False)
     for overlap in found:
         n = overlap.n_test
@@ -120,14 +141,15 @@ def audit(
 
 
 def fingerprint(
-    dataset: DatasetPath,
+    dataset: AnyDataset,
     salt_file: Annotated[Path, typer.Option("--salt-file", help="File with the secret both groups use.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The table to write (.parquet).")],
 ) -> None:
     """Write salted hashes of a dataset's structures, to be audited without handing out a structure."""
+    from datagen.share.dataset_list import dataset_called
     from datagen.share.fingerprint import write_fingerprint
 
-    n = write_fingerprint(dataset, salt_file, out)
+    n = write_fingerprint(dataset_called(dataset), salt_file, out)
     _say(Console(), f"{out}: {n:,} structures. Whoever has the salt and a structure can tell whether it is in here")
 
 
@@ -146,7 +168,7 @@ DeclaredOpen = Annotated[
 
 
 def card(
-    dataset: DatasetPath,
+    dataset: AnyDataset,
     name: Name = None,
     version: Version = "1.0.0",
     creators: Creators = None,
@@ -158,11 +180,13 @@ def card(
 ) -> None:
     """Print the page that a publication of the dataset would carry."""
     from datagen.share.card import card as page
+    from datagen.share.dataset_list import dataset_called
     from datagen.share.facts import facts_of
     from datagen.share.finished import open_finished
 
-    naming, terms = _naming(dataset, name, version, creators, url, date), _terms(profile, restricted, declared_open)
-    typer.echo(page(facts_of(open_finished(dataset), naming, terms)), nl=False)
+    found = open_finished(dataset_called(dataset))
+    naming = _naming(found.path.name, name, version, creators, url, date)
+    typer.echo(page(facts_of(found, naming, _terms(profile, restricted, declared_open))), nl=False)
 
 
 def publish(
@@ -186,12 +210,13 @@ def publish(
     """
     from rich.table import Table
 
+    from datagen.location import is_url
     from datagen.progress import Display
     from datagen.share.publish import publish as write
     from datagen.share.publish import publish_to_url, what_leaves
-    from datagen.share.upload import is_url
 
-    naming, terms = _naming(dataset, name, version, creators, url, date), _terms(profile, restricted, declared_open)
+    naming = _naming(dataset.absolute().name, name, version, creators, url, date)
+    terms = _terms(profile, restricted, declared_open)
     console = Console()
     table = Table("licence", "structures", "taken for", "leaves", "stays", box=None, pad_edge=False)
     for row in what_leaves(dataset, terms):
@@ -208,14 +233,14 @@ def publish(
     _say(console, f"{dest}: version {version}, complete and verified; its README.md is the card")
 
 
-def _naming(dataset: Path, name: str | None, version: str, creators: list[str] | None, url: str, date: str) -> Naming:
+def _naming(called: str, name: str | None, version: str, creators: list[str] | None, url: str, date: str) -> Naming:
     from datagen.share.facts import Naming
 
     if date and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
         raise typer.BadParameter(f"expected a date such as 2026-11-20, found {date!r}", param_hint="--date")
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise typer.BadParameter(f"expected a version such as 1.0.0, found {version!r}", param_hint="--version")
-    return Naming(name or dataset.absolute().name.split(".")[0], version, tuple(creators or ()), url, date)
+    return Naming(name or called.split(".")[0], version, tuple(creators or ()), url, date)
 
 
 def _terms(profile: str, restricted: str, declared_open: list[str] | None) -> Terms:
@@ -241,15 +266,12 @@ DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="What the group
 def catalog_add(
     name: DatasetName,
     location: Annotated[str, typer.Argument(metavar="LOCATION", help="The dataset's folder, or its address.")],
-    copy: Annotated[
-        Path | None, typer.Option("--copy", help="A copy on disk to take the facts from, for an address.")
-    ] = None,
     where: ListPath = None,
 ) -> None:
     """Enter a finished dataset: version, checksum, size, counts and licences are taken from it."""
     from datagen.share.dataset_list import add, default_list
 
-    entry = add(where or default_list(), name, location, copy)
+    entry = add(where or default_list(), name, location)
     _say(Console(), f"{name}: {entry.structures:,} structures, {entry.patterns:,} patterns, at {entry.location}")
 
 
@@ -276,7 +298,7 @@ def catalog_show(
         bool, typer.Option("--location", help="Only where it lies, for use in other commands.")
     ] = False,
 ) -> None:
-    """Show one entry; `trainer fit alphadiffract "$(datagen catalog show NAME --location)"` trains on it."""
+    """Show one entry. The name itself will do wherever a dataset is read: `trainer fit alphadiffract NAME`."""
     from dataclasses import asdict
 
     from datagen.share.dataset_list import default_list, find

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen import ledger, schema, store
+from datagen.location import Where
 from datagen.progress import size
 from datagen.report import agreement_in_words
 from datagen.schema import SPLITS, Layout, shape, variables
@@ -20,7 +20,7 @@ from datagen.schema import SPLITS, Layout, shape, variables
 LABELS = {variable.name for variable in schema.LABELS}
 
 
-def inspect(dataset: Path, console: Console) -> None:
+def inspect(dataset: Where, console: Console) -> None:
     """Print it."""
     attributes = store.read_attributes(dataset)
     layout = Layout.from_dict(attributes["layout"])
@@ -48,7 +48,7 @@ def _variables(layout: Layout) -> Table:
     return table
 
 
-def _facts(dataset: Path, attributes: dict[str, Any]) -> Table:
+def _facts(dataset: Where, attributes: dict[str, Any]) -> Table:
     labels = {name: v.values for name, v in store.open_xarray(dataset).data_vars.items() if name in LABELS}
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")

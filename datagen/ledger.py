@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any
 
-from curation.atomic import sha256_of
 from datagen import files as disk
 from datagen.errors import StoreError
+from datagen.location import Location, Where, location_of
 from datagen.schema import FORMAT_VERSION
 
 FOLDER = "ledger"
@@ -56,7 +57,7 @@ class Damage:
 
 def shard_path(dataset: Path, shard: int) -> Path:
     """Where a shard's receipt lies."""
-    return dataset / FOLDER / f"shard-{shard:05d}.json"
+    return dataset / _shard_name(shard)
 
 
 def commit(dataset: Path, receipt: Receipt) -> None:
@@ -73,11 +74,13 @@ def revoke(dataset: Path, shard: int) -> None:
         disk.sync_folder(path.parent)
 
 
-def read(dataset: Path, shard: int) -> Receipt | None:
+def read(dataset: Where, shard: int) -> Receipt | None:
     """The shard's receipt; None where it is not committed. A receipt that cannot be understood is an error."""
-    path = shard_path(dataset, shard)
+    at = location_of(dataset)
+    name = _shard_name(shard)
+    path = f"{at}/{name}"
     try:
-        text = path.read_bytes()
+        text = at.read(name)
     except FileNotFoundError:
         return None
     content = _parsed(path, text)
@@ -90,16 +93,11 @@ def read(dataset: Path, shard: int) -> Receipt | None:
     return receipt
 
 
-def committed(dataset: Path) -> dict[int, Receipt]:
+def committed(dataset: Where) -> dict[int, Receipt]:
     """Every committed shard's receipt by its number, in order."""
-    found: dict[int, Receipt] = {}
-    for path in sorted((dataset / FOLDER).glob("shard-*.json")):
-        digits = path.stem.removeprefix("shard-")
-        if digits.isdigit():
-            receipt = read(dataset, int(digits))
-            if receipt is not None:
-                found[receipt.shard] = receipt
-    return found
+    at = location_of(dataset)
+    receipts = at.each(partial(read, at), _numbers(at))
+    return {receipt.shard: receipt for receipt in receipts if receipt is not None}
 
 
 def write_frame(dataset: Path, files: dict[str, dict[str, Any]]) -> None:
@@ -108,11 +106,12 @@ def write_frame(dataset: Path, files: dict[str, dict[str, Any]]) -> None:
     disk.write_bytes(dataset / FOLDER / FRAME, disk.to_json(content))
 
 
-def read_frame(dataset: Path) -> dict[str, dict[str, Any]] | None:
+def read_frame(dataset: Where) -> dict[str, dict[str, Any]] | None:
     """Files of the frame with size and checksum; None where it is not complete."""
-    path = dataset / FOLDER / FRAME
+    at = location_of(dataset)
+    path = f"{at}/{FOLDER}/{FRAME}"
     try:
-        text = path.read_bytes()
+        text = at.read(f"{FOLDER}/{FRAME}")
     except FileNotFoundError:
         return None
     files = _parsed(path, text).get("files")
@@ -121,18 +120,10 @@ def read_frame(dataset: Path) -> dict[str, dict[str, Any]] | None:
     return files
 
 
-def damages(dataset: Path, files: dict[str, dict[str, Any]], *, deep: bool = True) -> list[Damage]:
+def damages(dataset: Where, files: dict[str, dict[str, Any]], *, deep: bool = True) -> list[Damage]:
     """Files that are missing or differ from the ledger: by size, and where `deep` by checksum."""
-    found = []
-    for name, entry in files.items():
-        path = dataset / name
-        if not path.is_file():
-            found.append(Damage(name, "no file", f"{entry['size']} bytes"))
-        elif path.stat().st_size != entry["size"]:
-            found.append(Damage(name, f"{path.stat().st_size} bytes", f"{entry['size']} bytes"))
-        elif deep and (checksum := sha256_of(path)) != entry["sha256"]:
-            found.append(Damage(name, f"sha256 {checksum}", f"sha256 {entry['sha256']}"))
-    return found
+    at = location_of(dataset)
+    return [damage for damage in at.each(partial(_damage, at, deep=deep), files.items()) if damage is not None]
 
 
 def entry_of(data: bytes) -> dict[str, Any]:
@@ -151,7 +142,33 @@ def named_files(receipts: Iterable[Receipt], frame: dict[str, dict[str, Any]] | 
 _REPAIR = "remove that file and give the run's command again"
 
 
-def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+def _shard_name(shard: int) -> str:
+    return f"{FOLDER}/shard-{shard:05d}.json"
+
+
+def _numbers(at: Location) -> list[int]:
+    """Shards that may have a receipt: those that a listing shows, all where nobody can be asked for one."""
+    names = at.names(FOLDER)
+    if names is None:
+        layout = json.loads(at.read("zarr.json"))["attributes"]["layout"]
+        return list(range(-(-layout["n_structures"] // layout["structures_per_shard"])))
+    digits = [PurePath(name).stem.removeprefix("shard-") for name in names if name.startswith("shard-")]
+    return [int(each) for each in digits if each.isdigit()]
+
+
+def _damage(at: Location, listed: tuple[str, dict[str, Any]], *, deep: bool) -> Damage | None:
+    name, entry = listed
+    size = at.size(name)
+    if size is None:
+        return Damage(name, "no file", f"{entry['size']} bytes")
+    if size != entry["size"]:
+        return Damage(name, f"{size} bytes", f"{entry['size']} bytes")
+    if deep and (checksum := at.checksum(name)) != entry["sha256"]:
+        return Damage(name, f"sha256 {checksum}", f"sha256 {entry['sha256']}")
+    return None
+
+
+def _parsed(path: str, text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:

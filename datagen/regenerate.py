@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from curation.crystal import Crystal
 from datagen.errors import StoreError
+from datagen.location import Where, location_of
 from datagen.quantise import quantise
 from datagen.settings import SimulationSettings
 from datagen.simulate import engine
@@ -38,7 +38,7 @@ class Regenerated:
     maximum: NDArray[np.float64]
 
 
-def regenerate(dataset: Path, row: int, augmentations: Sequence[int]) -> Regenerated:
+def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regenerated:
     """Simulate these augmentations of a row again, from its structure in the curation table."""
     entry = structure_of(dataset, row)
     if entry["structure"] is None:
@@ -53,12 +53,12 @@ def regenerate(dataset: Path, row: int, augmentations: Sequence[int]) -> Regener
     return Regenerated(row, drawn, patterns, stored, maximum)
 
 
-def simulation_settings(dataset: Path) -> SimulationSettings:
+def simulation_settings(dataset: Where) -> SimulationSettings:
     """What the dataset's patterns were made with."""
     return SimulationSettings.model_validate(read_attributes(dataset)["configuration"]["simulation"])
 
 
-def structure_of(dataset: Path, row: int) -> dict[str, Any]:
+def structure_of(dataset: Where, row: int) -> dict[str, Any]:
     """The curation table's line of a row of the dataset."""
     found = table_lines(dataset, [("row", "=", row)])
     if not found:
@@ -68,10 +68,14 @@ def structure_of(dataset: Path, row: int) -> dict[str, Any]:
     return found[0]
 
 
-def table_lines(dataset: Path, filters: list[tuple[str, str, Any]]) -> list[dict[str, Any]]:
+def table_lines(dataset: Where, filters: list[tuple[str, str, Any]]) -> list[dict[str, Any]]:
     """Lines of the curation table that pass a filter; the table is there once the dataset is complete."""
-    path = dataset / CURATION_TABLE
-    if not path.exists():
-        raise StoreError(f"{dataset}: expected {CURATION_TABLE}, which a complete dataset has; finish the run first")
-    lines: list[dict[str, Any]] = pq.read_table(path, filters=filters).to_pylist()
+    try:
+        file = location_of(dataset).open(CURATION_TABLE)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{dataset}: expected {CURATION_TABLE}, which a complete dataset has; finish the run first"
+        ) from None
+    with file:
+        lines: list[dict[str, Any]] = pq.read_table(file, filters=filters).to_pylist()
     return lines

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from datagen import files, store
 from datagen.errors import StoreError
+from datagen.location import Where, location_of
 from datagen.quantise import dequantise
 from datagen.regenerate import Regenerated, regenerate, simulation_settings, table_lines
 from datagen.row import extra_augmentations
@@ -33,7 +34,7 @@ class Replay:
     """Largest difference in quantisation steps; 0: equal bit for bit."""
 
 
-def replay(dataset: Path, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
+def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
     """Regenerate one pattern of the structure called `identifier` and compare; `out` gets both patterns."""
     layout = Layout.from_dict(store.read_attributes(dataset)["layout"])
     if out is not None and out.suffix not in OUT_SUFFIXES:
@@ -55,7 +56,7 @@ def replay(dataset: Path, identifier: str, augmentation: int, out: Path | None =
     return Replay(_facts(line, made, simulation_settings(dataset).augmentation), difference)
 
 
-def find_line(dataset: Path, identifier: str) -> dict[str, Any]:
+def find_line(dataset: Where, identifier: str) -> dict[str, Any]:
     """The curation table's line for a source id, a structure hash or a row number that is in the dataset."""
     matches = table_lines(dataset, [("source_id", "=", identifier)]) or table_lines(
         dataset, [("structure_hash", "=", identifier)]
@@ -63,7 +64,8 @@ def find_line(dataset: Path, identifier: str) -> dict[str, Any]:
     if not matches and identifier.isdigit():
         matches = table_lines(dataset, [("row", "=", int(identifier))])
     if not matches:
-        known = pq.read_table(dataset / CURATION_TABLE, columns=["source_id"])["source_id"].to_pylist()
+        with location_of(dataset).open(CURATION_TABLE) as table:
+            known = pq.read_table(table, columns=["source_id"])["source_id"].to_pylist()
         near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.5)
         meant = f"; did you mean {', '.join(near)}?" if near else ""
         raise StoreError(f"{dataset}: no structure is called {identifier}{meant}")
@@ -73,7 +75,7 @@ def find_line(dataset: Path, identifier: str) -> dict[str, Any]:
     return in_dataset[0]
 
 
-def _without_row(dataset: Path, identifier: str, line: dict[str, Any]) -> dict[str, Any]:
+def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[str, Any]:
     """A duplicate stands for its first; a refusal has no patterns."""
     if line["duplicate_of"] is not None:
         same = table_lines(dataset, [("structure_hash", "=", line["structure_hash"])])

@@ -14,6 +14,7 @@ from curation.atomic import sweep
 from datagen import files as disk
 from datagen import ledger, schema
 from datagen.errors import StoreError
+from datagen.location import Where, location_of
 from datagen.schema import FORMAT, FORMAT_VERSION, Layout, Variable
 from datagen.shard_file import codecs, encode_chunk
 from datagen.shard_writer import clear_partial
@@ -119,11 +120,11 @@ def array_metadata(variable: Variable, layout: Layout) -> dict[str, Any]:
     }
 
 
-def read_attributes(dataset: Path) -> dict[str, Any]:
+def read_attributes(dataset: Where) -> dict[str, Any]:
     """The group's attributes; refuses what is not a dataset of this format and version."""
-    path = dataset / "zarr.json"
+    path = f"{dataset}/zarr.json"
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(location_of(dataset).read("zarr.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{dataset}: no dataset here; expected {path}") from None
     except OSError as error:
@@ -142,20 +143,20 @@ def read_attributes(dataset: Path) -> dict[str, Any]:
     return found
 
 
-def read_layout(dataset: Path) -> Layout:
+def read_layout(dataset: Where) -> Layout:
     """The sizes the dataset was created with."""
     return Layout.from_dict(read_attributes(dataset)["layout"])
 
 
-def open_group(dataset: Path) -> zarr.Group:
+def open_group(dataset: Where) -> zarr.Group:
     """The dataset for reading, after its format and version were checked."""
     import zarr
 
     read_attributes(dataset)
-    return zarr.open_group(dataset, mode="r")
+    return zarr.open_group(location_of(dataset).zarr_store(), mode="r", zarr_format=3)
 
 
-def open_array(dataset: Path, name: str) -> zarr.Array[Any]:
+def open_array(dataset: Where, name: str) -> zarr.Array[Any]:
     """One array for reading."""
     import zarr
 
@@ -164,12 +165,12 @@ def open_array(dataset: Path, name: str) -> zarr.Array[Any]:
     return found
 
 
-def open_xarray(dataset: Path) -> xarray.Dataset:
+def open_xarray(dataset: Where) -> xarray.Dataset:
     """As `xarray.open_zarr`, and text as strings instead of bytes."""
     import xarray
 
     read_attributes(dataset)
-    found: xarray.Dataset = xarray.open_zarr(dataset)
+    found: xarray.Dataset = xarray.open_zarr(location_of(dataset).zarr_store(), zarr_format=3)
     for variable in schema.LABELS:
         if schema.is_text(variable):
             text = np.array(decode_text(found[variable.name].values), dtype=np.str_)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from datagen import ledger, schema, store
 from datagen.errors import StoreError
+from datagen.location import Where, location_of
 from datagen.progress import Display, Silence
 from datagen.regenerate import StructureWithheldError, regenerate
 from datagen.structures_table import CURATION_TABLE
@@ -30,7 +30,7 @@ class Findings:
     """Patterns made again and found equal, bit for bit."""
     mistakes: list[str] = field(default_factory=list)
 
-    def raise_if_any(self, dataset: Path) -> None:
+    def raise_if_any(self, dataset: Where) -> None:
         """Stop with every mistake listed."""
         if not self.mistakes:
             return
@@ -43,7 +43,7 @@ class Findings:
         )
 
 
-def verify(dataset: Path, *, sample: int = 0, display: Display | None = None) -> Findings:
+def verify(dataset: Where, *, sample: int = 0, display: Display | None = None) -> Findings:
     """Recompute every checksum and count, and regenerate `sample` patterns spread over the dataset."""
     display = display or Silence()
     findings = Findings()
@@ -60,7 +60,7 @@ def verify(dataset: Path, *, sample: int = 0, display: Display | None = None) ->
     return findings
 
 
-def _check_frame(dataset: Path, findings: Findings) -> None:
+def _check_frame(dataset: Where, findings: Findings) -> None:
     frame = ledger.read_frame(dataset)
     if frame is None:
         findings.mistakes.append(f"{ledger.FOLDER}/{ledger.FRAME}: expected the frame's receipt, found none")
@@ -69,7 +69,7 @@ def _check_frame(dataset: Path, findings: Findings) -> None:
 
 
 def _check_shards(
-    dataset: Path, layout: schema.Layout, findings: Findings, display: Display
+    dataset: Where, layout: schema.Layout, findings: Findings, display: Display
 ) -> dict[int, ledger.Receipt]:
     receipts: dict[int, ledger.Receipt] = {}
     with display.phase("verify", layout.n_shards, "shards"):
@@ -89,26 +89,26 @@ def _check_shards(
     return receipts
 
 
-def _check_files(dataset: Path, files: dict[str, dict[str, int | str]], findings: Findings) -> None:
+def _check_files(dataset: Where, files: dict[str, dict[str, int | str]], findings: Findings) -> None:
     findings.mistakes += [str(damage) for damage in ledger.damages(dataset, files)]
     findings.n_files += len(files)
     findings.n_bytes += sum(int(entry["size"]) for entry in files.values())
 
 
 def _check_counts(
-    dataset: Path, layout: schema.Layout, receipts: dict[int, ledger.Receipt], findings: Findings
+    dataset: Where, layout: schema.Layout, receipts: dict[int, ledger.Receipt], findings: Findings
 ) -> None:
     findings.n_structures = sum(receipt.n_structures for receipt in receipts.values())
     if findings.n_structures != layout.n_structures and len(receipts) == layout.n_shards:
         findings.mistakes.append(
             f"expected {layout.n_structures} structures, the receipts count {findings.n_structures}"
         )
-    path = dataset / CURATION_TABLE
-    if not path.exists():
+    try:
+        with location_of(dataset).open(CURATION_TABLE) as table:
+            rows = pq.read_table(table, columns=["row"])["row"].drop_null().to_pylist()
+    except FileNotFoundError:
         findings.mistakes.append(f"{CURATION_TABLE}: expected the verdict on every input, found no file")
         return
-    try:
-        rows = pq.read_table(path, columns=["row"])["row"].drop_null().to_pylist()
     except (OSError, ValueError) as damaged:
         findings.mistakes.append(f"{CURATION_TABLE}: cannot be read ({damaged})")
         return
@@ -116,7 +116,7 @@ def _check_counts(
         findings.mistakes.append(f"{CURATION_TABLE}: expected a line for each row 0 to {layout.n_structures - 1}")
 
 
-def _check_sample(dataset: Path, layout: schema.Layout, sample: int, findings: Findings, display: Display) -> None:
+def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: Findings, display: Display) -> None:
     """Patterns evenly spread over the rows, each of another augmentation, so that repeated checks see the same."""
     count = min(sample, layout.n_structures)
     if not count:

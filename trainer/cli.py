@@ -30,7 +30,10 @@ app.add_typer(fit_app, name="fit")
 
 NEEDED = ("torch", "numpy", "zarr")
 
-DatasetArgument = Annotated[Path, typer.Argument(help="Folder of a dataset, finished or in the making.")]
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(help="A dataset, finished or in the making: its folder, .zarr.zip, address, or name in the list."),
+]
 OutOption = Annotated[Path, typer.Option(help="Folder for checkpoints and logs.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with last.pt in --out, with its configuration.")]
 EpochsOption = Annotated[int | None, typer.Option(help="Epochs in all.")]
@@ -142,7 +145,7 @@ def fit_crystalnet(
 
 @app.command()
 def evaluate(
-    arguments: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT... DATASET", help="Several are an ensemble.")],
+    arguments: Annotated[list[str], typer.Argument(metavar="CHECKPOINT... DATASET", help="Several are an ensemble.")],
     split: Annotated[str, typer.Option(help="Side of the split to judge on.")] = "test",
     samples: Annotated[int, typer.Option(help="Patterns of each structure (alphadiffract).")] = 1,
     input: Annotated[str | None, typer.Option(help="patterns or sticks; default: as trained.")] = None,  # noqa: A002
@@ -170,7 +173,7 @@ def evaluate(
             raise TrainerError(f"--input {input}: expected one of {', '.join(INPUTS)}")
         *paths, dataset_path = arguments
         place = distributed.start(device)
-        models, states = load_models(paths, place.device)
+        models, states = load_models([Path(path) for path in paths], place.device)
         dataset = open_dataset(dataset_path)
         configs: Any = [state.config for state in states]
         options: dict[str, Any] = {"split": split}
@@ -291,7 +294,7 @@ def _fit(
     kind: str,
     given: dict[str, Any],
     settings: list[str],
-    dataset: Path,
+    dataset: str,
     out: Path,
     resume: bool,
     device: str,

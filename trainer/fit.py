@@ -57,7 +57,7 @@ class Outcome:
 
 def fit(
     config: Config,
-    dataset_path: Path,
+    dataset_path: str | Path,
     out: Path,
     *,
     resume: bool = False,

@@ -17,9 +17,11 @@ import zarr
 from numpy.typing import NDArray
 
 from trainer.errors import TrainerError
+from trainer.location import Location, locate
 
 FORMAT = "pxrd-datagen"
 KNOWN_VERSIONS = (1,)
+LEDGER = "ledger"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +40,9 @@ class Sticks:
     reciprocal_metric: NDArray[np.float64] | None = None
 
 
-def open_dataset(path: str | Path) -> Dataset:
-    """The dataset in this folder; refuses other formats and versions it does not know."""
-    return Dataset(Path(path))
+def open_dataset(where: str | Path) -> Dataset:
+    """The dataset in a folder, a .zarr.zip, at an address or of that name; refuses formats it does not know."""
+    return Dataset(where)
 
 
 class Dataset:
@@ -49,19 +51,20 @@ class Dataset:
     A process that was forked must open its own: zarr's event loop does not survive a fork.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.attributes = _attributes(path)
+    def __init__(self, where: str | Path) -> None:
+        self.path = locate(where)
+        self._where = where
+        self.attributes = _attributes(self.path)
         """Everything the dataset says of itself: configuration, instrument, software, licences."""
         self._layout: dict[str, Any] = self.attributes["layout"]
-        self._group = zarr.open_group(path, mode="r")
+        self._group = zarr.open_group(self.path.zarr_store(), mode="r", zarr_format=3)
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._committed: dict[int, dict[str, Any]] = {}
-        self._checked: set[int] = set()
+        self._checked: set[tuple[int, str | None]] = set()
         self.refresh()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (open_dataset, (str(self.path),))
+        return (open_dataset, (self._where,))
 
     @property
     def n_structures(self) -> int:
@@ -115,8 +118,10 @@ class Dataset:
 
     def refresh(self) -> tuple[int, ...]:
         """Look for shards committed since; numbers of all that are."""
-        for path in sorted((self.path / "ledger").glob("shard-*.json")):
-            receipt = _json(path)
+        listed = self.path.names(LEDGER)
+        names = [_receipt_name(shard) for shard in range(self.n_shards)] if listed is None else listed
+        new = [name for name in names if name.startswith("shard-") and name.endswith(".json")]
+        for receipt in self.path.each(self._receipt, new):
             shard = receipt.get("shard")
             if receipt.get("format_version") in KNOWN_VERSIONS and isinstance(shard, int) and shard < self.n_shards:
                 self._committed[shard] = receipt
@@ -191,20 +196,20 @@ class Dataset:
         """Any variable of one structure, shard-wise or label; an error where its shard is not committed."""
         array = self._array(name)
         if self._is_by_shard(array):
-            self.require([row])
+            self.require([row], name)
         return np.asarray(array[int(row)])
 
-    def require(self, rows: Iterable[int]) -> None:
-        """Refuse rows whose shard is not committed or lacks a file its receipt names."""
+    def require(self, rows: Iterable[int], variable: str | None = None) -> None:
+        """Refuse rows whose shard is not committed or lacks a file its receipt names, of one variable or of all."""
         for shard in sorted({int(row) // self._structures_per_shard for row in rows}):
             if shard not in self._committed:
                 raise TrainerError(
                     f"{self.path}: shard {shard} is not committed; expected one of {len(self._committed)} that are. "
                     "Wait for the run, or give its command again"
                 )
-            if shard not in self._checked:
-                _check_files(self.path, self._committed[shard])
-                self._checked.add(shard)
+            if (shard, variable) not in self._checked:
+                _check_files(self.path, self._committed[shard], variable)
+                self._checked.add((shard, variable))
 
     @property
     def _structures_per_shard(self) -> int:
@@ -230,8 +235,15 @@ class Dataset:
     def _flag(self, name: str) -> NDArray[np.bool_]:
         if not self.has(name):
             return np.zeros(self.n_structures, dtype=np.bool_)
-        self.require(first for first, _ in map(self._range, self.committed_shards))
+        self.require((first for first, _ in map(self._range, self.committed_shards)), name)
         return np.asarray(self._array(name)[...], dtype=np.bool_)
+
+    def _receipt(self, name: str) -> dict[str, Any]:
+        """What the ledger says; nothing where a web server has no such file."""
+        try:
+            return _json(self.path, f"{LEDGER}/{name}")
+        except FileNotFoundError:
+            return {}
 
     def _optional(self, name: str, row: int) -> NDArray[np.float32]:
         if not bool(self.values(f"has_{name}", row)):
@@ -239,10 +251,11 @@ class Dataset:
         return self.values(name, row)
 
 
-def _attributes(path: Path) -> dict[str, Any]:
-    if not (path / "zarr.json").is_file():
-        raise TrainerError(f"{path}: no dataset here; expected {path / 'zarr.json'}")
-    found: dict[str, Any] = _json(path / "zarr.json").get("attributes", {})
+def _attributes(path: Location) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = _json(path, "zarr.json").get("attributes", {})
+    except (FileNotFoundError, NotADirectoryError):
+        raise TrainerError(f"{path}: no dataset here; expected {path}/zarr.json") from None
     if found.get("format") != FORMAT:
         raise TrainerError(f"{path}: expected a dataset of format {FORMAT}, found {found.get('format')!r}")
     if found.get("format_version") not in KNOWN_VERSIONS:
@@ -253,20 +266,28 @@ def _attributes(path: Path) -> dict[str, Any]:
     return found
 
 
-def _check_files(path: Path, receipt: dict[str, Any]) -> None:
-    for name, entry in receipt["files"].items():
-        file = path / name
-        size = file.stat().st_size if file.is_file() else None
+def _check_files(path: Location, receipt: dict[str, Any], variable: str | None) -> None:
+    """A missing chunk would read as fill values, so every file is asked for before it is read."""
+    files = {n: e for n, e in receipt["files"].items() if variable is None or n.startswith(f"{variable}/")}
+    for (name, entry), size in zip(files.items(), path.each(path.size, files), strict=True):
         if size != entry["size"]:
             found = "no file" if size is None else f"{size} bytes"
-            raise TrainerError(f"{file}: expected {entry['size']} bytes, found {found}; run datagen verify on {path}")
+            raise TrainerError(
+                f"{path}/{name}: expected {entry['size']} bytes, found {found}; run datagen verify on {path}"
+            )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _receipt_name(shard: int) -> str:
+    return f"shard-{shard:05d}.json"
+
+
+def _json(path: Location, name: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read(name))
     except ValueError as error:
-        raise TrainerError(f"{path}: expected JSON, found something else ({error}); run datagen verify") from error
+        raise TrainerError(
+            f"{path}/{name}: expected JSON, found something else ({error}); run datagen verify"
+        ) from error
     if not isinstance(content, dict):
-        raise TrainerError(f"{path}: expected an object, found {type(content).__name__}; run datagen verify")
+        raise TrainerError(f"{path}/{name}: expected an object, found {type(content).__name__}; run datagen verify")
     return content

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from curation.crystal import Crystal
 from datagen.errors import ConfigError, StoreError
+from datagen.location import Where
 from datagen.progress import Display, Silence
 from datagen.schema import SPLITS
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
 from datagen.share.finished import Finished, open_finished
-from datagen.structures_table import CURATION_TABLE
 
 NO_SALT = b"compared within one process"
 BY_CRYSTALS = "pymatgen's StructureMatcher within the group"
@@ -41,8 +41,8 @@ class Overlap:
 
 
 def audit(
-    a: Path,
-    b: Path,
+    a: Where,
+    b: Where,
     *,
     salt_file: Path | None = None,
     train: str = "train",
@@ -54,7 +54,7 @@ def audit(
         if side not in SPLITS:
             raise ConfigError(f"{side}: expected a side of the split, one of {', '.join(SPLITS)}")
     salt = read_salt(salt_file) if salt_file else None
-    if salt is None and SUFFIX in (a.suffix, b.suffix):
+    if salt is None and (_is_fingerprint(a) or _is_fingerprint(b)):
         raise ConfigError("a fingerprint can only be compared under its own salt; name it with --salt-file")
     prints = [_fingerprint(path, salt or NO_SALT) for path in (a, b)]
     if prints[0][0].salt_check != prints[1][0].salt_check:
@@ -66,11 +66,15 @@ def audit(
     )
 
 
-def _fingerprint(path: Path, salt: bytes) -> tuple[Fingerprint, Finished | None]:
-    if path.suffix == SUFFIX:
-        return read_fingerprint(path), None
-    source = open_finished(path)
+def _fingerprint(where: Where, salt: bytes) -> tuple[Fingerprint, Finished | None]:
+    if _is_fingerprint(where):
+        return read_fingerprint(where), None
+    source = open_finished(where)
     return fingerprint_of(source, salt), source
+
+
+def _is_fingerprint(where: Where) -> TypeGuard[Path]:
+    return isinstance(where, Path) and where.suffix == SUFFIX
 
 
 def _overlap(
@@ -129,7 +133,7 @@ def _crystals_by_row(source: Finished | None) -> dict[int, str] | None:
 
 
 def _lines(source: Finished) -> Iterator[tuple[int, str]]:
-    with pq.ParquetFile(source.path / CURATION_TABLE) as table:
+    with source.verdicts() as file, pq.ParquetFile(file) as table:
         for batch in table.iter_batches(columns=["row", "structure"]):
             for line in batch.to_pylist():
                 if line["row"] is not None:

@@ -16,11 +16,11 @@ from urllib.request import urlopen
 
 from datagen import files
 from datagen.errors import ConfigError, StoreError
+from datagen.location import Where, is_url, locate
 from datagen.lock import locked
 from datagen.share.finished import Finished, open_finished
 from datagen.share.manifest import MANIFEST
 from datagen.share.publish import PUBLICATION
-from datagen.share.upload import is_url
 
 LIST = "datasets.toml"
 ENVIRONMENT = "PXRD_DATASETS"
@@ -63,20 +63,25 @@ def read_list(where: str) -> dict[str, Entry]:
         ) from error
 
 
-def add(where: str, name: str, location: str, copy: Path | None = None) -> Entry:
-    """Enter a finished dataset; `copy` is one on disk to take the facts from where the location is an address."""
+def add(where: str, name: str, location: str) -> Entry:
+    """Enter a finished dataset; the facts are taken from it, wherever it lies."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r}: expected a name of letters, digits, dots, dashes and underscores")
-    if is_url(location) and copy is None:
-        raise ConfigError(f"{location}: the facts are taken from a copy on disk; name one with --copy")
-    here = copy or Path(location)
-    entry = _entry(open_finished(here), location if is_url(location) else str(Path(location).absolute()))
+    entry = _entry(open_finished(locate(location)), location if is_url(location) else str(Path(location).absolute()))
     with locked(_lock_folder(where)):
         known = read_list(where)
         if name in known:
             raise ConfigError(f"{where}: the name {name} is taken by {known[name].location}; remove it first")
         _write(where, {**known, name: entry})
     return entry
+
+
+def dataset_called(text: str) -> Where:
+    """What a person means by a dataset: a folder, a zip, an address, or a name of the group's list."""
+    if is_url(text) or Path(text).exists() or not _NAME.fullmatch(text):
+        return locate(text)
+    known = read_list(default_list())
+    return locate(find(default_list(), text, known).location if known else text)
 
 
 def remove(where: str, name: str) -> None:
@@ -99,15 +104,16 @@ def find(where: str, name: str, known: dict[str, Entry] | None = None) -> Entry:
 
 
 def _entry(dataset: Finished, location: str) -> Entry:
-    manifest = dataset.path / MANIFEST
     published = PUBLICATION in dataset.attributes
-    if published and not manifest.is_file():
-        raise StoreError(f"{dataset.path}: is a publication without its {MANIFEST}; fetch it again")
+    try:
+        checksum = hashlib.sha256(dataset.path.read(MANIFEST)).hexdigest() if published else dataset.content
+    except FileNotFoundError:
+        raise StoreError(f"{dataset.path}: is a publication without its {MANIFEST}; fetch it again") from None
     n = dataset.layout.n_structures
     return Entry(
         location=location,
         version=dataset.attributes[PUBLICATION]["version"] if published else "unpublished",
-        checksum=hashlib.sha256(manifest.read_bytes()).hexdigest() if published else dataset.content,
+        checksum=checksum,
         bytes=sum(int(entry["size"]) for entry in dataset.files.values()),
         structures=n,
         patterns=n * dataset.layout.n_augmentations,

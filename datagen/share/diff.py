@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from datagen import schema
+from datagen.location import Where
 from datagen.progress import Display, Silence
 from datagen.share.finished import Finished, open_finished
 from datagen.share.merge import differences
@@ -44,7 +44,7 @@ class Difference:
         return self.same_content or not (self.settings or rows or self.not_compared)
 
 
-def diff(a: Path, b: Path, *, patterns: bool = True, display: Display | None = None) -> Difference:
+def diff(a: Where, b: Where, *, patterns: bool = True, display: Display | None = None) -> Difference:
     """Compare two finished datasets; patterns, which takes reading them all, only where asked."""
     first, second = open_finished(a), open_finished(b)
     found = Difference(same_content=first.content == second.content)

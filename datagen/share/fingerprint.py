@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curation.atomic import replacing
 from datagen.errors import ConfigError, StoreError
+from datagen.location import Where
 from datagen.schema import SPLITS
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import Finished, open_finished
@@ -82,7 +83,7 @@ def fingerprint_of(source: Finished, salt: bytes) -> Fingerprint:
     )
 
 
-def write_fingerprint(dataset: Path, salt_file: Path, out: Path) -> int:
+def write_fingerprint(dataset: Where, salt_file: Path, out: Path) -> int:
     """Write a dataset's fingerprint as a table; the number of structures. Their order tells nothing."""
     if out.suffix != SUFFIX:
         raise ConfigError(f"{out}: expected a name ending in {SUFFIX}")

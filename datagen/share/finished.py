@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datagen import ledger, schema, store
 from datagen.errors import StoreError
+from datagen.location import Location, Where, location_of
 from datagen.schema import Layout
 from datagen.structures_table import CURATION_TABLE
 
@@ -22,11 +22,13 @@ from datagen.structures_table import CURATION_TABLE
 class Finished:
     """A complete dataset with its receipts; `open_finished` makes one."""
 
-    path: Path
+    path: Location
+    """Where it lies, on this machine or elsewhere."""
     attributes: dict[str, Any]
     layout: Layout
     frame: dict[str, dict[str, Any]]
     receipts: dict[int, ledger.Receipt]
+    _columns: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
     def files(self) -> dict[str, dict[str, Any]]:
@@ -51,11 +53,18 @@ class Finished:
         return found
 
     def column(self, name: str) -> NDArray[Any]:
-        """A label of every structure as stored; text as `str`."""
-        values = np.asarray(store.open_array(self.path, name)[...])
-        if values.ndim == 2 and name in _TEXTS:
-            return np.array(store.decode_text(values), dtype=object)
-        return values
+        """A label of every structure as stored; text as `str`. Read once."""
+        if name not in self._columns:
+            values = np.asarray(store.open_array(self.path, name)[...])
+            if values.ndim == 2 and name in _TEXTS:
+                values = np.array(store.decode_text(values), dtype=object)
+            values.flags.writeable = False
+            self._columns[name] = values
+        return self._columns[name]
+
+    def verdicts(self) -> IO[bytes]:
+        """The table with the verdict on every input, to read in."""
+        return self.path.open(CURATION_TABLE)
 
     def check_files(self, names: dict[str, dict[str, Any]]) -> None:
         """Refuse to go on where one of these files is not what the ledger says, byte by byte."""
@@ -67,8 +76,9 @@ class Finished:
             )
 
 
-def open_finished(path: Path) -> Finished:
-    """The dataset at `path`; refuses one that is not finished, lacks receipts or whose frame is damaged."""
+def open_finished(where: Where) -> Finished:
+    """The dataset there; refuses one that is not finished, lacks receipts or whose frame is damaged."""
+    path = location_of(where)
     attributes = store.read_attributes(path)
     layout = Layout.from_dict(attributes["layout"])
     receipts = ledger.committed(path)

@@ -12,6 +12,7 @@ import numpy as np
 
 from datagen import store
 from datagen.errors import StoreError
+from datagen.location import Location, Where
 from datagen.progress import Display
 from datagen.schema import SPLITS
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
@@ -35,7 +36,7 @@ class Merged:
     n_duplicates: int
 
 
-def merge(datasets: Sequence[Path], out: Path, display: Display | None = None) -> Merged:
+def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) -> Merged:
     """Make one dataset of all rows, in the order given; duplicates by `RULE`, splits as they are."""
     refuse_taken(out)
     if len(datasets) < 2:
@@ -60,7 +61,7 @@ def merge(datasets: Sequence[Path], out: Path, display: Display | None = None) -
 
 def refuse_same(sources: Sequence[Finished]) -> None:
     """The same dataset named twice is a slip."""
-    seen: dict[str, Path] = {}
+    seen: dict[str, Location] = {}
     for source in sources:
         if source.content in seen:
             raise StoreError(f"{source.path}: holds byte for byte the same as {seen[source.content]}; name it once")
@@ -99,7 +100,7 @@ def differences(name: str, a: Any, b: Any) -> list[str]:
 
 def refuse_torn_groups(sources: Sequence[Finished]) -> None:
     """Like structures must lie on one side of the split everywhere, or a model is tested on what it learned."""
-    side_of: dict[str, tuple[int, Path]] = {}
+    side_of: dict[str, tuple[int, Location]] = {}
     for source in sources:
         for group, side in zip(source.column("group"), source.column("split").tolist(), strict=True):
             before, where = side_of.setdefault(group, (side, source.path))

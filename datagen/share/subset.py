@@ -17,6 +17,7 @@ from curation.labels import CRYSTAL_SYSTEMS, N_ELEMENTS
 from datagen import schema
 from datagen.density_reasons import CODES as DENSITY_CODES
 from datagen.errors import ConfigError, StoreError
+from datagen.location import Where
 from datagen.progress import Display
 from datagen.schema import SPLITS
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
@@ -39,7 +40,7 @@ class Selection:
     """The first so many patterns of each structure."""
 
 
-def subset(dataset: Path, out: Path, selection: Selection, display: Display | None = None) -> int:
+def subset(dataset: Where, out: Path, selection: Selection, display: Display | None = None) -> int:
     """Make a dataset of the selected rows, in their order; the number of structures.
 
     Patterns, labels and splits are bit for bit those of the dataset.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from datagen.errors import ConfigError, StoreError
+from datagen.errors import StoreError
 from datagen.progress import Display, Silence, size
+from datagen.remote import errors_explained, open_store
 from datagen.share.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -19,25 +16,12 @@ if TYPE_CHECKING:
 
 MARKER = ".uploading"
 """There while an upload is going on or was interrupted; it holds the checksum of the publication's manifest."""
-_CREDENTIALS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
-"""One of these has to be there; without any, a cloud machine's own address would be asked, which nobody meant."""
-_GIVE_UP = timedelta(seconds=30)
-
-
-def is_url(dest: str) -> bool:
-    """Whether a destination is a place in an object store and no path."""
-    return "://" in dest
 
 
 def check_destination(url: str) -> None:
     """Refuse a place that cannot be reached or where something finished lies."""
-    with _errors_explained(url):
-        store = _open(url)
+    with errors_explained(url):
+        store = open_store(url)
         if _exists(store, "zarr.json") or (_exists(store, MANIFEST) and not _exists(store, MARKER)):
             raise StoreError(f"{url}: something is there already; choose another place, or another version's name")
 
@@ -52,8 +36,8 @@ def upload(folder: Path, url: str, display: Display | None = None) -> None:
     check_destination(url)
     names = _in_order(folder)
     identity = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    with _errors_explained(url):
-        store = _open(url)
+    with errors_explained(url):
+        store = open_store(url)
         _claim(store, url, identity)
         there = {entry["path"]: entry["size"] for batch in store.list() for entry in batch}
         done = 0
@@ -97,30 +81,3 @@ def _exists(store: ObjectStore, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _open(url: str) -> ObjectStore:
-    from obstore.store import from_url
-
-    if url.startswith("s3://") and not any(os.environ.get(name) for name in _CREDENTIALS):
-        raise ConfigError(f"{url}: credentials are missing; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    retry: Any = {"max_retries": 3, "retry_timeout": _GIVE_UP}
-    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")  # whoever names such a server means it
-    client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": plain}
-    return from_url(url, retry_config=retry, client_options=client)
-
-
-@contextmanager
-def _errors_explained(url: str) -> Iterator[None]:
-    try:
-        from obstore.exceptions import BaseError
-    except ImportError as missing:
-        raise ConfigError(f"{url}: object stores need the package obstore: pip install obstore") from missing
-    try:
-        yield
-    except BaseError as error:
-        words = str(error).split("\n")[0]
-        raise StoreError(
-            f"{url}: cannot be reached or written ({words}); check the address, the network and the credentials in the "
-            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then give the same command again"
-        ) from error

@@ -77,7 +77,8 @@ class _Places:
         """Lines of the new table by verdict."""
         line = 0
         for number, source in enumerate(sources):
-            table = pq.read_table(source.path / CURATION_TABLE, columns=["row", "status", "reason"])
+            with source.verdicts() as file:
+                table = pq.read_table(file, columns=["row", "status", "reason"])
             rows: list[int | None] = table["row"].to_pylist()
             self._row_at.append(rows)
             for row, status, reason in zip(rows, table["status"].to_pylist(), table["reason"].to_pylist(), strict=True):
@@ -99,13 +100,13 @@ class _Places:
 
 def _batches(sources: Sequence[Finished], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     for number, source in enumerate(sources):
-        with pq.ParquetFile(source.path / CURATION_TABLE) as table:
+        with source.verdicts() as file, pq.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=_AT_ONCE, columns=names):
                 yield number, batch
 
 
 def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
-    schemas = [pq.read_schema(source.path / CURATION_TABLE) for source in sources]
+    schemas = [_schema(source) for source in sources]
     for source, schema in zip(sources, schemas, strict=True):
         if not schema.equals(schemas[0]):
             different = sorted(set(map(str, schema)) ^ set(map(str, schemas[0])))
@@ -116,8 +117,13 @@ def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
     return schemas[0].remove_metadata()
 
 
+def _schema(source: Finished) -> pa.Schema:
+    with source.verdicts() as file:
+        return pq.read_schema(file)
+
+
 def _about(sources: Sequence[Finished], counts: Counter[str]) -> dict[str, Any]:
-    first: dict[str, Any] = json.loads((pq.read_schema(sources[0].path / CURATION_TABLE).metadata)[METADATA_KEY])
+    first: dict[str, Any] = json.loads(_schema(sources[0]).metadata[METADATA_KEY])
     fingerprint = dict(first["fingerprint"])
     fingerprint["catalog"] = [c for source in sources for c in source.configuration["catalog"]]
     return {**first, "n_records": counts.total(), "counts": dict(sorted(counts.items())), "fingerprint": fingerprint}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen import schema, store
+from datagen import schema
 from datagen.schema import Layout
 from trainer.store import Dataset
 
@@ -25,4 +25,4 @@ def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns:
 
 
 def _layout(dataset: Dataset) -> Layout:
-    return Layout.from_dict(store.read_attributes(dataset.path)["layout"])
+    return Layout.from_dict(dataset.attributes["layout"])

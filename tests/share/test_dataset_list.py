@@ -11,12 +11,14 @@ import pytest
 
 from datagen.errors import ConfigError, PlanError
 from datagen.lock import locked
-from datagen.share.dataset_list import add, find, read_list, remove
+from datagen.share.dataset_list import ENVIRONMENT, add, dataset_called, find, read_list, remove
 from datagen.share.facts import Naming
 from datagen.share.finished import open_finished
 from datagen.share.licences import Terms
 from datagen.share.publish import publish
 from tests.share.test_cli_share import said
+from trainer.errors import TrainerError
+from trainer.store import open_dataset
 
 
 def test_what_is_added_is_found_with_its_facts_and_what_is_removed_is_not(ours: Path, tmp_path: Path) -> None:
@@ -34,12 +36,20 @@ def test_what_is_added_is_found_with_its_facts_and_what_is_removed_is_not(ours: 
     assert ours.exists()
 
 
-def test_an_address_is_entered_with_the_facts_of_a_copy(ours: Path, tmp_path: Path) -> None:
+def test_a_zip_is_entered_with_its_own_facts_and_found_by_name(
+    ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(ours, tmp_path / "ours.zarr.zip", Naming("Ours", "1.2.0"), Terms())
     where = str(tmp_path / "datasets.toml")
-    with pytest.raises(ConfigError, match="--copy"):
-        add(where, "far", "s3://bucket/ours")
-    add(where, "far", "s3://bucket/ours", copy=ours)
-    assert find(where, "far").location == "s3://bucket/ours"
+    entry = add(where, "packed", str(tmp_path / "ours.zarr.zip"))
+    assert (entry.version, entry.structures) == ("1.2.0", open_finished(ours).layout.n_structures)
+    monkeypatch.setenv(ENVIRONMENT, where)
+    assert str(dataset_called("packed")) == entry.location
+    assert str(open_dataset("packed").path) == entry.location
+    with pytest.raises(ConfigError, match="did you mean packed"):
+        dataset_called("paked")
+    with pytest.raises(TrainerError, match="did you mean packed"):
+        open_dataset("paked")
 
 
 def test_a_list_is_read_from_an_address_and_not_written_there(ours: Path, tmp_path: Path) -> None:

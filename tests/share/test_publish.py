@@ -45,7 +45,7 @@ def mixed(ours: Path, theirs: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def secrets(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[bytes]]:
     """Byte strings that only the sticks, densities, coordinates and source text of these rows contain, by kind."""
-    table = pq.read_table(dataset.path / "curation.parquet").to_pylist()
+    table = pq.read_table(Path(str(dataset.path)) / "curation.parquet").to_pylist()
     line_of = {line["row"]: line for line in table if line["row"] is not None}
     found: dict[str, list[bytes]] = {"sticks": [], "densities": [], "coordinates": [], "source text": []}
     for row in rows:

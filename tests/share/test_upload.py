@@ -117,7 +117,7 @@ def test_different_publications_never_mix(s3: str, published: Path, ours: Path, 
 
 
 def test_a_bucket_that_does_not_exist_is_said_in_words(s3: str, published: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be reached or written"):
+    with pytest.raises(StoreError, match="cannot be reached, read or written"):
         upload(published, "s3://nosuchbucket/x")
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from datagen.errors import ConfigError, StoreError
 from datagen.location import ZIP, Location
@@ -29,6 +29,7 @@ CREDENTIALS = (
 """Without any of these a cloud machine's own address would be asked, which nobody meant."""
 _GIVE_UP = timedelta(seconds=30)
 _AT_A_TIME = 8
+RETRIES = 3
 _BUFFER = 1 << 20
 
 
@@ -106,7 +107,10 @@ class _File:
 
     def read(self, size: int = -1) -> bytes:
         with errors_explained(self._url):
-            return bytes(self._file.read(None if size < 0 else size))
+            try:
+                return bytes(self._file.read(None if size < 0 else size))
+            except OSError as error:  # what obstore's files raise, whatever happened
+                raise (_no_parts(self._url) if "Range request" in str(error) else _failed(self._url, error)) from error
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return int(self._file.seek(offset, whence))
@@ -117,6 +121,12 @@ class _File:
     def close(self) -> None:
         self.closed = True
         self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def readable(self) -> bool:
         return True
@@ -144,7 +154,7 @@ def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
     """The store behind an address; without credentials refused, or read as anybody may."""
     from obstore.store import from_url
 
-    retry: Any = {"max_retries": 3, "retry_timeout": _GIVE_UP}
+    retry: Any = {"max_retries": RETRIES, "retry_timeout": _GIVE_UP}
     plain = f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"
     # Whoever names a server by http:// means it.
     client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": "http://" in plain}
@@ -159,17 +169,29 @@ def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
 def errors_explained(url: str) -> Iterator[None]:
     """Whatever an object store says becomes one sentence with what to look at; an absent file stays one."""
     try:
-        from obstore.exceptions import BaseError
+        from obstore.exceptions import BaseError, NotSupportedError
     except ImportError as missing:
         raise ConfigError(f"{url}: object stores need the package obstore: pip install obstore") from missing
     try:
         yield
     except FileNotFoundError:
         raise
+    except NotSupportedError as error:
+        raise _no_parts(url) from error
     except BaseError as error:
-        words = str(error).split("\n")[0]
-        raise StoreError(
-            f"{url}: cannot be reached, read or written ({words}); check the address, the network and the credentials "
-            "in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then give the same "
-            "command again"
-        ) from error
+        raise _failed(url, error) from error
+
+
+def _no_parts(url: str) -> StoreError:
+    return StoreError(
+        f"{url}: this server does not give parts of files, which reading from afar needs; copy the dataset, or have it "
+        "served by another"
+    )
+
+
+def _failed(url: str, error: Exception) -> StoreError:
+    words = str(error).split("\n")[0]
+    return StoreError(
+        f"{url}: cannot be reached, read or written ({words}); check the address, the network and the credentials in "
+        "the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then give the same command again"
+    )

@@ -39,7 +39,8 @@ class Findings:
         lines = [f"{dataset}: {len(self.mistakes)} mistakes found", *shown, *([f"and {more} more"] if more else [])]
         raise StoreError(
             "\n  ".join(lines)
-            + "\nGive the command of the run again: it makes anew what is damaged and keeps the rest."
+            + "\nWhere a run made it, give the run's command again: it makes anew what is damaged and keeps the rest. "
+            "A copy is fetched anew."
         )
 
 

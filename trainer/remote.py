@@ -27,6 +27,7 @@ CREDENTIALS = (
 )
 """Where none of these is set, a bucket is read as anybody may."""
 _AT_A_TIME = 8
+RETRIES = 5
 
 
 class Address(Location):
@@ -37,7 +38,7 @@ class Address(Location):
         if self.url.endswith(".zip"):
             raise TrainerError(f"{url}: a zip is read on disk; fetch it first")
         plain = "http://" in f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"  # who names such a server means it
-        retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+        retry: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)}
         client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": plain}
         keyless = url.startswith("s3://") and not any(os.environ.get(name) for name in CREDENTIALS)
         public: Any = {"skip_signature": True} if keyless else {}
@@ -95,13 +96,18 @@ class _AddressStore(ObjectStore[Any]):
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
     try:
-        from obstore.exceptions import BaseError
+        from obstore.exceptions import BaseError, NotSupportedError
     except ImportError as missing:
         raise TrainerError(f"{url}: reading from there needs the package obstore: pip install obstore") from missing
     try:
         yield
     except FileNotFoundError:
         raise
+    except NotSupportedError as error:
+        raise TrainerError(
+            f"{url}: this server does not give parts of files, which reading from afar needs; copy the dataset, or "
+            "have it served by another"
+        ) from error
     except BaseError as error:
         words = str(error).split("\n")[0]
         raise TrainerError(

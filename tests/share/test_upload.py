@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,37 +18,17 @@ from datagen.share.licences import Terms
 from datagen.share.publish import publish, publish_to_url
 from datagen.share.upload import MARKER, upload
 from tests.share.chunks import files_of
+from tests.share.servers import s3_server, web_server
 from trainer.store import open_dataset
 
 pytest.importorskip("obstore")
-moto_server = pytest.importorskip("moto.server")
 NAMING = Naming("Ours", "1.0.0")
 
 
 @pytest.fixture(scope="module")
-def s3(request: pytest.FixtureRequest) -> Iterator[str]:
-    """An S3 server on loopback with one bucket; its address is in the environment as everybody's is."""
-    import obstore
-
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    patch = pytest.MonkeyPatch()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        patch.setenv(name, value)
-    import urllib.request
-
-    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")).close()
-    assert obstore is not None
-    yield "s3://bucket"
-    patch.undo()
-    server.stop()
+def s3() -> Iterator[str]:
+    with s3_server() as bucket:
+        yield bucket
 
 
 @pytest.fixture(scope="module")
@@ -136,58 +113,16 @@ def test_one_structure_over_http_takes_few_requests_and_bytes(published: Path) -
     from obstore.store import HTTPStore
     from zarr.storage import ObjectStore
 
-    seen: list[tuple[str, int]] = []
-
-    class Counting(SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            data = files_of(published).get(self.path.lstrip("/"))
-            if data is None:
-                self.send_response(404)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            status, first, last = 200, 0, len(data) - 1
-            if (asked := self.headers.get("Range")) is not None:
-                a, _, b = asked.removeprefix("bytes=").partition("-")
-                status, first, last = 206, int(a) if a else len(data) - int(b), int(b) if a and b else len(data) - 1
-            seen.append((self.path, last - first + 1))
-            self.send_response(status)
-            if status == 206:
-                self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
-            self.send_header("Content-Length", str(last - first + 1))
-            self.send_header("Last-Modified", "Tue, 01 Jan 1980 00:00:00 GMT")
-            self.end_headers()
-            self.wfile.write(data[first : last + 1])
-
-        def do_HEAD(self) -> None:
-            data = files_of(published).get(self.path.lstrip("/"))
-            self.send_response(200 if data is not None else 404)
-            self.send_header("Content-Length", str(len(data or b"")))
-            self.send_header("Last-Modified", "Tue, 01 Jan 1980 00:00:00 GMT")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Counting))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        store = ObjectStore(HTTPStore.from_url(url, client_options={"allow_http": True}), read_only=True)
+    with web_server(published) as server:
+        store = ObjectStore(HTTPStore.from_url(server.url, client_options={"allow_http": True}), read_only=True)
         remote = xarray.open_zarr(store, chunks=None)
-        opened = len(seen)
+        server.forget()
         pattern = remote.pattern.isel(structure=3).values
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        seen = list(server.seen)
     raw = open_dataset(published).stored_pattern(3)
     assert np.array_equal(pattern, (raw * np.float64(2.0**-13)).astype(pattern.dtype))
-    of_pattern = [(path, count) for path, count in seen[opened:] if path.startswith("/pattern/c/")]
-    assert len(of_pattern) == len(seen) - opened <= 2, "the index of the shard, then the structure's chunk"
+    of_pattern = [(path, count) for path, count in seen if path.startswith("/pattern/c/")]
+    assert len(of_pattern) == len(seen) <= 2, "the index of the shard, then the structure's chunk"
     whole = len(files_of(published)["pattern/c/1/0/0"])
     assert sum(count for _, count in of_pattern) < whole
 

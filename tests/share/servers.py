@@ -1,0 +1,120 @@
+"""Servers on loopback that hold a folder: a web server that counts what is asked of it, and an S3."""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+@dataclass
+class WebServer:
+    """Files of a folder, whole or in parts, and what was read of them."""
+
+    folder: Path
+    ranges: bool = True
+    """Whether it answers requests for parts."""
+    gone_after: int | None = None
+    """So many answers, then every one is an error."""
+    url: str = ""
+    seen: list[tuple[str, int]] = field(default_factory=list)
+    """(path, bytes sent) of every answered GET."""
+    asked: int = 0
+
+    def forget(self) -> None:
+        """Count anew."""
+        self.seen.clear()
+        self.asked = 0
+
+    @property
+    def bytes(self) -> int:
+        """All that was sent."""
+        return sum(count for _, count in self.seen)
+
+
+@contextmanager
+def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
+    """Serve a folder until the block ends."""
+    state = WebServer(folder, ranges)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer(body=True)
+
+        def do_HEAD(self) -> None:
+            self._answer(body=False)
+
+        def _answer(self, *, body: bool) -> None:
+            state.asked += 1
+            path = state.folder / self.path.lstrip("/")
+            if state.gone_after is not None and state.asked > state.gone_after:
+                self._send(503, b"", {})
+            elif not path.is_file():
+                self._send(404, b"", {})
+            else:
+                self._send_file(path.read_bytes(), body)
+
+        def _send_file(self, data: bytes, body: bool) -> None:
+            status, headers = 200, {"Last-Modified": "Tue, 01 Jan 1980 00:00:00 GMT"}
+            asked = self.headers.get("Range")
+            if asked is not None and state.ranges:
+                first, _, last = asked.removeprefix("bytes=").partition("-")
+                begin = int(first) if first else max(len(data) - int(last), 0)
+                end = min(int(last), len(data) - 1) if first and last else len(data) - 1
+                headers["Content-Range"] = f"bytes {begin}-{end}/{len(data)}"
+                status, data = 206, data[begin : end + 1]
+            if body:
+                state.seen.append((self.path, len(data)))
+            self._send(status, data, headers, body=body)
+
+        def _send(self, status: int, data: bytes, headers: dict[str, str], *, body: bool = True) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if body:
+                self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """An S3 server with one bucket; its address is in the environment as everybody's is."""
+    moto_server = pytest.importorskip("moto.server")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            patch.setenv(name, value)
+        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")).close()
+        yield "s3://bucket"
+    server.stop()

@@ -1,0 +1,208 @@
+"""A dataset is read where it lies, in a zip, on a web server, in an object store: as on disk, only what it takes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from datagen.errors import ConfigError, StoreError
+from datagen.inspect import inspect
+from datagen.location import locate
+from datagen.replay import replay
+from datagen.share.diff import diff
+from datagen.share.facts import Naming
+from datagen.share.finished import open_finished
+from datagen.share.licences import Terms
+from datagen.share.publish import publish
+from datagen.share.subset import Selection, subset
+from datagen.share.upload import upload
+from datagen.verify import verify
+from tests.share.chunks import files_of
+from tests.share.servers import WebServer, s3_server, web_server
+from tests.share.test_cli_share import said
+from trainer.errors import TrainerError
+from trainer.store import open_dataset
+
+pytest.importorskip("obstore")
+NAMING = Naming("Ours", "1.0.0")
+
+
+@pytest.fixture(scope="module")
+def published(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of it, with a density."""
+    out = tmp_path_factory.mktemp("published") / "theirs.zarr"
+    publish(theirs, out, NAMING, Terms(declared_open=("ICSD",)))
+    return out
+
+
+@pytest.fixture(scope="module")
+def web(published: Path) -> Iterator[WebServer]:
+    with web_server(published) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def places(theirs: Path, published: Path, web: WebServer) -> Iterator[dict[str, str]]:
+    """The same publication four times."""
+    zipped = published.with_name("theirs.zarr.zip")
+    publish(theirs, zipped, NAMING, Terms(declared_open=("ICSD",)))
+    with s3_server() as bucket:
+        upload(published, f"{bucket}/theirs")
+        yield {"folder": str(published), "zip": str(zipped), "web": web.url, "s3": f"{bucket}/theirs"}
+
+
+EVERYWHERE = pytest.mark.parametrize("where", ["folder", "zip", "web", "s3"])
+
+
+@EVERYWHERE
+def test_verify_reads_every_byte_and_makes_patterns_again(places: dict[str, str], where: str) -> None:
+    found = verify(locate(places[where]), sample=3)
+    assert (found.n_structures, found.n_shards, found.regenerated) == (5, 3, 3)
+    assert found.n_bytes == verify(Path(places["folder"])).n_bytes
+
+
+@EVERYWHERE
+def test_inspect_and_replay_say_what_they_say_on_disk(places: dict[str, str], where: str) -> None:
+    told = []
+    for place in (places[where], places["folder"]):
+        console = Console(record=True, width=200)
+        inspect(locate(place), console)
+        told.append(console.export_text().replace(place, "HERE"))
+    assert told[0] == told[1]
+    assert replay(locate(places[where]), "calcite.cif", 2).difference_steps == 0
+    with pytest.raises(StoreError, match=r"did you mean calcite\.cif"):
+        replay(locate(places[where]), "calcit", 0)
+
+
+@EVERYWHERE
+def test_the_trainer_reads_what_lies_on_disk(places: dict[str, str], where: str) -> None:
+    here, there = open_dataset(places["folder"]), open_dataset(places[where])
+    assert there.complete
+    assert there.rows("train").tolist() == here.rows("train").tolist()
+    assert there.rows(with_density=True).tolist() == here.rows(with_density=True).tolist() != []
+    for row in here.rows().tolist():
+        assert np.array_equal(there.stored_pattern(row), here.stored_pattern(row))
+        assert np.array_equal(there.sticks(row).intensity, here.sticks(row).intensity)
+    row = int(here.rows(with_density=True)[0])
+    assert np.array_equal(there.density(row), here.density(row))
+
+
+@EVERYWHERE
+def test_a_part_of_it_is_made_from_there(places: dict[str, str], where: str, tmp_path: Path) -> None:
+    subset(locate(places[where]), tmp_path / "part.zarr", Selection(where="n_atoms <= 6"))
+    subset(Path(places["folder"]), tmp_path / "same.zarr", Selection(where="n_atoms <= 6"))
+    assert files_of(tmp_path / "part.zarr") == files_of(tmp_path / "same.zarr")
+    assert diff(locate(places[where]), Path(places["folder"])).same_content
+
+
+def test_only_what_is_needed_is_asked_for(web: WebServer, published: Path) -> None:
+    whole = sum(len(data) for data in files_of(published).values())
+    web.forget()
+    inspect(locate(web.url), Console(quiet=True))
+    assert not [path for path, _ in web.seen if path.startswith(("/pattern/c", "/density/c", "/reflection"))]
+    metadata = [count for path, count in web.seen if path == "/zarr.json"]
+    assert len(metadata) <= 4
+    assert web.bytes - sum(metadata) < whole / 20
+    web.forget()
+    replay(locate(web.url), "calcite.cif", 1)
+    assert sum(path.startswith("/pattern/c") for path, _ in web.seen) == 2, "the index of the shard, and the chunk"
+    dataset = open_dataset(web.url)
+    web.forget()
+    dataset.stored_pattern(3)
+    shard = len(files_of(published)["pattern/c/1/0/0"])
+    assert len(web.seen) <= 3, "the array's metadata at most, the index, the chunk"
+    assert web.asked <= 4, "and one question whether the file is there whole"
+    assert sum(count for path, count in web.seen if path.startswith("/pattern/c")) < shard
+
+
+def test_a_missing_or_damaged_file_is_found_and_never_read_as_data(published: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.zarr"
+    shutil.copytree(published, copy)
+    for path in copy.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    (copy / "pattern/c/1/0/0").unlink()
+    with web_server(copy) as server:
+        dataset = open_dataset(server.url)
+        dataset.stored_pattern(0)
+        with pytest.raises(TrainerError, match=r"pattern/c/1/0/0: expected \d+ bytes, found no file"):
+            dataset.stored_pattern(2)
+        with pytest.raises(StoreError, match=r"pattern/c/1/0/0: expected \d+ bytes, found no file"):
+            verify(locate(server.url))
+    damaged = bytearray((copy / "pattern/c/0/0/0").read_bytes())
+    damaged[10] ^= 1
+    (copy / "pattern/c/0/0/0").write_bytes(bytes(damaged))
+    with web_server(copy) as server, pytest.raises(StoreError, match=r"pattern/c/0/0/0: expected sha256"):
+        verify(locate(server.url))
+
+
+def test_the_network_gone_in_the_middle_is_a_sentence_and_leaves_nothing_that_looks_whole(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datagen.remote.RETRIES", 0)
+    monkeypatch.setattr("trainer.remote.RETRIES", 0)
+    out = tmp_path / "part.zarr"
+    with web_server(published) as server:
+        dataset = open_dataset(server.url)
+        open_finished(locate(server.url))
+        server.gone_after = server.asked + 60
+        with pytest.raises(StoreError, match="cannot be reached, read or written"):
+            subset(locate(server.url), out, Selection())
+        assert not out.exists()
+        with pytest.raises(TrainerError, match="cannot be reached or read"):
+            dataset.stored_pattern(4)
+        server.gone_after = None
+        subset(locate(server.url), out, Selection())
+    verify(out)
+    subset(published, tmp_path / "same.zarr", Selection())
+    assert files_of(out) == files_of(tmp_path / "same.zarr")
+
+
+def test_a_server_without_parts_is_said_in_words(published: Path) -> None:
+    with web_server(published, ranges=False) as server:
+        with pytest.raises(TrainerError, match="parts of files"):
+            open_dataset(server.url).stored_pattern(0)
+        with pytest.raises(StoreError, match="parts of files"):
+            replay(locate(server.url), "calcite.cif", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://127.0.0.1:9/x.zarr", "cannot be reached"),
+        ("s3://bucket/x.zarr.zip", "a zip is read on disk"),
+        ("nothing.zarr.zip", "no dataset here|found none"),
+        ("nothing.zarr", "no dataset here"),
+    ],
+)
+def test_a_place_without_a_dataset_is_said_in_words(
+    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datagen.remote.RETRIES", 0)
+    monkeypatch.setattr("trainer.remote.RETRIES", 0)
+    with pytest.raises((StoreError, ConfigError), match=words):
+        verify(locate(text))
+    with pytest.raises(TrainerError, match=words):
+        open_dataset(text)
+
+
+def test_a_zip_that_is_none_or_was_made_otherwise_is_said_in_words(published: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.zarr.zip").write_bytes(b"PK but no zip")
+    squeezed = Path(shutil.make_archive(str(tmp_path / "squeezed.zarr"), "zip", published))
+    for path, words in ((tmp_path / "bad.zarr.zip", "expected a"), (squeezed, "compressed once more")):
+        with pytest.raises(StoreError, match=words):
+            locate(str(path))
+        with pytest.raises(TrainerError, match=words):
+            open_dataset(path)
+
+
+def test_the_command_line_takes_an_address_and_a_zip(places: dict[str, str]) -> None:
+    for where in ("web", "s3", "zip"):
+        assert "good:" in said("verify", places[where], "--deep", "--sample", "2")
+        assert "equal, bit for bit" in said("replay", places[where], "rutile.cif")
+        assert "5 structures x 3 patterns" in said("inspect", places[where])

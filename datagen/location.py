@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -39,6 +41,10 @@ class Location(ABC):
     @abstractmethod
     def checksum(self, name: str) -> str:
         """SHA-256 of a file, which is not held in memory."""
+
+    @abstractmethod
+    def view(self, name: str) -> memoryview:
+        """All bytes of a file, mapped and not held in memory; from elsewhere brought to this disk first."""
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -111,6 +117,11 @@ class Folder(Location):
         """SHA-256 of a file."""
         return sha256_of(self.path / name)
 
+    def view(self, name: str) -> memoryview:
+        """A file's bytes, mapped."""
+        with self.open(name) as file:
+            return mapped(file)
+
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""
         return (self.path / name).open("rb")
@@ -122,3 +133,10 @@ class Folder(Location):
     def zarr_store(self) -> Path:
         """The folder itself."""
         return self.path
+
+
+def mapped(file: IO[bytes]) -> memoryview:
+    """The bytes of an open file; they stay when it is closed."""
+    if os.fstat(file.fileno()).st_size == 0:
+        return memoryview(b"")
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -12,6 +12,7 @@ from datagen.curate import CurateJob
 from datagen.job import Job
 
 SOFTWARE = ("numpy", "numba", "gemmi", "spglib", "zarr", "numcodecs", "mp-pyrho")
+TITLE = "Powder diffraction patterns simulated from curated crystal structures"
 LICENCE_NOTE = (
     "Each structure has the terms of its source: see the variable licence. Structures from restricted sources, such as "
     "the ICSD, and anything they can be rebuilt from may not be passed on without the source's leave."
@@ -32,7 +33,7 @@ def attributes_of(config: DatagenConfig) -> dict[str, Any]:
     """The dataset's attributes; nothing in them depends on when, where or how often the run was interrupted."""
     settings = config.simulation
     return {
-        "title": "Powder diffraction patterns simulated from curated crystal structures",
+        "title": TITLE,
         "source": f"pxrd-datagen {__version__}, engine {settings.engine}",
         "software": {"pxrd-datagen": __version__, **{name: version(name) for name in SOFTWARE}},
         "configuration": fingerprint_of(config),

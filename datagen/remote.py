@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from datagen.errors import ConfigError, StoreError
-from datagen.location import ZIP, Location
+from datagen.location import ZIP, Location, mapped
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -72,6 +73,14 @@ class Address(Location):
             for part in self._store.get(name).stream():
                 digest.update(part)
         return digest.hexdigest()
+
+    def view(self, name: str) -> memoryview:
+        """A file's bytes, in a file of this disk that has no name and goes with them."""
+        with tempfile.TemporaryFile() as brought, errors_explained(self.url):
+            for part in self._store.get(name).stream():
+                brought.write(part)
+            brought.flush()
+            return mapped(brought)
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""

@@ -19,7 +19,7 @@ CODEC = {"cname": "zstd", "clevel": 2, "shuffle": "shuffle", "blocksize": 1 << 2
 """Measured in benchmarks/store.py; the table is in docs/store-format.md. One block holds a structure's 100 patterns, so
 that what one has in common with the next is found; Blosc's own blocks are smaller."""
 
-_NO_CHUNK = 2**64 - 1
+NO_CHUNK = 2**64 - 1
 """Offset and length of a chunk that is not stored, by Zarr's sharding_indexed codec 1.0."""
 
 
@@ -69,7 +69,7 @@ class FileBeingWritten:
         self.path = path
         self.size = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append."""
         self._file.write(data)
         self._sha256.update(data)
@@ -95,11 +95,11 @@ class ShardFile:
     def __init__(self, path: Path, n_chunks: int) -> None:
         self.path = path
         self._out: FileBeingWritten | None = None
-        self._index = np.full((n_chunks, 2), _NO_CHUNK, dtype="<u8")
+        self._index = np.full((n_chunks, 2), NO_CHUNK, dtype="<u8")
 
-    def add(self, chunk: int, encoded: bytes) -> None:
+    def add(self, chunk: int, encoded: bytes | memoryview) -> None:
         """Store a chunk under its number."""
-        if self._index[chunk, 0] != _NO_CHUNK:
+        if self._index[chunk, 0] != NO_CHUNK:
             raise ValueError(f"chunk {chunk} of {self.path} was written already")
         if self._out is None:
             self._out = FileBeingWritten(self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from datagen import files as disk
 from datagen import ledger, schema
 from datagen.errors import StoreError
+from datagen.shard_chunks import StoredChunks, Value
 from datagen.shard_file import ShardFile, encode_chunk, is_fill, write_file
 
 PARTIAL = ".partial"
@@ -45,19 +47,21 @@ class ShardWriter:
             else:
                 self._sharded[name] = ShardFile(self._folder / name, schema.chunks_per_file(variable, layout))
 
-    def add(self, values: dict[str, NDArray[Any]]) -> None:
-        """The next structure's arrays by variable, without the axis `structure`.
+    def add(self, values: Mapping[str, Value]) -> None:
+        """The next structure's arrays by variable, without the axis `structure`; stored chunks go in as they are.
 
         Arrays along `reflection` are as long as there are reflections. Flags and counts (`has_density`,
         `has_xrd_peaks`, `n_reflections`) follow from what is given.
         """
         if self._count == len(self.rows):
             raise ValueError(f"shard {self.shard} is full: it holds {len(self.rows)} structures")
-        complete = {k: np.asarray(v) for k, v in values.items()} | self._derived(values)
+        complete: dict[str, Value] = {**values, **self._derived(values)}
         self._check(complete)
         with disk.disk_errors_explained(self.dataset):
             for name, value in complete.items():
-                if name in self._small:
+                if isinstance(value, StoredChunks):
+                    self._pass_chunks(name, value)
+                elif name in self._small:
                     self._small[name][self._count] = value
                 else:
                     self._add_chunks(self._variables[name], value)
@@ -97,7 +101,7 @@ class ShardWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._discard()
 
-    def _derived(self, values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _derived(self, values: Mapping[str, Value]) -> dict[str, NDArray[Any]]:
         found: dict[str, NDArray[Any]] = {}
         for name in ("density", "xrd_peaks"):
             if f"has_{name}" in self._variables:
@@ -107,8 +111,9 @@ class ShardWriter:
                 found[count] = np.asarray(len(values[counted]), dtype=np.int32)
         return found
 
-    def _check(self, values: dict[str, NDArray[Any]]) -> None:
-        if int(values.get("density_reason", np.asarray(0))) != 0 and "density" in values:
+    def _check(self, values: Mapping[str, Value]) -> None:
+        reason = values.get("density_reason")
+        if isinstance(reason, np.ndarray) and int(reason) != 0 and "density" in values:
             raise ValueError(f"shard {self.shard}, structure {self._count}: a density and a reason for having none")
         if unknown := sorted(set(values) - set(self._variables)):
             raise ValueError(f"shard {self.shard}: this dataset has no variable {', '.join(unknown)}")
@@ -117,7 +122,8 @@ class ShardWriter:
             needed |= {n for n in self._variables if n.startswith("density_")}
         if missing := sorted(needed - set(values)):
             raise ValueError(f"shard {self.shard}, structure {self._count}: no values for {', '.join(missing)}")
-        ragged = {dim: int(values[f"n_{dim}s"]) for dim in schema.RAGGED if f"n_{dim}s" in values}
+        counts = {dim: values.get(f"n_{dim}s") for dim in schema.RAGGED}
+        ragged = {dim: int(count) for dim, count in counts.items() if isinstance(count, np.ndarray)}
         for dim, used in ragged.items():
             if used > (slots := schema.sizes(self.layout)[dim]):
                 raise StoreError(
@@ -143,6 +149,13 @@ class ShardWriter:
             chunk = _padded(whole[part * length : (part + 1) * length], length, variable) if ragged else whole
             if not is_fill(chunk, variable.fill_value):
                 self._sharded[variable.name].add(self._count * per_structure + part, encode_chunk(chunk))
+
+    def _pass_chunks(self, name: str, value: StoredChunks) -> None:
+        variable = self._variables[name]
+        per_structure = schema.chunks_per_file(variable, self.layout) // self.layout.structures_per_shard
+        for part, chunk in enumerate(value.chunks):
+            if chunk is not None:
+                self._sharded[name].add(self._count * per_structure + part, chunk)
 
     def _close_files(self) -> dict[str, dict[str, Any]]:
         written: dict[str, dict[str, Any]] = {}
@@ -176,8 +189,10 @@ def clear_partial(dataset: Path) -> None:
     shutil.rmtree(dataset / PARTIAL, ignore_errors=True)
 
 
-def _fits(value: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+def _fits(value: Value, dtype: np.dtype[Any]) -> bool:
     """Whether a value keeps its meaning in the type: reals may lose digits, whole numbers nothing."""
+    if isinstance(value, StoredChunks):
+        return value.dtype == dtype
     if dtype.kind == "f" or value.dtype == dtype:
         return value.dtype.kind == dtype.kind
     return value.dtype.kind in "iu" and dtype.kind in "iu" and np.array_equal(value.astype(dtype), value)

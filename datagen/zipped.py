@@ -14,7 +14,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.storage import ZipStore
 
 from datagen.errors import StoreError
-from datagen.location import Location
+from datagen.location import Location, mapped
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -65,12 +65,8 @@ class Zipped(Location):
 
     def read_part(self, name: str, first: int, stop: int) -> bytes:
         """Bytes `first` to `stop` of a file, from any thread."""
-        entry = self._entry(name)
-        header = os.pread(self._file, _LOCAL_HEADER.size, entry.header_offset)
-        if len(header) < _LOCAL_HEADER.size:
-            raise StoreError(f"{self.path}: ends before {name}; fetch it again")
-        begin = entry.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header))
-        return os.pread(self._file, max(min(stop, entry.file_size) - first, 0), begin + first)
+        size = self._entry(name).file_size
+        return os.pread(self._file, max(min(stop, size) - first, 0), self._begin(name) + first)
 
     def size(self, name: str) -> int | None:
         """Bytes of a file."""
@@ -81,6 +77,12 @@ class Zipped(Location):
         """SHA-256 of a file."""
         with self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+    def view(self, name: str) -> memoryview:
+        """A file's bytes, mapped."""
+        begin = self._begin(name)
+        with self.path.open("rb") as whole:
+            return mapped(whole)[begin : begin + self._entry(name).file_size]
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""
@@ -93,6 +95,13 @@ class Zipped(Location):
     def zarr_store(self) -> ZipStore:
         """Zarr's reader of zips, going straight to what it reads."""
         return _Store(self)
+
+    def _begin(self, name: str) -> int:
+        entry = self._entry(name)
+        header = os.pread(self._file, _LOCAL_HEADER.size, entry.header_offset)
+        if len(header) < _LOCAL_HEADER.size:
+            raise StoreError(f"{self.path}: ends before {name}; fetch it again")
+        return int(entry.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header)))
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         if name not in self._entries:

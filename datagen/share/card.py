@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datagen.share.facts import Facts
+from datagen.share.origins import publications
 
 CARD = "README.md"
 
@@ -110,9 +111,23 @@ def _citation(facts: Facts) -> str:
     by = ", ".join(facts.naming.creators) or "The publishers of this dataset"
     year = f" ({facts.naming.date[:4]})" if facts.naming.date else ""
     where = f" {facts.naming.url}" if facts.naming.url else ""
-    return (
+    text = (
         f"> {by}{year}. {facts.naming.name}, version {facts.naming.version}.{where}\n\n"
-        "Please cite the sources of the structures too (label `source`, `source_id`).\n"
+        "Please cite the sources of the structures too (label `source`, `source_id`)"
+    )
+    older = publications(facts.attributes)
+    if not older:
+        return text + ".\n"
+    return text + ", and the datasets that this one was made of:\n\n" + "".join(f"- {_named(each)}\n" for each in older)
+
+
+def _named(publication: dict[str, Any]) -> str:
+    by = ", ".join(publication.get("creators", []))
+    url = publication.get("url", "")
+    return _cell(
+        (f"{by}. " if by else "")
+        + f"{publication['name']}, version {publication['version']}."
+        + (f" {url}" if url else "")
     )
 
 

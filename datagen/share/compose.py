@@ -21,6 +21,7 @@ from datagen.lock import locked
 from datagen.plan import shard_length
 from datagen.progress import Display, Silence
 from datagen.schema import Layout
+from datagen.shard_chunks import Value
 from datagen.shard_writer import ShardWriter
 from datagen.share.finished import Finished
 from datagen.share.stored_rows import StoredRows
@@ -39,7 +40,7 @@ class Recipe:
     attributes: dict[str, Any]
     write_table: Callable[[Path], None]
     """Writes the table of verdicts to a path."""
-    change: Callable[[Row, dict[str, NDArray[Any]]], dict[str, NDArray[Any]]] | None = None
+    change: Callable[[Row, dict[str, Value]], dict[str, Value]] | None = None
     """What is written instead of a row's arrays; None: themselves. It must follow from `attributes` and the row."""
     place: Callable[[Path, Path], None] = field(default=lambda finished, out: rename_into_place(finished, out))
     """Puts the finished dataset under its name."""
@@ -161,7 +162,7 @@ def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
                 with ShardWriter(dataset, recipe.layout, shard) as writer:
                     for position in recipe.layout.rows(shard):
                         source, row = recipe.rows[position]
-                        values = readers[source].values(row)
+                        values = readers[source].for_writer(row)
                         writer.add(values if recipe.change is None else recipe.change((source, row), values))
                     writer.commit(keys[-1])
             display.advance(shard + 1)

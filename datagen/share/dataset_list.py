@@ -20,7 +20,7 @@ from datagen.location import Where, is_url, locate
 from datagen.lock import locked
 from datagen.share.finished import Finished, open_finished
 from datagen.share.manifest import MANIFEST
-from datagen.share.publish import PUBLICATION
+from datagen.share.origins import PUBLICATION
 
 LIST = "datasets.toml"
 ENVIRONMENT = "PXRD_DATASETS"

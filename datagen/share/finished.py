@@ -68,7 +68,21 @@ class Finished:
 
     def check_files(self, names: dict[str, dict[str, Any]]) -> None:
         """Refuse to go on where one of these files is not what the ledger says, byte by byte."""
-        damaged = ledger.damages(self.path, names)
+        self._refuse(ledger.damages(self.path, names))
+
+    def bytes_of(self, names: dict[str, dict[str, Any]]) -> dict[str, memoryview]:
+        """These files' bytes, each read once; refuses to go on where one is not what the ledger says."""
+        found = dict(zip(names, self.path.each(self._view, names), strict=True))
+        self._refuse([damage for name, entry in names.items() if (damage := _damage(name, found[name], entry))])
+        return {name: data for name, data in found.items() if data is not None}
+
+    def _view(self, name: str) -> memoryview | None:
+        try:
+            return self.path.view(name)
+        except FileNotFoundError:
+            return None
+
+    def _refuse(self, damaged: list[ledger.Damage]) -> None:
         if damaged:
             raise StoreError(
                 f"{self.path}: {len(damaged)} files are damaged, the first {damaged[0]}; repair it by the command of "
@@ -96,6 +110,15 @@ def open_finished(where: Where) -> Finished:
     found = Finished(path, attributes, layout, frame, receipts)
     found.check_files(frame)
     return found
+
+
+def _damage(name: str, data: memoryview | None, expected: dict[str, Any]) -> ledger.Damage | None:
+    if data is None:
+        return ledger.Damage(name, "no file", f"{expected['size']} bytes")
+    if len(data) != expected["size"]:
+        return ledger.Damage(name, f"{len(data)} bytes", f"{expected['size']} bytes")
+    checksum = hashlib.sha256(data).hexdigest()
+    return None if checksum == expected["sha256"] else ledger.Damage(name, f"sha256 {checksum}", expected["sha256"])
 
 
 _TEXTS = {variable.name for variable in schema.LABELS if schema.is_text(variable)}

@@ -14,18 +14,18 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Zip's first date: a clock would make equal datasets differ."""
 
 
-def entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """Path below the folder -> size and sha256, for every file in it but the manifest, sorted."""
-    return {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-    }
+def entries(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Path below the folder -> size and sha256, for every file in it but the manifest, sorted.
+
+    `known` are those of files that were just verified: they are not read once more.
+    """
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {name: known.get(name) or _entry(folder / name) for name in names if name != MANIFEST}
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path, known: dict[str, dict[str, Any]]) -> None:
     """Write it, last of all; files are from here on read-only."""
-    lines = [f"{entry['sha256']}  {name}\n" for name, entry in entries(folder).items()]
+    lines = [f"{entry['sha256']}  {name}\n" for name, entry in entries(folder, known).items()]
     files.write_bytes(folder / MANIFEST, "".join(lines).encode())
     for path in folder.rglob("*"):
         if path.is_file():
@@ -43,3 +43,7 @@ def write_zip(folder: Path, out: Path) -> None:
                 with path.open("rb") as source, archive.open(entry, "w") as target:
                     while data := source.read(1 << 20):
                         target.write(data)
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"size": path.stat().st_size, "sha256": sha256_of(path)}

@@ -6,9 +6,13 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from datagen.provenance import TITLE
 from datagen.share.finished import Finished
 
 DERIVED_FROM = "derived_from"
+PUBLICATION = "publication"
+"""The attribute of a published dataset; what is made of one is not one itself."""
+_CITED = ("name", "version", "creators", "url")
 
 
 def derived_attributes(
@@ -17,9 +21,11 @@ def derived_attributes(
     """Attributes for a dataset of rows of these sources, `n_rows` from each.
 
     What was asked for is the first source's, with every source's catalogs; the sources' own configurations, software
-    and origins stand complete in `derived_from`.
+    and origins stand complete in `derived_from`, with the name and version of those that were published.
     """
     first = copy.deepcopy(sources[0].attributes)
+    first.pop(PUBLICATION, None)
+    first["title"] = TITLE
     first["configuration"]["catalog"] = _union([source.configuration["catalog"] for source in sources])
     first["software"] = _joined([source.attributes.get("software", {}) for source in sources])
     first["source"] = " and ".join(_union([[source.attributes.get("source", "unknown")] for source in sources]))
@@ -33,12 +39,27 @@ def derived_attributes(
                 "n_rows_taken": count,
                 "configuration": source.configuration,
                 "software": source.attributes.get("software", {}),
+                **_cited(source),
                 **({DERIVED_FROM: older} if (older := source.attributes.get(DERIVED_FROM)) else {}),
             }
             for source, count in zip(sources, n_rows, strict=True)
         ],
     }
     return first
+
+
+def publications(attributes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every publication that rows came through, however long ago, each once: name, version, creators, url."""
+    found: list[dict[str, Any]] = []
+    for source in attributes.get(DERIVED_FROM, {}).get("sources", []):
+        older = publications(source)
+        found += [source[PUBLICATION], *older] if PUBLICATION in source else older
+    return _union([found])
+
+
+def _cited(source: Finished) -> dict[str, Any]:
+    named = source.attributes.get(PUBLICATION)
+    return {} if named is None else {PUBLICATION: {key: named[key] for key in _CITED if key in named}}
 
 
 def _union(lists: Sequence[Sequence[Any]]) -> list[Any]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datagen import files
 from datagen.errors import ConfigError, StoreError
 from datagen.progress import Display
+from datagen.shard_chunks import Value
 from datagen.share.card import CARD, card
 from datagen.share.compose import (
     Recipe,
@@ -30,14 +30,13 @@ from datagen.share.labels_table import LABELS_TABLE, write_labels
 from datagen.share.licences import Leaving, Terms, summary
 from datagen.share.manifest import entries, write_manifest, write_zip
 from datagen.share.metadata import CROISSANT, SCHEMA_ORG, croissant, schema_org
-from datagen.share.origins import derived_attributes
+from datagen.share.origins import PUBLICATION, derived_attributes
 from datagen.share.redact import line_without_places, redacted_line, redacted_values, without_places
 from datagen.share.upload import check_destination, upload
 from datagen.share.verdict_lines import Row, write_lines
 from datagen.verify import verify
 
 ZIP = ".zarr.zip"
-PUBLICATION = "publication"
 
 
 def what_leaves(dataset: Path, terms: Terms) -> list[Leaving]:
@@ -86,7 +85,7 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
     licences = source.column("licence").tolist()
     withheld = [terms.withholds(licence) for licence in licences]
 
-    def change(row: Row, values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def change(row: Row, values: dict[str, Value]) -> dict[str, Value]:
         return redacted_values(values) if withheld[row[1]] else values
 
     def line(entry: dict[str, Any]) -> dict[str, Any]:
@@ -140,9 +139,10 @@ def _describe(dataset: Finished, folder: Path, naming: Naming, terms: Terms) -> 
     write_labels(dataset, terms, folder / LABELS_TABLE)
     files.write_bytes(folder / CARD, card(facts).encode())
     files.write_bytes(folder / SCHEMA_ORG, files.to_json(schema_org(facts)))
-    described = {name: entry for name, entry in entries(folder).items() if "/" not in name}
+    known = dataset.files if facts.has_arrays else {}
+    described = {name: entry for name, entry in entries(folder, known).items() if "/" not in name}
     files.write_bytes(folder / CROISSANT, files.to_json(croissant(facts, described)))
-    write_manifest(folder)
+    write_manifest(folder, known)
 
 
 def _plain(value: Any) -> Any:

@@ -6,10 +6,10 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datagen import schema
 from datagen.density_reasons import CODES as DENSITY_CODES
+from datagen.shard_chunks import StoredChunks, Value
 
 KEPT_VARIABLES = frozenset(
     {"pattern", "pattern_max", "density_reason"}
@@ -30,16 +30,16 @@ _INSTEAD: dict[str, Any] = {"claims": "{}", "origin": "", "detail": "", "warning
 _PLACES = ("path", "index")
 
 
-def redacted_values(values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def redacted_values(values: dict[str, Value]) -> dict[str, Value]:
     """A row for `ShardWriter.add` with `KEPT_VARIABLES` alone: no reflections, no density, fill values."""
     ragged = {v.name for v in schema.every_variable() if set(v.dims) & set(schema.RAGGED)}
-    found = {}
+    found: dict[str, Value] = {}
     for name, value in values.items():
         if name in KEPT_VARIABLES:
             found[name] = value
         elif name in ragged:
-            found[name] = value[:0].copy()
-        elif name == "reciprocal_metric":
+            found[name] = value.emptied() if isinstance(value, StoredChunks) else value[:0].copy()
+        elif name == "reciprocal_metric" and isinstance(value, np.ndarray):
             found[name] = np.full_like(value, np.nan)
     if "density_reason" in found:
         found["density_reason"] = np.asarray(DENSITY_CODES["none_given"], dtype=np.uint8)

@@ -45,6 +45,7 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet, or every answer waits for the other side's acknowledgement
 
         def do_GET(self) -> None:
             self._answer(body=True)

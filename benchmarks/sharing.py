@@ -1,83 +1,145 @@
-"""What passing datasets on costs: publish, zip, subset and merge against a plain copy, reads from a zip and a folder.
+"""What does passing datasets on cost? Writing against a plain copy, reading from afar against reading a folder.
 
-`python -m benchmarks.sharing DATASET` prints a table and, as its last line, JSON. Times are process time, ratios to a
-copy of the same files side by side in one run; a reader's ratio is to reading the folder.
+`python -m benchmarks.sharing [DATASET]` prints a table and, as its last line, JSON; without a dataset it makes one of
+the bundled crystals. Writers are measured by process time, as ratios to a copy of the same files; readers by the clock,
+as ratios to reading the folder: one random structure's patterns at a time, from a zip and from a web server and an S3
+on loopback, in a process of their own. Everything is done several times in turn, and the median taken.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
+import multiprocessing
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-import zarr
 from rich.console import Console
 from rich.table import Table
 
+from datagen.config import parse_config
+from datagen.location import Where, locate
+from datagen.run import run
 from datagen.share.facts import Naming
 from datagen.share.licences import Terms
 from datagen.share.merge import merge
 from datagen.share.publish import publish
 from datagen.share.subset import Selection, subset
+from datagen.share.upload import upload
+from datagen.store import open_array
+from tests.share.servers import s3_server, web_server
 
-READS = 200
+REPEATS = 5
+READS = 100
 NAMING = Naming("benchmark")
+WRITERS = ("publish", "zip", "subset", "merge")
+READERS = ("zip", "web", "s3")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", type=Path, help="a finished dataset")
-    dataset: Path = parser.parse_args().dataset.absolute()
-    with tempfile.TemporaryDirectory() as folder:
-        found = measure(dataset, Path(folder))
-    table = Table("what", "s", "of a copy", box=None)
-    for name, seconds in found.items():
-        base = found["read folder"] if name.startswith("read") else found["copy"]
-        table.add_row(name, f"{seconds:.3g}", f"{seconds / base:.3g}")
+    parser.add_argument("dataset", type=Path, nargs="?", help="a finished dataset; default: the bundled crystals'")
+    given: Path | None = parser.parse_args().dataset
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dataset = given.absolute() if given is not None else bundled(folder / "bundled.zarr")
+        writing = measure_writing(dataset, folder)
+        reading = measure_reading(folder)
+    table = Table("what", "s", "ratio", box=None)
+    for what, seconds in writing.items():
+        table.add_row(what, f"{seconds:.3g}", f"{seconds / writing['copy']:.3g} of a copy")
+    for what, seconds in reading.items():
+        table.add_row(f"read {what}", f"{seconds:.3g}", f"{seconds / reading['folder']:.3g} of the folder")
     Console().print(table)
-    ratios = {f"{name}_over_copy": found[name] / found["copy"] for name in ("publish", "zip", "subset", "merge")}
-    print(
-        json.dumps({"benchmark": "sharing", **ratios, "read_zip_over_folder": found["read zip"] / found["read folder"]})
-    )
+    found = {f"{what}_over_copy": writing[what] / writing["copy"] for what in WRITERS}
+    found |= {f"read_{what}_over_folder": reading[what] / reading["folder"] for what in READERS}
+    print(json.dumps({"benchmark": "sharing", **found}))
 
 
-def measure(dataset: Path, folder: Path) -> dict[str, float]:
-    """Process seconds of each."""
-    found = {
-        "copy": timed(lambda: shutil.copytree(dataset, folder / "copy.zarr")),
-        "publish": timed(lambda: publish(dataset, folder / "published.zarr", NAMING, Terms())),
-        "zip": timed(lambda: publish(dataset, folder / "published.zarr.zip", NAMING, Terms())),
-        "subset": timed(lambda: subset(dataset, folder / "whole.zarr", Selection())),
-    }
+def bundled(out: Path) -> Path:
+    """A dataset of the bundled crystals, 100 patterns each, with densities."""
+    content = {"catalog": [{"kind": "examples", "name": "minerals"}]}
+    settings = parse_config(content, where="benchmark", base=Path.cwd())
+    run(settings, out, profile=settings.cluster.choose("here"))
+    return out
+
+
+def measure_writing(dataset: Path, folder: Path) -> dict[str, float]:
+    """Process seconds of each; what is made last stays in `folder`."""
     halves = [folder / "cubic.zarr", folder / "others.zarr"]
     subset(dataset, halves[0], Selection(where="crystal_system == 'cubic'"))
     subset(dataset, halves[1], Selection(where="crystal_system != 'cubic'"))
-    found["merge"] = timed(lambda: merge(halves, folder / "merged.zarr"))
-    found["read folder"] = timed(lambda: read(zarr.storage.LocalStore(folder / "published.zarr", read_only=True)))
-    with zarr.storage.ZipStore(folder / "published.zarr.zip", mode="r") as archive:
-        found["read zip"] = timed(lambda: read(archive))
-    return found
+    made: dict[str, tuple[Path, Callable[[Path], object]]] = {
+        "copy": (folder / "copy.zarr", lambda out: shutil.copytree(dataset, out)),
+        "publish": (folder / "published.zarr", lambda out: publish(dataset, out, NAMING, Terms())),
+        "zip": (folder / "published.zarr.zip", lambda out: publish(dataset, out, NAMING, Terms())),
+        "subset": (folder / "whole.zarr", lambda out: subset(dataset, out, Selection())),
+        "merge": (folder / "merged.zarr", lambda out: merge(halves, out)),
+    }
+    seconds: dict[str, list[float]] = {what: [] for what in made}
+    for _ in range(REPEATS):
+        for what, (out, make) in made.items():
+            if out.is_file():
+                out.unlink()
+            shutil.rmtree(out, ignore_errors=True)
+            began = time.process_time()
+            make(out)
+            seconds[what].append(time.process_time() - began)
+    return {what: float(np.median(each)) for what, each in seconds.items()}
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Process seconds of a call."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+def measure_reading(folder: Path) -> dict[str, float]:
+    """Seconds of the clock for `READS` structures' patterns in random order, from each place."""
+    published = folder / "published.zarr"
+    seconds: dict[str, list[float]] = {}
+    with servers(published) as (web, bucket):
+        upload(published, f"{bucket}/published.zarr")
+        places: dict[str, Where] = {
+            "folder": published,
+            "zip": locate(f"{published}.zip"),
+            "web": locate(web),
+            "s3": locate(f"{bucket}/published.zarr"),
+        }
+        arrays = {what: open_array(place, "pattern") for what, place in places.items()}
+        rows = np.random.default_rng(0).integers(0, arrays["folder"].shape[0], READS).tolist()
+        for _ in range(REPEATS):
+            for what, patterns in arrays.items():
+                began = time.perf_counter()
+                for row in rows:
+                    assert np.asarray(patterns[row]).any()
+                seconds.setdefault(what, []).append(time.perf_counter() - began)
+    return {what: float(np.median(each)) for what, each in seconds.items()}
 
 
-def read(store: zarr.abc.store.Store) -> None:
-    """The patterns of structures in random order."""
-    patterns = zarr.open_group(store, mode="r")["pattern"]
-    assert isinstance(patterns, zarr.Array)
-    for row in np.random.default_rng(0).integers(0, patterns.shape[0], READS).tolist():
-        assert np.asarray(patterns[row]).any()
+@contextmanager
+def servers(folder: Path) -> Iterator[tuple[str, str]]:
+    """A web server of this folder and an S3 with one bucket, in another process; their addresses."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    server = context.Process(target=_serve, args=(folder, there), daemon=True)
+    server.start()
+    web, bucket, environment = here.recv()
+    os.environ |= environment
+    yield web, bucket
+    here.send("enough")
+    server.join()
+
+
+def _serve(folder: Path, asked: Connection) -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with web_server(folder) as web, s3_server() as bucket:
+        environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        asked.send((web.url, bucket, environment))
+        asked.recv()
 
 
 if __name__ == "__main__":

@@ -40,12 +40,17 @@ class ShardWriter:
         self._n_densities = 0
         self._sharded: dict[str, ShardFile] = {}
         self._small: dict[str, NDArray[Any]] = {}
+        self._sizes = schema.sizes(layout)
+        self._per_structure: dict[str, int] = {}
+        """Chunks of a sharded variable."""
         for name, variable in self._variables.items():
             if variable.chunk is None:
                 whole = schema.file_shape(variable, layout)
                 self._small[name] = np.full(whole, variable.fill_value, dtype=variable.dtype)
             else:
-                self._sharded[name] = ShardFile(self._folder / name, schema.chunks_per_file(variable, layout))
+                count = schema.chunks_per_file(variable, layout)
+                self._sharded[name] = ShardFile(self._folder / name, count)
+                self._per_structure[name] = count // layout.structures_per_shard
 
     def add(self, values: Mapping[str, Value]) -> None:
         """The next structure's arrays by variable, without the axis `structure`; stored chunks go in as they are.
@@ -125,14 +130,14 @@ class ShardWriter:
         counts = {dim: values.get(f"n_{dim}s") for dim in schema.RAGGED}
         ragged = {dim: int(count) for dim, count in counts.items() if isinstance(count, np.ndarray)}
         for dim, used in ragged.items():
-            if used > (slots := schema.sizes(self.layout)[dim]):
+            if used > (slots := self._sizes[dim]):
                 raise StoreError(
                     f"shard {self.shard}, structure {self._count}: {used} entries do not fit the {slots} slots of "
                     f"{dim}; expected the layout's {dim}_slots to cover every structure"
                 )
+        length = self._sizes | ragged
         for name, value in values.items():
             variable = self._variables[name]
-            length = schema.sizes(self.layout) | ragged
             expected = tuple(length[dim] for dim in variable.dims[1:])
             if value.shape != expected:
                 raise ValueError(f"{name}: expected an array of shape {expected}, found {value.shape}")
@@ -142,20 +147,19 @@ class ShardWriter:
     def _add_chunks(self, variable: schema.Variable, value: NDArray[Any]) -> None:
         assert variable.chunk is not None
         whole = value.astype(variable.dtype, copy=False)
-        per_structure = schema.chunks_per_file(variable, self.layout) // self.layout.structures_per_shard
+        first = self._count * self._per_structure[variable.name]
         ragged = variable.dims[1] in schema.RAGGED
         length = variable.chunk[1]
         for part in range(-(-len(whole) // length) if ragged else 1):
             chunk = _padded(whole[part * length : (part + 1) * length], length, variable) if ragged else whole
             if not is_fill(chunk, variable.fill_value):
-                self._sharded[variable.name].add(self._count * per_structure + part, encode_chunk(chunk))
+                self._sharded[variable.name].add(first + part, encode_chunk(chunk))
 
     def _pass_chunks(self, name: str, value: StoredChunks) -> None:
-        variable = self._variables[name]
-        per_structure = schema.chunks_per_file(variable, self.layout) // self.layout.structures_per_shard
+        first = self._count * self._per_structure[name]
         for part, chunk in enumerate(value.chunks):
             if chunk is not None:
-                self._sharded[name].add(self._count * per_structure + part, chunk)
+                self._sharded[name].add(first + part, chunk)
 
     def _close_files(self) -> dict[str, dict[str, Any]]:
         written: dict[str, dict[str, Any]] = {}

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import IO, Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from datagen import ledger, schema, store
@@ -55,12 +56,18 @@ class Finished:
     def column(self, name: str) -> NDArray[Any]:
         """A label of every structure as stored; text as `str`. Read once."""
         if name not in self._columns:
-            values = np.asarray(store.open_array(self.path, name)[...])
+            array = self._group[name]
+            assert isinstance(array, zarr.Array)
+            values = np.asarray(array[...])
             if values.ndim == 2 and name in _TEXTS:
                 values = np.array(store.decode_text(values), dtype=object)
             values.flags.writeable = False
             self._columns[name] = values
         return self._columns[name]
+
+    @cached_property
+    def _group(self) -> zarr.Group:
+        return store.open_group(self.path)
 
     def verdicts(self) -> IO[bytes]:
         """The table with the verdict on every input, to read in."""

@@ -31,6 +31,8 @@ class StoredRows:
         self._wanted = [v for v in schema.variables(target) if v.name in own and (only is None or v.name in only)]
         read = {v.name for v in self._wanted} | (set(_DERIVED) & set(own))
         self._own = {name: own[name] for name in sorted(read)}
+        self._shapes = {name: tuple(schema.shape(v, self._layout)[1:]) for name, v in self._own.items()}
+        self._n_chunks = {n: schema.chunks_per_file(v, self._layout) for n, v in self._own.items() if v.chunk}
         self._n_augmentations = target.n_augmentations
         self._reason_for_none = (
             only is None and target.density_method is not None and dataset.layout.density_method is None
@@ -82,14 +84,14 @@ class StoredRows:
     def _stored(self, variable: Variable, row: int) -> StoredChunks | None:
         own = self._own[variable.name]
         assert own.chunk is not None
-        shape = tuple(schema.shape(own, self._layout)[1:])
+        shape = self._shapes[own.name]
         if own.dims[1] in schema.RAGGED:
             shape = (self._count(f"n_{own.dims[1]}s", row), *shape[1:])
         elif own.optional and not self._count(_FLAG[own.name], row):
             return None
         used = -(-shape[0] // own.chunk[1])
-        per_structure = schema.chunks_per_file(own, self._layout) // self._layout.structures_per_shard
-        first = row % self._layout.structures_per_shard * per_structure
+        per_shard = self._layout.structures_per_shard
+        first = row % per_shard * (self._n_chunks[own.name] // per_shard)
         file = self._large.get(own.name)
         chunks = tuple(None if file is None else file.chunk(first + part) for part in range(used))
         return StoredChunks(shape, np.dtype(own.dtype), chunks)
@@ -110,8 +112,7 @@ class StoredRows:
                 whole = schema.file_shape(variable, self._layout)
                 self._small[name] = decode_chunk(data, whole, np.dtype(variable.dtype), variable.fill_value)
             elif data is not None:
-                count = schema.chunks_per_file(variable, self._layout)
-                self._large[name] = ShardBytes(f"{self._dataset.path}/{keys[name]}", data, count)
+                self._large[name] = ShardBytes(f"{self._dataset.path}/{keys[name]}", data, self._n_chunks[name])
         self._shard = shard
 
 

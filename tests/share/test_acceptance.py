@@ -134,9 +134,9 @@ def numbers(overlaps: tuple[Overlap, Overlap]) -> list[tuple[object, ...]]:
 
 
 def trained(dataset: object, input_: str, out: Path) -> tuple[list[str], dict[str, torch.Tensor]]:
-    """Every number of an epoch's log but speeds, and the weights after it."""
+    """Every number of an epoch's log but those of speed, and the weights after it."""
     command = ("fit", "alphadiffract", dataset, "--out", out, "--input", input_, "--epochs", 1, "--samples", 1)
     code, told = trainer(*command, "--device", "cpu", "--deterministic", "--seed", 5, *SMALL)
     assert code == 0, told
-    log = [line for line in (out / "log.csv").read_text().splitlines() if "_per_second" not in line]
+    log = [line for line in (out / "log.csv").read_text().splitlines() if not re.search("_per_second|waiting", line)]
     return log, torch.load(out / "last.pt", weights_only=True)["model"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from datagen.schema import DENSITY_MEANINGS
 from datagen.share.facts import Facts
 from datagen.share.origins import publications
 
@@ -35,7 +36,8 @@ def card(facts: Facts) -> str:
 def _what(facts: Facts) -> str:
     if not facts.has_arrays:
         return f"Labels of {facts.n_structures:,} curated crystal structures, without patterns and without coordinates."
-    densities = f", and {facts.n_densities:,} electron densities" if facts.n_densities else ""
+    kind = "model densities of free atoms" if facts.density_method == "independent_atoms" else "electron densities"
+    densities = f", and {facts.n_densities:,} {kind}" if facts.n_densities else ""
     return (
         f"{facts.n_patterns:,} simulated powder X-ray diffraction patterns of {facts.n_structures:,} curated crystal "
         f"structures, with labels{densities}: training data for models that read structures from patterns."
@@ -49,7 +51,8 @@ def _numbers(facts: Facts) -> list[tuple[str, str]]:
         lines = " and ".join(f"{line['wavelength_A']:g} Å" for line in instrument["lines"])
         span = f"{instrument['two_theta_min_deg']:g} to {instrument['two_theta_max_deg']:g}° 2θ"
         rows.append(("patterns", f"{facts.n_patterns:,}: {span}, {facts.n_points:,} points, {lines}"))
-        rows.append(("electron densities", f"{facts.n_densities:,}"))
+        meaning = DENSITY_MEANINGS[facts.density_method] if facts.density_method and facts.n_densities else ""
+        rows.append(("electron densities", f"{facts.n_densities:,}" + (f": {meaning}" if meaning else "")))
     rows += [
         ("split", ", ".join(f"{count:,} {name}" for name, count in facts.splits.items())),
         ("crystal systems", ", ".join(f"{count:,} {name}" for name, count in facts.systems.items())),

@@ -35,6 +35,7 @@ class Facts:
     n_structures: int
     n_patterns: int
     n_densities: int
+    density_method: str | None
     n_points: int
     attributes: dict[str, Any]
     systems: dict[str, int]
@@ -68,6 +69,7 @@ def facts_of(dataset: Finished, naming: Naming, terms: Terms) -> Facts:
         n_structures=n,
         n_patterns=n * dataset.layout.n_augmentations if arrays else 0,
         n_densities=sum(receipt.n_densities for receipt in dataset.receipts.values()) if arrays else 0,
+        density_method=dataset.layout.density_method,
         n_points=dataset.layout.n_points,
         attributes=dataset.attributes,
         systems={name: systems[i] for i, name in enumerate(CRYSTAL_SYSTEMS, start=1)},

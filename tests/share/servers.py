@@ -61,17 +61,22 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
             elif not path.is_file():
                 self._send(404, b"", {})
             else:
-                self._send_file(path.read_bytes(), body)
+                self._send_file(path, body)
 
-        def _send_file(self, data: bytes, body: bool) -> None:
+        def _send_file(self, path: Path, body: bool) -> None:
+            size = path.stat().st_size
+            begin, stop = 0, size
             status, headers = 200, {"Last-Modified": "Tue, 01 Jan 1980 00:00:00 GMT"}
             asked = self.headers.get("Range")
             if asked is not None and state.ranges:
                 first, _, last = asked.removeprefix("bytes=").partition("-")
-                begin = int(first) if first else max(len(data) - int(last), 0)
-                end = min(int(last), len(data) - 1) if first and last else len(data) - 1
-                headers["Content-Range"] = f"bytes {begin}-{end}/{len(data)}"
-                status, data = 206, data[begin : end + 1]
+                begin = int(first) if first else max(size - int(last), 0)
+                stop = min(int(last) + 1, size) if first and last else size
+                headers["Content-Range"] = f"bytes {begin}-{stop - 1}/{size}"
+                status = 206
+            with path.open("rb") as file:
+                file.seek(begin)
+                data = file.read(stop - begin)
             if body:
                 state.seen.append((self.path, len(data)))
             self._send(status, data, headers, body=body)

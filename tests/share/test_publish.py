@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,14 @@ import xarray
 import zarr
 
 from curation.crystal import Crystal
+from datagen import store
 from datagen.errors import ConfigError, StoreError
 from datagen.regenerate import StructureWithheldError
 from datagen.replay import replay
 from datagen.shard_writer import ShardWriter
-from datagen.share.facts import Naming
+from datagen.share.card import card
+from datagen.share.facts import Naming, facts_of
+from datagen.share.finished import open_finished
 from datagen.share.licences import PROFILES, Profile, Restricted, Terms, summary
 from datagen.share.merge import merge
 from datagen.share.publish import publish, what_leaves
@@ -223,6 +227,28 @@ def test_the_card_says_in_one_page_what_a_stranger_needs(mixed: Path, tmp_path: 
         assert words in text
     described = json.loads((tmp_path / "out.zarr" / "dataset.jsonld").read_text())
     assert (described["@type"], described["version"]) == ("Dataset", "1.2.0")
+
+
+def test_what_is_made_of_publications_is_published_under_its_own_name_and_cites_them(
+    ours: Path, theirs: Path, tmp_path: Path
+) -> None:
+    publish(ours, tmp_path / "one.zarr", NAMING, Terms())
+    merge([tmp_path / "one.zarr", theirs], tmp_path / "both.zarr")
+    assert "publication" not in store.read_attributes(tmp_path / "both.zarr")
+    publish(tmp_path / "both.zarr", tmp_path / "out.zarr", Naming("Nine crystals", "3.0.0"), Terms())
+    attributes = store.read_attributes(tmp_path / "out.zarr")
+    assert (attributes["title"], attributes["publication"]["version"]) == ("Nine crystals", "3.0.0")
+    page = (tmp_path / "out.zarr" / "README.md").read_text()
+    assert "- A Group. Seven oxides, version 1.2.0. https://example.org/seven\n" in page
+
+
+def test_a_model_density_is_called_one(ours: Path) -> None:
+    dataset = open_finished(ours)
+    facts = facts_of(dataset, NAMING, Terms())
+    said = card(replace(facts, n_densities=3, density_method="independent_atoms"))
+    assert "3 model densities of free atoms" in said
+    assert "3: Model, not a calculation" in said
+    assert "model densities" not in card(replace(facts, n_densities=3, density_method="fourier"))
 
 
 def test_what_would_leave_is_told_before(mixed: Path) -> None:

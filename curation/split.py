@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
+from curation.composition import in_hill_order
 from curation.settings import SplitSettings
 
 
 def group_of(reduced_formula: str, space_group: int) -> str:
-    """What must not be torn apart by a split: structures of one formula and one space group."""
-    return f"{reduced_formula}_{space_group}"
+    """What must not be torn apart by a split: structures of one formula and one space group.
+
+    In Hill's order, which rests on the alphabet alone: sides must never move, however formulas are written.
+    """
+    return f"{in_hill_order(reduced_formula)}_{space_group}"
 
 
 def split_of(group: str, seed: int, split: SplitSettings) -> str:

@@ -36,7 +36,7 @@ class Verdict:
     """Codes of `curation.reasons.WARNINGS`, sorted."""
 
     formula: str | None = None
-    """Reduced formula, elements in alphabetical order of Hill's system."""
+    """Reduced formula, elements by electronegativity."""
     n_atoms: int | None = None
     """Atomic sites in the stored cell, the primitive one; species sharing a site count once."""
     n_atoms_conventional: int | None = None

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from pymatgen.core import Composition
 
 from curation.composition import (
     SYMBOLS,
     atomic_fractions,
     element_of,
     formula_difference,
+    in_hill_order,
     parse_formula,
     reduced_formula,
 )
@@ -35,18 +37,43 @@ def test_fractions_count_isotopes_and_charges_as_their_element():
 @pytest.mark.parametrize(
     ("amounts", "formula"),
     [
-        ({"Na": 4, "Cl": 4}, "ClNa"),
+        ({"Na": 4, "Cl": 4}, "NaCl"),
         ({"Al": 12, "O": 18}, "Al2O3"),
-        ({"C": 2, "H": 6, "O": 1}, "C2H6O"),
+        ({"C": 2, "H": 6, "O": 1}, "H6C2O"),
         ({"H": 2, "O": 1}, "H2O"),
         ({"Fe2+": 8, "Fe3+": 16, "O2-": 32}, "Fe3O4"),
         ({"Fe": 0.5, "Al": 0.5, "O": 1.5}, "AlFeO3"),
-        ({"Na": 0.6, "K": 0.4, "Cl": 1}, "Cl5K2Na3"),
+        ({"Na": 0.6, "K": 0.4, "Cl": 1}, "K2Na3Cl5"),
         ({"Si": 1}, "Si"),
     ],
 )
 def test_formulas_are_reduced(amounts, formula):
     assert reduced_formula(amounts) == formula
+
+
+@pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
+def test_elements_stand_as_the_materials_project_has_them():
+    for symbol in SYMBOLS:
+        for other in ("O", "Si", "Na", "He"):
+            if symbol != other:
+                assert reduced_formula({other: 1.0, symbol: 2.0}) == Composition({other: 1, symbol: 2}).formula.replace(
+                    " ", ""
+                ).replace(f"{other}1", other)
+
+
+@pytest.mark.parametrize(
+    ("formula", "hill"),
+    [
+        ("NaCl", "ClNa"),
+        ("CaCO3", "CCaO3"),
+        ("H6C2O", "C2H6O"),
+        ("K2Na3Cl5", "Cl5K2Na3"),
+        ("Ti0.93O", "OTi0.93"),
+        ("", ""),
+    ],
+)
+def test_hills_order_rests_on_the_alphabet(formula, hill):
+    assert in_hill_order(formula) == hill
 
 
 def test_a_formula_does_not_know_the_number_of_units_or_their_order():

@@ -38,7 +38,7 @@ def test_arrays_hold_everything_needed_to_make_the_patterns_again(tmp_path: Path
     out = tmp_path / "quartz.npz"
     said = run("simulate", QUARTZ, "--out", out, "--augmentations", "7", "--preset", "realistic", "--seed", "3")
     assert "7 patterns" in said
-    assert "O2Si" in said
+    assert "SiO2" in said
     assert "154" in said
     with np.load(out, allow_pickle=False) as found:
         data = dict(found)

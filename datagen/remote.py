@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,7 @@ class Address(Location):
         return Address, (self.url,)
 
     def __str__(self) -> str:
-        return self.url
+        return without_password(self.url)
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
@@ -191,16 +192,22 @@ def errors_explained(url: str) -> Iterator[None]:
         raise _failed(url, error) from error
 
 
+def without_password(text: str) -> str:
+    """Addresses as they may be shown: who goes there, and with what word, is nobody else's business."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
+
+
 def _no_parts(url: str) -> StoreError:
     return StoreError(
-        f"{url}: this server does not give parts of files, which reading from afar needs; copy the dataset, or have it "
-        "served by another"
+        f"{without_password(url)}: this server does not give parts of files, which reading from afar needs; copy the "
+        "dataset, or have it served by another"
     )
 
 
 def _failed(url: str, error: Exception) -> StoreError:
     words = str(error).split("\n")[0]
     return StoreError(
-        f"{url}: cannot be reached, read or written ({words}); check the address, the network and the credentials in "
-        "the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then give the same command again"
+        without_password(f"{url}: cannot be reached, read or written ({words})")
+        + "; check the address, the network and the credentials in the environment (AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then give the same command again"
     )

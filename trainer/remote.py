@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ class Address(Location):
             self._store = from_url(self.url, retry_config=retry, client_options=client, **public)
 
     def __str__(self) -> str:
-        return self.url
+        return _without_password(self.url)
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
@@ -105,12 +106,17 @@ def _explained(url: str) -> Iterator[None]:
         raise
     except NotSupportedError as error:
         raise TrainerError(
-            f"{url}: this server does not give parts of files, which reading from afar needs; copy the dataset, or "
-            "have it served by another"
+            f"{_without_password(url)}: this server does not give parts of files, which reading from afar needs; copy "
+            "the dataset, or have it served by another"
         ) from error
     except BaseError as error:
         words = str(error).split("\n")[0]
         raise TrainerError(
-            f"{url}: cannot be reached or read ({words}); check the address, the network and the credentials in the "
-            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+            _without_password(f"{url}: cannot be reached or read ({words})")
+            + "; check the address, the network and the credentials in the environment (AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
         ) from error
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)

@@ -67,6 +67,8 @@ def add(where: str, name: str, location: str) -> Entry:
     """Enter a finished dataset; the facts are taken from it, wherever it lies."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r}: expected a name of letters, digits, dots, dashes and underscores")
+    if is_url(location) and "@" in location.partition("://")[2].partition("/")[0]:
+        raise ConfigError("the address holds a name or password, which a list that others read must not keep")
     entry = _entry(open_finished(locate(location)), location if is_url(location) else str(Path(location).absolute()))
     with locked(_lock_folder(where)):
         known = read_list(where)

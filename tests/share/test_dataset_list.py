@@ -93,6 +93,13 @@ def test_slips_are_refused_in_words_and_change_nothing(ours: Path, tmp_path: Pat
         read_list(str(where))
 
 
+def test_a_list_keeps_no_password(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a name or password") as refused:
+        add(str(tmp_path / "list.toml"), "x", "https://me:word@example.org/x.zarr")
+    assert "word@" not in str(refused.value)
+    assert not (tmp_path / "list.toml").exists()
+
+
 def test_the_commands_do_what_they_say(ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PXRD_DATASETS", str(tmp_path / "group.toml"))
     assert "6 structures, 18 patterns" in said("catalog", "add", "ours", ours)

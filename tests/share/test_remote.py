@@ -191,6 +191,15 @@ def test_a_place_without_a_dataset_is_said_in_words(
         open_dataset(text)
 
 
+def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.remote.RETRIES", 0)
+    monkeypatch.setattr("trainer.remote.RETRIES", 0)
+    for read in (lambda text: verify(locate(text)), open_dataset):
+        with pytest.raises((StoreError, TrainerError), match=r"127\.0\.0\.1:9/x\.zarr: cannot be reached") as failed:
+            read("http://me:secret@127.0.0.1:9/x.zarr")
+        assert "secret" not in str(failed.value)
+
+
 def test_a_zip_that_is_none_or_was_made_otherwise_is_said_in_words(published: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.zarr.zip").write_bytes(b"PK but no zip")
     squeezed = Path(shutil.make_archive(str(tmp_path / "squeezed.zarr"), "zip", published))

@@ -15,7 +15,7 @@ from datagen.errors import EngineError
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.extras import add_extras
 from datagen.simulate.gsas2_cell import Handover, p1, symmetric
-from datagen.simulate.gsas2_process import ask, process
+from datagen.simulate.gsas2_process import UnsupportedByGsas2, ask, process
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.patterns import Patterns, diagnose
 from datagen.simulate.reflections import half_sphere, merge_groups
@@ -29,6 +29,7 @@ MAX_POINTS = 25_000
 """GSAS-II simulates no longer histogram."""
 EDGE = 1e-7
 """Fraction of 1/d within which a reflection at the edge of the range may fall on either side of it."""
+_ROCK_SALT_TIMEOUT_S = 300.0
 _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-]))?$")
 
 
@@ -45,8 +46,37 @@ def simulate(
 
     `cell`: hand over every atom in P1, or the asymmetric unit in the setting GSAS-II knows. `average_friedel`: a powder
     shows the mean of |F(hkl)|^2 and |F(-h-k-l)|^2, of which GSAS-II computes one; False leaves it at that.
+
+    Where GSAS-II fails over a crystal and then does rock salt as it should, it was the crystal, which is
+    `UnsupportedByGsas2`; where it fails over both it is the machinery, an `EngineError`.
     """
     _check(instrument)
+    try:
+        return _simulate(crystal, instrument, augmentations, cell, average_friedel, timeout_s)
+    except EngineError as failure:
+        _simulate_rock_salt()
+        raise UnsupportedByGsas2(str(failure)) from failure
+
+
+def _simulate_rock_salt() -> None:
+    """Raises what GSAS-II does wrong with a crystal that nobody can fail over."""
+    xyz = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
+    primitive_A = 2.82 * (np.ones((3, 3)) - np.eye(3))
+    salt = Crystal.canonical(primitive_A, ("Na", "Cl"), np.ones(2), xyz, np.full(2, 0.01))
+    plain = Augmentations.of(
+        U_cdeg2=[1.0], V_cdeg2=[0.0], W_cdeg2=[1.0], microstrain=[1000.0], crystallite_size_um=[1.0]
+    )
+    _simulate(salt, Instrument.preset("alphadiffract"), plain, "p1", True, _ROCK_SALT_TIMEOUT_S)
+
+
+def _simulate(
+    crystal: Crystal,
+    instrument: Instrument,
+    augmentations: Augmentations,
+    cell: Cell,
+    average_friedel: bool,
+    timeout_s: float | None,
+) -> Patterns:
     handover = p1(crystal) if cell == "p1" else symmetric(crystal)
     types, warnings = _types(handover.species)
     if _count_range(crystal, instrument)[1] == 0:

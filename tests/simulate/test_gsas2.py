@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from datagen.errors import EngineError
 from datagen.simulate import engine, gsas2, gsas2_process, native
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
 from datagen.simulate.compare import errors_of
-from datagen.simulate.gsas2_process import PYTHON_VARIABLE
+from datagen.simulate.gsas2_process import PYTHON_VARIABLE, UnsupportedByGsas2
 from datagen.simulate.instrument import Instrument, Line
 from datagen.simulate.refusal import NoFormFactor, NoReflections
 from tests.simulate.groups import crystal_in_group
@@ -252,3 +253,26 @@ def test_nothing_is_printed_and_nothing_is_left(tmp_path: Path, capfd: pytest.Ca
         gsas2_process.close()
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_crystal_that_gsas2_fails_over_costs_itself_broken_machinery_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = gsas2.ask
+
+    def fail_over_cadmium(request: dict[str, Any], folder: Path, timeout_s: float | None = None) -> dict[str, Any]:
+        if any(kind == "Cd" for kind, *_ in request["atoms"]):
+            raise EngineError("GSAS-II failed: ValueError: of cadmium")
+        return ask(request, folder, timeout_s)
+
+    monkeypatch.setattr(gsas2, "ask", fail_over_cadmium)
+    with pytest.raises(UnsupportedByGsas2, match="of cadmium"):
+        gsas2.simulate(zincblende(), INSTRUMENT, BROAD)
+    assert gsas2.simulate(salt(), INSTRUMENT, BROAD).intensity.any()
+
+    def fail(*_: object) -> dict[str, Any]:
+        raise EngineError("GSAS-II failed: no disk")
+
+    monkeypatch.setattr(gsas2, "ask", fail)
+    with pytest.raises(EngineError, match="no disk"):
+        gsas2.simulate(zincblende(), INSTRUMENT, BROAD)

@@ -41,14 +41,32 @@ class Section:
     body: str
 
 
-def write_report(dataset: Path, outcome: Outcome | None = None) -> Path:
-    """Write the page; `outcome` adds what only the run knows: timings."""
+@dataclass(frozen=True)
+class Drawn:
+    """All sections but the timings, which come before the last."""
+
+    attributes: dict[str, Any]
+    sections: tuple[Section, ...]
+
+
+def write_report(dataset: Path, outcome: Outcome | None = None, drawn: Drawn | None = None) -> Path:
+    """Write the page, from what was `drawn` before if it was; `outcome` adds what only the run knows: timings."""
+    drawn = drawn or draw_report(dataset)
+    *sections, provenance = drawn.sections
+    page = _page(dataset.name, drawn.attributes, [*sections, *_timings(outcome), provenance])
+    path = dataset / REPORT
+    files.write_bytes(path, page.encode())
+    return path
+
+
+def draw_report(dataset: Path) -> Drawn:
+    """Everything that the page says of a complete dataset itself."""
     content = Content(dataset)
     table = pq.read_table(
         dataset / CURATION_TABLE,
         columns=["status", "reason", "row", "duplicate_of", "density_reason", "source", "licence"],
     )
-    sections = [
+    sections = (
         _counts(dataset, content, table),
         _reasons(table),
         _symmetry(content),
@@ -56,13 +74,9 @@ def write_report(dataset: Path, outcome: Outcome | None = None) -> Path:
         _widths(content),
         _patterns(content),
         *_densities(content, table),
-        *_timings(outcome),
         _provenance(content.attributes),
-    ]
-    page = _page(dataset.name, content.attributes, sections)
-    path = dataset / REPORT
-    files.write_bytes(path, page.encode())
-    return path
+    )
+    return Drawn(content.attributes, sections)
 
 
 def _counts(dataset: Path, content: Content, table: Any) -> Section:

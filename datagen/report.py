@@ -245,8 +245,8 @@ def _one_of_each_system(content: Content) -> list[int]:
     return rows[:N_PATTERN_SAMPLES]
 
 
-def _figure(figure: Any, alternative: str) -> str:
-    return f'<img alt="{escape(alternative)}" src="{report_figures.as_data_uri(figure)}">'
+def _figure(picture: str, alternative: str) -> str:
+    return f'<div class="figure" role="img" aria-label="{escape(alternative)}">{picture}</div>'
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -274,11 +274,12 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 2.4rem 0 .3rem; font-size: 1.2rem; }
 header p { margin: .2rem 0 .8rem; color: #5c6773; } nav a { margin-right: 1rem; color: var(--accent); }
-section > p { margin: .2rem 0 .8rem; color: #46515d; } img { max-width: 100%; height: auto; display: block; }
+section > p { margin: .2rem 0 .8rem; color: #46515d; } svg, img { width: 100%; height: auto; display: block; }
 .tiles { display: flex; flex-wrap: wrap; gap: .7rem; margin-bottom: 1rem; }
 .tile { border: 1px solid var(--faint); border-radius: 8px; padding: .6rem .8rem; min-width: 5.6rem; }
 .tile b { display: block; font-size: 1.25rem; } .tile span { color: #5c6773; }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; } .pair img { flex: 1 1 24rem; min-width: 0; }
+.pair { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; }
+.pair .figure { flex: 1 1 24rem; min-width: 0; }
 table { border-collapse: collapse; margin: .6rem 0; } td, th { text-align: left; padding: .22rem .9rem .22rem 0; }
 td:first-child { white-space: nowrap; } .tiles { font-size: .93rem; }
 td { border-top: 1px solid var(--faint); vertical-align: top; overflow-wrap: anywhere; }

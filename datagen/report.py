@@ -99,7 +99,7 @@ def _counts(dataset: Path, content: Content, table: Any) -> Section:
     body = "".join(f'<div class="tile"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in tiles.items())
     sources = Counter(zip(table["source"].to_pylist(), table["licence"].to_pylist(), strict=True))
     rows = [(name, licence, f"{n:,}") for (name, licence), n in sorted(sources.items())]
-    repeats = f"{duplicates:,} accepted inputs repeat an earlier structure atom by atom. " if duplicates else ""
+    repeats = f"{duplicates:,} accepted inputs repeat another structure atom by atom. " if duplicates else ""
     text = (
         f"{repeats}Splits follow from each structure's group: "
         + ", ".join(f"{n:,} {name}" for n, name in zip(splits, SPLITS, strict=True))

@@ -131,7 +131,7 @@ class Plan:
     accepted: Accepted
     shards: list[Shard]
     duplicates: dict[int, int]
-    """Line of the verdicts -> line of the first with the same structure."""
+    """Line of the verdicts -> line that stands for the same structure."""
 
 
 def simulate(

@@ -41,6 +41,10 @@ WORKER_SETTINGS: dict[str, Any] = {
     "distributed.worker.daemon": False,
     # Sampling every thread each 10 ms costs time and memory, and nobody looks.
     "distributed.worker.profile.enabled": False,
+    # Every process looks fifty times a second whether it is late and twice how much memory it has: 3 % of a core in the
+    # driver and 1.5 % in each worker, for a page that nobody has open.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "2s",
     "distributed.comm.timeouts.connect": "60s",
 }
 

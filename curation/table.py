@@ -175,11 +175,15 @@ def concatenate(parts: Iterable[Path], path: Path, schema: pa.Schema) -> None:
     """Join tables in the order given, a few thousand rows in memory at a time, whole or not at all."""
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **COMPRESSION) as writer:
         waiting: list[pa.Table] = []
+        rows = n_bytes = 0
         for part in parts:
-            waiting.append(pq.read_table(part).cast(schema))
-            if sum(table.num_rows for table in waiting) >= GROUP_ROWS or sum(t.nbytes for t in waiting) >= GROUP_BYTES:
+            with pq.ParquetFile(part) as file:
+                table = file.read().cast(schema)
+            waiting.append(table)
+            rows, n_bytes = rows + table.num_rows, n_bytes + table.nbytes
+            if rows >= GROUP_ROWS or n_bytes >= GROUP_BYTES:
                 writer.write_table(pa.concat_tables(waiting))
-                waiting = []
+                waiting, rows, n_bytes = [], 0, 0
         if waiting:
             writer.write_table(pa.concat_tables(waiting))
 

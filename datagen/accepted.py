@@ -31,16 +31,17 @@ _AT_ONCE = 4096
 
 
 def write_accepted(curation_table: Path, out: Path, *, drop_duplicates: bool) -> dict[int, int]:
-    """Gather the accepted rows of the curation table, in its order; which rows repeat an earlier one, and which.
+    """Gather the accepted rows of the curation table, in its order; which rows repeat another one, and which.
 
-    Arrow's own file format, uncompressed: a task maps it into memory and touches only its members' pages.
+    Of rows with the same structure the first that names a density stands for all, else the first. Arrow's own file
+    format, uncompressed: a task maps it into memory and touches only its members' pages.
     """
-    hashes = pq.read_table(curation_table, columns=["status", "structure_hash"])
-    rows = np.flatnonzero(np.asarray(hashes["status"].to_pylist(), dtype=object) == "accepted")
-    texts = [hashes["structure_hash"][int(r)].as_py() for r in rows]
-    first = first_of_each(texts)
+    table = pq.read_table(curation_table, columns=["status", "structure_hash", "density_path"])
+    rows = np.flatnonzero(np.asarray(table["status"].to_pylist(), dtype=object) == "accepted")
+    taken = table.take(pa.array(rows))
+    first = first_of_each(taken["structure_hash"].to_pylist(), taken["density_path"].is_valid().to_pylist())
     duplicates = {int(rows[i]): int(rows[f]) for i, f in enumerate(first) if f != i}
-    kept = np.zeros(hashes.num_rows, dtype=bool)
+    kept = np.zeros(table.num_rows, dtype=bool)
     kept[rows] = True
     if drop_duplicates:
         kept[list(duplicates)] = False
@@ -48,8 +49,8 @@ def write_accepted(curation_table: Path, out: Path, *, drop_duplicates: bool) ->
     schema = pa.schema([VERDICT_SCHEMA.field(name) for name in COLUMNS] + [pa.field(TABLE_ROW, pa.int64())])
     with replacing(out) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         position = 0
-        with pq.ParquetFile(curation_table) as table:
-            for batch in table.iter_batches(batch_size=_AT_ONCE, columns=list(COLUMNS)):
+        with pq.ParquetFile(curation_table) as verdicts:
+            for batch in verdicts.iter_batches(batch_size=_AT_ONCE, columns=list(COLUMNS)):
                 here = np.arange(position, position + batch.num_rows)
                 position += batch.num_rows
                 numbered = batch.append_column(TABLE_ROW, pa.array(here))

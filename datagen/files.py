@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from curation.atomic import replacing
 from datagen.errors import StoreError
+
+SYNCS_AT_ONCE = 16
+"""A disk asked to keep many files at once does so in one go; one after the other, each waits for its own."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -21,16 +25,29 @@ def write_bytes(path: Path, data: bytes) -> None:
         beside.write_bytes(data)
 
 
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """`write_bytes` for many files, in no order."""
+    with ThreadPoolExecutor(SYNCS_AT_ONCE) as pool:
+        for _ in pool.map(write_bytes, contents, contents.values()):
+            pass
+
+
 def to_json(content: Any) -> bytes:
     """The one way content becomes JSON here: stable, readable, no NaN."""
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def move(source: Path, target: Path) -> None:
-    """Rename a finished file into place; call `sync_folder` on the target's folder when all are moved."""
-    sync_file(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
+def move_all(moves: Mapping[Path, Path]) -> None:
+    """Rename finished files into their places: every content is on the disk before any name, every name at the end."""
+    targets = list(moves.values())
+    with ThreadPoolExecutor(SYNCS_AT_ONCE) as pool:
+        for _ in pool.map(sync_file, moves):
+            pass
+        for source, target in moves.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+        for _ in pool.map(sync_folder, dict.fromkeys(target.parent for target in targets)):
+            pass
 
 
 def sync_file(path: Path) -> None:

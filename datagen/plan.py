@@ -53,10 +53,14 @@ def cut_shards(order: Sequence[int], hashes: Sequence[str], length: int, setting
     return shards
 
 
-def first_of_each(hashes: Sequence[str]) -> list[int]:
-    """Position of the first structure with the same hash, for each: itself where it is the first."""
-    seen: dict[str, int] = {}
-    return [seen.setdefault(structure_hash, i) for i, structure_hash in enumerate(hashes)]
+def first_of_each(hashes: Sequence[str], with_density: Sequence[bool]) -> list[int]:
+    """Which structure stands for all with the same hash, for each: the first that has a density, else the first."""
+    chosen: dict[str, int] = {}
+    for i, structure_hash in enumerate(hashes):
+        before = chosen.setdefault(structure_hash, i)
+        if with_density[i] and not with_density[before]:
+            chosen[structure_hash] = i
+    return [chosen[structure_hash] for structure_hash in hashes]
 
 
 def _key(settings_key: str, index: int, members: list[str]) -> str:

@@ -14,23 +14,22 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen import files, ledger, report_figures, store
+from datagen import files, ledger, report_figures
 from datagen.progress import duration, size
-from datagen.schema import SPLITS, Layout
+from datagen.quantise import dequantise
+from datagen.report_data import Content
+from datagen.schema import SPLITS
 from datagen.simulate.patterns import width_curve
 from datagen.simulation_reasons import REFUSALS
 from datagen.structures_table import CURATION_TABLE
 
 if TYPE_CHECKING:
-    import xarray
-
     from datagen.outcome import Outcome
 
 REPORT = "report.html"
 N_PATTERN_SAMPLES = 7
 N_DENSITY_SAMPLES = 3
 N_AUGMENTATIONS_SHOWN = 3
-STRUCTURES_FOR_WIDTHS = 200
 
 
 @dataclass(frozen=True)
@@ -42,39 +41,52 @@ class Section:
     body: str
 
 
-def write_report(dataset: Path, outcome: Outcome | None = None) -> Path:
-    """Write the page; `outcome` adds what only the run knows: timings."""
-    content = store.open_xarray(dataset)
-    attributes = store.read_attributes(dataset)
+@dataclass(frozen=True)
+class Drawn:
+    """All sections but the timings, which come before the last."""
+
+    attributes: dict[str, Any]
+    sections: tuple[Section, ...]
+
+
+def write_report(dataset: Path, outcome: Outcome | None = None, drawn: Drawn | None = None) -> Path:
+    """Write the page, from what was `drawn` before if it was; `outcome` adds what only the run knows: timings."""
+    drawn = drawn or draw_report(dataset)
+    *sections, provenance = drawn.sections
+    page = _page(dataset.name, drawn.attributes, [*sections, *_timings(outcome), provenance])
+    path = dataset / REPORT
+    files.write_bytes(path, page.encode())
+    return path
+
+
+def draw_report(dataset: Path) -> Drawn:
+    """Everything that the page says of a complete dataset itself."""
+    content = Content(dataset)
     table = pq.read_table(
         dataset / CURATION_TABLE,
         columns=["status", "reason", "row", "duplicate_of", "density_reason", "source", "licence"],
     )
-    sections = [
-        _counts(dataset, content, table, attributes),
+    sections = (
+        _counts(dataset, content, table),
         _reasons(table),
         _symmetry(content),
         _lattice(content),
         _widths(content),
         _patterns(content),
         *_densities(content, table),
-        *_timings(outcome),
-        _provenance(attributes),
-    ]
-    page = _page(dataset.name, attributes, sections)
-    path = dataset / REPORT
-    files.write_bytes(path, page.encode())
-    return path
+        _provenance(content.attributes),
+    )
+    return Drawn(content.attributes, sections)
 
 
-def _counts(dataset: Path, content: xarray.Dataset, table: Any, attributes: dict[str, Any]) -> Section:
-    layout = Layout.from_dict(attributes["layout"])
+def _counts(dataset: Path, content: Content, table: Any) -> Section:
+    layout = content.layout
     receipts = ledger.committed(dataset).values()
     n_bytes = sum(receipt.size for receipt in receipts)
     n_patterns = layout.n_structures * layout.n_augmentations
     statuses = Counter(table["status"].to_pylist())
     duplicates = len(table) - table["duplicate_of"].null_count
-    splits = np.bincount(content["split"].values, minlength=3)
+    splits = np.bincount(content.column("split"), minlength=3)
     tiles = {
         "inputs": f"{len(table):,}",
         "accepted": f"{statuses['accepted']:,}",
@@ -87,7 +99,7 @@ def _counts(dataset: Path, content: xarray.Dataset, table: Any, attributes: dict
     body = "".join(f'<div class="tile"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in tiles.items())
     sources = Counter(zip(table["source"].to_pylist(), table["licence"].to_pylist(), strict=True))
     rows = [(name, licence, f"{n:,}") for (name, licence), n in sorted(sources.items())]
-    repeats = f"{duplicates:,} accepted inputs repeat an earlier structure atom by atom. " if duplicates else ""
+    repeats = f"{duplicates:,} accepted inputs repeat another structure atom by atom. " if duplicates else ""
     text = (
         f"{repeats}Splits follow from each structure's group: "
         + ", ".join(f"{n:,} {name}" for n, name in zip(splits, SPLITS, strict=True))
@@ -109,20 +121,20 @@ def _reasons(table: Any) -> Section:
     return Section("Refused inputs", text, body + _table(("reason", "inputs", "share", "meaning"), rows))
 
 
-def _symmetry(content: xarray.Dataset) -> Section:
-    ring = report_figures.space_group_ring(content["space_group"].values)
-    counts = np.bincount(content["crystal_system"].values, minlength=8)[1:]
+def _symmetry(content: Content) -> Section:
+    ring = report_figures.space_group_ring(content.column("space_group"))
+    counts = np.bincount(content.column("crystal_system"), minlength=8)[1:]
     rows = [(name, f"{n:,}", f"{n / counts.sum():.1%}") for name, n in zip(CRYSTAL_SYSTEMS, counts, strict=True)]
     body = '<div class="pair">' + _figure(ring, "crystal systems and space groups")
     body += _table(("crystal system", "structures", "share"), rows) + "</div>"
     return Section("Symmetry", "Inner ring: crystal systems. Outer ring: space groups, the commonest by number.", body)
 
 
-def _lattice(content: xarray.Dataset) -> Section:
-    niggli = content["niggli"].values
+def _lattice(content: Content) -> Section:
+    niggli = content.column("niggli")
     lengths = {f"{n} (Å)": niggli[:, i] for i, n in enumerate("abc")}
     angles = {f"{n} (deg)": niggli[:, 3 + i] for i, n in enumerate("αβγ")}
-    sizes = {"volume (Å³)": content["volume"].values, "atoms in the primitive cell": content["n_atoms"].values}
+    sizes = {"volume (Å³)": content.column("volume"), "atoms in the primitive cell": content.column("n_atoms")}
     body = _figure(report_figures.histograms(lengths), "cell lengths")
     body += _figure(report_figures.histograms(angles), "cell angles")
     body += _figure(report_figures.histograms(sizes, log=True, n_columns=2), "cell size")
@@ -133,38 +145,38 @@ def _lattice(content: xarray.Dataset) -> Section:
     )
 
 
-def _widths(content: xarray.Dataset) -> Section:
+def _widths(content: Content) -> Section:
     names = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2")
-    step = max(1, content.sizes["structure"] // STRUCTURES_FOR_WIDTHS)
-    sampled = f", of one structure in {step}" if step > 1 else ""
-    drawn = {name: content[name][::step].values.ravel() for name in names}
+    drawn = {name: content.sample(name) for name in names}
     from datagen.simulate.augmentation import Augmentations
     from datagen.simulate.instrument import Instrument
 
-    instrument = Instrument.model_validate(content.attrs["instrument"])
+    instrument = Instrument.model_validate(content.attributes["instrument"])
     angles, widths = width_curve(instrument, Augmentations.of(**drawn))
     shown = drawn | {f"FWHM at {angle:.4g}° (deg)": widths[:, i] for i, angle in enumerate(angles) if i in (0, 2, 4)}
     body = _figure(report_figures.histograms(shown, n_columns=4), "draws and peak widths")
-    return Section("Augmentations", f"Drawn values and the widths they give{sampled}.", body)
+    n_sampled = sum(map(len, content.sampled()))
+    of = "" if n_sampled == content.layout.n_structures else f", of {n_sampled:,} structures"
+    return Section("Augmentations", f"Drawn values and the widths they give{of}.", body)
 
 
-def _patterns(content: xarray.Dataset) -> Section:
+def _patterns(content: Content) -> Section:
     rows = _one_of_each_system(content)
     samples = []
     for row in rows:
-        kept = np.asarray(content["pattern"][row, :N_AUGMENTATIONS_SHOWN].values, dtype=np.float32)
-        formula, group = str(content["formula"].values[row]), int(content["space_group"].values[row])
-        title = f"{formula}, space group {group}, {content['source_id'].values[row]}"
-        samples.append((title, int(content["crystal_system"].values[row]), kept))
-    figure = report_figures.sample_patterns(content["two_theta"].values, samples)
+        kept = dequantise(content.row("pattern", row, N_AUGMENTATIONS_SHOWN))
+        formula, group = str(content.column("formula")[row]), int(content.column("space_group")[row])
+        title = f"{formula}, space group {group}, {content.column('source_id')[row]}"
+        samples.append((title, int(content.column("crystal_system")[row]), kept))
+    figure = report_figures.sample_patterns(content.column("two_theta"), samples)
     text = f"The first {N_AUGMENTATIONS_SHOWN} augmentations of one structure of each crystal system, shifted upwards."
     return Section("Patterns", text, _figure(figure, "sample patterns"))
 
 
-def _densities(content: xarray.Dataset, table: Any) -> list[Section]:
+def _densities(content: Content, table: Any) -> list[Section]:
     if "density" not in content:
         return []
-    rows = np.flatnonzero(content["has_density"].values)
+    rows = np.flatnonzero(content.column("has_density"))
     refused = Counter(reason for reason in table["density_reason"].to_pylist() if reason)
     said = ", ".join(f"{n:,} {reason}" for reason, n in refused.most_common())
     text = f"{len(rows):,} structures have a density, resampled to 50 × 50 × 50 in e/Å³ in the frame of its source."
@@ -172,9 +184,9 @@ def _densities(content: xarray.Dataset, table: Any) -> list[Section]:
     if not len(rows):
         return [Section("Densities", text, "")]
     samples = [
-        (str(content["formula"].values[row]), content["density"][int(row)].values) for row in rows[:N_DENSITY_SAMPLES]
+        (str(content.column("formula")[row]), content.row("density", int(row))) for row in rows[:N_DENSITY_SAMPLES]
     ]
-    electrons = content["density_electrons"].values[rows]
+    electrons = content.column("density_electrons")[rows]
     worst = float(np.abs(electrons[:, 1] / electrons[:, 0] - 1).max())
     text += f" Resampling changed electron counts by {worst:.1e} at most."
     return [Section("Densities", text, _figure(report_figures.density_slices(samples), "density slices"))]
@@ -222,9 +234,9 @@ def agreement_in_words(agreement: Any) -> str:
     )
 
 
-def _one_of_each_system(content: xarray.Dataset) -> list[int]:
-    systems = content["crystal_system"].values
-    atoms = content["n_atoms"].values
+def _one_of_each_system(content: Content) -> list[int]:
+    systems = content.column("crystal_system")
+    atoms = content.column("n_atoms")
     rows = []
     for system in range(1, 8):
         members = np.flatnonzero(systems == system)
@@ -233,8 +245,8 @@ def _one_of_each_system(content: xarray.Dataset) -> list[int]:
     return rows[:N_PATTERN_SAMPLES]
 
 
-def _figure(figure: Any, alternative: str) -> str:
-    return f'<img alt="{escape(alternative)}" src="{report_figures.as_data_uri(figure)}">'
+def _figure(picture: str, alternative: str) -> str:
+    return f'<div class="figure" role="img" aria-label="{escape(alternative)}">{picture}</div>'
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -262,11 +274,12 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 2.4rem 0 .3rem; font-size: 1.2rem; }
 header p { margin: .2rem 0 .8rem; color: #5c6773; } nav a { margin-right: 1rem; color: var(--accent); }
-section > p { margin: .2rem 0 .8rem; color: #46515d; } img { max-width: 100%; height: auto; display: block; }
+section > p { margin: .2rem 0 .8rem; color: #46515d; } svg, img { width: 100%; height: auto; display: block; }
 .tiles { display: flex; flex-wrap: wrap; gap: .7rem; margin-bottom: 1rem; }
 .tile { border: 1px solid var(--faint); border-radius: 8px; padding: .6rem .8rem; min-width: 5.6rem; }
 .tile b { display: block; font-size: 1.25rem; } .tile span { color: #5c6773; }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; } .pair img { flex: 1 1 24rem; min-width: 0; }
+.pair { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; }
+.pair .figure { flex: 1 1 24rem; min-width: 0; }
 table { border-collapse: collapse; margin: .6rem 0; } td, th { text-align: left; padding: .22rem .9rem .22rem 0; }
 td:first-child { white-space: nowrap; } .tiles { font-size: .93rem; }
 td { border-top: 1px solid var(--faint); vertical-align: top; overflow-wrap: anywhere; }

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from datagen.plan import Shard, cut_shards, fill_holes, shard_length
 from datagen.progress import Display
 from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
-from datagen.report import REPORT, write_report
+from datagen.report import REPORT, draw_report, write_report
 from datagen.room import check_room, least_bytes
 from datagen.shard import ACCEPTED, warm_up
 from datagen.staging import differences, read_staged
@@ -62,13 +63,7 @@ def run(
         outcome.phase_seconds["start workers"] = workers.seconds_to_start
         with outcome.timed("finalise"):
             finalise(job, dataset, plan, outcome)
-        with outcome.timed("verify"):
-            verify(dataset, sample=config.run.verify_sample, display=display)
-        outcome.seconds = time.monotonic() - began
-        with outcome.timed("report"):
-            if outcome.n_patterns_now or not (dataset / REPORT).exists():  # else the timings it shows would be lost
-                with display.phase("report", None, ""):
-                    write_report(dataset, outcome)
+        check_and_report(config, dataset, outcome, began, display)
         tidy(dataset)
         outcome.seconds = time.monotonic() - began
     return outcome
@@ -136,7 +131,7 @@ class Plan:
     accepted: Accepted
     shards: list[Shard]
     duplicates: dict[int, int]
-    """Line of the verdicts -> line of the first with the same structure."""
+    """Line of the verdicts -> line that stands for the same structure."""
 
 
 def simulate(
@@ -210,6 +205,20 @@ def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
     outcome.n_patterns = outcome.n_structures * job.simulation.augmentation.count
     outcome.bytes = sum(receipt.size for receipt in receipts)
     outcome.set_aside = Quarantine(work).reasons()
+
+
+def check_and_report(config: DatagenConfig, dataset: Path, outcome: Outcome, began: float, display: Display) -> None:
+    """Verify the dataset while its report is drawn; the page appears when all was found good."""
+    wanted = outcome.n_patterns_now or not (dataset / REPORT).exists()  # else the timings it shows would be lost
+    with ThreadPoolExecutor(1) as beside:
+        drawn = beside.submit(draw_report, dataset) if wanted else None
+        with outcome.timed("verify"):
+            verify(dataset, sample=config.run.verify_sample, display=display)
+        outcome.seconds = time.monotonic() - began
+        with outcome.timed("report"):
+            if drawn is not None:
+                with display.phase("report", None, ""):
+                    write_report(dataset, outcome, drawn.result())
 
 
 def counted(counts: Counter[str]) -> str:

@@ -43,7 +43,9 @@ class StoreSettings(BaseModel):
         description="structures written by one task into one set of files; by default 16 to 128, by their number",
     )
     duplicates: Literal["drop", "keep"] = Field(
-        "drop", description="what becomes of a structure equal to an earlier one, atom by atom: it keeps its verdict"
+        "drop",
+        description="what becomes of structures equal atom by atom, but for the first with a density, else the first: "
+        "they keep their verdict",
     )
     xrd_peaks: Literal["with_density", "all", "none"] = Field(
         "with_density", description="which structures get CrystalNet's stick vector (slow for cells above 10,000 A^3)"

@@ -174,13 +174,13 @@ class ShardWriter:
         return written
 
     def _move_into_place(self, written: list[str]) -> None:
-        for name, variable in self._variables.items():
-            target = self.dataset / schema.chunk_key(variable, self.shard)
-            if name in written:
-                disk.move(self._folder / name, target)
-                disk.sync_folder(target.parent)
-            elif target.exists():
-                target.unlink()
+        targets = {
+            name: self.dataset / schema.chunk_key(variable, self.shard) for name, variable in self._variables.items()
+        }
+        for name, target in targets.items():
+            if name not in written:
+                target.unlink(missing_ok=True)
+        disk.move_all({self._folder / name: targets[name] for name in written})
 
     def _discard(self) -> None:
         for file in self._sharded.values():

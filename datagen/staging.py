@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,21 +66,30 @@ def stage_records(
     batch_bytes: int = BATCH_BYTES,
     on_record: Callable[[Record], None] | None = None,
 ) -> Staged:
-    """Write records to batches in `folder` and, last, the manifest; memory is bounded by one batch.
+    """Write records to batches in `folder` and, last, the manifest; memory is bounded by two batches.
 
     Where an earlier attempt was interrupted its batches are replaced. The caller sees to it that nobody else is at it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     discard_staged(folder)
     batches: list[Batch] = []
-    for rows in _in_batches(records, batch_rows, batch_bytes, on_record):
-        path = folder / f"records-{len(batches):06d}.parquet"
-        write_records(rows, path)
-        batches.append(Batch(path.name, len(rows), sha256_of(path)))
+    with ThreadPoolExecutor(1) as writer:  # the disk is waited for while the next batch is read
+        under_way: Future[Batch] | None = None
+        for number, rows in enumerate(_in_batches(records, batch_rows, batch_bytes, on_record)):
+            if under_way is not None:
+                batches.append(under_way.result())
+            under_way = writer.submit(_write_batch, rows, folder / f"records-{number:06d}.parquet")
+        if under_way is not None:
+            batches.append(under_way.result())
     staged = Staged(folder, fingerprint, tuple(batches))
     manifest = {"format": FORMAT, "fingerprint": fingerprint, "batches": [asdict(batch) for batch in batches]}
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
     return staged
+
+
+def _write_batch(rows: list[dict[str, Any]], path: Path) -> Batch:
+    write_records(rows, path)
+    return Batch(path.name, len(rows), sha256_of(path))
 
 
 def read_staged(folder: Path) -> Staged | None:

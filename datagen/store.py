@@ -40,27 +40,29 @@ def create(
         _refuse_foreign(dataset, layout)
         frame = dataset / ledger.FOLDER / ledger.FRAME
         frame.unlink(missing_ok=True)
-        files: dict[str, dict[str, Any]] = {}
-
-        def put(name: str, data: bytes) -> None:
-            path = dataset / name
-            if not (path.is_file() and path.read_bytes() == data):
-                disk.write_bytes(path, data)
-            files[name] = ledger.entry_of(data)
-
-        # The group's own metadata first: whatever else is found beside it is then known to be ours.
-        put("zarr.json", _group_metadata(layout, attributes, complete=False))
+        contents: dict[str, bytes] = {}
         for variable in schema.variables(layout):
-            put(f"{variable.name}/zarr.json", disk.to_json(array_metadata(variable, layout)))
+            contents[f"{variable.name}/zarr.json"] = disk.to_json(array_metadata(variable, layout))
         coordinates = schema.coordinate_values(layout, two_theta_deg)
         for variable in schema.variables(layout):
             if variable.home == "coordinate":
-                put(schema.chunk_key(variable, 0), encode_chunk(coordinates[variable.name]))
+                contents[schema.chunk_key(variable, 0)] = encode_chunk(coordinates[variable.name])
             elif variable.home == "label":
                 column = _label_column(variable, labels, layout)
                 for index, chunk in enumerate(_label_chunks(variable, column, layout)):
-                    put(schema.chunk_key(variable, index), encode_chunk(chunk))
+                    contents[schema.chunk_key(variable, index)] = encode_chunk(chunk)
+        # The group's own metadata first: whatever else is found beside it is then known to be ours.
+        metadata = {"zarr.json": _group_metadata(layout, attributes, complete=False)}
+        _put(dataset, metadata)
+        _put(dataset, contents)
+        files = {name: ledger.entry_of(data) for name, data in (metadata | contents).items()}
         ledger.write_frame(dataset, files)
+
+
+def _put(dataset: Path, contents: Mapping[str, bytes]) -> None:
+    """Write what is not there already."""
+    places = {dataset / name: data for name, data in contents.items()}
+    disk.write_all({p: data for p, data in places.items() if not (p.is_file() and p.read_bytes() == data)})
 
 
 def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] | None = None) -> None:

@@ -30,7 +30,9 @@ ADDED = (
     pa.field(
         "duplicate_of",
         pa.int64(),
-        metadata={"description": "line of this table, from 0, with the same structure; null where it is the first"},
+        metadata={
+            "description": "line of this table, from 0, that stands for this structure; null where it is this line"
+        },
     ),
     pa.field("density_reason", pa.string(), metadata={"description": "why the density was not taken; null otherwise"}),
     pa.field("density_detail", pa.string(), metadata={"description": "the facts of that in words"}),

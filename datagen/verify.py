@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +19,9 @@ from datagen.regenerate import StructureWithheldError, regenerate
 from datagen.structures_table import CURATION_TABLE
 
 DEEP_SAMPLE = 64
+CHECKING_THREADS = 4
+"""Checksums are computed without the interpreter's lock; elsewhere than in a folder the place itself asks for several
+files at a time."""
 SHOWN = 20
 
 
@@ -66,7 +73,8 @@ def _check_frame(dataset: Where, findings: Findings) -> None:
     if frame is None:
         findings.mistakes.append(f"{ledger.FOLDER}/{ledger.FRAME}: expected the frame's receipt, found none")
         return
-    _check_files(dataset, frame, findings)
+    findings.mistakes += [str(damage) for damage in ledger.damages(dataset, frame)]
+    _count_files(frame, findings)
 
 
 def _check_shards(
@@ -74,24 +82,36 @@ def _check_shards(
 ) -> dict[int, ledger.Receipt]:
     receipts: dict[int, ledger.Receipt] = {}
     with display.phase("verify", layout.n_shards, "shards"):
-        for shard in range(layout.n_shards):
-            try:
-                receipt = ledger.read(dataset, shard)
-            except StoreError as unreadable:
-                findings.mistakes.append(str(unreadable))
-                continue
-            if receipt is None:
-                findings.mistakes.append(f"shard {shard}: expected its receipt, found none")
-                continue
-            receipts[shard] = receipt
-            _check_files(dataset, receipt.files, findings)
+        for shard, (receipt, mistakes) in enumerate(_looked_at(dataset, layout.n_shards)):
+            findings.mistakes += mistakes
+            if receipt is not None:
+                receipts[shard] = receipt
+                _count_files(receipt.files, findings)
             display.advance(shard + 1)
     findings.n_shards = len(receipts)
     return receipts
 
 
-def _check_files(dataset: Where, files: dict[str, dict[str, int | str]], findings: Findings) -> None:
-    findings.mistakes += [str(damage) for damage in ledger.damages(dataset, files)]
+def _looked_at(dataset: Where, n_shards: int) -> Iterator[tuple[ledger.Receipt | None, list[str]]]:
+    if not isinstance(dataset, Path):
+        yield from map(partial(_look_at_shard, dataset), range(n_shards))
+        return
+    with ThreadPoolExecutor(CHECKING_THREADS) as pool:
+        yield from pool.map(partial(_look_at_shard, dataset), range(n_shards))
+
+
+def _look_at_shard(dataset: Where, shard: int) -> tuple[ledger.Receipt | None, list[str]]:
+    """The shard's receipt, where it can be read, and what is wrong with its files."""
+    try:
+        receipt = ledger.read(dataset, shard)
+    except StoreError as unreadable:
+        return None, [str(unreadable)]
+    if receipt is None:
+        return None, [f"shard {shard}: expected its receipt, found none"]
+    return receipt, [str(damage) for damage in ledger.damages(dataset, receipt.files)]
+
+
+def _count_files(files: dict[str, dict[str, int | str]], findings: Findings) -> None:
     findings.n_files += len(files)
     findings.n_bytes += sum(int(entry["size"]) for entry in files.values())
 

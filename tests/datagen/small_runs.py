@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import DEFAULT, patch
 
 import pyarrow.parquet as pq
 import pytest
@@ -88,7 +88,7 @@ def config_of(cifs: Path, **sections: Any) -> DatagenConfig:
 
 def make(config: DatagenConfig, dataset: Path, *, report: bool = False) -> Outcome:
     """Run in this process; the report, which takes longer than all the rest, where asked for."""
-    with nullcontext() if report else patch("datagen.run.write_report"):
+    with nullcontext() if report else patch.multiple("datagen.run", draw_report=DEFAULT, write_report=DEFAULT):
         return run(config, dataset, profile=HereProfile(kind="here"), display=Silence())
 
 

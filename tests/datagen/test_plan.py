@@ -51,4 +51,9 @@ def test_shard_length_stays_in_bounds_unless_asked(n: int) -> None:
 
 
 def test_duplicates_point_at_the_first_of_their_kind() -> None:
-    assert first_of_each(["a", "b", "a", "c", "b"]) == [0, 1, 0, 3, 1]
+    assert first_of_each(["a", "b", "a", "c", "b"], [False] * 5) == [0, 1, 0, 3, 1]
+
+
+def test_the_first_with_a_density_stands_for_all() -> None:
+    assert first_of_each(["a", "a", "a", "b"], [False, True, True, False]) == [1, 1, 1, 3]
+    assert first_of_each(["a", "a"], [True, False]) == [0, 0]

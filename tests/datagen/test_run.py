@@ -13,7 +13,7 @@ from datagen.curate import CurateJob
 from datagen.errors import EngineError, PlanError, StoreError
 from datagen.run import anything_done
 from datagen.verify import verify
-from tests.datagen.small_runs import EVIL, MIXED, Made, config_of, lines_of, make, misbehave, write_cifs
+from tests.datagen.small_runs import EVIL, EXAMPLES, MIXED, Made, config_of, lines_of, make, misbehave, write_cifs
 
 
 def test_every_input_has_a_line_and_every_good_structure_a_row(made: Made) -> None:
@@ -38,6 +38,22 @@ def test_a_repetition_points_at_the_line_it_repeats(made: Made) -> None:
     assert again["row"] is None
     assert first["row"] is not None
     assert made.outcome.n_duplicates == 1
+
+
+def test_of_repetitions_the_one_with_a_density_is_made(tmp_path: Path) -> None:
+    cifs = write_cifs(tmp_path / "cifs", ["quartz", "silicon"])
+    shutil.copy(cifs / "quartz.cif", cifs / "zz.cif")
+    shutil.copy(EXAMPLES / "densities" / "quartz.CHGCAR.gz", cifs / "zz.CHGCAR.gz")
+    outcome = make(config_of(cifs), tmp_path / "d.zarr")
+    lines = lines_of(tmp_path / "d.zarr")
+    order = list(lines)
+    assert (outcome.n_structures, outcome.n_duplicates, outcome.n_densities) == (2, 1, 1)
+    assert lines["quartz.cif"]["row"] is None
+    assert lines["quartz.cif"]["duplicate_of"] == order.index("zz.cif")
+    assert lines["zz.cif"]["duplicate_of"] is None
+    assert lines["zz.cif"]["row"] == 1
+    again = make(config_of(cifs), tmp_path / "d.zarr")
+    assert again.n_patterns_now == 0
 
 
 def test_a_refused_density_keeps_its_reason_and_the_structure_its_row(made: Made) -> None:

@@ -118,12 +118,6 @@ def test_prepared_patterns_are_averaged_then_have_zero_mean_and_unit_variance() 
     assert model.features(torch.tensor(pattern, dtype=torch.float32)).shape == (3, 4 * 4)  # 500, 100, 20, 4
 
 
-def test_dropout_follows_each_hidden_layer_of_a_head() -> None:
-    kinds = [type(layer).__name__ for layer in head(5, (4, 3), 2, dropout=0.2)]
-    assert kinds == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
-    assert not any(isinstance(layer, torch.nn.Dropout) for layer in AlphaDiffract().modules())
-
-
 @pytest.mark.parametrize(("n_in", "n_out", "kernel"), [(1, 6, 10), (6, 6, 5)])
 def test_a_block_equals_its_equations_in_numpy(n_in: int, n_out: int, kernel: int) -> None:
     torch.manual_seed(2)

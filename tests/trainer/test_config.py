@@ -27,7 +27,7 @@ def test_defaults_are_the_papers() -> None:
     assert (a.learning_rate, a.weight_decay, a.batch_size, a.gemd_weight) == (2e-4, 0.01, 64, 1.0)
     assert (a.lattice_loss, a.cell_strain, a.best_by) == ("mse", 0.0, "accuracies")
     m = a.model
-    assert (m.input_pool, m.standardise_input, m.head_dropout, m.lattice_start) == (1, False, 0.0, "middle")
+    assert (m.input_pool, m.standardise_input, m.lattice_start) == (1, False, "middle")
     assert not a.needs_lattice_statistics
     assert (c.learning_rate, c.batch_size, c.divisions, c.kl_weight, c.epochs) == (1e-3, 128, 10, 0.05, 1500)
 

@@ -278,7 +278,6 @@ FEW_STRUCTURES = replace(
         input_pool=2,
         strides=(4, 4, 4),
         standardise_input=True,
-        head_dropout=0.2,
         lattice_start="training",
     ),
 )

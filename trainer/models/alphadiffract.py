@@ -11,8 +11,8 @@ What the paper leaves open is decided here and can be configured:
 
 What deviates from the paper is off by default, and needed where structures are few: ``input_pool`` averages points
 first, ``standardise_input`` gives every pattern zero mean and unit variance (on 0..100 the first thousands of steps
-learn nothing), ``head_dropout`` drops hidden units of the heads, and ``lattice_start`` lets the lattice start at the
-mean of the training side, a unit of output being about its standard deviation, instead of at the middle of its bounds.
+learn nothing), and ``lattice_start`` lets the lattice start at the mean of the training side, a unit of output being
+about its standard deviation, instead of at the middle of its bounds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ class AlphaDiffractConfig:
     angle_bounds_deg: tuple[float, float] = (0.0, 180.0)
     input_pool: int = 1
     standardise_input: bool = False
-    head_dropout: float = 0.0
     lattice_start: str = "middle"
 
     def __post_init__(self) -> None:
@@ -83,10 +82,9 @@ class AlphaDiffract(nn.Module):
                 stages.append(nn.AvgPool1d(*config.second_pool))
         self.extractor = nn.Sequential(*stages)
         features = config.channels[-1] * pooled_points(config)
-        dropout = config.head_dropout
-        self.crystal_system = head(features, config.crystal_system_hidden, CRYSTAL_SYSTEMS, dropout)
-        self.space_group = head(features, config.space_group_hidden, SPACE_GROUPS, dropout)
-        self.lattice = head(features, config.lattice_hidden, LATTICE_PARAMETERS, dropout)
+        self.crystal_system = head(features, config.crystal_system_hidden, CRYSTAL_SYSTEMS)
+        self.space_group = head(features, config.space_group_hidden, SPACE_GROUPS)
+        self.lattice = head(features, config.lattice_hidden, LATTICE_PARAMETERS)
         bounds = torch.tensor([config.length_bounds_A] * 3 + [config.angle_bounds_deg] * 3)
         self.lower: Tensor
         self.upper: Tensor
@@ -176,13 +174,11 @@ class DropPath(nn.Module):
         return x * kept / keep
 
 
-def head(features: int, hidden: tuple[int, ...], outputs: int, dropout: float = 0.0) -> nn.Sequential:
-    """A multi-layer perceptron with ReLU, and dropout where there is any, after each hidden layer."""
+def head(features: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """A multi-layer perceptron with ReLU after each hidden layer."""
     layers: list[nn.Module] = []
     for n_in, n_out in zip((features, *hidden[:-1]), hidden, strict=True):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-        if dropout > 0:
-            layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(hidden[-1], outputs))
 
 

@@ -13,6 +13,8 @@ from trainer.schedules import Constant, Cyclic, Schedule, WarmRestarts
 
 INPUTS = ("patterns", "sticks")
 BALANCES = ("none", "crystal-system", "space-group")
+LATTICE_LOSSES = ("mse", "standardised-mae")
+SCORES = ("accuracies", "all")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -62,6 +64,12 @@ class AlphaDiffractTraining(TrainConfig):
     gemd_weight: float = 1.0
     length_weight: float = 1.0
     angle_weight: float = 1.0
+    lattice_loss: str = "mse"
+    """The paper's, or the mean absolute error in units of the training side's standard deviations."""
+    cell_strain: float = 0.0
+    """Crystals are scaled in training by factors from 1 / (1 + cell_strain) to 1 + cell_strain."""
+    best_by: str = "accuracies"
+    """What ``best.pt`` is best in: the sum of both accuracies, or that less the standardised lattice errors."""
     noise: bool = True
     validation_samples: int = 1
     """Patterns of each validation structure."""
@@ -70,6 +78,15 @@ class AlphaDiffractTraining(TrainConfig):
         super().__post_init__()
         _one_of("input", self.input, INPUTS)
         _one_of("balance", self.balance, BALANCES)
+        _one_of("lattice_loss", self.lattice_loss, LATTICE_LOSSES)
+        _one_of("best_by", self.best_by, SCORES)
+        if not 0 <= self.cell_strain <= 0.5:
+            raise TrainerError(f"cell_strain: expected 0 to 0.5, found {self.cell_strain}")
+
+    @property
+    def needs_lattice_statistics(self) -> bool:
+        """Whether mean and spread of the training side's lattices are part of the training."""
+        return self.model.lattice_start == "training" or self.lattice_loss != "mse" or self.best_by == "all"
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ import numpy as np
 from trainer.config import AlphaDiffractTraining, Config, CrystalNetTraining
 from trainer.distributed import Place
 from trainer.errors import TrainerError
+from trainer.lattices import lattice_statistics
 from trainer.loader import Loader
 from trainer.parameters import NEUTRAL, Instrument
 from trainer.sampler import Rows, Sampler, balancing_weights
 from trainer.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
 from trainer.store import Dataset
+from trainer.strain import Strain
 from trainer.tasks import AlphaDiffractTask, CrystalNetTask, Inputs, Task
 
 
@@ -36,7 +38,12 @@ def build_task(config: Config, dataset: Dataset, place: Place) -> Task:
             f"{dataset.path}: its patterns have {points} points, the model expects {config.model.input_points}; "
             f"give --set model.input_points={points}"
         )
-    return AlphaDiffractTask.create(config, build_inputs(config, dataset), place.device)
+    strain = None
+    if config.cell_strain > 0:
+        angles = dataset.two_theta_deg
+        strain = Strain(config.cell_strain, float(angles[0]), float(angles[-1]))
+    lattices = lattice_statistics(dataset, place.device) if config.needs_lattice_statistics else None
+    return AlphaDiffractTask.create(config, build_inputs(config, dataset), place.device, strain, lattices)
 
 
 def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:

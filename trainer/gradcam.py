@@ -18,7 +18,7 @@ def attention(model: AlphaDiffract, pattern: Tensor, target: str = "crystal_syst
     stages = list(model.extractor)
     last = max(i for i, stage in enumerate(stages) if isinstance(stage, ConvNeXtBlock))
     with torch.enable_grad():
-        x = pattern.unsqueeze(1)
+        x = model.prepare(pattern)
         for stage in stages[: last + 1]:
             x = stage(x)
         activation = x.detach().requires_grad_()

@@ -41,17 +41,20 @@ def alphadiffract_loss(
     gemd_weight: float = 1.0,
     length_weight: float = 1.0,
     angle_weight: float = 1.0,
+    deviation: Tensor | None = None,
 ) -> AlphaDiffractLoss:
     """CE + CE + mu GEMD + MSE; labels are class indices from 0, the lattice in A and degrees.
 
     The weights of squared lengths and angles are 1 in the paper. Squared angles are in the hundreds, and drown the rest
-    on small datasets: other weights are a deviation that they need.
+    on small datasets: other weights are a deviation that they need. So is ``deviation`` (6): lattice errors are then
+    divided by it, and their magnitudes are averaged instead of their squares.
     """
     of_system = functional.cross_entropy(prediction.crystal_system, crystal_system)
     of_group = functional.cross_entropy(prediction.space_group, space_group)
     of_graph = gemd(prediction.space_group, space_group, hops)
-    squares = (prediction.lattice - lattice) ** 2
-    of_lattice = (length_weight * squares[:, :3].mean() + angle_weight * squares[:, 3:].mean()) / 2
+    error = prediction.lattice - lattice
+    errors = error**2 if deviation is None else (error / deviation).abs()
+    of_lattice = (length_weight * errors[:, :3].mean() + angle_weight * errors[:, 3:].mean()) / 2
     total = of_system + of_group + gemd_weight * of_graph + of_lattice
     return AlphaDiffractLoss(total, of_system, of_group, of_graph, of_lattice)
 

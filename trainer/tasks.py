@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from trainer.broaden import broaden
 from trainer.config import AlphaDiffractTraining, CrystalNetTraining
+from trainer.errors import TrainerError
 from trainer.gemd import hop_matrix
+from trainer.lattices import LatticeStatistics
 from trainer.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
 from trainer.models.alphadiffract import AlphaDiffract, Prediction
 from trainer.models.crystalnet import CrystalNet
@@ -20,6 +22,7 @@ from trainer.parameters import Instrument, draw_parameters
 from trainer.points import density_at, grid_positions, stratified_points
 from trainer.similarity import psnr, rotations, ssim
 from trainer.sources import DensityBatch, PatternBatch, StickBatch
+from trainer.strain import Strain
 
 DECODE_POINTS = 1 << 17
 """Points of a density that go through the network at a time in evaluation."""
@@ -56,20 +59,39 @@ class AlphaDiffractTask:
     inputs: Inputs
     device: torch.device
     hops: Tensor
+    strain: Strain | None = None
+    lattices: LatticeStatistics | None = None
 
     @classmethod
-    def create(cls, config: AlphaDiffractTraining, inputs: Inputs, device: torch.device) -> AlphaDiffractTask:
+    def create(
+        cls,
+        config: AlphaDiffractTraining,
+        inputs: Inputs,
+        device: torch.device,
+        strain: Strain | None = None,
+        lattices: LatticeStatistics | None = None,
+    ) -> AlphaDiffractTask:
         """With the distances between space groups on the device."""
-        return cls(config, inputs, device, torch.tensor(hop_matrix(), dtype=torch.float32, device=device))
+        hops = torch.tensor(hop_matrix(), dtype=torch.float32, device=device)
+        return cls(config, inputs, device, hops, strain, lattices)
 
     def build(self) -> nn.Module:
         """A new network."""
-        return AlphaDiffract(self.config.model).to(self.device)
+        model = AlphaDiffract(self.config.model).to(self.device)
+        if self.config.model.lattice_start == "training":
+            assert self.lattices is not None
+            try:
+                model.start_lattice_at(self.lattices.mean, self.lattices.deviation)
+            except ValueError as error:
+                raise TrainerError(str(error)) from error
+        return model
 
     def loss(
         self, model: nn.Module, batch: PatternBatch | StickBatch, generator: torch.Generator | None
     ) -> AlphaDiffractLoss:
         """Loss and its terms of a batch."""
+        if self.strain is not None:
+            batch = self.strain(batch, generator)
         pattern = self.inputs(batch, generator)
         with autocast(self.config.precision, self.device):
             prediction = model(pattern)
@@ -79,14 +101,18 @@ class AlphaDiffractTask:
         labels = batch.crystal_system, batch.space_group, batch.lattice
         c = self.config
         weights = c.gemd_weight, c.length_weight, c.angle_weight
-        return alphadiffract_loss(prediction, *labels, self.hops, *weights)
+        deviation = None
+        if c.lattice_loss == "standardised-mae":
+            assert self.lattices is not None
+            deviation = self.lattices.deviation
+        return alphadiffract_loss(prediction, *labels, self.hops, *weights, deviation=deviation)
 
     @torch.no_grad()
     def validate(
         self, model: nn.Module, batches: Iterable[PatternBatch | StickBatch], generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Sums over patterns of what `summarise` divides by their number."""
-        names = ("count", "loss", "crystal_system", "space_group", "gemd", "length_error", "angle_error")
+        names = ("count", "loss", "crystal_system", "space_group", "gemd", "length_error", "angle_error", "deviations")
         sums = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in names}
         for batch in batches:
             here = batch.to(self.device)
@@ -103,11 +129,15 @@ class AlphaDiffractTask:
             sums["space_group"] += (prediction.space_group.argmax(dim=1) == here.space_group).sum()
             sums["length_error"] += error[:, :3].mean(dim=1).sum()
             sums["angle_error"] += error[:, 3:].mean(dim=1).sum()
+            if self.lattices is not None:
+                sums["deviations"] += (error / self.lattices.deviation).mean(dim=1).sum()
         return sums
 
-    @staticmethod
-    def summarise(sums: dict[str, float]) -> tuple[dict[str, float], float]:
-        """Means by name, and the score by which the best weights are kept: the sum of both accuracies."""
+    def summarise(self, sums: dict[str, float]) -> tuple[dict[str, float], float]:
+        """Means by name, and the score by which the best weights are kept: the sum of both accuracies.
+
+        Where everything counts, less the mean lattice error in standard deviations of the training side.
+        """
         n = sums["count"]
         means = {
             "validation_loss": sums["loss"] / n,
@@ -117,7 +147,8 @@ class AlphaDiffractTask:
             "validation_length_mae_A": sums["length_error"] / n,
             "validation_angle_mae_deg": sums["angle_error"] / n,
         }
-        return means, (sums["crystal_system"] + sums["space_group"]) / n
+        score = (sums["crystal_system"] + sums["space_group"]) / n
+        return means, score - sums["deviations"] / n if self.config.best_by == "all" else score
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,61 @@ def test_lattice_outputs_follow_equation_4() -> None:
     np.testing.assert_allclose(found, upper / (1 + np.exp(-raw)), rtol=1e-5)
 
 
+MEAN = torch.tensor([4.9, 5.3, 6.8, 89.6, 87.6, 89.0])
+DEVIATION = torch.tensor([1.1, 1.3, 2.4, 18.8, 17.2, 20.7])
+
+
+def started(mean: torch.Tensor = MEAN) -> AlphaDiffract:
+    torch.manual_seed(1)
+    config = AlphaDiffractConfig(input_points=2000, channels=(4, 4, 4), lattice_hidden=(5, 4), lattice_start="training")
+    model = AlphaDiffract(config).eval()
+    model.start_lattice_at(mean, DEVIATION)
+    return model
+
+
+def test_a_lattice_that_starts_at_the_training_side_has_its_mean_and_deviation_as_zero_and_unit() -> None:
+    model = started()
+    features = torch.zeros(1, model.lattice[0].in_features)  # type: ignore[arg-type]
+    last = model.lattice[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        for output in (0.0, 0.01, -0.01):
+            last.bias.fill_(output)
+            found = model.heads(features).lattice[0]
+            np.testing.assert_allclose(found, MEAN + output * DEVIATION, rtol=0, atol=0.01 * abs(output) * 20.7 + 1e-4)
+        last.bias.fill_(50.0)
+        assert (model.heads(features).lattice <= torch.tensor([500.0] * 3 + [180.0] * 3)).all()
+
+
+def test_the_start_is_kept_with_the_weights_and_only_where_it_was_chosen() -> None:
+    kept = started().state_dict()
+    other = started(MEAN + 1)
+    other.load_state_dict(kept)
+    assert torch.equal(other.start, torch.logit(MEAN / torch.tensor([500.0] * 3 + [180.0] * 3)))
+    paper = AlphaDiffract(AlphaDiffractConfig(input_points=2000, channels=(4, 4, 4)))
+    assert {"start", "unit"} <= set(kept)
+    assert not {"start", "unit"} & set(paper.state_dict())
+
+
+def test_a_mean_outside_of_the_bounds_is_refused() -> None:
+    with pytest.raises(ValueError, match="outside of the bounds"):
+        started(MEAN + torch.tensor([600.0, 0, 0, 0, 0, 0]))
+
+
+def test_prepared_patterns_are_averaged_then_have_zero_mean_and_unit_variance() -> None:
+    config = AlphaDiffractConfig(input_points=2000, channels=(4, 4, 4), input_pool=4, standardise_input=True,
+                                 second_pool=None)  # fmt: skip
+    pattern = np.random.default_rng(5).random((3, 2000)) * 100
+    pattern[2] = 7.0
+    binned = pattern.reshape(3, 500, 4).mean(axis=2)
+    expected = (binned - binned.mean(axis=1)[:, None]) / np.maximum(binned.std(axis=1, ddof=1), 1e-6)[:, None]
+    model = AlphaDiffract(config).eval()
+    found = model.prepare(torch.tensor(pattern, dtype=torch.float32))
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-4)
+    assert model.features(torch.tensor(pattern, dtype=torch.float32)).shape == (3, 4 * 4)  # 500, 100, 20, 4
+
+
 @pytest.mark.parametrize(("n_in", "n_out", "kernel"), [(1, 6, 10), (6, 6, 5)])
 def test_a_block_equals_its_equations_in_numpy(n_in: int, n_out: int, kernel: int) -> None:
     torch.manual_seed(2)

@@ -25,6 +25,10 @@ def test_plain_values_make_the_same_configuration_again(config: Config) -> None:
 def test_defaults_are_the_papers() -> None:
     a, c = AlphaDiffractTraining(), CrystalNetTraining()
     assert (a.learning_rate, a.weight_decay, a.batch_size, a.gemd_weight) == (2e-4, 0.01, 64, 1.0)
+    assert (a.lattice_loss, a.cell_strain, a.best_by) == ("mse", 0.0, "accuracies")
+    m = a.model
+    assert (m.input_pool, m.standardise_input, m.lattice_start) == (1, False, "middle")
+    assert not a.needs_lattice_statistics
     assert (c.learning_rate, c.batch_size, c.divisions, c.kl_weight, c.epochs) == (1e-3, 128, 10, 0.05, 1500)
 
 
@@ -49,6 +53,11 @@ def test_single_values_can_be_set_at_any_depth() -> None:
         ("noise", "1", "expected"),
         ("input", "pictures", "expected one of patterns, sticks"),
         ("precision", "fp8", "expected one of auto"),
+        ("lattice_loss", "huber", "expected one of mse, standardised-mae"),
+        ("best_by", "loss", "expected one of accuracies, all"),
+        ("cell_strain", "0.6", "expected 0 to 0.5"),
+        ("model.lattice_start", "mean", "lattice_start is one of middle, training"),
+        ("model.input_pool", "0", "input_pool is at least 1"),
     ],
 )
 def test_nonsense_is_refused_with_what_was_expected(path: str, text: str, message: str) -> None:

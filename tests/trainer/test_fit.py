@@ -17,8 +17,14 @@ import torch
 from tests.trainer import datasets, small
 from trainer import checkpoint
 from trainer.config import AlphaDiffractTraining, Config, CrystalNetTraining
+from trainer.data import build_task, open_split
+from trainer.distributed import Place
 from trainer.errors import TrainerError
+from trainer.evaluate import load_models
 from trainer.fit import BEST, LAST, fit
+from trainer.models.alphadiffract import Prediction
+from trainer.store import open_dataset
+from trainer.tasks import AlphaDiffractTask
 
 MODELS = pytest.mark.parametrize("kind", ["patterns", "sticks", "densities"])
 
@@ -259,6 +265,72 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings_or_data(
     datasets.make(tmp_path / "other", train=10)
     refused(config, tmp_path / "other", out, "trained on another dataset", resume=True)
     assert fit(replace(config, epochs=2), patterns_dataset, out, device="cpu", resume=True).progress.epoch == 2
+
+
+FEW_STRUCTURES = replace(
+    small.ALPHADIFFRACT,
+    lattice_loss="standardised-mae",
+    best_by="all",
+    cell_strain=0.05,
+    samples_per_structure=1,
+    model=replace(
+        small.ALPHADIFFRACT.model,
+        input_pool=2,
+        strides=(4, 4, 4),
+        standardise_input=True,
+        lattice_start="training",
+    ),
+)
+
+
+@pytest.mark.parametrize("kind", ["patterns", "sticks"])
+def test_what_few_structures_need_trains_resumes_and_is_kept_with_the_weights(
+    kind: str, patterns_dataset: Path, tmp_path: Path
+) -> None:
+    config = replace(FEW_STRUCTURES, input=kind, deterministic=True)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    outcome = fit(config, patterns_dataset, whole, device="cpu")
+    assert not fit(config, patterns_dataset, parts, device="cpu", reporter=StopAt(1)).finished
+    assert fit(config, patterns_dataset, parts, resume=True, device="cpu").finished
+    assert same(weights(whole), weights(parts))
+    kept = checkpoint.load(whole / LAST)
+    assert kept.config == config
+    rows = open_dataset(patterns_dataset).rows("train")
+    cells = np.array([datasets.cell(int(row))[2] for row in rows])
+    upper = np.array([20.0] * 3 + [180.0] * 3)
+    np.testing.assert_allclose(
+        kept.model["start"], np.log(cells.mean(axis=0) / (upper - cells.mean(axis=0))), rtol=1e-5
+    )
+    (model,), _ = load_models([whole / BEST], torch.device("cpu"))
+    assert torch.equal(model.start, kept.model["start"])
+    assert outcome.progress.best is not None
+
+
+def test_the_best_by_all_is_the_accuracies_less_the_standardised_lattice_error(patterns_dataset: Path) -> None:
+    dataset = open_dataset(patterns_dataset)
+    task = build_task(FEW_STRUCTURES, dataset, Place(torch.device("cpu")))
+    assert isinstance(task, AlphaDiffractTask)
+    batch = next(open_split(FEW_STRUCTURES, dataset, "validation", Place(torch.device("cpu")), None).loader.epoch(0))
+
+    class Fixed(torch.nn.Module):
+        def forward(self, pattern: torch.Tensor) -> Prediction:
+            n = len(pattern)
+            right = torch.nn.functional.one_hot(batch.crystal_system, 7).float()
+            return Prediction(right, torch.zeros(n, 230), batch.lattice + torch.tensor([0.3, 0, 0, 0, 0, 2.0]))
+
+    sums = {name: float(x) for name, x in task.validate(Fixed(), [batch], torch.Generator().manual_seed(0)).items()}
+    means, score = task.summarise(sums)
+    cells = np.array([datasets.cell(int(row))[2] for row in dataset.rows("train")])
+    deviation = np.maximum(cells.std(axis=0), [0.1, 0.1, 0.1, 1.0, 1.0, 1.0])
+    expected = (0.3 / deviation[0] + 2.0 / deviation[5]) / 6
+    assert means["validation_crystal_system_accuracy"] == 1.0
+    assert score == pytest.approx(1.0 + means["validation_space_group_accuracy"] - expected, rel=1e-5)
+    assert replace(task, config=small.ALPHADIFFRACT).summarise(sums)[1] == pytest.approx(score + expected)
+
+
+def test_a_mean_lattice_outside_of_the_bounds_is_refused(patterns_dataset: Path, tmp_path: Path) -> None:
+    model = replace(FEW_STRUCTURES.model, length_bounds_A=(0.0, 5.0))
+    refused(replace(FEW_STRUCTURES, model=model), patterns_dataset, tmp_path / "run", "outside of the bounds")
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(patterns_dataset: Path, tmp_path: Path) -> None:

@@ -48,6 +48,18 @@ def test_lengths_and_angles_can_be_weighed() -> None:
     assert found == pytest.approx([37 / 6, 2 / 6, 3.6 / 6])
 
 
+def test_lattice_errors_can_be_magnitudes_in_units_of_a_deviation() -> None:
+    prediction = Prediction(torch.zeros(1, 7), torch.zeros(1, 230), torch.tensor([[1.0, 2, 3, 90, 90, 90]]))
+    labels = torch.tensor([0]), torch.tensor([0]), torch.tensor([[2.0, 2, 1, 90, 96, 90]])
+    deviation = torch.tensor([2.0, 1, 4, 10, 20, 30])
+    found = [
+        alphadiffract_loss(prediction, *labels, HOPS, 1.0, *w, deviation=deviation).lattice.item()
+        for w in ((1, 1), (2, 0), (0, 0.1))
+    ]
+    lengths, angles = (1 / 2 + 2 / 4) / 3, 6 / 20 / 3
+    assert found == pytest.approx([(lengths + angles) / 2, lengths, 0.1 * angles / 2])
+
+
 def test_gemd_of_a_certain_answer_is_its_distance() -> None:
     logits = torch.full((2, 230), -1e9)
     logits[0, 224] = logits[1, 0] = 0.0

@@ -8,6 +8,11 @@ What the paper leaves open is decided here and can be configured:
 - 560 features = 80 channels x 7 points come out of 8192 points where each block is followed by average pooling of its
   stride (5) and by average pooling of kernel 3 and stride 2: 8192, 1638, 818, 163, 81, 16, 7.
 - The heads' hidden layers end in ReLU.
+
+What deviates from the paper is off by default, and needed where structures are few: ``input_pool`` averages points
+first, ``standardise_input`` gives every pattern zero mean and unit variance (on 0..100 the first thousands of steps
+learn nothing), and ``lattice_start`` lets the lattice start at the mean of the training side, a unit of output being
+about its standard deviation, instead of at the middle of its bounds.
 """
 
 from __future__ import annotations
@@ -22,6 +27,9 @@ from torch.nn import functional
 CRYSTAL_SYSTEMS = 7
 SPACE_GROUPS = 230
 LATTICE_PARAMETERS = 6
+LATTICE_STARTS = ("middle", "training")
+FLAT = 1e-6
+"""Beneath a standard deviation, so that a pattern of one value stays finite."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,15 @@ class AlphaDiffractConfig:
     lattice_hidden: tuple[int, ...] = (512, 256)
     length_bounds_A: tuple[float, float] = (0.0, 500.0)
     angle_bounds_deg: tuple[float, float] = (0.0, 180.0)
+    input_pool: int = 1
+    standardise_input: bool = False
+    lattice_start: str = "middle"
+
+    def __post_init__(self) -> None:
+        if self.lattice_start not in LATTICE_STARTS:
+            raise ValueError(f"lattice_start is one of {', '.join(LATTICE_STARTS)}, not {self.lattice_start!r}")
+        if self.input_pool < 1:
+            raise ValueError(f"input_pool is at least 1, not {self.input_pool}")
 
 
 class Prediction(NamedTuple):
@@ -73,15 +90,43 @@ class AlphaDiffract(nn.Module):
         self.upper: Tensor
         self.register_buffer("lower", bounds[:, 0], persistent=False)
         self.register_buffer("upper", bounds[:, 1], persistent=False)
+        # p -> start + unit p before the sigmoid; kept with the weights where the training side decides them.
+        kept = config.lattice_start == "training"
+        self.start: Tensor
+        self.unit: Tensor
+        self.register_buffer("start", torch.zeros(LATTICE_PARAMETERS), persistent=kept)
+        self.register_buffer("unit", torch.ones(LATTICE_PARAMETERS), persistent=kept)
+
+    def start_lattice_at(self, mean: Tensor, deviation: Tensor) -> None:
+        """Let output 0 mean ``mean`` and, to first order, a unit of output ``deviation`` (a, b, c; angles)."""
+        where = (mean - self.lower) / (self.upper - self.lower)
+        if not ((where > 0) & (where < 1)).all():
+            raise ValueError(
+                f"the mean lattice {[round(x, 3) for x in mean.tolist()]} lies outside of the bounds of the model, "
+                f"{self.lower.tolist()} to {self.upper.tolist()}; widen length_bounds_A or angle_bounds_deg"
+            )
+        slope = (self.upper - self.lower) * where * (1.0 - where)
+        self.start.copy_(torch.logit(where))
+        self.unit.copy_(deviation / slope)
+
+    def prepare(self, pattern: Tensor) -> Tensor:
+        """What the first block sees (batch, 1, point) of patterns (batch, two_theta)."""
+        x = pattern.unsqueeze(1)
+        if self.config.input_pool > 1:
+            x = functional.avg_pool1d(x, self.config.input_pool)
+        if self.config.standardise_input:
+            x = (x - x.mean(dim=2, keepdim=True)) / x.std(dim=2, keepdim=True).clamp_min(FLAT)
+        return x
 
     def features(self, pattern: Tensor) -> Tensor:
         """The feature vector (batch, 560) of patterns (batch, two_theta)."""
-        return self.extractor(pattern.unsqueeze(1)).flatten(1)  # type: ignore[no-any-return]
+        return self.extractor(self.prepare(pattern)).flatten(1)  # type: ignore[no-any-return]
 
     def heads(self, features: Tensor) -> Prediction:
         """What the three heads make of a feature vector; y = sigmoid(p) (UB - LB) + LB for the lattice (eq. 4)."""
         # The sigmoid in full precision: half precision resolves 500 A in steps of an angstrom.
-        lattice = torch.sigmoid(self.lattice(features).float()) * (self.upper - self.lower) + self.lower
+        raw = self.start + self.unit * self.lattice(features).float()
+        lattice = torch.sigmoid(raw) * (self.upper - self.lower) + self.lower
         return Prediction(self.crystal_system(features).float(), self.space_group(features).float(), lattice)
 
     def forward(self, pattern: Tensor) -> Prediction:
@@ -139,7 +184,7 @@ def head(features: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
 
 def pooled_points(config: AlphaDiffractConfig) -> int:
     """Points left of a pattern after all pooling."""
-    points = config.input_points
+    points = config.input_points // config.input_pool
     for stride in config.strides:
         points //= stride
         if config.second_pool is not None:

@@ -2,19 +2,26 @@
 
 `python -m benchmarks.pipeline [CATALOG]` makes the same dataset three times in turn: in a plain loop of the same
 functions (cluster kind `here`), with one worker process and with two. Rates exclude the starting of processes, which
-is given beside them; everything else, reading and finalising and verifying too, is counted. The last line is JSON.
+is given beside them; everything else, reading and finalising and verifying too, is counted. What two cores of this
+machine can do at all is measured too: two plain loops side by side that know nothing of each other, against one. The
+last line is JSON.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 from benchmarks._data import shared_data
+from cluster import settings
 from cluster.config import HereProfile, LocalProfile, Profile
 from datagen.config import DatagenConfig, config_for_path
 from datagen.estimate import estimate
@@ -24,6 +31,7 @@ from datagen.run import run
 
 ROUNDS = 2
 PAPER_STRUCTURES = 312_267
+READY_WITHIN_s = 600.0
 
 
 def main() -> None:
@@ -43,8 +51,9 @@ def main() -> None:
                 outcome = run(config, Path(scratch) / f"{name} {turn}.zarr", profile=profile, display=Silence())
                 outcomes[name].append(outcome)
                 print(f"{name}: {working_seconds(outcome):.1f} s of work, {outcome.phase_seconds}", flush=True)
+        ceiling = machine_ceiling(catalog, Path(scratch))
     plan_seconds = time_plan(config)
-    report(outcomes, plan_seconds)
+    report(outcomes, plan_seconds, ceiling)
 
 
 def compile_kernels(config: DatagenConfig, scratch: Path) -> None:
@@ -56,6 +65,43 @@ def compile_kernels(config: DatagenConfig, scratch: Path) -> None:
 def working_seconds(outcome: Outcome) -> float:
     """Wall time of the run, less the starting of worker processes, which happens within another phase."""
     return sum(outcome.phase_seconds.values()) - 2 * outcome.phase_seconds["start workers"]
+
+
+def machine_ceiling(catalog: Path, scratch: Path) -> float:
+    """How many times the work of one plain loop two do that share nothing but the machine: caches, memory, disk."""
+    alone = median(side_by_side(catalog, scratch, 1) for _ in range(ROUNDS))
+    together = median(side_by_side(catalog, scratch, 2) for _ in range(ROUNDS))
+    print(f"plain loops side by side: one takes {alone:.1f} s, two take {together:.1f} s")
+    return 2 * alone / together
+
+
+def side_by_side(catalog: Path, scratch: Path, count: int) -> float:
+    """Seconds until the last of so many plain loops, each in a process like a worker's, has finished."""
+    spawn = multiprocessing.get_context("spawn")
+    ready = spawn.Barrier(count + 1)
+    with patch.dict(os.environ, settings.SINGLE_THREADED | settings.KEEP_MEMORY):
+        processes = [
+            spawn.Process(target=plain_loop, args=(catalog, scratch / f"{count} side by side {i}", ready))
+            for i in range(count)
+        ]
+        for process in processes:
+            process.start()
+    ready.wait(timeout=READY_WITHIN_s)
+    began = time.perf_counter()
+    for process in processes:
+        process.join()
+        if process.exitcode:
+            raise SystemExit(f"a plain loop ended with exit code {process.exitcode}")
+    return time.perf_counter() - began
+
+
+def plain_loop(catalog: Path, folder: Path, ready: Barrier) -> None:
+    """In a process of its own: make the dataset once everybody is ready."""
+    config = config_for_path(catalog)
+    with tempfile.TemporaryDirectory(prefix=folder.name, dir=folder.parent) as scratch:
+        compile_kernels(config, Path(scratch))
+        ready.wait(timeout=READY_WITHIN_s)
+        run(config, Path(scratch) / "made.zarr", profile=HereProfile(kind="here"), display=Silence())
 
 
 def time_plan(config: DatagenConfig) -> float:
@@ -70,7 +116,7 @@ def time_plan(config: DatagenConfig) -> float:
     return seconds
 
 
-def report(outcomes: dict[str, list[Outcome]], plan_seconds: float) -> None:
+def report(outcomes: dict[str, list[Outcome]], plan_seconds: float, ceiling: float) -> None:
     """A table, then the figures as JSON."""
     one = outcomes["one worker"][0]
     seconds = {name: median(working_seconds(o) for o in found) for name, found in outcomes.items()}
@@ -87,6 +133,7 @@ def report(outcomes: dict[str, list[Outcome]], plan_seconds: float) -> None:
         "bytes_per_pattern": one.bytes / one.n_patterns,
         "overhead": seconds["one worker"] / seconds["plain loop"] - 1,
         "scaling_two_workers": seconds["one worker"] / seconds["two workers"],
+        "scaling_machine_ceiling": ceiling,
         "peak_memory_mb": max(o.peak_worker_memory_MB for found in outcomes.values() for o in found),
         "start_workers_seconds": one.phase_seconds["start workers"],
         "stage_share": {stage: spent / total for stage, spent in stages.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,17 @@ def test_attention_lies_between_0_and_1_and_follows_the_gradient() -> None:
         kept[:, ::7] = 1.0
         first.weight.mul_(kept).abs_()
     assert attention(model, pattern, "space_group").isfinite().all()
+
+
+def test_attention_sees_what_the_network_sees_where_it_averages_and_standardises_first() -> None:
+    config = AlphaDiffractConfig(input_points=2000, channels=(4, 4, 4), second_pool=None)
+    torch.manual_seed(6)
+    averaging = AlphaDiffract(replace(config, input_points=8000, input_pool=4, standardise_input=True)).eval()
+    plain = AlphaDiffract(config).eval()
+    plain.load_state_dict(averaging.state_dict())
+    pattern = 100 * torch.rand(2, 8000)
+    binned = pattern.view(2, 2000, 4).mean(dim=2)
+    standard = (binned - binned.mean(dim=1, keepdim=True)) / binned.std(dim=1, keepdim=True)
+    fine, coarse = attention(averaging, pattern), attention(plain, standard)
+    assert fine.shape == (2, 8000)
+    torch.testing.assert_close(fine.view(2, 2000, 4).mean(dim=2), coarse, atol=0.05, rtol=0)

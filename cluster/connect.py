@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from distributed import Client, Status
 
@@ -15,6 +15,7 @@ from cluster.certificates import security_from_files
 from cluster.config import AddressProfile, AllocationProfile, HereProfile, JobProfile, LocalProfile, Profile
 from cluster.errors import ClusterError
 from cluster.orderly import LeaveInOrder
+from cluster.perform import perform
 
 if TYPE_CHECKING:
     from cluster.jobqueue import JobCluster
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 _ENDED = (Status.closed, Status.failed, Status.stopped)
 
+A = TypeVar("A")
 
 PLUGIN_ATTEMPTS = 5
+NO_RECEIPT_BYTES = 64
 
 
 class Cluster:
@@ -32,6 +35,7 @@ class Cluster:
     def __init__(self, profile: Profile, client: Any = None) -> None:
         self.profile = profile
         self.client = client
+        self._preparations: list[Any] = []
 
     @property
     def dashboard_link(self) -> str | None:
@@ -55,6 +59,23 @@ class Cluster:
             self.client.wait_for_workers(count, timeout=timeout_s)
         except TimeoutError as error:
             raise ClusterError(self.no_workers_message(timeout_s)) from error
+
+    def prepare(self, function: Callable[[A], None], argument: A) -> None:
+        """Have every worker there is call this once, without waiting: what it loads is there when tasks need it.
+
+        What goes wrong in it is left to those tasks to say.
+        """
+        if self.client is None:
+            return
+        try:
+            workers = list(self.client.nthreads())
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(self.lost_message()) from error
+        # Held until the cluster ends: Dask drops what nobody holds.
+        self._preparations += [
+            self.client.submit(perform, function, argument, NO_RECEIPT_BYTES, workers=[worker], pure=False)
+            for worker in workers
+        ]
 
     def tend(self) -> None:
         """Replace workers that have gone for good; called now and then while tasks run."""

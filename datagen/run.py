@@ -31,7 +31,7 @@ from datagen.provenance import attributes_of, fingerprint_of, job_of
 from datagen.quarantine import Quarantine
 from datagen.report import REPORT, draw_report, write_report
 from datagen.room import check_room, least_bytes
-from datagen.shard import ACCEPTED, warm_up
+from datagen.shard import ACCEPTED, prepare, warm_up
 from datagen.staging import differences, read_staged
 from datagen.structures_table import CURATION_TABLE, write_structures_table
 from datagen.verify import verify
@@ -139,6 +139,7 @@ def simulate(
 ) -> Plan:
     """Make every shard of the plan; whenever a structure proves impossible, set it aside and plan anew."""
     work = dataset / WORK
+    workers.prepare(prepare, (str(dataset.absolute()), job.key()))
     duplicates = write_accepted(work / TABLE, work / ACCEPTED, drop_duplicates=config.store.duplicates == "drop")
     accepted = Accepted(work / ACCEPTED)
     if not len(accepted):

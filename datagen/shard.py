@@ -166,6 +166,12 @@ def warm_up(job: Job) -> None:
         engine(settings.engine)(ROCK_SALT, settings.instrument, drawn)
 
 
+def prepare(job: tuple[str, str]) -> None:
+    """The same, told of a dataset and its job's key."""
+    dataset, key = job
+    warm_up(cached_job(Path(dataset), key))
+
+
 def probe_shard(order: ShardOrder) -> ShardReport:
     """Simulate each structure of a shard in a process of its own, to learn which one ends it; nothing is written."""
     job = cached_job(Path(order.dataset), order.job_key)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from cluster.config import AllocationProfile, Profile
 from cluster.connect import Cluster, connect
 from datagen.progress import Display
+
+A = TypeVar("A")
 
 
 class Workers:
@@ -32,6 +35,11 @@ class Workers:
             if self._cluster.dashboard_link:
                 self._display.say(f"dashboard: {self._cluster.dashboard_link}")
         return self._cluster
+
+    def prepare(self, function: Callable[[A], None], argument: A) -> None:
+        """Have the workers call this while the driver is busy, where there are workers already."""
+        if self._cluster is not None:
+            self._cluster.prepare(function, argument)
 
     def close(self) -> None:
         """End the cluster if there is one; nothing more is asked of it."""

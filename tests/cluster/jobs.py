@@ -80,3 +80,8 @@ def terminate_a_child(seconds: int) -> int:
     child = subprocess.Popen(["sleep", str(seconds)])
     child.terminate()
     return child.wait(timeout=10)
+
+
+def be_prepared(folder: str) -> None:
+    time.sleep(0.2)
+    (Path(folder) / str(os.getpid())).touch()

@@ -3,15 +3,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
 
-from cluster import ClusterError, Task, connect, run_tasks
+from cluster import Cluster, ClusterError, Task, connect, run_tasks
 from cluster.allocation import find_place
 from cluster.certificates import CERTIFICATE, KEY, security_from_files, write_certificate
-from cluster.config import AddressProfile
+from cluster.config import AddressProfile, LocalProfile
 from tests.cluster import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,3 +120,31 @@ def test_processes_of_an_mpi_launch_share_the_parts_and_end_together(tmp_path: P
     assert [process.returncode for process in processes] == [0, code, 0], answers
     assert [output.strip() for output, _ in answers] == ["", "RECEIPTS 2470 tls://", ""]
     assert list((tmp_path / "meeting place").iterdir()) == []
+
+
+def test_every_worker_is_prepared_before_its_next_task(two_workers: Cluster, tmp_path: Path) -> None:
+    two_workers.prepare(jobs.be_prepared, str(tmp_path))
+    seen = []
+    run_tasks(
+        two_workers,
+        jobs.process_of,
+        [Task(str(n), n) for n in range(8)],
+        on_receipt=lambda task, receipt: seen.append(receipt),
+        on_failure=lambda task, failure: pytest.fail(failure.error),
+    )
+    assert {int(path.name) for path in tmp_path.iterdir()} >= set(seen)
+
+
+@pytest.mark.parametrize("preparation", [jobs.refuse_odd, jobs.die_for_seven])
+def test_a_preparation_that_fails_costs_no_task(preparation: Callable[[int], object]) -> None:
+    seen = []
+    with connect(LocalProfile(workers=2, worker_wait_s=60)) as cluster:
+        cluster.prepare(preparation, 7)  # type: ignore[arg-type]
+        run_tasks(
+            cluster,
+            jobs.slowly,
+            [Task(str(n), n) for n in range(8)],
+            on_receipt=lambda task, receipt: seen.append(receipt),
+            on_failure=lambda task, failure: pytest.fail(failure.error),
+        )
+    assert sorted(seen) == list(range(8))

@@ -65,6 +65,7 @@ DEVIATIONS: dict[str, Any] = {
     "cell_strain": 0.05,
     "best_by": "all",
 }
+TARGETS = ("crystal_system_", "space_group_", "length_", "angle_")
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def main() -> None:
             result |= {f"crystalnet_{name}": result["crystalnet"][name] for name in DENSITY_FIGURES}
     if done := [result[name] for name in INPUTS if name in result]:
         best = max(done, key=lambda r: float(r["crystal_system_accuracy"]))
-        result |= {name: best[name] for name in best if name.startswith(("crystal_system_", "space_group_"))}
+        result |= {name: best[name] for name in best if name.startswith(TARGETS)}
     text = json.dumps(result)
     print(text)
     if given.out:

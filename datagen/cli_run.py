@@ -278,7 +278,7 @@ def _tell_outcome(console: Console, outcome: Outcome) -> None:
     console.print(table)
     if outcome.n_duplicates:
         verb = "repeats" if outcome.n_duplicates == 1 else "repeat"
-        console.print(f"{outcome.n_duplicates:,} of them {verb} an earlier structure atom by atom")
+        console.print(f"{outcome.n_duplicates:,} of them {verb} another structure atom by atom")
     for name, reason in outcome.set_aside[:SET_ASIDE_SHOWN]:
         console.print(f"[yellow]set aside:[/] {escape(name)} ({reason})")
     if (more := len(outcome.set_aside) - SET_ASIDE_SHOWN) > 0:

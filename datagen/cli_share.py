@@ -10,14 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from datagen.cli_run import AnyDataset, DatasetPath
+
 if TYPE_CHECKING:
     from datagen.share.facts import Naming
     from datagen.share.licences import Terms
 
-DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset's folder.")]
-AnyDataset = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Its folder, .zarr.zip, address, or name in the group's list.")
-]
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Folder for the new dataset; nothing may be there yet.")]
 
 

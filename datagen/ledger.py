@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
@@ -126,6 +126,17 @@ def damages(dataset: Where, files: dict[str, dict[str, Any]], *, deep: bool = Tr
     return [damage for damage in at.each(partial(_damage, at, deep=deep), files.items()) if damage is not None]
 
 
+def damage_of(name: str, entry: dict[str, Any], size: int | None, checksum: Callable[[], str] | None) -> Damage | None:
+    """In what a file of this size (None: there is none) and checksum differs from its entry."""
+    if size is None:
+        return Damage(name, "no file", f"{entry['size']} bytes")
+    if size != entry["size"]:
+        return Damage(name, f"{size} bytes", f"{entry['size']} bytes")
+    if checksum is not None and (found := checksum()) != entry["sha256"]:
+        return Damage(name, f"sha256 {found}", f"sha256 {entry['sha256']}")
+    return None
+
+
 def entry_of(data: bytes) -> dict[str, Any]:
     """Size and checksum as the ledger keeps them."""
     return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -158,14 +169,7 @@ def _numbers(at: Location) -> list[int]:
 
 def _damage(at: Location, listed: tuple[str, dict[str, Any]], *, deep: bool) -> Damage | None:
     name, entry = listed
-    size = at.size(name)
-    if size is None:
-        return Damage(name, "no file", f"{entry['size']} bytes")
-    if size != entry["size"]:
-        return Damage(name, f"{size} bytes", f"{entry['size']} bytes")
-    if deep and (checksum := at.checksum(name)) != entry["sha256"]:
-        return Damage(name, f"sha256 {checksum}", f"sha256 {entry['sha256']}")
-    return None
+    return damage_of(name, entry, at.size(name), partial(at.checksum, name) if deep else None)
 
 
 def _parsed(path: str, text: bytes) -> dict[str, Any]:

@@ -119,13 +119,10 @@ def open_finished(where: Where) -> Finished:
     return found
 
 
-def _damage(name: str, data: memoryview | None, expected: dict[str, Any]) -> ledger.Damage | None:
+def _damage(name: str, data: memoryview | None, entry: dict[str, Any]) -> ledger.Damage | None:
     if data is None:
-        return ledger.Damage(name, "no file", f"{expected['size']} bytes")
-    if len(data) != expected["size"]:
-        return ledger.Damage(name, f"{len(data)} bytes", f"{expected['size']} bytes")
-    checksum = hashlib.sha256(data).hexdigest()
-    return None if checksum == expected["sha256"] else ledger.Damage(name, f"sha256 {checksum}", expected["sha256"])
+        return ledger.damage_of(name, entry, None, None)
+    return ledger.damage_of(name, entry, len(data), lambda: hashlib.sha256(data).hexdigest())
 
 
 _TEXTS = {variable.name for variable in schema.LABELS if schema.is_text(variable)}

@@ -23,8 +23,9 @@ from rich.table import Table
 from benchmarks._data import data_folder
 from curation.crystal import Crystal
 from datagen.errors import DatagenError, EngineError
-from datagen.simulate import gsas2, native
+from datagen.simulate import native
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
+from datagen.simulate.gsas2 import engine as gsas2
 from datagen.simulate.instrument import Instrument
 
 PATTERNS_PER_STRUCTURE = 100

@@ -34,14 +34,14 @@ import torch
 
 from benchmarks._data import data_folder
 from benchmarks.learning_density import DENSITY_EPOCHS, DENSITY_FIGURES, DENSITY_SETTINGS, curve, trained_on_densities
-from trainer.config import INPUTS, AlphaDiffractTraining
-from trainer.distributed import Place
-from trainer.evaluate import evaluate_alphadiffract, load_models
-from trainer.fit import BEST, fit
+from trainer.data.store import Dataset, open_dataset
+from trainer.evaluation.evaluate import evaluate_alphadiffract, load_models
+from trainer.evaluation.plots import figure
 from trainer.models.alphadiffract import AlphaDiffractConfig
-from trainer.plots import figure
-from trainer.schedules import Cyclic
-from trainer.store import Dataset, open_dataset
+from trainer.training.config import INPUTS, AlphaDiffractTraining
+from trainer.training.distributed import Place
+from trainer.training.fit import BEST, fit
+from trainer.training.schedules import Cyclic
 
 MODEL = AlphaDiffractConfig(
     input_pool=16,

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.config import CrystalNetTraining
-from trainer.data import choose_rows
-from trainer.distributed import Place
-from trainer.evaluate import evaluate_crystalnet, load_models
-from trainer.fit import BEST, fit
+from trainer.data.store import open_dataset
+from trainer.evaluation.evaluate import evaluate_crystalnet, load_models
 from trainer.models.crystalnet import CrystalNetConfig
-from trainer.schedules import WarmRestarts
-from trainer.similarity import psnr, ssim
-from trainer.store import open_dataset
+from trainer.training.config import CrystalNetTraining
+from trainer.training.datasets import choose_rows
+from trainer.training.distributed import Place
+from trainer.training.fit import BEST, fit
+from trainer.training.schedules import WarmRestarts
+from trainer.training.similarity import psnr, ssim
 
 DENSITY_SETTINGS = """[density]
 method = "independent_atoms"

@@ -23,11 +23,11 @@ from unittest.mock import patch
 from benchmarks._data import shared_data
 from cluster import settings
 from cluster.config import HereProfile, LocalProfile, Profile
-from datagen.config import DatagenConfig, config_for_path
-from datagen.estimate import estimate
-from datagen.outcome import Outcome
+from datagen.config.config import DatagenConfig, config_for_path
+from datagen.inspect.estimate import estimate
 from datagen.progress import Silence, duration
 from datagen.run import run
+from datagen.steps.outcome import Outcome
 
 ROUNDS = 2
 PAPER_STRUCTURES = 312_267

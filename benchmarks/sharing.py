@@ -25,8 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from datagen.config import parse_config
-from datagen.location import Where, locate
+from datagen.config.config import parse_config
 from datagen.run import run
 from datagen.share.facts import Naming
 from datagen.share.licences import Terms
@@ -34,7 +33,8 @@ from datagen.share.merge import merge
 from datagen.share.publish import publish
 from datagen.share.subset import Selection, subset
 from datagen.share.upload import upload
-from datagen.store import open_array
+from datagen.store.location import Where, locate
+from datagen.store.zarr_store import open_array
 from tests.share.servers import s3_server, web_server
 
 REPEATS = 5

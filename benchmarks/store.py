@@ -30,19 +30,19 @@ from catalogs.open import open_catalog
 from curation.curate import curate_record
 from curation.settings import CurationSettings
 from curation.verdict import Verdict
-from datagen import schema, store
-from datagen.labels import label_columns, reflection_slots
-from datagen.quantise import dequantise, quantise
-from datagen.row import row_values
-from datagen.shard_file import CODEC
-from datagen.shard_writer import ShardWriter
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
 from datagen.simulate.patterns import Patterns
 from datagen.simulate.refusal import Unsimulable
-from datagen.xrd_peaks import xrd_peaks, xrd_peaks_cost_seconds
-from trainer.store import open_dataset
+from datagen.simulate.xrd_peaks import xrd_peaks, xrd_peaks_cost_seconds
+from datagen.steps.labels import label_columns, reflection_slots
+from datagen.steps.row import row_values
+from datagen.store import schema, zarr_store
+from datagen.store.quantise import dequantise, quantise
+from datagen.store.shard_file import CODEC
+from datagen.store.shard_writer import ShardWriter
+from trainer.data.store import open_dataset
 
 EVERY = 10
 SETTINGS = AugmentationSettings()
@@ -194,14 +194,14 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
         n_augmentations=SETTINGS.count,
         n_points=INSTRUMENT.n_points,
         reflection_slots=reflection_slots((v.crystal for v in verdicts), lines, INSTRUMENT.two_theta_max_deg),
-        text_bytes=store.text_bytes(labels),
+        text_bytes=zarr_store.text_bytes(labels),
     )
     quantising = adding = committing = reading = 0.0
     worst = 0.0
     checksums: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        store.create(path, layout, labels, INSTRUMENT.two_theta_deg, {})
+        zarr_store.create(path, layout, labels, INSTRUMENT.two_theta_deg, {})
         for shard in range(layout.n_shards):
             with ShardWriter(path, layout, shard) as writer:
                 for row in layout.rows(shard):
@@ -220,7 +220,7 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
                 began = time.process_time()
                 writer.commit("benchmark")
                 committing += time.process_time() - began
-        store.finalise(path, {})
+        zarr_store.finalise(path, {})
         dataset = open_dataset(path)
         for row, checksum in enumerate(checksums):
             began = time.process_time()

@@ -1,7 +1,7 @@
 """Are the stored edges of the maximal-subgroup graph the ones the 230 groups themselves give?
 
 Computes every maximal subgroup of every space group from the symmetry operations and compares the pairs of types with
-``trainer/subgroup_edges.csv``; ``--write`` rewrites that file.
+``trainer/training/subgroup_edges.csv``; ``--write`` rewrites that file.
 
 A maximal subgroup keeps either all translations (translationengleiche: a maximal subgroup of the point group) or all
 point operations (klassengleiche: a maximal invariant sublattice T' of the translations T, and a complement of T/T').
@@ -28,7 +28,7 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-EDGES_FILE = Path(__file__).resolve().parents[1] / "trainer" / "subgroup_edges.csv"
+EDGES_FILE = Path(__file__).resolve().parents[1] / "trainer" / "training" / "subgroup_edges.csv"
 PRIMES = (2, 3, 5)
 
 Matrix = NDArray[np.int64]

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 
 from benchmarks.learning import made_dataset
-from trainer.config import AlphaDiffractTraining
-from trainer.data import build_task, open_split
-from trainer.distributed import Place
-from trainer.fit import build_optimiser
-from trainer.store import Dataset, open_dataset
-from trainer.tasks import AlphaDiffractTask, autocast
+from trainer.data.store import Dataset, open_dataset
+from trainer.training.config import AlphaDiffractTraining
+from trainer.training.datasets import build_task, open_split
+from trainer.training.distributed import Place
+from trainer.training.fit import build_optimiser
+from trainer.training.tasks import AlphaDiffractTask, autocast
 
 PAPER_LATENCY_MS = 1.04
 

@@ -1,5 +1,5 @@
 """python -m datagen: the command line without the console script."""
 
-from datagen.cli import main
+from datagen.commands.app import main
 
 main()

@@ -14,28 +14,28 @@ from pathlib import Path
 from rich.markup import escape
 
 from cluster.config import Profile
-from datagen import files, ledger, store
-from datagen.accepted import Accepted, write_accepted
-from datagen.config import DatagenConfig
-from datagen.curate import TABLE, UNFINISHED, CurateJob, curate_locked
+from datagen.config.config import DatagenConfig
+from datagen.config.fingerprint import attributes_of, fingerprint_of, job_of
+from datagen.config.job import WORK, Job, write_job
 from datagen.errors import PlanError, StoreError
-from datagen.job import WORK, Job, write_job
-from datagen.judge_on_cluster import ClusterJudge, RunProgress
-from datagen.layout import files_of, layout_for
-from datagen.lock import Lock, locked
-from datagen.make_shards import ShardMaker
-from datagen.outcome import Outcome
-from datagen.plan import Shard, cut_shards, fill_holes, shard_length
+from datagen.inspect.report import REPORT, draw_report, write_report
+from datagen.inspect.verify import verify
 from datagen.progress import Display
-from datagen.provenance import attributes_of, fingerprint_of, job_of
-from datagen.quarantine import Quarantine
-from datagen.report import REPORT, draw_report, write_report
-from datagen.room import check_room, least_bytes
-from datagen.shard import ACCEPTED, prepare, warm_up
-from datagen.staging import differences, read_staged
-from datagen.structures_table import CURATION_TABLE, write_structures_table
-from datagen.verify import verify
-from datagen.workers import Workers
+from datagen.steps.accepted import Accepted, write_accepted
+from datagen.steps.curate import TABLE, UNFINISHED, CurateJob, curate_locked
+from datagen.steps.curate_on_cluster import ClusterJudge, RunProgress
+from datagen.steps.disk_space import check_room, least_bytes
+from datagen.steps.layout import files_of, layout_for
+from datagen.steps.make_shards import ShardMaker
+from datagen.steps.outcome import Outcome
+from datagen.steps.quarantine import Quarantine
+from datagen.steps.shard_task import ACCEPTED, prepare, warm_up
+from datagen.steps.shards import Shard, cut_shards, fill_holes, shard_length
+from datagen.steps.staging import differences, read_staged
+from datagen.steps.structures_table import CURATION_TABLE, write_structures_table
+from datagen.steps.workers import Workers
+from datagen.store import files, ledger, zarr_store
+from datagen.store.lock import Lock, locked
 
 CONFIG = "config.json"
 
@@ -88,7 +88,7 @@ def curate(
 def refuse_foreign(dataset: Path) -> None:
     """Never scatter a dataset among somebody's other files: the place is new, empty, or a dataset's already."""
     if (dataset / "zarr.json").exists():
-        if "derived_from" in store.read_attributes(dataset):
+        if "derived_from" in zarr_store.read_attributes(dataset):
             raise StoreError(
                 f"{dataset}: expected a new place or a dataset that `datagen run` began, found one made of others by "
                 "subset, merge or publish; choose another place with --out"
@@ -187,10 +187,10 @@ def initialise_store(config: DatagenConfig, job: Job, dataset: Path, accepted: A
         n_structures=len(order),
         structures_per_shard=shard_length(len(accepted), job.store.structures_per_shard),
         any_density=any(accepted.column("density_path")),
-        text_bytes=store.text_bytes(labels),
+        text_bytes=zarr_store.text_bytes(labels),
     )
     check_room(files_of(layout), least_bytes(layout), dataset, job.store.max_files)
-    store.create(dataset, layout, labels, job.simulation.instrument.two_theta_deg, attributes_of(config))
+    zarr_store.create(dataset, layout, labels, job.simulation.instrument.two_theta_deg, attributes_of(config))
 
 
 def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
@@ -199,7 +199,7 @@ def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
     outcome.counts = write_structures_table(dataset, work / TABLE, plan.accepted, plan.shards, plan.duplicates, work)
     frame = ledger.read_frame(dataset) or {}
     ledger.write_frame(dataset, {**frame, CURATION_TABLE: ledger.entry_of((dataset / CURATION_TABLE).read_bytes())})
-    store.finalise(dataset, {}, [shard.key for shard in plan.shards])
+    zarr_store.finalise(dataset, {}, [shard.key for shard in plan.shards])
     receipts = ledger.committed(dataset).values()
     outcome.n_structures = sum(receipt.n_structures for receipt in receipts)
     outcome.n_densities = sum(receipt.n_densities for receipt in receipts)

@@ -1,5 +1,5 @@
 """``python -m trainer`` is the command ``trainer``."""
 
-from trainer.cli import main
+from trainer.commands.app import main
 
 main()

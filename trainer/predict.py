@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.errors import TrainerError
-from trainer.metrics import LATTICE
+from trainer.evaluation.metrics import LATTICE
 from trainer.models.alphadiffract import AlphaDiffract
-from trainer.noise import standardise
-from trainer.patterns import Measured
+from trainer.scans.read import Measured
+from trainer.simulate.noise import standardise
 
 Array = NDArray[np.float64]
 
@@ -169,7 +169,7 @@ def predict(
 @cache
 def space_group_symbols() -> tuple[str, ...]:
     """Short Hermann-Mauguin symbols of the 230 space groups."""
-    with files("trainer").joinpath("space_groups.csv").open() as source:
+    with files("trainer.evaluation").joinpath("space_groups.csv").open() as source:
         return tuple(row["symbol"] for row in csv.DictReader(source))
 
 

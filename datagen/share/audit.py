@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from curation.crystal import Crystal
 from datagen.errors import ConfigError, StoreError
-from datagen.location import Where
 from datagen.progress import Display, Silence
-from datagen.schema import SPLITS
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
 from datagen.share.finished import Finished, open_finished
+from datagen.store.location import Where
+from datagen.store.schema import SPLITS
 
 NO_SALT = b"compared within one process"
 BY_CRYSTALS = "pymatgen's StructureMatcher within the group"

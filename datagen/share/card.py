@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from datagen.schema import DENSITY_MEANINGS
 from datagen.share.facts import Facts
 from datagen.share.origins import publications
+from datagen.store.schema import DENSITY_MEANINGS
 
 CARD = "README.md"
 

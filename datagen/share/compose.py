@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.atomic import sha256_of
-from datagen import files, ledger, schema, store
 from datagen.errors import StoreError
-from datagen.lock import locked
-from datagen.plan import shard_length
+from datagen.inspect.verify import verify
 from datagen.progress import Display, Silence
-from datagen.schema import Layout
-from datagen.shard_chunks import Value
-from datagen.shard_writer import ShardWriter
+from datagen.share.curation_table import Row
 from datagen.share.finished import Finished
-from datagen.share.stored_rows import StoredRows
-from datagen.share.verdict_lines import Row
-from datagen.structures_table import CURATION_TABLE
-from datagen.verify import verify
+from datagen.share.row_reader import StoredRows
+from datagen.steps.shards import shard_length
+from datagen.steps.structures_table import CURATION_TABLE
+from datagen.store import files, ledger, schema, zarr_store
+from datagen.store.lock import locked
+from datagen.store.schema import Layout
+from datagen.store.shard_reader import Value
+from datagen.store.shard_writer import ShardWriter
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def layout_of_rows(sources: Sequence[Finished], rows: Sequence[Row], n_augmentat
         reflection_slots=max(layout.reflection_slots for layout in layouts),
         member_slots=max(layout.member_slots for layout in layouts),
         n_lines=first.n_lines,
-        text_bytes=store.text_bytes(labels_of(sources, rows)),
+        text_bytes=zarr_store.text_bytes(labels_of(sources, rows)),
         with_members=first.with_members,
         with_xrd_peaks=any(layout.with_xrd_peaks for layout in layouts),
         density_method=methods[0] if methods else None,
@@ -107,12 +107,12 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
     display = display or Silence()
     with private_folder(out, recipe.fingerprint()) as making:
         dataset = making / "dataset"
-        two_theta_deg = np.asarray(store.open_array(recipe.sources[0].path, "two_theta")[...])
+        two_theta_deg = np.asarray(zarr_store.open_array(recipe.sources[0].path, "two_theta")[...])
         labels = labels_of(recipe.sources, recipe.rows)
-        store.create(dataset, recipe.layout, labels, two_theta_deg, recipe.attributes)
+        zarr_store.create(dataset, recipe.layout, labels, two_theta_deg, recipe.attributes)
         keys = _write_shards(dataset, recipe, display)
         _write_table(dataset, recipe)
-        store.finalise(dataset, {}, keys)
+        zarr_store.finalise(dataset, {}, keys)
         verify(dataset, display=display)
         recipe.place(dataset, out)
 

@@ -14,13 +14,13 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from datagen import files
 from datagen.errors import ConfigError, StoreError
-from datagen.location import Where, is_url, locate
-from datagen.lock import locked
 from datagen.share.finished import Finished, open_finished
 from datagen.share.manifest import MANIFEST
 from datagen.share.origins import PUBLICATION
+from datagen.store import files
+from datagen.store.location import Where, is_url, locate
+from datagen.store.lock import locked
 
 LIST = "datasets.toml"
 ENVIRONMENT = "PXRD_DATASETS"

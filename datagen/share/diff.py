@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from datagen import schema
-from datagen.location import Where
 from datagen.progress import Display, Silence
 from datagen.share.finished import Finished, open_finished
 from datagen.share.merge import differences
 from datagen.share.origins import DERIVED_FROM
-from datagen.share.stored_rows import StoredRows
+from datagen.share.row_reader import StoredRows
+from datagen.store import schema
+from datagen.store.location import Where
 
 
 @dataclass

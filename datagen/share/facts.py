@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen.schema import SPLITS
 from datagen.share.finished import Finished
 from datagen.share.licences import Leaving, Terms, summary
+from datagen.store.schema import SPLITS
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from curation.atomic import replacing
 from datagen.errors import ConfigError, StoreError
-from datagen.location import Where
-from datagen.schema import SPLITS
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import Finished, open_finished
+from datagen.store.location import Where
+from datagen.store.schema import SPLITS
 
 SUFFIX = ".parquet"
 SHORTEST_SALT = 16

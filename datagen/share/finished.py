@@ -12,11 +12,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from datagen import ledger, schema, store
 from datagen.errors import StoreError
-from datagen.location import Location, Where, location_of
-from datagen.schema import Layout
-from datagen.structures_table import CURATION_TABLE
+from datagen.steps.structures_table import CURATION_TABLE
+from datagen.store import ledger, schema, zarr_store
+from datagen.store.location import Location, Where, location_of
+from datagen.store.schema import Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +60,14 @@ class Finished:
             assert isinstance(array, zarr.Array)
             values = np.asarray(array[...])
             if values.ndim == 2 and name in _TEXTS:
-                values = np.array(store.decode_text(values), dtype=object)
+                values = np.array(zarr_store.decode_text(values), dtype=object)
             values.flags.writeable = False
             self._columns[name] = values
         return self._columns[name]
 
     @cached_property
     def _group(self) -> zarr.Group:
-        return store.open_group(self.path)
+        return zarr_store.open_group(self.path)
 
     def verdicts(self) -> IO[bytes]:
         """The table with the verdict on every input, to read in."""
@@ -100,7 +100,7 @@ class Finished:
 def open_finished(where: Where) -> Finished:
     """The dataset there; refuses one that is not finished, lacks receipts or whose frame is damaged."""
     path = location_of(where)
-    attributes = store.read_attributes(path)
+    attributes = zarr_store.read_attributes(path)
     layout = Layout.from_dict(attributes["layout"])
     receipts = ledger.committed(path)
     if not attributes.get("complete"):

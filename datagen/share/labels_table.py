@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from curation.atomic import replacing
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen import schema
-from datagen.schema import SPLITS
 from datagen.share.finished import Finished
 from datagen.share.licences import Terms
+from datagen.store import schema
+from datagen.store.schema import SPLITS
 
 LABELS_TABLE = "labels.parquet"
 

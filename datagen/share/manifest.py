@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.atomic import replacing, sha256_of
-from datagen import files
+from datagen.store import files
 
 MANIFEST = "SHA256SUMS"
 _EPOCH = (1980, 1, 1, 0, 0, 0)

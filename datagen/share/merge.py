@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from datagen import store
 from datagen.errors import StoreError
-from datagen.location import Location, Where
 from datagen.progress import Display
-from datagen.schema import SPLITS
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
+from datagen.share.curation_table import Row, write_lines
 from datagen.share.finished import Finished, open_finished
 from datagen.share.origins import derived_attributes
-from datagen.share.verdict_lines import Row, write_lines
+from datagen.store import zarr_store
+from datagen.store.location import Location, Where
+from datagen.store.schema import SPLITS
 
 RULE = "of rows with the same structure hash the first with a density is kept, without any density the first"
 """First in the order the datasets are named in, then by row."""
@@ -139,5 +139,5 @@ def _has_density(source: Finished) -> list[bool]:
 
 
 def _same_angles(a: Finished, b: Finished) -> bool:
-    angles = [np.asarray(store.open_array(each.path, "two_theta")[...]) for each in (a, b)]
+    angles = [np.asarray(zarr_store.open_array(each.path, "two_theta")[...]) for each in (a, b)]
     return bool(np.array_equal(angles[0], angles[1]))

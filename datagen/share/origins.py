@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from datagen.provenance import TITLE
+from datagen.config.fingerprint import TITLE
 from datagen.share.finished import Finished
 
 DERIVED_FROM = "derived_from"

@@ -11,19 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from datagen import files
 from datagen.errors import ConfigError, StoreError
+from datagen.inspect.verify import verify
 from datagen.progress import Display
-from datagen.shard_chunks import Value
 from datagen.share.card import CARD, card
-from datagen.share.compose import (
-    Recipe,
-    compose,
-    layout_of_rows,
-    private_folder,
-    refuse_taken,
-    rename_into_place,
-)
+from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
+from datagen.share.curation_table import Row, write_lines
 from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import Finished, open_finished
 from datagen.share.labels_table import LABELS_TABLE, write_labels
@@ -33,8 +26,8 @@ from datagen.share.metadata import CROISSANT, SCHEMA_ORG, croissant, schema_org
 from datagen.share.origins import PUBLICATION, derived_attributes
 from datagen.share.redact import line_without_places, redacted_line, redacted_values, without_places
 from datagen.share.upload import check_destination, upload
-from datagen.share.verdict_lines import Row, write_lines
-from datagen.verify import verify
+from datagen.store import files
+from datagen.store.shard_reader import Value
 
 ZIP = ".zarr.zip"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from datagen import schema
-from datagen.density_reasons import CODES as DENSITY_CODES
-from datagen.shard_chunks import StoredChunks, Value
+from datagen.store import schema
+from datagen.store.density_codes import CODES as DENSITY_CODES
+from datagen.store.shard_reader import StoredChunks, Value
 
 KEPT_VARIABLES = frozenset(
     {"pattern", "pattern_max", "density_reason"}

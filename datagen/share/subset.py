@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.labels import CRYSTAL_SYSTEMS, N_ELEMENTS
-from datagen import schema
-from datagen.density_reasons import CODES as DENSITY_CODES
 from datagen.errors import ConfigError, StoreError
-from datagen.location import Where
 from datagen.progress import Display
-from datagen.schema import SPLITS
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
+from datagen.share.curation_table import write_lines
 from datagen.share.finished import Finished, open_finished
 from datagen.share.origins import derived_attributes
-from datagen.share.verdict_lines import write_lines
 from datagen.share.where import Columns, rows_where
+from datagen.store import schema
+from datagen.store.density_codes import CODES as DENSITY_CODES
+from datagen.store.location import Where
+from datagen.store.schema import SPLITS
 
 
 @dataclass(frozen=True)

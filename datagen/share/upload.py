@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from datagen.errors import StoreError
 from datagen.progress import Display, Silence, size
-from datagen.remote import errors_explained, open_store
 from datagen.share.manifest import MANIFEST
+from datagen.store.remote import errors_explained, open_store
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

@@ -17,7 +17,7 @@ def engine(name: str) -> Engine:
 
         return native
     if name == "gsas2":
-        from datagen.simulate.gsas2 import simulate as gsas2
+        from datagen.simulate.gsas2.engine import simulate as gsas2
 
         return gsas2
     raise EngineError(f"engine: expected one of {', '.join(get_args(EngineName))}, found {name!r}")

@@ -13,18 +13,18 @@ from curation.curate import curate_record
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.settings import CurationSettings
 from curation.verdict import Verdict
-from datagen import store
-from datagen.density import Density, DensitySettings, make_density, refusal_variables
-from datagen.density_reasons import DensityRefused
-from datagen.labels import composition, label_columns, reflection_slots
-from datagen.row import row_values
-from datagen.schema import Layout
-from datagen.shard_writer import ShardWriter
+from datagen.density.make import Density, DensitySettings, make_density, refusal_variables
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
-from datagen.xrd_peaks import xrd_peaks
-from trainer.store import open_dataset
+from datagen.simulate.xrd_peaks import xrd_peaks
+from datagen.steps.labels import composition, label_columns, reflection_slots
+from datagen.steps.row import row_values
+from datagen.store import zarr_store
+from datagen.store.density_codes import DensityRefused
+from datagen.store.schema import Layout
+from datagen.store.shard_writer import ShardWriter
+from trainer.data.store import open_dataset
 
 INSTRUMENT = Instrument.preset("alphadiffract")
 SETTINGS = AugmentationSettings(count=5)
@@ -57,12 +57,12 @@ def dataset(verdicts: list[Verdict], tmp_path_factory: pytest.TempPathFactory) -
         n_points=INSTRUMENT.n_points,
         structures_per_shard=4,
         reflection_slots=reflection_slots((v.crystal for v in verdicts), lines, INSTRUMENT.two_theta_max_deg),
-        text_bytes=store.text_bytes(labels),
+        text_bytes=zarr_store.text_bytes(labels),
         with_xrd_peaks=True,
         density_method="fourier",
     )
     attributes = {"instrument": INSTRUMENT.model_dump(mode="json")}
-    store.create(path, layout, labels, INSTRUMENT.two_theta_deg, attributes)
+    zarr_store.create(path, layout, labels, INSTRUMENT.two_theta_deg, attributes)
     for shard in range(layout.n_shards):
         with ShardWriter(path, layout, shard) as writer:
             for row in layout.rows(shard):
@@ -75,7 +75,7 @@ def dataset(verdicts: list[Verdict], tmp_path_factory: pytest.TempPathFactory) -
                     values["xrd_peaks"] = xrd_peaks(crystal)
                 writer.add(values)
             writer.commit(f"key {shard}")
-    store.finalise(path, {})
+    zarr_store.finalise(path, {})
     return path
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen import store
-from datagen.ledger import Receipt
-from datagen.quantise import quantise
-from datagen.schema import AUGMENTATIONS, EXTRA_AUGMENTATIONS, Layout
-from datagen.shard_writer import ShardWriter
+from datagen.store import zarr_store
+from datagen.store.ledger import Receipt
+from datagen.store.quantise import quantise
+from datagen.store.schema import AUGMENTATIONS, EXTRA_AUGMENTATIONS, Layout
+from datagen.store.shard_writer import ShardWriter
 
 N_POINTS = 64
 TWO_THETA = np.linspace(5.0, 20.0, N_POINTS)
@@ -45,7 +45,7 @@ def layout_of(n: int, **options: Any) -> Layout:
         n_structures=n,
         n_augmentations=3,
         n_points=N_POINTS,
-        text_bytes=store.text_bytes(labels_of(n)),
+        text_bytes=zarr_store.text_bytes(labels_of(n)),
         **{**given, **options},
     )
 
@@ -100,7 +100,7 @@ def values_of(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
 
 
 def create(path: Path, layout: Layout) -> None:
-    store.create(path, layout, labels_of(layout.n_structures), TWO_THETA, ATTRIBUTES)
+    zarr_store.create(path, layout, labels_of(layout.n_structures), TWO_THETA, ATTRIBUTES)
 
 
 def write_shard(path: Path, layout: Layout, shard: int, key: str = "key") -> Receipt:
@@ -116,5 +116,5 @@ def make(path: Path, n: int = 10, **options: Any) -> Layout:
     create(path, layout)
     for shard in range(layout.n_shards):
         write_shard(path, layout, shard)
-    store.finalise(path, {})
+    zarr_store.finalise(path, {})
     return layout

@@ -15,12 +15,12 @@ import pytest
 
 from cluster.config import HereProfile
 from curation.crystal import Crystal
-from datagen import shard
-from datagen.config import DatagenConfig, parse_config
-from datagen.outcome import Outcome
+from datagen.config.config import DatagenConfig, parse_config
 from datagen.progress import Silence
 from datagen.run import run
 from datagen.simulate import engine
+from datagen.steps import shard_task
+from datagen.steps.outcome import Outcome
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "catalogs" / "examples"
 INSTRUMENT = {
@@ -104,11 +104,11 @@ def misbehave(monkeypatch: pytest.MonkeyPatch, element: str, behaviour: Callable
         healthy = engine(name)
 
         def simulate(crystal: Crystal, *rest: Any) -> Any:
-            is_warming_up = crystal is shard.ROCK_SALT
+            is_warming_up = crystal is shard_task.ROCK_SALT
             if not is_warming_up and any(species.startswith(element) for species in crystal.species):
                 behaviour()
             return healthy(crystal, *rest)
 
         return simulate
 
-    monkeypatch.setattr(shard, "engine", wrapped)
+    monkeypatch.setattr(shard_task, "engine", wrapped)

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen.accepted import TABLE_ROW, Accepted, write_accepted
-from datagen.job import WORK
-from datagen.shard import ACCEPTED
+from datagen.config.job import WORK
+from datagen.steps.accepted import TABLE_ROW, Accepted, write_accepted
+from datagen.steps.shard_task import ACCEPTED
 from tests.datagen.small_runs import EVIL, Made
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from datagen import cli
-from datagen.cli_run import _default_dataset
+from datagen.commands import app
+from datagen.commands.run import _default_dataset
 from tests.datagen.small_runs import EVIL, Made, write_cifs
 from tests.faults.runs import command, environment, session_members
 
@@ -23,7 +23,7 @@ def said(*arguments: object, capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setattr("sys.argv", ["datagen", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "400")
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        app.main()
     code = ended.value.code
     captured = capsys.readouterr()
     return (code if isinstance(code, int) else 0), captured.out + captured.err
@@ -82,7 +82,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 
 def test_workers_are_refused_where_the_cluster_decides(tmp_path: Path) -> None:
     cifs = write_cifs(tmp_path / "cifs", ["halite"])
-    ended = CliRunner().invoke(cli.app, ["run", str(cifs), "--cluster", "here", "--workers", "3"])
+    ended = CliRunner().invoke(app.app, ["run", str(cifs), "--cluster", "here", "--workers", "3"])
     assert ended.exit_code == 2
     assert "decides itself" in ended.output
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.config import DatagenConfig, config_for_path, load_config
+from datagen.config.config import DatagenConfig, config_for_path, load_config
 from datagen.errors import ConfigError
 
 KINDS = "folder, zip, tar, table, icsd, cod, materials_project, rruff, examples"

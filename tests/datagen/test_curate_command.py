@@ -26,11 +26,11 @@ from typer.testing import CliRunner
 from curation import batch
 from curation.reasons import REASONS
 from curation.table import VERDICT_SCHEMA, iterate_rows
-from datagen.cli import app
-from datagen.config import config_for_path
-from datagen.curate import METADATA_KEY, TABLE, UNFINISHED, CurateJob, curate
+from datagen.commands.app import app
+from datagen.config.config import config_for_path
 from datagen.errors import DatagenError, PlanError
-from datagen.judging import Progress
+from datagen.steps.curate import METADATA_KEY, TABLE, UNFINISHED, CurateJob, curate
+from datagen.steps.curate_here import Progress
 from tests.curation.cifs import rock_salt
 
 ROOT = Path(__file__).resolve().parents[2]

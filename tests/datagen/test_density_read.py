@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from catalogs.record import DensityRef
-from datagen.chgcar import parse_chgcar
-from datagen.cube import BOHR_A, parse_cube
-from datagen.density_grid import DensityGrid, parse_numbers
-from datagen.density_read import parse_mp_json, read_density
-from datagen.density_reasons import DensityRefused
+from datagen.density.chgcar import parse_chgcar
+from datagen.density.cube import BOHR_A, parse_cube
+from datagen.density.grid import DensityGrid, parse_numbers
+from datagen.density.read import parse_mp_json, read_density
+from datagen.store.density_codes import DensityRefused
 
 LATTICE = np.array([[3.0, 0.0, 0.0], [0.5, 4.0, 0.0], [0.2, -0.3, 5.0]])
 VOLUME = float(np.linalg.det(LATTICE))

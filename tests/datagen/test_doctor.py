@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from datagen import doctor
-from datagen.doctor import REQUIRED, Finding, examine, healthy
-from datagen.simulate import gsas2_process
+from datagen.commands import doctor
+from datagen.commands.doctor import REQUIRED, Finding, examine, healthy
+from datagen.simulate.gsas2 import process
 
 
 def test_this_machine_is_well_and_every_part_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PXRD_GSAS2_PYTHON", "/nowhere/python")
-    gsas2_process.close()
+    process.close()
     findings = list(examine())
     assert healthy(findings), [f for f in findings if f.status == "problem"]
     parts = {finding.part: finding for finding in findings}
     assert {"python", "machine", "native engine", "scratch", "batch system", *REQUIRED} <= set(parts)
     assert parts["GSAS-II"].status == "optional"
-    assert gsas2_process.HOW_TO_GET_IT in parts["GSAS-II"].remedy
+    assert process.HOW_TO_GET_IT in parts["GSAS-II"].remedy
 
 
 def test_a_missing_package_is_a_problem_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

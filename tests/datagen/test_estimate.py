@@ -6,9 +6,9 @@ import pytest
 
 from cluster.config import HereProfile, JobProfile
 from datagen.errors import EngineError, PlanError
-from datagen.estimate import Estimate, estimate
+from datagen.inspect.estimate import Estimate, estimate
 from datagen.progress import Silence
-from datagen.room import check_room
+from datagen.steps.disk_space import check_room
 from tests.datagen.small_runs import Made, config_of, misbehave, write_cifs
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from datagen import lock
 from datagen.errors import PlanError
-from datagen.lock import locked
+from datagen.store import lock
+from datagen.store.lock import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """

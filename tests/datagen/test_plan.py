@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.plan import LARGEST_SHARD, SMALLEST_SHARD, cut_shards, fill_holes, first_of_each, shard_length
+from datagen.steps.shards import LARGEST_SHARD, SMALLEST_SHARD, cut_shards, fill_holes, first_of_each, shard_length
 
 
 @st.composite

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import StoreError
-from datagen.quarantine import FILE, Quarantine
-from datagen.retry import retry
+from datagen.inspect.retry import retry
+from datagen.steps.quarantine import FILE, Quarantine
 from tests.datagen.small_runs import Made, config_of, lines_of, make, misbehave, write_cifs
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datagen.config.job import WORK
 from datagen.errors import StoreError
-from datagen.job import WORK
-from datagen.quarantine import Quarantine
-from datagen.replay import find_line, replay
+from datagen.inspect.replay import find_line, replay
+from datagen.steps.quarantine import Quarantine
 from tests.datagen.small_runs import EVIL, Made, make
 
 

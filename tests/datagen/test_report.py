@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from datagen import report_figures
-from datagen.report import write_report
+from datagen.inspect import report_figures
+from datagen.inspect.report import write_report
 from tests.datagen.small_runs import Made, make, misbehave
 
 

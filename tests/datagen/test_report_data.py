@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datagen import report_data, store
-from datagen.report_data import Content
+from datagen.inspect import report_data
+from datagen.inspect.report_data import Content
+from datagen.store import zarr_store
 from tests.datagen.small_runs import Made
 
 
 def test_columns_are_those_that_xarray_reads(made: Made) -> None:
     content = Content(made.dataset)
-    with store.open_xarray(made.dataset) as expected:
+    with zarr_store.open_xarray(made.dataset) as expected:
         for name in ("formula", "source_id", "space_group", "niggli", "has_density", "two_theta"):
             np.testing.assert_array_equal(content.column(name), expected[name].values)
 

@@ -7,16 +7,16 @@ import pytest
 import xarray
 
 from curation.crystal import Crystal
-from datagen import store
-from datagen.labels import composition, label_columns, reflection_slots
-from datagen.row import extra_augmentations, row_values
-from datagen.schema import Layout
-from datagen.shard_writer import ShardWriter
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import broaden, simulate
 from datagen.simulate.reflections import half_sphere
 from datagen.simulate.sticks import Sticks
+from datagen.steps.labels import composition, label_columns, reflection_slots
+from datagen.steps.row import extra_augmentations, row_values
+from datagen.store import zarr_store
+from datagen.store.schema import Layout
+from datagen.store.shard_writer import ShardWriter
 from tests.datagen import datasets
 
 CORUNDUM_LIKE = Crystal.canonical(
@@ -66,11 +66,11 @@ def test_a_stored_pattern_is_rebuilt_from_the_stored_sticks_and_parameters(tmp_p
         reflection_slots=slots,
         member_slots=slots,
         n_lines=len(lines),
-        text_bytes=store.text_bytes(datasets.labels_of(1)),
+        text_bytes=zarr_store.text_bytes(datasets.labels_of(1)),
         with_members=preset == "realistic",
         extra_augmentations=extra_augmentations(settings),
     )
-    store.create(tmp_path, layout, datasets.labels_of(1), instrument.two_theta_deg, {})
+    zarr_store.create(tmp_path, layout, datasets.labels_of(1), instrument.two_theta_deg, {})
     with ShardWriter(tmp_path, layout, 0) as writer:
         writer.add(row_values(simulate(CORUNDUM_LIKE, instrument, drawn), drawn, layout))
         writer.commit("key")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen import schema
-from datagen.schema import Layout
+from datagen.store import schema
+from datagen.store.schema import Layout
 
 SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "store-format.md"
 
@@ -96,6 +96,6 @@ def test_the_specification_is_of_this_version() -> None:
 
 
 def _codec(name: str) -> object:
-    from datagen.shard_file import CODEC
+    from datagen.store.shard_file import CODEC
 
     return CODEC[name]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from datagen.accepted import Accepted
+from datagen.config.job import WORK, read_job
 from datagen.errors import DatagenError, EngineError, StoreError
-from datagen.job import WORK, read_job
-from datagen.shard import ACCEPTED, ShardOrder, probe_shard
+from datagen.steps.accepted import Accepted
+from datagen.steps.shard_task import ACCEPTED, ShardOrder, probe_shard
 from tests.datagen.small_runs import Made, config_of, lines_of, make, misbehave, write_cifs
 
 
@@ -106,7 +106,7 @@ def test_what_ends_a_process_is_found_structure_by_structure(tmp_path: Path, mon
 def test_peaks_that_cannot_be_had_have_a_reason_of_their_own(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datagen.xrd_peaks.xrd_peaks_terms", lambda *_: 1e99)
+    monkeypatch.setattr("datagen.simulate.xrd_peaks.xrd_peaks_terms", lambda *_: 1e99)
     dataset = tmp_path / "d.zarr"
     make(config_of(made.dataset.parent / "cifs"), dataset)
     line = lines_of(dataset)["quartz.cif"]

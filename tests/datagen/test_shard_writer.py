@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datagen import ledger
-from datagen.shard_file import ShardFile, encode_chunk, is_fill
-from datagen.shard_writer import PARTIAL, clear_partial
+from datagen.store import ledger
+from datagen.store.shard_file import ShardFile, encode_chunk, is_fill
+from datagen.store.shard_writer import PARTIAL, clear_partial
 from tests.datagen import datasets
 
 WRITE_FOREVER = """

@@ -4,12 +4,12 @@ from typing import get_args
 
 from typer.testing import CliRunner
 
-import datagen.simulate.gsas2
+import datagen.simulate.gsas2.engine
 from curation.sandbox import CasualtyReason
-from datagen.cli import app
-from datagen.density_reasons import DENSITY_REASONS
+from datagen.commands.app import app
 from datagen.simulate.refusal import Unsimulable
-from datagen.simulation_reasons import BY_CASUALTY, REFUSALS, SIMULATION_REASONS, XRD_PEAKS_REASONS
+from datagen.steps.reasons import BY_CASUALTY, REFUSALS, SIMULATION_REASONS, XRD_PEAKS_REASONS
+from datagen.store.density_codes import DENSITY_REASONS
 
 
 def subclasses(kind: type[Unsimulable]) -> set[type[Unsimulable]]:
@@ -17,7 +17,7 @@ def subclasses(kind: type[Unsimulable]) -> set[type[Unsimulable]]:
 
 
 def test_every_end_of_a_structure_is_explained() -> None:
-    assert datagen.simulate.gsas2  # its refusals are known once it is loaded
+    assert datagen.simulate.gsas2.engine  # its refusals are known once it is loaded
     assert set(BY_CASUALTY) == set(get_args(CasualtyReason))
     assert set(BY_CASUALTY.values()) <= set(SIMULATION_REASONS)
     assert {kind.reason for kind in subclasses(Unsimulable)} <= set(SIMULATION_REASONS)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from datagen.config.job import WORK
 from datagen.errors import EngineError, StoreError
-from datagen.job import WORK
-from datagen.status import status_of
+from datagen.inspect.status import status_of
 from tests.datagen.small_runs import Made, config_of, make, misbehave, write_cifs
 
 
@@ -50,7 +50,7 @@ def test_of_a_run_that_died_while_judging(tmp_path: Path, monkeypatch: pytest.Mo
         assert (during.phase, during.n_records, during.n_judged) == ("curate", 2, 0)
         raise EngineError("died")
 
-    monkeypatch.setattr("datagen.judge_on_cluster.curate_batch", lambda *_, **__: die())
+    monkeypatch.setattr("datagen.steps.curate_on_cluster.curate_batch", lambda *_, **__: die())
     with pytest.raises(EngineError, match="died"):
         make(config_of(write_cifs(tmp_path / "cifs", ["fluorite", "halite"])), tmp_path / "d.zarr")
     assert status_of(tmp_path / "d.zarr").phase == "curate"

@@ -10,10 +10,10 @@ import tensorstore
 import xarray
 import zarr
 
-from datagen import ledger, schema, store
 from datagen.errors import StoreError
-from datagen.schema import Layout
-from datagen.shard_writer import PARTIAL, ShardWriter
+from datagen.store import ledger, schema, zarr_store
+from datagen.store.schema import Layout
+from datagen.store.shard_writer import PARTIAL, ShardWriter
 from tests.datagen import datasets
 
 EXTRAS = tuple(v.name for v in schema.EXTRA_AUGMENTATIONS)
@@ -56,7 +56,7 @@ def test_xarray_sees_relative_intensity_within_2_to_the_minus_13(finished: tuple
 
 def test_every_value_comes_back_through_zarr(finished: tuple[Path, Layout]) -> None:
     path, layout = finished
-    group = store.open_group(path)
+    group = zarr_store.open_group(path)
     for row in range(layout.n_structures):
         values = datasets.values_of(row, layout)
         for name, value in values.items():
@@ -73,7 +73,7 @@ def test_every_value_comes_back_through_zarr(finished: tuple[Path, Layout]) -> N
 
 def test_tensorstore_reads_the_same_numbers(finished: tuple[Path, Layout]) -> None:
     path, layout = finished
-    group = store.open_group(path)
+    group = zarr_store.open_group(path)
     for variable in schema.variables(layout):
         spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/{variable.name}/"}}
         other = tensorstore.open(spec, read=True).result().read().result()
@@ -115,7 +115,7 @@ def test_zarr_itself_would_write_the_same_metadata(finished: tuple[Path, Layout]
 def test_text_is_readable_as_strings(finished: tuple[Path, Layout]) -> None:
     path, layout = finished
     labels = datasets.labels_of(layout.n_structures)
-    with store.open_xarray(path) as dataset:
+    with zarr_store.open_xarray(path) as dataset:
         assert dataset.source_id.values.tolist() == labels["source_id"]
         assert dataset.formula.values.tolist() == labels["formula"]
 
@@ -152,7 +152,7 @@ def test_equal_content_gives_equal_bytes_in_any_order(finished: tuple[Path, Layo
     datasets.create(tmp_path / "again", layout)
     for shard in reversed(range(layout.n_shards)):
         datasets.write_shard(tmp_path / "again", layout, shard)
-    store.finalise(tmp_path / "again", {})
+    zarr_store.finalise(tmp_path / "again", {})
     assert files_of(tmp_path / "again") == files_of(path)
 
 
@@ -221,7 +221,7 @@ def test_a_quarantine_shrinks_the_frame_and_keeps_the_shards(tmp_path: Path) -> 
     smaller = datasets.layout_of(8)
     datasets.create(tmp_path, smaller)
     datasets.write_shard(tmp_path, smaller, 1)
-    store.finalise(tmp_path, {})
+    zarr_store.finalise(tmp_path, {})
     assert sorted(ledger.committed(tmp_path)) == [0, 1]
     assert ledger.read(tmp_path, 0) == first
     datasets.make(tmp_path / "undisturbed", 8)
@@ -244,12 +244,12 @@ def test_finishing_counts_the_receipts_against_the_plan(tmp_path: Path) -> None:
     for shard in (0, 2):
         datasets.write_shard(tmp_path, layout, shard)
     with pytest.raises(StoreError, match=r"1 of 3 shards are not committed \(the first is 1\)"):
-        store.finalise(tmp_path, {})
+        zarr_store.finalise(tmp_path, {})
     datasets.write_shard(tmp_path, layout, 1)
     with pytest.raises(StoreError, match="expected key other"):
-        store.finalise(tmp_path, {}, keys=["key", "other", "key"])
-    store.finalise(tmp_path, {"agreement": 1.0}, keys=["key"] * 3)
-    assert store.read_attributes(tmp_path)["agreement"] == 1.0
+        zarr_store.finalise(tmp_path, {}, keys=["key", "other", "key"])
+    zarr_store.finalise(tmp_path, {"agreement": 1.0}, keys=["key"] * 3)
+    assert zarr_store.read_attributes(tmp_path)["agreement"] == 1.0
 
 
 def test_finishing_refuses_a_damaged_shard(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_finishing_refuses_a_damaged_shard(tmp_path: Path) -> None:
     receipt = datasets.write_shard(tmp_path, layout, 0)
     (tmp_path / next(iter(receipt.files))).write_bytes(b"")
     with pytest.raises(StoreError, match="found 0 bytes"):
-        store.finalise(tmp_path, {})
+        zarr_store.finalise(tmp_path, {})
 
 
 def test_every_file_is_covered_by_a_checksum(finished: tuple[Path, Layout]) -> None:
@@ -293,15 +293,15 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     content["attributes"]["format_version"] = 99
     (tmp_path / "zarr.json").write_text(json.dumps(content))
     with pytest.raises(StoreError, match="expected format version 1, found 99"):
-        store.open_group(tmp_path)
+        zarr_store.open_group(tmp_path)
 
 
 def test_what_is_not_a_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no dataset here"):
-        store.open_group(tmp_path)
+        zarr_store.open_group(tmp_path)
     zarr.create_group(tmp_path / "other")
     with pytest.raises(StoreError, match="expected a dataset of format"):
-        store.open_group(tmp_path / "other")
+        zarr_store.open_group(tmp_path / "other")
     with pytest.raises(StoreError, match="expected a dataset of format"):
         datasets.create(tmp_path / "other", datasets.layout_of(2))
 
@@ -336,6 +336,6 @@ def test_a_read_only_place_is_explained(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("datagen.files.write_bytes", refuse)
+    monkeypatch.setattr("datagen.store.files.write_bytes", refuse)
     with pytest.raises(StoreError, match=r"No space left on device.*make room"):
         datasets.create(tmp_path, datasets.layout_of(2))

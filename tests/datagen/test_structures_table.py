@@ -3,8 +3,8 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 
 from curation.table import VERDICT_SCHEMA
-from datagen.structures_table import ADDED, CURATION_TABLE
-from datagen.why import checks_of, find, headline
+from datagen.inspect.explain import checks_of, find, headline
+from datagen.steps.structures_table import ADDED, CURATION_TABLE
 from tests.datagen.small_runs import Made
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import StoreError
-from datagen.verify import verify
+from datagen.inspect.verify import verify
 from tests.datagen.small_runs import Made, config_of, make
 
 
@@ -46,7 +46,7 @@ def test_patterns_that_do_not_come_out_again_are_found(copied: Made, monkeypatch
     path.write_bytes(text)
     frame = copied.dataset / "ledger" / "frame.json"
     ledger = json.loads(frame.read_text())
-    from datagen.ledger import entry_of
+    from datagen.store.ledger import entry_of
 
     ledger["files"]["zarr.json"] = entry_of(text)
     frame.write_text(json.dumps(ledger))

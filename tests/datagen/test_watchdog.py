@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from datagen.watchdog import time_limit
+from datagen.steps.watchdog import time_limit
 
 HANGS = """
 import numba, time

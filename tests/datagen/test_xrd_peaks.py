@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
-from datagen.xrd_peaks import (
+from datagen.simulate.xrd_peaks import (
     XrdPeaksRefusedError,
     conventional_cell,
     peaks_of,

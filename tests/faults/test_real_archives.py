@@ -9,8 +9,8 @@ import pytest
 
 from catalogs.open import open_catalogs
 from curation.table import iterate_rows
-from datagen.config import load_config
-from datagen.curate import CurateJob, curate
+from datagen.config.config import load_config
+from datagen.steps.curate import CurateJob, curate
 
 SANDBOX_REASONS = {"timeout", "crashed", "out_of_memory", "internal_error"}
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datagen.errors import StoreError
-from datagen.verify import verify
+from datagen.inspect.verify import verify
 from tests.faults.runs import (
     ROOT,
     content_of,

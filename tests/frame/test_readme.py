@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from datagen.cli import app
-from datagen.config import DatagenConfig
+from datagen.commands.app import app
+from datagen.config.config import DatagenConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

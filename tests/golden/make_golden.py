@@ -10,10 +10,10 @@ from catalogs.config import ExamplesCatalog
 from catalogs.open import open_catalog
 from curation.crystal import Crystal
 from curation.settings import CurationSettings
-from datagen.simulate import gsas2
+from datagen.inspect.subject import subject_of
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
+from datagen.simulate.gsas2 import engine as gsas2
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.subject import subject_of
 from tests.golden.golden import FILE, Golden, without_foreign_matter, write
 
 ONE_OF_EACH_SYSTEM = (

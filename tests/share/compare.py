@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen import schema
-from datagen.schema import Layout
-from trainer.store import Dataset
+from datagen.store import schema
+from datagen.store.schema import Layout
+from trainer.data.store import Dataset
 
 
 def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns: int | None = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.config import config_for_path
+from datagen.config.config import config_for_path
 from datagen.run import run
 from tests.faults.runs import EXAMPLES
 

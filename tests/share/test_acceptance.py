@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from datagen.config import config_for_path
-from datagen.location import locate
+from datagen.config.config import config_for_path
 from datagen.run import run
 from datagen.share.audit import Overlap, audit
+from datagen.store.location import locate
 from tests.share.chunks import files_of
 from tests.share.servers import WebServer, s3_server, web_server
 from tests.share.test_cli_share import said
 from tests.trainer.test_cli import SMALL, trainer
-from trainer.store import open_dataset
+from trainer.data.store import open_dataset
 
 pytest.importorskip("obstore")
 SHARED = 40

@@ -13,7 +13,7 @@ from datagen.share.audit import BY_CRYSTALS, BY_VOLUME, _matches, audit
 from datagen.share.fingerprint import fingerprint_of, write_fingerprint
 from datagen.share.finished import open_finished
 from datagen.share.subset import Selection, subset
-from trainer.store import open_dataset
+from trainer.data.store import open_dataset
 
 
 @pytest.fixture

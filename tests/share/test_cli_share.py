@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from datagen.cli import app
+from datagen.commands.app import app
 
 
 def said(*arguments: object, code: int = 0) -> str:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import ConfigError, PlanError
-from datagen.lock import locked
 from datagen.share.dataset_list import ENVIRONMENT, add, dataset_called, find, read_list, remove
 from datagen.share.facts import Naming
 from datagen.share.finished import open_finished
 from datagen.share.licences import Terms
 from datagen.share.publish import publish
+from datagen.store.lock import locked
 from tests.share.test_cli_share import said
+from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.store import open_dataset
 
 
 def test_what_is_added_is_found_with_its_facts_and_what_is_removed_is_not(ours: Path, tmp_path: Path) -> None:

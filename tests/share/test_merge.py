@@ -11,18 +11,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from datagen import store
 from datagen.errors import PlanError, StoreError
-from datagen.lock import locked
-from datagen.replay import replay
+from datagen.inspect.replay import replay
+from datagen.inspect.verify import verify
 from datagen.share.finished import Finished, open_finished
 from datagen.share.merge import merge, refuse_differences, refuse_torn_groups
-from datagen.share.stored_rows import StoredRows
+from datagen.share.row_reader import StoredRows
 from datagen.share.subset import Selection, subset
-from datagen.verify import verify
+from datagen.store import zarr_store
+from datagen.store.lock import locked
 from tests.faults.runs import content_of
 from tests.share.compare import assert_same_row
-from trainer.store import open_dataset
+from trainer.data.store import open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +87,12 @@ def test_patterns_of_both_can_be_made_again(both: Path) -> None:
 
 
 def test_origins_are_kept_and_say_nothing_of_places(ours: Path, theirs: Path, both: Path) -> None:
-    origin = store.read_attributes(both)["derived_from"]
+    origin = zarr_store.read_attributes(both)["derived_from"]
     assert origin["operation"] == "merge"
     assert [s["content_sha256"] for s in origin["sources"]] == [open_finished(p).content for p in (ours, theirs)]
     assert [s["n_rows_taken"] for s in origin["sources"]] == [5, 4]
     assert [s["configuration"]["catalog"][0]["name"] for s in origin["sources"]] == ["ours", "theirs"]
-    catalogs = store.read_attributes(both)["configuration"]["catalog"]
+    catalogs = zarr_store.read_attributes(both)["configuration"]["catalog"]
     assert [c["licence"] for c in catalogs] == ["CC-BY-4.0", "ICSD"]
 
 
@@ -109,7 +109,8 @@ def test_a_merge_of_a_merge_keeps_the_older_origins(both: Path, theirs: Path, tm
     subset(theirs, tmp_path / "part.zarr", Selection(where="formula == 'C'"))
     merge([both, tmp_path / "part.zarr"], tmp_path / "more.zarr")
     older = [
-        s["derived_from"]["operation"] for s in store.read_attributes(tmp_path / "more.zarr")["derived_from"]["sources"]
+        s["derived_from"]["operation"]
+        for s in zarr_store.read_attributes(tmp_path / "more.zarr")["derived_from"]["sources"]
     ]
     assert older == ["merge", "subset"]
     assert open_dataset(tmp_path / "more.zarr").n_structures == 9

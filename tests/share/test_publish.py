@@ -17,11 +17,10 @@ import xarray
 import zarr
 
 from curation.crystal import Crystal
-from datagen import store
 from datagen.errors import ConfigError, StoreError
-from datagen.regenerate import StructureWithheldError
-from datagen.replay import replay
-from datagen.shard_writer import ShardWriter
+from datagen.inspect.regenerate import StructureWithheldError
+from datagen.inspect.replay import replay
+from datagen.inspect.verify import verify
 from datagen.share.card import card
 from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import open_finished
@@ -30,11 +29,12 @@ from datagen.share.merge import merge
 from datagen.share.publish import publish, what_leaves
 from datagen.share.redact import without_places
 from datagen.share.subset import Selection, subset
-from datagen.verify import verify
+from datagen.store import zarr_store
+from datagen.store.shard_writer import ShardWriter
 from tests.faults.runs import content_of
 from tests.share.chunks import decoded, files_of
 from tests.share.compare import assert_same_row
-from trainer.store import Dataset, open_dataset
+from trainer.data.store import Dataset, open_dataset
 
 NAMING = Naming("Seven oxides", "1.2.0", ("A Group",), "https://example.org/seven", "2026-11-20")
 
@@ -234,9 +234,9 @@ def test_what_is_made_of_publications_is_published_under_its_own_name_and_cites_
 ) -> None:
     publish(ours, tmp_path / "one.zarr", NAMING, Terms())
     merge([tmp_path / "one.zarr", theirs], tmp_path / "both.zarr")
-    assert "publication" not in store.read_attributes(tmp_path / "both.zarr")
+    assert "publication" not in zarr_store.read_attributes(tmp_path / "both.zarr")
     publish(tmp_path / "both.zarr", tmp_path / "out.zarr", Naming("Nine crystals", "3.0.0"), Terms())
-    attributes = store.read_attributes(tmp_path / "out.zarr")
+    attributes = zarr_store.read_attributes(tmp_path / "out.zarr")
     assert (attributes["title"], attributes["publication"]["version"]) == ("Nine crystals", "3.0.0")
     page = (tmp_path / "out.zarr" / "README.md").read_text()
     assert "- A Group. Seven oxides, version 1.2.0. https://example.org/seven\n" in page

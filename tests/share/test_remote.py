@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from datagen.errors import ConfigError, StoreError
-from datagen.inspect import inspect
-from datagen.location import locate
-from datagen.replay import replay
+from datagen.inspect.describe import inspect
+from datagen.inspect.replay import replay
+from datagen.inspect.verify import verify
 from datagen.share.diff import diff
 from datagen.share.facts import Naming
 from datagen.share.finished import open_finished
@@ -21,12 +21,12 @@ from datagen.share.licences import Terms
 from datagen.share.publish import publish
 from datagen.share.subset import Selection, subset
 from datagen.share.upload import upload
-from datagen.verify import verify
+from datagen.store.location import locate
 from tests.share.chunks import files_of
 from tests.share.servers import WebServer, s3_server, web_server
 from tests.share.test_cli_share import said
+from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.store import open_dataset
 
 pytest.importorskip("obstore")
 NAMING = Naming("Ours", "1.0.0")
@@ -143,8 +143,8 @@ def test_a_missing_or_damaged_file_is_found_and_never_read_as_data(published: Pa
 def test_the_network_gone_in_the_middle_is_a_sentence_and_leaves_nothing_that_looks_whole(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datagen.remote.RETRIES", 0)
-    monkeypatch.setattr("trainer.remote.RETRIES", 0)
+    monkeypatch.setattr("datagen.store.remote.RETRIES", 0)
+    monkeypatch.setattr("trainer.data.remote.RETRIES", 0)
     out = tmp_path / "part.zarr"
     with web_server(published) as server:
         dataset = open_dataset(server.url)
@@ -183,8 +183,8 @@ def test_a_place_without_a_dataset_is_said_in_words(
     text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("datagen.remote.RETRIES", 0)
-    monkeypatch.setattr("trainer.remote.RETRIES", 0)
+    monkeypatch.setattr("datagen.store.remote.RETRIES", 0)
+    monkeypatch.setattr("trainer.data.remote.RETRIES", 0)
     with pytest.raises((StoreError, ConfigError), match=words):
         verify(locate(text))
     with pytest.raises(TrainerError, match=words):
@@ -192,8 +192,8 @@ def test_a_place_without_a_dataset_is_said_in_words(
 
 
 def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.remote.RETRIES", 0)
-    monkeypatch.setattr("trainer.remote.RETRIES", 0)
+    monkeypatch.setattr("datagen.store.remote.RETRIES", 0)
+    monkeypatch.setattr("trainer.data.remote.RETRIES", 0)
     for read in (lambda text: verify(locate(text)), open_dataset):
         with pytest.raises((StoreError, TrainerError), match=r"127\.0\.0\.1:9/x\.zarr: cannot be reached") as failed:
             read("http://me:secret@127.0.0.1:9/x.zarr")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from datagen.errors import ConfigError, DatagenError, StoreError
-from datagen.replay import replay
-from datagen.shard_writer import ShardWriter
+from datagen.inspect.replay import replay
+from datagen.inspect.verify import verify
 from datagen.share.finished import open_finished
 from datagen.share.subset import Selection, selected_rows, subset
-from datagen.verify import verify
+from datagen.store.shard_writer import ShardWriter
 from tests.faults.runs import content_of
 from tests.share.compare import assert_same_row
-from trainer.store import open_dataset
+from trainer.data.store import open_dataset
 
 
 def test_a_subset_holds_the_rows_that_were_meant_as_they_were(theirs: Path, tmp_path: Path) -> None:

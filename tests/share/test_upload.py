@@ -19,7 +19,7 @@ from datagen.share.publish import publish, publish_to_url
 from datagen.share.upload import MARKER, upload
 from tests.share.chunks import files_of
 from tests.share.servers import s3_server, web_server
-from trainer.store import open_dataset
+from trainer.data.store import open_dataset
 
 pytest.importorskip("obstore")
 NAMING = Naming("Ours", "1.0.0")

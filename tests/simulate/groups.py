@@ -8,7 +8,7 @@ import numpy as np
 import spglib
 
 from curation.crystal import Crystal
-from datagen.simulate.gsas2_cell import quiet_spglib
+from datagen.simulate.gsas2.cell import quiet_spglib
 
 _CELLS = (
     (2, (5.1, 5.9, 6.8, 82.0, 97.0, 105.0)),

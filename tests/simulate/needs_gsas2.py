@@ -7,7 +7,7 @@ import functools
 import pytest
 
 from datagen.errors import EngineError
-from datagen.simulate import gsas2
+from datagen.simulate.gsas2 import engine as gsas2
 
 
 @functools.cache

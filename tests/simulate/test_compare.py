@@ -14,9 +14,10 @@ from rich.console import Console
 
 from catalogs.example_set import FOLDER
 from datagen.errors import DatagenError, EngineError
-from datagen.simulate import gsas2, native
-from datagen.simulate.compare import Comparison, agreement_table, errors_of, not_compared, summarise
-from datagen.simulate.gsas2_process import PYTHON_VARIABLE
+from datagen.inspect.compare_engines import Comparison, agreement_table, errors_of, not_compared, summarise
+from datagen.simulate import native
+from datagen.simulate.gsas2 import engine as gsas2
+from datagen.simulate.gsas2.process import PYTHON_VARIABLE
 from tests.simulate.needs_gsas2 import require_gsas2
 from tests.simulate.test_look import run
 

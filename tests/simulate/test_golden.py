@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from curation.labels import CRYSTAL_SYSTEMS
+from datagen.inspect.compare_engines import MAX_LIMIT, MEDIAN_LIMIT, P95_LIMIT, errors_of
 from datagen.simulate import native
-from datagen.simulate.compare import MAX_LIMIT, MEDIAN_LIMIT, P95_LIMIT, errors_of
 from tests.golden import golden
 from tests.golden.make_golden import crystals
 

@@ -17,10 +17,12 @@ from pymatgen.io.cif import CifWriter
 
 from curation.crystal import Crystal
 from datagen.errors import EngineError
-from datagen.simulate import engine, gsas2, gsas2_process, native
+from datagen.inspect.compare_engines import errors_of
+from datagen.simulate import engine, native
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
-from datagen.simulate.compare import errors_of
-from datagen.simulate.gsas2_process import PYTHON_VARIABLE, UnsupportedByGsas2
+from datagen.simulate.gsas2 import engine as gsas2
+from datagen.simulate.gsas2 import process
+from datagen.simulate.gsas2.process import PYTHON_VARIABLE, UnsupportedByGsas2
 from datagen.simulate.instrument import Instrument, Line
 from datagen.simulate.refusal import NoFormFactor, NoReflections
 from tests.simulate.groups import crystal_in_group
@@ -221,7 +223,7 @@ def test_the_realistic_preset_agrees_with_the_native_engine() -> None:
 
 def test_the_same_question_has_the_same_answer_to_the_bit() -> None:
     first = gsas2.simulate(zincblende(), INSTRUMENT, BROAD)
-    gsas2_process.close()
+    process.close()
     np.testing.assert_array_equal(gsas2.simulate(zincblende(), INSTRUMENT, BROAD).intensity, first.intensity)
 
 
@@ -245,12 +247,12 @@ def test_what_gsas2_cannot_do_is_said_before_it_is_tried() -> None:
 
 
 def test_nothing_is_printed_and_nothing_is_left(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    gsas2_process.close()
+    process.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path))
         gsas2.simulate(salt(), INSTRUMENT, BROAD)
-        assert [p.name for p in tmp_path.iterdir()] == [gsas2_process.process().folder.name]
-        gsas2_process.close()
+        assert [p.name for p in tmp_path.iterdir()] == [process.process().folder.name]
+        process.close()
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 

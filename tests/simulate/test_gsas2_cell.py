@@ -9,7 +9,7 @@ import spglib
 from pymatgen.core import Lattice, Structure
 
 from curation.crystal import Crystal
-from datagen.simulate.gsas2_cell import cell_parameters, gsas2_hall_number, p1, quiet_spglib, symmetric
+from datagen.simulate.gsas2.cell import cell_parameters, gsas2_hall_number, p1, quiet_spglib, symmetric
 from tests.simulate.groups import crystal_in_group
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import EngineError
-from datagen.simulate import gsas2_process
-from datagen.simulate.gsas2_process import PYTHON_VARIABLE, GsasProcess
+from datagen.simulate.gsas2 import process
+from datagen.simulate.gsas2.process import PYTHON_VARIABLE, GsasProcess
 
 STAND_IN = {
     "__init__.py": "",
@@ -119,16 +119,16 @@ def test_after_a_crash_the_next_request_gets_a_new_child(
     monkeypatch.setenv("STAND_IN", "abort")
     try:
         with pytest.raises(EngineError, match="ended with status"):
-            gsas2_process.ask({}, tmp_path)
+            process.ask({}, tmp_path)
         monkeypatch.setenv("STAND_IN", "raise")
         with pytest.raises(EngineError, match="something inside"):
-            gsas2_process.ask({}, tmp_path)
-        survivor = gsas2_process.process()
+            process.ask({}, tmp_path)
+        survivor = process.process()
         with pytest.raises(EngineError, match="something inside"):
-            gsas2_process.ask({}, tmp_path)
-        assert gsas2_process.process() is survivor
+            process.ask({}, tmp_path)
+        assert process.process() is survivor
     finally:
-        gsas2_process.close()
+        process.close()
 
 
 def test_a_killed_parent_leaves_neither_child_nor_scratch(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:

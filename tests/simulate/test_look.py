@@ -12,13 +12,13 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from catalogs.example_set import FOLDER
-from datagen.cli_simulate import mount
+from datagen.commands.simulate import mount
 from datagen.errors import DatagenError
+from datagen.inspect.look import look_at
 from datagen.simulate import native
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
-from datagen.simulate.gsas2_process import PYTHON_VARIABLE
+from datagen.simulate.gsas2.process import PYTHON_VARIABLE
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.look import look_at
 
 QUARTZ = FOLDER / "quartz.cif"
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen import store
-from datagen.quantise import quantise
-from datagen.schema import AUGMENTATIONS, Layout
-from datagen.shard_writer import ShardWriter
+from datagen.store import zarr_store
+from datagen.store.quantise import quantise
+from datagen.store.schema import AUGMENTATIONS, Layout
+from datagen.store.shard_writer import ShardWriter
 
 N_POINTS = 2000
 N_AUGMENTATIONS = 4
@@ -142,15 +142,15 @@ def make(
         n_augmentations=N_AUGMENTATIONS,
         n_points=N_POINTS,
         structures_per_shard=8,
-        text_bytes=store.text_bytes(labels(n, split)),
+        text_bytes=zarr_store.text_bytes(labels(n, split)),
         with_xrd_peaks=densities,
         density_method="fourier" if densities else None,
     )
-    store.create(path, layout, labels(n, split), TWO_THETA, {**ATTRIBUTES, **(attributes or {})})
+    zarr_store.create(path, layout, labels(n, split), TWO_THETA, {**ATTRIBUTES, **(attributes or {})})
     for shard in range(layout.n_shards if shards is None else shards):
         commit(path, layout, shard)
     if shards is None:
-        store.finalise(path, {})
+        zarr_store.finalise(path, {})
     return layout
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trainer.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.models.alphadiffract import AlphaDiffractConfig
 from trainer.models.crystalnet import CrystalNetConfig
-from trainer.schedules import Constant
+from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
+from trainer.training.schedules import Constant
 
 ALPHADIFFRACT = AlphaDiffractTraining(
     epochs=2,

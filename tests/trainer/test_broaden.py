@@ -13,11 +13,11 @@ from datagen.simulate import native, reference
 from datagen.simulate.augmentation import LOW_INDEX, Augmentations, AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS, Instrument
 from datagen.simulate.sticks import Sticks, compute_sticks
-from trainer import broaden as device
-from trainer import parameters as drawing
+from trainer.data.sources import stick_tensors
+from trainer.data.store import Sticks as StoredSticks
 from trainer.errors import TrainerError
-from trainer.sources import stick_tensors
-from trainer.store import Sticks as StoredSticks
+from trainer.simulate import broaden as device
+from trainer.simulate import parameters as drawing
 
 N = 6
 REALISTIC = {"preset": "realistic", "count": N}

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.trainer import small
-from trainer import checkpoint
-from trainer.checkpoint import Checkpoint, Progress
 from trainer.errors import TrainerError
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Checkpoint, Progress
 
 
 def state(value: float = 1.0) -> Checkpoint:

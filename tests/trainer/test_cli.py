@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.trainer import datasets
-from trainer.cli import app
+from trainer.commands.app import app
 
 SMALL = [
     option

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.config import AlphaDiffractTraining, Config, CrystalNetTraining, change, from_plain, to_plain
 from trainer.errors import TrainerError
 from trainer.models.crystalnet import CrystalNetConfig
-from trainer.schedules import Constant
+from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining, change, from_plain, to_plain
+from trainer.training.schedules import Constant
 
 
 @pytest.mark.parametrize(

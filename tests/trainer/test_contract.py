@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from curation.crystal import Crystal
-from datagen import store
-from datagen.row import extra_augmentations, row_values
-from datagen.schema import Layout
-from datagen.shard_writer import ShardWriter
 from datagen.simulate import native
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS
+from datagen.steps.row import extra_augmentations, row_values
+from datagen.store import zarr_store
+from datagen.store.schema import Layout
+from datagen.store.shard_writer import ShardWriter
 from tests.trainer import datasets
-from trainer.broaden import broaden
-from trainer.data import augmentation_ranges
-from trainer.parameters import Instrument
-from trainer.sources import stick_tensors, stored_parameters
-from trainer.store import open_dataset
+from trainer.data.sources import stick_tensors, stored_parameters
+from trainer.data.store import open_dataset
+from trainer.simulate.broaden import broaden
+from trainer.simulate.parameters import Instrument
+from trainer.training.datasets import augmentation_ranges
 
 N = 3
 
@@ -37,7 +37,7 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
         reflection_slots=4096,
         member_slots=8192,
         n_lines=len(instrument.lines),
-        text_bytes=store.text_bytes(datasets.labels(N, split)),
+        text_bytes=zarr_store.text_bytes(datasets.labels(N, split)),
         with_members=settings.march_r != (1.0, 1.0),
         extra_augmentations=extra_augmentations(settings),
     )
@@ -45,7 +45,7 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
         "instrument": instrument.model_dump(mode="json"),
         "configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}},
     }
-    store.create(path, layout, datasets.labels(N, split), instrument.two_theta_deg, attributes)
+    zarr_store.create(path, layout, datasets.labels(N, split), instrument.two_theta_deg, attributes)
     rng = np.random.default_rng(0)
     for shard in range(layout.n_shards):
         with ShardWriter(path, layout, shard) as writer:
@@ -55,7 +55,7 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
                 drawn = draw(settings, 0, f"{row:032x}", np.arange(settings.count))
                 writer.add(row_values(native.simulate(crystal, instrument, drawn), drawn, layout))
             writer.commit("key")
-    store.finalise(path, {})
+    zarr_store.finalise(path, {})
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer import checkpoint, distributed
-from trainer.distributed import Place
 from trainer.errors import TrainerError
-from trainer.fit import LAST
+from trainer.training import checkpoint, distributed
+from trainer.training.distributed import Place
+from trainer.training.fit import LAST
 
 RUN = """
 import sys

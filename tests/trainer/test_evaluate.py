@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from tests.trainer import small
-from trainer.distributed import Place
+from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.evaluate import evaluate_alphadiffract, evaluate_crystalnet, load_models
-from trainer.fit import BEST, fit
-from trainer.plots import plot_attention, plot_density_evaluation, plot_lattice_evaluation
-from trainer.store import open_dataset
-from trainer.tables import evaluation_tables
+from trainer.evaluation.evaluate import evaluate_alphadiffract, evaluate_crystalnet, load_models
+from trainer.evaluation.plots import plot_attention, plot_density_evaluation, plot_lattice_evaluation
+from trainer.evaluation.tables import evaluation_tables
+from trainer.training.distributed import Place
+from trainer.training.fit import BEST, fit
 
 CPU = Place(torch.device("cpu"))
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 
 from tests.trainer import datasets, small
-from trainer import checkpoint
-from trainer.config import AlphaDiffractTraining, Config, CrystalNetTraining
-from trainer.data import build_task, open_split
-from trainer.distributed import Place
+from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.evaluate import load_models
-from trainer.fit import BEST, LAST, fit
+from trainer.evaluation.evaluate import load_models
 from trainer.models.alphadiffract import Prediction
-from trainer.store import open_dataset
-from trainer.tasks import AlphaDiffractTask
+from trainer.training import checkpoint
+from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining
+from trainer.training.datasets import build_task, open_split
+from trainer.training.distributed import Place
+from trainer.training.fit import BEST, LAST, fit
+from trainer.training.tasks import AlphaDiffractTask
 
 MODELS = pytest.mark.parametrize("kind", ["patterns", "sticks", "densities"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.gemd import hop_matrix, subgroup_edges
+from trainer.training.gemd import hop_matrix, subgroup_edges
 
 
 def test_the_matrix_is_a_distance_on_a_connected_graph() -> None:

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from trainer.loader import Loader
-from trainer.sampler import Rows, Sampler
+from trainer.data.loader import Loader
+from trainer.data.sampler import Rows, Sampler
 
 
 class Counting:

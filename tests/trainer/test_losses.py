@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.gemd import hop_matrix
-from trainer.losses import alphadiffract_loss, crystalnet_loss, divergence, gemd
 from trainer.models.alphadiffract import Prediction
 from trainer.models.crystalnet import Encoding, Latent
+from trainer.training.gemd import hop_matrix
+from trainer.training.losses import alphadiffract_loss, crystalnet_loss, divergence, gemd
 
 HOPS = torch.tensor(hop_matrix()).float()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trainer.metrics import Z_975, accuracy, graph_distances, per_structure, plain, regression, t_975
+from trainer.evaluation.metrics import Z_975, accuracy, graph_distances, per_structure, plain, regression, t_975
 
 RNG = np.random.default_rng(0)
 STRUCTURE = np.repeat([11, 5, 9], 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
+from trainer.simulate.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
 
 
 def generator(seed: int = 0) -> torch.Generator:

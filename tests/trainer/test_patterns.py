@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainer.errors import TrainerError
-from trainer.patterns import read_pattern
+from trainer.scans.read import read_pattern
 
 X = np.linspace(5, 60, 200)
 Y = 1000 + 500 * np.sin(X)

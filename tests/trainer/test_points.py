@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainer.points import density_at, grid_positions, stratified_points
+from trainer.simulate.points import density_at, grid_positions, stratified_points
 
 
 def test_every_box_of_the_division_gets_one_uniform_draw() -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from trainer.errors import TrainerError
-from trainer.gradcam import attention
+from trainer.evaluation.gradcam import attention
 from trainer.models.alphadiffract import AlphaDiffract, AlphaDiffractConfig
-from trainer.patterns import Measured, read_pattern
 from trainer.predict import parse_wavelength, predict, space_group_symbols, subtract_background, to_model_grid
+from trainer.scans.read import Measured, read_pattern
 
 FACTS = {
     "two_theta_min_deg": 5.0,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.sampler import Sampler, balancing_weights
+from trainer.data.sampler import Sampler, balancing_weights
 
 
 def samples(sampler: Sampler, epoch: int, start: int = 0) -> list[list[tuple[int, int]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.schedules import Cyclic, WarmRestarts
+from trainer.training.schedules import Cyclic, WarmRestarts
 
 
 @pytest.mark.parametrize(

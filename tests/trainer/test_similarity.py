@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from trainer.similarity import psnr, rotations, ssim
+from trainer.training.similarity import psnr, rotations, ssim
 
 
 def volumes(noise: float) -> tuple[np.ndarray, np.ndarray]:

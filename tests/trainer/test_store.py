@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.datagen import datasets
+from trainer.data.store import Dataset, open_dataset
 from trainer.errors import TrainerError
-from trainer.store import Dataset, open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def sum_of_pattern(dataset: Dataset, row: int) -> float:
 
 
 def test_it_imports_nothing_but_numpy_and_zarr() -> None:
-    import trainer.store
+    import trainer.data.store
 
     found = set()
-    for node in ast.walk(ast.parse(Path(str(trainer.store.__file__)).read_text())):
+    for node in ast.walk(ast.parse(Path(str(trainer.data.store.__file__)).read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

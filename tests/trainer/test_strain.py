@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer.broaden import Members, Sticks
-from trainer.sources import PatternBatch, StickBatch
-from trainer.strain import Strain
+from trainer.data.sources import PatternBatch, StickBatch
+from trainer.simulate.broaden import Members, Sticks
+from trainer.simulate.strain import Strain
 
 WAVELENGTH_A = 0.619921
 STRAIN = Strain(0.1, 5.0, 20.0)

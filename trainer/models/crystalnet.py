@@ -2,7 +2,7 @@
 
 Guo et al., Towards End-to-End Structure Solutions from Information-Compromised Diffraction Data via Generative Deep
 Learning (2024). Two details follow the published code, which made the published scores: the Fourier phases are
-multiplied by 2 pi (``fourier_scale``), and log(sigma^2) of the loss has 1e-4 beneath it (``trainer/losses.py``).
+multiplied by 2 pi (``fourier_scale``), and log(sigma^2) of the loss has 1e-4 beneath it (``training/losses.py``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,177 @@
+"""What is installed, what works and what is missing: the first thing to paste into a bug report."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from datagen import __version__
+
+Status = Literal["ok", "optional", "problem"]
+
+REQUIRED = (
+    *("numpy", "numba", "gemmi", "spglib", "pymatgen", "mp-pyrho"),
+    *("zarr", "numcodecs", "xarray", "pyarrow"),
+    *("dask", "distributed", "dask-jobqueue", "pydantic", "typer", "rich", "matplotlib"),
+)
+SCHEDULER_COMMANDS = {"SLURM": "sbatch", "PBS or SGE": "qsub", "LSF": "bsub"}
+ENOUGH_SCRATCH_GB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's sheet."""
+
+    part: str
+    status: Status
+    fact: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, in reading order; a probe that fails is itself a finding."""
+    for part, probe in PROBES.items():
+        try:
+            yield from probe()
+        except Exception as failure:  # noqa: BLE001 - whatever is broken on this machine belongs on the sheet
+            yield Finding(part, "problem", f"{type(failure).__name__}: {failure}")
+
+
+def healthy(findings: list[Finding]) -> bool:
+    """Whether everything that a run needs is there."""
+    return all(finding.status != "problem" for finding in findings)
+
+
+def _this_machine() -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield Finding(
+        "machine", "ok", f"{platform.platform()}, {usable_cores()} usable cores, {_memory_GB():.0f} GB memory"
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding("pxrd-datagen", "ok", __version__)
+    for name in REQUIRED:
+        try:
+            yield Finding(name, "ok", metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding(name, "problem", "not installed", f"python -m pip install {name}")
+
+
+def _kernels() -> Iterator[Finding]:
+    import time
+
+    from datagen.simulate.augmentation import AugmentationSettings, draw
+    from datagen.simulate.instrument import Instrument
+    from datagen.simulate.native import simulate
+    from datagen.steps.shard_task import ROCK_SALT
+
+    seconds: list[float] = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        simulate(
+            ROCK_SALT,
+            Instrument.preset("alphadiffract"),
+            draw(AugmentationSettings(), 0, ROCK_SALT.structure_hash(), range(100)),
+        )
+        seconds.append(time.perf_counter() - begun)
+    yield Finding(
+        "native engine",
+        "ok",
+        f"compiled; first call {seconds[0]:.1f} s, 100 patterns of rock salt {seconds[1] * 1e3:.1f} ms",
+    )
+
+
+def _optional_parts() -> Iterator[Finding]:
+    yield _gsas2()
+    if importlib.util.find_spec("mp_api"):
+        yield Finding("mp-api", "ok", metadata.version("mp-api"))
+    else:
+        yield Finding("mp-api", "optional", "not found", "pip install -e '.[mp]' -c constraints.txt to read it")
+    if importlib.util.find_spec("torch"):
+        yield Finding("torch", "ok", metadata.version("torch"))
+    else:
+        yield Finding(
+            "torch",
+            "optional",
+            "not found",
+            "make trainer, or pip install -e '.[trainer]' -c constraints.txt, to train models",
+        )
+
+
+def _gsas2() -> Finding:
+    from datagen.errors import EngineError
+    from datagen.simulate.gsas2 import engine as gsas2
+    from datagen.simulate.gsas2 import process
+
+    try:
+        return Finding("GSAS-II", "ok", f"{gsas2.version()}: engine gsas2 is available")
+    except EngineError:
+        return Finding("GSAS-II", "optional", "not found", f"engine native needs none; {process.HOW_TO_GET_IT}")
+    finally:
+        process.close()
+
+
+def _gpu() -> Iterator[Finding]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        yield Finding("GPU", "optional", "none seen (no nvidia-smi)", "datasets need none; the trainer is slow without")
+        return
+    command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    if answer.returncode:
+        yield Finding("GPU", "optional", f"nvidia-smi failed: {(answer.stderr or answer.stdout).strip()}")
+    else:
+        yield Finding("GPU", "ok", "; ".join(answer.stdout.strip().splitlines()))
+
+
+def _schedulers() -> Iterator[Finding]:
+    found = {name: path for name, tool in SCHEDULER_COMMANDS.items() if (path := shutil.which(tool))}
+    if found:
+        yield Finding("batch system", "ok", ", ".join(f"{name} ({path})" for name, path in found.items()))
+    else:
+        yield Finding(
+            "batch system", "optional", "none seen (no sbatch, qsub or bsub)", "--cluster local runs on this machine"
+        )
+
+
+def _disk() -> Iterator[Finding]:
+    scratch = Path(tempfile.gettempdir())
+    with tempfile.NamedTemporaryFile(dir=scratch) as probe:
+        probe.write(b"x")
+    free = shutil.disk_usage(scratch).free / 1e9
+    status: Status = "ok" if free > ENOUGH_SCRATCH_GB else "problem"
+    remedy = "" if status == "ok" else "point TMPDIR at a node-local disk with more room"
+    yield Finding("scratch", status, f"{scratch} is writable, {free:.0f} GB free", remedy)
+    here = shutil.disk_usage(Path.cwd()).free / 1e9
+    yield Finding("this folder", "ok", f"{Path.cwd()}, {here:.0f} GB free")
+
+
+PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
+    "machine": _this_machine,
+    "packages": _packages,
+    "native engine": _kernels,
+    "optional parts": _optional_parts,
+    "GPU": _gpu,
+    "batch system": _schedulers,
+    "disk": _disk,
+}
+
+
+def usable_cores() -> int:
+    """Cores this process may use, which a batch system may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory_GB() -> float:
+    return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES") / 1e9

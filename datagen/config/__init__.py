@@ -1,0 +1,1 @@
+"""Configuration: what a user may set, and which settings decide the bytes of a dataset."""

@@ -1,0 +1,64 @@
+"""What a worker must know beyond its own rows: the settings of the run, written once beside the dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
+from datagen.density.make import DensitySettings
+from datagen.store import files
+from datagen.store.schema import FORMAT_VERSION
+
+WORK = ".run"
+"""Folder inside the dataset for everything a run needs and a finished dataset does not."""
+JOB = "job.json"
+PHYSICS_VERSION = 1
+"""Rises with every change that makes the same structure and settings come out differently."""
+
+
+class Job(BaseModel):
+    """The settings that shards are made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    simulation: SimulationSettings
+    density: DensitySettings
+    store: StoreSettings
+    run: RunSettings
+
+    def content(self) -> dict[str, Any]:
+        """What decides the bytes of a shard, as plain values."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "physics_version": PHYSICS_VERSION,
+            "simulation": self.simulation.model_dump(mode="json"),
+            "density": self.density.model_dump(mode="json"),
+            "store": self.store.model_dump(mode="json", exclude={"max_files"}),
+        }
+
+    def key(self) -> str:
+        """Hash of that content: part of every shard's key."""
+        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def write_job(dataset: Path, job: Job) -> None:
+    """Put the settings where the tasks find them."""
+    files.write_bytes(dataset / WORK / JOB, (job.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_job(dataset: Path) -> Job:
+    """The settings of the run that makes this dataset."""
+    return Job.model_validate_json((dataset / WORK / JOB).read_bytes())
+
+
+@cache
+def cached_job(dataset: Path, key: str) -> Job:
+    """The same, read once in each process for each content."""
+    del key
+    return read_job(dataset)

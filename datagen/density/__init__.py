@@ -1,0 +1,1 @@
+"""Electron densities: reading, checking and resampling to 50^3 points."""

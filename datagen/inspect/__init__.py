@@ -1,0 +1,1 @@
+"""Reading, checking and showing datasets without changing them."""

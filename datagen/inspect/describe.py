@@ -1,0 +1,70 @@
+"""What a dataset holds, for a person: counts, axes, variables with units and meaning, instrument, engine, licences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from curation.labels import CRYSTAL_SYSTEMS
+from datagen.inspect.report import agreement_in_words
+from datagen.progress import size
+from datagen.store import ledger, schema, zarr_store
+from datagen.store.location import Where
+from datagen.store.schema import SPLITS, Layout, shape, variables
+
+LABELS = {variable.name for variable in schema.LABELS}
+
+
+def inspect(dataset: Where, console: Console) -> None:
+    """Print it."""
+    attributes = zarr_store.read_attributes(dataset)
+    layout = Layout.from_dict(attributes["layout"])
+    receipts = ledger.committed(dataset)
+    written = sum(receipt.size for receipt in receipts.values())
+    state = "complete" if attributes["complete"] else f"unfinished: {len(receipts)} of {layout.n_shards} shards"
+    console.print(
+        f"[bold]{escape(str(dataset))}[/]: {layout.n_structures:,} structures x {layout.n_augmentations} patterns "
+        f"x {layout.n_points} points, {size(written)}, {state}\n",
+        highlight=False,
+    )
+    console.print(_facts(dataset, attributes))
+    console.print()
+    console.print(_variables(layout))
+
+
+def _variables(layout: Layout) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("variable", "dimensions", "type", "units", "meaning"):
+        table.add_column(name)
+    for variable in variables(layout):
+        lengths = dict(zip(variable.dims, shape(variable, layout), strict=True))
+        dims = " x ".join(f"{dim} {lengths[dim]:,}" for dim in variable.dims)
+        table.add_row(variable.name, dims, variable.dtype, variable.units or "", variable.long_name)
+    return table
+
+
+def _facts(dataset: Where, attributes: dict[str, Any]) -> Table:
+    labels = {name: v.values for name, v in zarr_store.open_xarray(dataset).data_vars.items() if name in LABELS}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    systems = np.bincount(labels["crystal_system"], minlength=8)[1:]
+    table.add_row("crystal systems", ", ".join(f"{n} {name}" for n, name in zip(systems, CRYSTAL_SYSTEMS, strict=True)))
+    table.add_row("space groups", f"{len(np.unique(labels['space_group']))} of 230")
+    splits = np.bincount(labels["split"], minlength=3)
+    table.add_row("splits", ", ".join(f"{n:,} {name}" for n, name in zip(splits, SPLITS, strict=True)))
+    licences = Counter(labels["licence"])
+    table.add_row("licences", escape(", ".join(f"{n:,} {name}" for name, n in licences.most_common())))
+    instrument = attributes["instrument"]
+    lines = ", ".join(f"{line['wavelength_A']} A" for line in instrument["lines"])
+    span = f"{instrument['two_theta_min_deg']:g} to {instrument['two_theta_max_deg']:g} degrees"
+    table.add_row("instrument", f"{lines}, {span}, polarisation {instrument['polarisation']:g}")
+    engine = attributes["engine"]
+    table.add_row("engine", escape(f"{engine['name']}. {agreement_in_words(engine['agreement_with_gsas2'])}"))
+    table.add_row("software", ", ".join(f"{name} {v}" for name, v in attributes["software"].items()))
+    return table

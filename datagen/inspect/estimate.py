@@ -1,0 +1,161 @@
+"""What a run would cost before it costs anything: structures, bytes, files and core-hours, measured on a sample."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+
+from catalogs.open import open_catalogs
+from catalogs.record import Record
+from cluster.config import Profile
+from curation.batch import FACTORY
+from curation.sandbox import Casualty, Sandbox
+from curation.table import record_to_row
+from curation.verdict import Verdict
+from datagen.config.config import DatagenConfig
+from datagen.config.fingerprint import job_of
+from datagen.errors import DatagenError, PlanError
+from datagen.progress import Display
+from datagen.steps.layout import files_of, layout_for
+from datagen.steps.shard_task import STAGES, StageClock, simulate_structure, warm_up
+from datagen.steps.shards import shard_length
+from datagen.store.schema import Layout
+from datagen.store.shard_file import encode_chunk
+
+SAMPLE = 48
+READ_FOR_SAMPLE = 4096
+"""Records looked at when the whole number is given: the sample comes from these."""
+
+
+@dataclass
+class Estimate:
+    """The cost of a run, extrapolated from a sample."""
+
+    n_records: int
+    sample: int
+    accepted_share: float
+    n_structures: int
+    n_patterns: int
+    n_shards: int
+    n_files: int
+    n_bytes: float
+    n_work_bytes: float
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    """Core-seconds by stage for the whole run."""
+
+    @property
+    def core_seconds(self) -> float:
+        """All stages together."""
+        return sum(self.stage_seconds.values())
+
+    def workers(self, profile: Profile) -> int:
+        """Worker processes of this cluster, as far as its profile tells."""
+        from datagen.commands.doctor import usable_cores
+
+        asked = getattr(profile, "workers", None)
+        return int(asked) if asked else usable_cores() if profile.kind == "local" else 1
+
+
+def estimate(config: DatagenConfig, *, display: Display, structures: int | None = None) -> Estimate:
+    """Read the catalogs, curate and simulate a random sample, and extrapolate."""
+    warm_up(job_of(config))  # an engine that is missing is said before the catalogs are read
+    records: Iterable[Record] = open_catalogs(list(config.catalog))
+    if structures is not None:
+        records = islice(records, READ_FOR_SAMPLE)
+    sample, n_read, n_text = _sample(records, display)
+    if not sample:
+        names = ", ".join(c.name for c in config.catalog)
+        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths")
+    seconds = dict.fromkeys(("curate", *STAGES), 0.0)
+    with display.phase("measure", len(sample), "sample structures"):
+        verdicts = _curate(sample, config, seconds)
+        accepted = [v for v in verdicts if v.accepted]
+        n_bytes, n_simulated = _simulate(accepted, config, seconds, display)
+    share = n_simulated / len(sample)
+    n_records = n_read if structures is None or not share else round(structures / share)
+    n_structures = round(n_records * share)
+    scale = n_records / len(sample)
+    layout = _layout(config, accepted, max(n_structures, 1))
+    return Estimate(
+        n_records=n_records,
+        sample=len(sample),
+        accepted_share=share,
+        n_structures=n_structures,
+        n_patterns=n_structures * config.simulation.augmentation.count,
+        n_shards=layout.n_shards,
+        n_files=files_of(layout),
+        n_bytes=n_bytes * scale,
+        n_work_bytes=n_text / max(n_read, 1) * n_records / 3 + 4000.0 * n_structures,
+        stage_seconds={name: s * scale for name, s in seconds.items()},
+    )
+
+
+def _sample(records: Iterable[Record], display: Display) -> tuple[list[Record], int, int]:
+    """A uniform sample in one pass (algorithm R), the number of records, and their text in bytes."""
+    chance = random.Random(0)  # noqa: S311 - which records are measured is no secret
+    kept: list[Record] = []
+    count = text = 0
+    with display.phase("read", None, "records"):
+        for record in records:
+            count += 1
+            text += len(record.cif)
+            display.advance(count)
+            if len(kept) < SAMPLE:
+                kept.append(record)
+            elif (place := chance.randrange(count)) < SAMPLE:
+                kept[place] = record
+    return kept, count, text
+
+
+def _curate(sample: list[Record], config: DatagenConfig, seconds: dict[str, float]) -> list[Verdict]:
+    verdicts = []
+    with Sandbox(FACTORY, config.curation.model_dump(mode="json"), config.limits) as sandbox:
+        sandbox.start()
+        for record in sample:
+            if record.defect is not None:
+                continue
+            began = time.perf_counter()
+            answer = sandbox.call(record_to_row(record))
+            seconds["curate"] += time.perf_counter() - began
+            if not isinstance(answer, Casualty):
+                verdicts.append(Verdict.from_row(answer))
+    return verdicts
+
+
+def _simulate(
+    accepted: list[Verdict], config: DatagenConfig, seconds: dict[str, float], display: Display
+) -> tuple[float, int]:
+    """Bytes that these structures take in all, and how many of them can be simulated."""
+    if not accepted:
+        return 0.0, 0
+    job = job_of(config)
+    layout = _layout(config, accepted, len(accepted))
+    clock = StageClock()
+    n_bytes, n_simulated = 0.0, 0
+    for verdict in accepted:
+        try:
+            values, _ = simulate_structure(verdict.to_row(), job, layout, clock)
+        except (DatagenError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001, S112 - the run will set it aside and say why
+            continue
+        with clock.stage("compress"):
+            n_bytes += sum(len(encode_chunk(value)) for value in values.values())
+        n_simulated += 1
+        display.advance(n_simulated)
+    for stage, spent in clock.seconds.items():
+        seconds[stage] += spent
+    return n_bytes, n_simulated
+
+
+def _layout(config: DatagenConfig, accepted: list[Verdict], n_structures: int) -> Layout:
+    return layout_for(
+        job_of(config),
+        (verdict.crystal for verdict in accepted),
+        n_structures=n_structures,
+        structures_per_shard=shard_length(n_structures, config.store.structures_per_shard),
+        any_density=any(verdict.density is not None for verdict in accepted),
+    )

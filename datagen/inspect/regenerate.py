@@ -1,0 +1,81 @@
+"""One structure's arrays made again from the dataset alone: what verification and replay compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation.crystal import Crystal
+from datagen.config.settings import SimulationSettings
+from datagen.errors import StoreError
+from datagen.simulate import engine
+from datagen.simulate.augmentation import Augmentations, draw
+from datagen.simulate.patterns import Patterns
+from datagen.steps.structures_table import CURATION_TABLE
+from datagen.store.location import Where, location_of
+from datagen.store.quantise import quantise
+from datagen.store.zarr_store import read_attributes
+
+
+class StructureWithheldError(StoreError):
+    """The dataset was published without this structure's coordinates."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regenerated:
+    """Patterns of a row as they come out now."""
+
+    row: int
+    drawn: Augmentations
+    patterns: Patterns
+    stored: NDArray[np.uint16]
+    """Quantised as the dataset keeps them."""
+    maximum: NDArray[np.float64]
+
+
+def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regenerated:
+    """Simulate these augmentations of a row again, from its structure in the curation table."""
+    entry = structure_of(dataset, row)
+    if entry["structure"] is None:
+        raise StructureWithheldError(
+            f"{dataset}: the coordinates of row {row} ({entry['source_id']}, licence {entry['licence']}) were withheld "
+            "when this dataset was published; its patterns can be read but not made again"
+        )
+    settings = simulation_settings(dataset)
+    drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
+    patterns = engine(settings.engine)(Crystal.from_json(entry["structure"]), settings.instrument, drawn)
+    stored, maximum = quantise(patterns.intensity)
+    return Regenerated(row, drawn, patterns, stored, maximum)
+
+
+def simulation_settings(dataset: Where) -> SimulationSettings:
+    """What the dataset's patterns were made with."""
+    return SimulationSettings.model_validate(read_attributes(dataset)["configuration"]["simulation"])
+
+
+def structure_of(dataset: Where, row: int) -> dict[str, Any]:
+    """The curation table's line of a row of the dataset."""
+    found = table_lines(dataset, [("row", "=", row)])
+    if not found:
+        raise StoreError(
+            f"{dataset}: expected a line for row {row} in {CURATION_TABLE}, found none; run datagen verify"
+        )
+    return found[0]
+
+
+def table_lines(dataset: Where, filters: list[tuple[str, str, Any]]) -> list[dict[str, Any]]:
+    """Lines of the curation table that pass a filter; the table is there once the dataset is complete."""
+    try:
+        file = location_of(dataset).open(CURATION_TABLE)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{dataset}: expected {CURATION_TABLE}, which a complete dataset has; finish the run first"
+        ) from None
+    with file:
+        lines: list[dict[str, Any]] = pq.read_table(file, filters=filters).to_pylist()
+    return lines

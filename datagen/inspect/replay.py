@@ -1,0 +1,124 @@
+"""One pattern made again from the dataset alone and held against the stored one."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from datagen.errors import StoreError
+from datagen.inspect.regenerate import Regenerated, regenerate, simulation_settings, table_lines
+from datagen.simulate.augmentation import AugmentationSettings
+from datagen.steps.row import extra_augmentations
+from datagen.steps.structures_table import CURATION_TABLE
+from datagen.store import files, zarr_store
+from datagen.store.location import Where, location_of
+from datagen.store.quantise import dequantise
+from datagen.store.schema import AUGMENTATIONS, Layout
+
+Pattern = NDArray[np.float32]
+OUT_SUFFIXES = (".png", ".csv", ".npz")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The comparison, and what stands behind the pattern."""
+
+    facts: dict[str, str]
+    difference_steps: int
+    """Largest difference in quantisation steps; 0: equal bit for bit."""
+
+
+def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
+    """Regenerate one pattern of the structure called `identifier` and compare; `out` gets both patterns."""
+    layout = Layout.from_dict(zarr_store.read_attributes(dataset)["layout"])
+    if out is not None and out.suffix not in OUT_SUFFIXES:
+        raise StoreError(f"{out}: expected a name ending in {', '.join(OUT_SUFFIXES)}")
+    line = find_line(dataset, identifier)
+    if not 0 <= augmentation < layout.n_augmentations:
+        raise StoreError(
+            f"{dataset}: expected an augmentation from 0 to {layout.n_augmentations - 1}, found {augmentation}"
+        )
+    row = int(line["row"])
+    made = regenerate(dataset, row, [augmentation])
+    kept = np.asarray(zarr_store.open_array(dataset, "pattern")[row, augmentation])
+    two_theta_deg = simulation_settings(dataset).instrument.two_theta_deg
+    if out is not None:
+        title = f"{line['formula']}, {line['source_id']}"
+        with files.disk_errors_explained(out):
+            _write(out, two_theta_deg, dequantise(kept), dequantise(made.stored[0]), title)
+    difference = int(np.abs(kept.astype(np.int64) - made.stored[0].astype(np.int64)).max())
+    return Replay(_facts(line, made, simulation_settings(dataset).augmentation), difference)
+
+
+def find_line(dataset: Where, identifier: str) -> dict[str, Any]:
+    """The curation table's line for a source id, a structure hash or a row number that is in the dataset."""
+    matches = table_lines(dataset, [("source_id", "=", identifier)]) or table_lines(
+        dataset, [("structure_hash", "=", identifier)]
+    )
+    if not matches and identifier.isdigit():
+        matches = table_lines(dataset, [("row", "=", int(identifier))])
+    if not matches:
+        with location_of(dataset).open(CURATION_TABLE) as table:
+            known = pq.read_table(table, columns=["source_id"])["source_id"].to_pylist()
+        near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.5)
+        meant = f"; did you mean {', '.join(near)}?" if near else ""
+        raise StoreError(f"{dataset}: no structure is called {identifier}{meant}")
+    in_dataset = [line for line in matches if line["row"] is not None]
+    if not in_dataset:
+        return _without_row(dataset, identifier, matches[0])
+    return in_dataset[0]
+
+
+def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[str, Any]:
+    """A duplicate stands for its first; a refusal has no patterns."""
+    if line["duplicate_of"] is not None:
+        same = table_lines(dataset, [("structure_hash", "=", line["structure_hash"])])
+        for other in same:
+            if other["row"] is not None:
+                return other
+    raise StoreError(
+        f"{dataset}: {identifier} was refused ({line['reason']}: {line['detail']}), so it has no patterns; "
+        f"datagen why tells what every check saw"
+    )
+
+
+def _facts(line: dict[str, Any], made: Regenerated, settings: AugmentationSettings) -> dict[str, str]:
+    facts = {
+        "structure": f"{line['formula']}, space group {line['space_group']}, from {line['source']}",
+        "source id": line["source_id"],
+        "hash": line["structure_hash"],
+        "row": str(made.row),
+    }
+    stored = {"index", *(v.name for v in AUGMENTATIONS), *extra_augmentations(settings)}
+    for name, values in made.drawn.columns().items():
+        if name in stored:
+            facts[name] = " ".join(f"{v:.6g}" for v in np.ravel(values[0]))
+    facts["reflections"] = str(len(made.patterns.sticks.two_theta_deg))
+    return facts
+
+
+def _write(out: Path, two_theta_deg: NDArray[np.float64], kept: Pattern, made: Pattern, title: str) -> None:
+    columns: dict[str, NDArray[Any]] = {"two_theta_deg": two_theta_deg, "stored": kept, "made_again": made}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npz":
+        np.savez_compressed(out, **columns)  # type: ignore[arg-type]
+    elif out.suffix == ".csv":
+        table = np.stack(list(columns.values()), axis=1)
+        np.savetxt(out, table, delimiter=",", header=",".join(columns), comments="", fmt="%.7g")
+    else:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(two_theta_deg, kept, lw=0.9, label="stored")
+        axes.plot(two_theta_deg, made - 0.05, lw=0.9, label="made again, shifted down")
+        axes.set(xlabel="2θ (deg)", ylabel="intensity, of the maximum")
+        axes.set_title(title, parse_math=False)  # a source id may hold $ signs
+        axes.legend()
+        figure.savefig(out, dpi=150)

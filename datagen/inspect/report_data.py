@@ -1,0 +1,51 @@
+"""What the report shows of a dataset's arrays, read without more of zarr than a column at a time needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.store import schema, zarr_store
+
+SHARDS_SAMPLED = 16
+"""Of larger datasets so many are looked into, evenly spread: each costs a file for every column."""
+
+
+class Content:
+    """The arrays of a complete dataset, by name."""
+
+    def __init__(self, dataset: Path) -> None:
+        self.attributes = zarr_store.read_attributes(dataset)
+        self.layout = schema.Layout.from_dict(self.attributes["layout"])
+        self._text = {v.name for v in schema.LABELS if schema.is_text(v)}
+        self._group = zarr_store.open_group(dataset)
+        self._read: dict[str, NDArray[Any]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._group
+
+    def column(self, name: str) -> NDArray[Any]:
+        """All of a small array; text as strings."""
+        if name not in self._read:
+            values = np.asarray(self._array(name)[...])
+            self._read[name] = np.array(zarr_store.decode_text(values), dtype=object) if name in self._text else values
+        return self._read[name]
+
+    def row(self, name: str, row: int, first: int | None = None) -> NDArray[Any]:
+        """One structure's values, or the first few of them."""
+        return np.asarray(self._array(name)[row, slice(first)])
+
+    def sample(self, name: str) -> NDArray[Any]:
+        """The values of the sampled shards' structures, one after the other."""
+        return np.concatenate([np.asarray(self._array(name)[s.start : s.stop]).ravel() for s in self.sampled()])
+
+    def sampled(self) -> list[range]:
+        """Rows of the shards that `sample` looks into."""
+        count = min(SHARDS_SAMPLED, self.layout.n_shards)
+        return [self.layout.rows((2 * i + 1) * self.layout.n_shards // (2 * count)) for i in range(count)]
+
+    def _array(self, name: str) -> Any:
+        return self._group[name]

@@ -1,0 +1,101 @@
+"""How far a run is, told from its files alone: on any machine that sees them, while it goes on or after it died."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from curation.table import read_metadata
+from datagen.config.job import WORK
+from datagen.errors import StoreError
+from datagen.steps.curate import TABLE, UNFINISHED
+from datagen.steps.quarantine import Quarantine
+from datagen.steps.staging import read_staged
+from datagen.store import ledger, zarr_store
+from datagen.store.lock import holder
+from datagen.store.schema import Layout
+
+
+@dataclass
+class Status:
+    """Counts of everything that is on disk."""
+
+    phase: str
+    """read, curate, simulate, finish or complete."""
+    driver: str | None = None
+    """Who is at work, as far as the lock's file says."""
+    n_records: int | None = None
+    n_judged: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    n_shards: int | None = None
+    n_committed: int = 0
+    n_structures: int | None = None
+    n_structures_committed: int = 0
+    n_augmentations: int = 0
+    n_densities: int = 0
+    n_bytes: int = 0
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
+    """Source id and reason of each."""
+    mistakes: list[str] = field(default_factory=list)
+
+
+def status_of(dataset: Path) -> Status:
+    """Look at the files of a run; what cannot be read is listed, not raised."""
+    work = dataset / WORK
+    if not work.is_dir() and not (dataset / "zarr.json").exists():
+        raise StoreError(f"{dataset}: neither a dataset nor a run that makes one; expected {work} or a zarr.json")
+    status = Status("read", driver=holder(work) if work.is_dir() else None)
+    _look_at_curation(work, status)
+    _look_at_store(dataset, status)
+    if work.is_dir():
+        status.set_aside = Quarantine(work).reasons()
+    return status
+
+
+def _look_at_curation(work: Path, status: Status) -> None:
+    table = work / TABLE
+    if table.exists():
+        about = json.loads(read_metadata(table)["pxrd_datagen"])
+        status.n_records = status.n_judged = about["n_records"]
+        status.verdicts.update(about["counts"])
+        status.phase = "simulate"
+        return
+    staged = read_staged(work / UNFINISHED) if (work / UNFINISHED).is_dir() else None
+    if staged is None:
+        return
+    status.phase, status.n_records = "curate", staged.n_records
+    for batch in staged.batches:
+        path = staged.folder / batch.file.replace("records-", "verdicts-")
+        try:
+            counts = json.loads(read_metadata(path)["receipt"])["counts"]
+        except FileNotFoundError:
+            continue  # not judged yet; or the run has just joined the batches and cleared them away
+        except (OSError, ValueError, KeyError) as damaged:
+            status.mistakes.append(f"{path}: cannot be read ({damaged}); the run judges that batch again")
+            continue
+        status.verdicts.update(counts)
+    status.n_judged = status.verdicts.total()
+
+
+def _look_at_store(dataset: Path, status: Status) -> None:
+    if not (dataset / "zarr.json").exists():
+        return
+    attributes = zarr_store.read_attributes(dataset)
+    layout = Layout.from_dict(attributes["layout"])
+    status.n_shards, status.n_structures = layout.n_shards, layout.n_structures
+    status.n_augmentations = layout.n_augmentations
+    try:
+        receipts = ledger.committed(dataset)
+    except StoreError as damaged:
+        status.mistakes.append(str(damaged))
+        return
+    status.n_committed = len(receipts)
+    status.n_structures_committed = sum(r.n_structures for r in receipts.values())
+    status.n_densities = sum(r.n_densities for r in receipts.values())
+    status.n_bytes = sum(r.size for r in receipts.values())
+    if attributes.get("complete"):
+        status.phase = "complete"
+    else:
+        status.phase = "finish" if status.n_committed == layout.n_shards else "simulate"

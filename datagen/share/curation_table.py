@@ -1,0 +1,129 @@
+"""What becomes of the tables of verdicts when rows move into another dataset: streamed, renumbered, nothing lost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation.atomic import replacing
+from curation.table import COMPRESSION
+from datagen.errors import StoreError
+from datagen.share.finished import Finished
+from datagen.steps.structures_table import CURATION_TABLE
+
+METADATA_KEY = b"pxrd_datagen"
+_AT_ONCE = 4096
+
+Row = tuple[int, int]
+"""Number of the source, and the row in it."""
+
+
+def write_lines(
+    path: Path,
+    sources: Sequence[Finished],
+    new_rows: Mapping[Row, int],
+    stands_for: Mapping[Row, Row],
+    *,
+    only_rows: bool,
+    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: line,
+    about: Callable[[Any], Any] = lambda metadata: metadata,
+) -> None:
+    """Join the sources' tables, in order, under the new dataset's row numbers.
+
+    `new_rows`: row taken from a source -> row now. `stands_for`: row not taken -> the taken row with the same
+    structure. `only_rows` leaves out every line without a row: verdicts on inputs that stay with the source.
+    `change` and `about` have the last word on each line and on the table's own metadata.
+    """
+    places = _Places(sources, new_rows, stands_for, only_rows=only_rows)
+    schema = _common_schema(sources)
+    metadata = json.dumps(about(_about(sources, places.counts))).encode()
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema.with_metadata({METADATA_KEY: metadata}), **COMPRESSION) as out,
+    ):
+        for number, batch in _batches(sources, schema.names):
+            kept = []
+            for entry in batch.to_pylist():
+                row = entry["row"]
+                entry["duplicate_of"] = places.same_structure(number, row, entry["duplicate_of"])
+                entry["row"] = new_rows.get((number, row))
+                if entry["row"] is not None or not only_rows:
+                    kept.append(change(entry))
+            if kept:
+                out.write_table(pa.Table.from_pylist(kept, schema=out.schema))
+
+
+class _Places:
+    """Where the sources' lines and rows stand in the new table."""
+
+    def __init__(
+        self,
+        sources: Sequence[Finished],
+        new_rows: Mapping[Row, int],
+        stands_for: Mapping[Row, Row],
+        *,
+        only_rows: bool,
+    ) -> None:
+        self._stands_for = stands_for
+        self._row_at: list[list[int | None]] = []
+        self._line_of: dict[Row, int] = {}
+        self.counts: Counter[str] = Counter()
+        """Lines of the new table by verdict."""
+        line = 0
+        for number, source in enumerate(sources):
+            with source.verdicts() as file:
+                table = pq.read_table(file, columns=["row", "status", "reason"])
+            rows: list[int | None] = table["row"].to_pylist()
+            self._row_at.append(rows)
+            for row, status, reason in zip(rows, table["status"].to_pylist(), table["reason"].to_pylist(), strict=True):
+                taken = row is not None and (number, row) in new_rows
+                if row is not None and taken:
+                    self._line_of[number, row] = line
+                if taken or not only_rows:
+                    self.counts[status if status == "accepted" else reason] += 1
+                    line += 1
+
+    def same_structure(self, number: int, row: int | None, duplicate_of: int | None) -> int | None:
+        """Line of the structure that a source's line repeats; None where it repeats none that is there."""
+        first = row if duplicate_of is None else self._row_at[number][duplicate_of]
+        if first is None or (duplicate_of is None and (number, first) not in self._stands_for):
+            return None
+        stands = self._stands_for.get((number, first), (number, first))
+        return None if stands == (number, row) else self._line_of.get(stands)
+
+
+def _batches(sources: Sequence[Finished], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    for number, source in enumerate(sources):
+        with source.verdicts() as file, pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=_AT_ONCE, columns=names):
+                yield number, batch
+
+
+def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
+    schemas = [_schema(source) for source in sources]
+    for source, schema in zip(sources, schemas, strict=True):
+        if not schema.equals(schemas[0]):
+            different = sorted(set(map(str, schema)) ^ set(map(str, schemas[0])))
+            raise StoreError(
+                f"{source.path}: its {CURATION_TABLE} has other columns than that of {sources[0].path} "
+                f"({', '.join(different)}); make both with the same version of pxrd-datagen"
+            )
+    return schemas[0].remove_metadata()
+
+
+def _schema(source: Finished) -> pa.Schema:
+    with source.verdicts() as file:
+        return pq.read_schema(file)
+
+
+def _about(sources: Sequence[Finished], counts: Counter[str]) -> dict[str, Any]:
+    first: dict[str, Any] = json.loads(_schema(sources[0]).metadata[METADATA_KEY])
+    fingerprint = dict(first["fingerprint"])
+    fingerprint["catalog"] = [c for source in sources for c in source.configuration["catalog"]]
+    return {**first, "n_records": counts.total(), "counts": dict(sorted(counts.items())), "fingerprint": fingerprint}

@@ -1,0 +1,136 @@
+"""How is a stored row read back as the shard writer takes it, for another dataset's layout?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.share.finished import Finished
+from datagen.store import schema, zarr_store
+from datagen.store.density_codes import CODES as DENSITY_CODES
+from datagen.store.schema import Layout, Variable
+from datagen.store.shard_reader import ShardBytes, StoredChunks, Value, decode_chunk
+
+_DERIVED = ("has_density", "has_xrd_peaks", "n_reflections", "n_members")
+"""What the writer counts itself."""
+
+
+class StoredRows:
+    """Rows of a finished dataset, read in any order and fastest in theirs; each shard's checksums are tested first.
+
+    A shard's files are read once, mapped from disk; memory holds its small variables and one structure's large ones.
+    """
+
+    def __init__(self, dataset: Finished, target: Layout, only: Container[str] | None = None) -> None:
+        self._dataset, self._layout = dataset, dataset.layout
+        own = {v.name: v for v in schema.variables(dataset.layout) if v.home == "shard"}
+        self._wanted = [v for v in schema.variables(target) if v.name in own and (only is None or v.name in only)]
+        read = {v.name for v in self._wanted} | (set(_DERIVED) & set(own))
+        self._own = {name: own[name] for name in sorted(read)}
+        self._shapes = {name: tuple(schema.shape(v, self._layout)[1:]) for name, v in self._own.items()}
+        self._n_chunks = {n: schema.chunks_per_file(v, self._layout) for n, v in self._own.items() if v.chunk}
+        self._n_augmentations = target.n_augmentations
+        self._reason_for_none = (
+            only is None and target.density_method is not None and dataset.layout.density_method is None
+        )
+        self._alike = _stored_alike(dataset, target)
+        self._shard = -1
+        self._small: dict[str, NDArray[Any]] = {}
+        self._large: dict[str, ShardBytes] = {}
+
+    def values(self, row: int) -> dict[str, NDArray[Any]]:
+        """Arrays by variable, bit for bit as stored, of the first augmentations."""
+        return {name: value for name, value in self._row(row, set()).items() if isinstance(value, np.ndarray)}
+
+    def for_writer(self, row: int) -> dict[str, Value]:
+        """For `ShardWriter.add`: as `values`, and what the target stores in the same chunks not even decoded."""
+        return self._row(row, self._alike)
+
+    def _row(self, row: int, passed_on: Container[str]) -> dict[str, Value]:
+        self._enter(row // self._layout.structures_per_shard)
+        found: dict[str, Value] = {}
+        for variable in self._wanted:
+            if variable.name in _DERIVED:
+                continue
+            value = self._stored(variable, row) if variable.name in passed_on else self._value(variable, row)
+            if value is not None:
+                found[variable.name] = value
+        if self._reason_for_none:
+            found["density_reason"] = np.asarray(DENSITY_CODES["none_given"], dtype=np.uint8)
+        return found
+
+    def _value(self, variable: Variable, row: int) -> NDArray[Any] | None:
+        dims = variable.dims[1:]
+        if variable.chunk is None:
+            if variable.optional and not bool(self._count(_FLAG[variable.name], row)):
+                return None
+            value = np.asarray(self._small[variable.name][row % self._layout.structures_per_shard])
+        else:
+            stored = self._stored(variable, row)
+            if stored is None:
+                return None
+            own = self._own[variable.name]
+            assert own.chunk is not None
+            dtype = np.dtype(own.dtype)
+            parts = [decode_chunk(chunk, own.chunk[1:], dtype, own.fill_value) for chunk in stored.chunks]
+            whole = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, *own.chunk[2:]), dtype), *parts])
+            value = whole[: len(stored)]
+        return value[: self._n_augmentations] if dims and dims[0] == "augmentation" else value
+
+    def _stored(self, variable: Variable, row: int) -> StoredChunks | None:
+        own = self._own[variable.name]
+        assert own.chunk is not None
+        shape = self._shapes[own.name]
+        if own.dims[1] in schema.RAGGED:
+            shape = (self._count(f"n_{own.dims[1]}s", row), *shape[1:])
+        elif own.optional and not self._count(_FLAG[own.name], row):
+            return None
+        used = -(-shape[0] // own.chunk[1])
+        per_shard = self._layout.structures_per_shard
+        first = row % per_shard * (self._n_chunks[own.name] // per_shard)
+        file = self._large.get(own.name)
+        chunks = tuple(None if file is None else file.chunk(first + part) for part in range(used))
+        return StoredChunks(shape, np.dtype(own.dtype), chunks)
+
+    def _count(self, name: str, row: int) -> int:
+        return int(self._small[name][row % self._layout.structures_per_shard])
+
+    def _enter(self, shard: int) -> None:
+        if shard == self._shard:
+            return
+        self._small, self._large = {}, {}  # let go of the last shard before the next is brought
+        listed = self._dataset.receipts[shard].files
+        keys = {name: schema.chunk_key(variable, shard) for name, variable in self._own.items()}
+        brought = self._dataset.bytes_of({key: listed[key] for key in keys.values() if key in listed})
+        for name, variable in self._own.items():
+            data = brought.get(keys[name])
+            if variable.chunk is None:
+                whole = schema.file_shape(variable, self._layout)
+                self._small[name] = decode_chunk(data, whole, np.dtype(variable.dtype), variable.fill_value)
+            elif data is not None:
+                self._large[name] = ShardBytes(f"{self._dataset.path}/{keys[name]}", data, self._n_chunks[name])
+        self._shard = shard
+
+
+def _stored_alike(dataset: Finished, target: Layout) -> set[str]:
+    """Sharded variables that both keep in chunks of one type, shape and codec."""
+    there = json.loads(dataset.path.read("zarr.json"))["consolidated_metadata"]["metadata"]
+    found = set()
+    for variable in schema.variables(target):
+        if variable.chunk is not None and variable.name in there:
+            here = zarr_store.array_metadata(variable, target)
+            if all(there[variable.name].get(key) == here[key] for key in ("data_type", "fill_value", "codecs")):
+                found.add(variable.name)
+    return found
+
+
+_FLAG = {
+    "density": "has_density",
+    "density_electrons": "has_density",
+    "density_lattice": "has_density",
+    "xrd_peaks": "has_xrd_peaks",
+}

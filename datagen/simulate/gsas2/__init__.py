@@ -1,0 +1,1 @@
+"""GSAS-II as a simulation engine, run in a child process."""

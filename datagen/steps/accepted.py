@@ -1,0 +1,100 @@
+"""The accepted structures as one file that any task reads a few rows of, by position, without reading the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation.atomic import replacing
+from curation.crystal import Crystal
+from curation.labels import N_ELEMENTS
+from curation.table import VERDICT_SCHEMA
+from datagen.steps.labels import composition
+from datagen.steps.shards import first_of_each
+from datagen.store.schema import SPLITS
+
+COLUMNS = (
+    *("source", "source_id", "licence", "structure", "structure_hash", "formula", "group", "split"),
+    *("crystal_system", "space_group", "volume", "n_atoms", "n_reflections"),
+    *("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma"),
+    *("density_path", "density_format", "density_member"),
+)
+TABLE_ROW = "table_row"
+"""Position of the structure in the curation table."""
+_AT_ONCE = 4096
+
+
+def write_accepted(curation_table: Path, out: Path, *, drop_duplicates: bool) -> dict[int, int]:
+    """Gather the accepted rows of the curation table, in its order; which rows repeat another one, and which.
+
+    Of rows with the same structure the first that names a density stands for all, else the first. Arrow's own file
+    format, uncompressed: a task maps it into memory and touches only its members' pages.
+    """
+    table = pq.read_table(curation_table, columns=["status", "structure_hash", "density_path"])
+    rows = np.flatnonzero(np.asarray(table["status"].to_pylist(), dtype=object) == "accepted")
+    taken = table.take(pa.array(rows))
+    first = first_of_each(taken["structure_hash"].to_pylist(), taken["density_path"].is_valid().to_pylist())
+    duplicates = {int(rows[i]): int(rows[f]) for i, f in enumerate(first) if f != i}
+    kept = np.zeros(table.num_rows, dtype=bool)
+    kept[rows] = True
+    if drop_duplicates:
+        kept[list(duplicates)] = False
+
+    schema = pa.schema([VERDICT_SCHEMA.field(name) for name in COLUMNS] + [pa.field(TABLE_ROW, pa.int64())])
+    with replacing(out) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        position = 0
+        with pq.ParquetFile(curation_table) as verdicts:
+            for batch in verdicts.iter_batches(batch_size=_AT_ONCE, columns=list(COLUMNS)):
+                here = np.arange(position, position + batch.num_rows)
+                position += batch.num_rows
+                numbered = batch.append_column(TABLE_ROW, pa.array(here))
+                writer.write_batch(numbered.filter(pa.array(kept[here])).select(schema.names))
+    return duplicates
+
+
+class Accepted:
+    """The accepted structures, read by position."""
+
+    def __init__(self, path: Path) -> None:
+        self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def column(self, name: str) -> list[Any]:
+        """One column as plain values."""
+        values: list[Any] = self._table[name].to_pylist()
+        return values
+
+    def rows(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """These structures' rows as plain values, in the order asked for."""
+        for position in positions:
+            yield self._table.slice(position, 1).to_pylist()[0]
+
+    def crystals(self) -> Iterator[Crystal]:
+        """Every structure, one in memory at a time."""
+        return (Crystal.from_json(text.as_py()) for text in self._table["structure"])
+
+    def labels(self, order: Sequence[int]) -> dict[str, NDArray[Any] | list[str]]:
+        """The store's label columns for structures in this order."""
+        taken = self._table.take(pa.array(order, type=pa.int64()))
+        labels: dict[str, NDArray[Any] | list[str]] = {
+            name: taken[name].to_pylist()
+            for name in ("source", "source_id", "licence", "structure_hash", "group", "formula")
+        }
+        for name in ("crystal_system", "space_group", "volume", "n_atoms"):
+            labels[name] = taken[name].to_numpy()
+        labels["split"] = np.array([SPLITS.index(s) for s in taken["split"].to_pylist()], dtype=np.uint8)
+        cell = [taken[f"niggli_{p}"].to_numpy() for p in ("a", "b", "c", "alpha", "beta", "gamma")]
+        labels["niggli"] = np.stack(cell, axis=1)
+        fractions = np.zeros((len(order), N_ELEMENTS), dtype=np.float32)
+        for row, text in enumerate(taken["structure"]):
+            fractions[row] = composition(Crystal.from_json(text.as_py()))
+        labels["composition"] = fractions
+        return labels

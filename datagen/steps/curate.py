@@ -1,0 +1,232 @@
+"""From catalogs to one table with a verdict on every input, on this machine alone: stage, judge, join.
+
+Every step leaves finished files or none, so the command can be killed at any instant and given again. `datagen run`
+does the same with `stage_records` and `curate_batch` on a cluster.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import curation
+from catalogs.config import CatalogConfig
+from catalogs.open import open_catalogs
+from curation.atomic import sweep, write_text
+from curation.batch import ACCEPTED, Receipt, read_receipt
+from curation.labels import CRYSTAL_SYSTEMS
+from curation.reasons import REASONS
+from curation.sandbox import Limits, SandboxError
+from curation.settings import CurationSettings
+from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
+from datagen import __version__
+from datagen.config.config import DatagenConfig
+from datagen.errors import DatagenError, PlanError
+from datagen.steps.curate_here import Judge, Judging, Progress, judge_here
+from datagen.steps.staging import Staged, differences, read_staged, stage_records
+from datagen.store.lock import Lock, locked
+
+TABLE = "curation.parquet"
+CASUALTIES = "curation-casualties.txt"
+UNFINISHED = "curation.unfinished"
+"""Folder of staged records and of finished batches; gone when the table is there."""
+METADATA_KEY = "pxrd_datagen"
+DECIDING_LIBRARIES = ("gemmi", "numpy", "spglib")
+
+
+@dataclass(frozen=True)
+class CurateJob:
+    """Everything that decides what the table will say."""
+
+    catalogs: tuple[CatalogConfig, ...]
+    settings: CurationSettings
+    limits: Limits
+
+    @classmethod
+    def of(cls, config: DatagenConfig) -> CurateJob:
+        """The part of a configuration that curation is concerned with."""
+        return cls(config.catalog, config.curation, config.limits)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The same in JSON, with the code that decides; two runs with one fingerprint give one table."""
+        return {
+            "catalog": [catalog.model_dump(mode="json") for catalog in self.catalogs],
+            "curation": self.settings.model_dump(mode="json"),
+            "limits": self.limits.model_dump(mode="json"),
+            "code": {"curation": _code_digest(), **{name: version(name) for name in DECIDING_LIBRARIES}},
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of it."""
+
+    table: Path
+    n_records: int
+    counts: Counter[str]
+    """Rows accepted, and refused by reason."""
+    n_resumed: int
+    """Rows that an earlier run had finished."""
+    seconds: float
+    casualties: Path | None = None
+    """What records printed that cost their sandbox, where there were such."""
+
+
+def curate(
+    job: CurateJob, out: Path, *, processes: int = 1, restart: bool = False, progress: Progress | None = None
+) -> Summary:
+    """Judge every record of the job's catalogs and write `out/curation.parquet`, going on where a run was interrupted.
+
+    The table is the same, timings aside, whatever the number of processes and interruptions. Refuses where `out` was
+    begun with something else, unless `restart` asks to throw that away.
+    """
+    progress = progress or Progress()
+    try:
+        with locked(out) as lock:
+            if restart:
+                _discard(out)
+            return curate_locked(job, out, partial(judge_here, processes=processes), lock, progress)
+    except SandboxError as error:
+        raise DatagenError(f"curation cannot work here: {error}") from error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise DatagenError(
+            f"{error.filename or out}: {error.strerror}; mend that and give the same command again, "
+            "what is finished stays"
+        ) from error
+
+
+def curate_locked(job: CurateJob, out: Path, judge: Judge, lock: Lock, progress: Progress) -> Summary:
+    """The same for a caller that holds the folder's lock and has its own way to get batches judged."""
+    began = time.monotonic()
+    unfinished, table, fingerprint = out / UNFINISHED, out / TABLE, job.fingerprint()
+    sweep(out)
+    if table.exists():
+        summary = _finished(table, fingerprint, began)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return summary
+    staged = read_staged(unfinished)
+    if staged is None:
+        shutil.rmtree(unfinished, ignore_errors=True)  # verdicts without a manifest belong to nothing
+        progress.reading()
+        records = open_catalogs(job.catalogs)
+        staged = stage_records(records, unfinished, fingerprint, on_record=progress.read)
+    else:
+        _refuse_changes(staged.fingerprint, fingerprint, unfinished)
+        sweep(unfinished)
+    key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+    receipts = {
+        batch.file: read_receipt(staged.verdicts_of(batch), key=key, batch_sha256=batch.sha256)
+        for batch in staged.batches
+    }
+    resumed = [receipt for receipt in receipts.values() if receipt is not None]
+    progress.judging(staged.n_records, _total(resumed))
+    left = [batch for batch in staged.batches if receipts[batch.file] is None]
+    for receipt in judge(Judging(job.settings, job.limits, staged, key, progress, lock), left):
+        receipts[receipt.batch] = receipt
+    done = [receipts[batch.file] for batch in staged.batches]
+    return _join(staged, [r for r in done if r is not None], table, began, sum(r.rows for r in resumed))
+
+
+def _total(receipts: list[Receipt]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for receipt in receipts:
+        counts.update(receipt.counts)
+    return counts
+
+
+def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_resumed: int) -> Summary:
+    """Make one table of the batches' tables, in input order, and remove what led to it."""
+    counts = _total(receipts)
+    if [(r.batch, r.rows) for r in receipts] != [(b.file, b.rows) for b in staged.batches]:
+        raise PlanError(
+            f"{staged.folder}: {sum(counts.values())} verdicts on {staged.n_records} staged records; "
+            "report this, and begin anew with --restart"
+        )
+    about = {
+        "format": 1,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "n_records": staged.n_records,
+        "counts": dict(counts.most_common()),
+        "fingerprint": staged.fingerprint,
+        "versions": {"pxrd-datagen": __version__, "pyarrow": version("pyarrow"), **_libraries()},
+        "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
+        "reasons": {code: REASONS[code].meaning for code in sorted(counts) if code != ACCEPTED},
+    }
+    casualties = _write_casualties(receipts, table.with_name(CASUALTIES))
+    schema = VERDICT_SCHEMA.with_metadata({METADATA_KEY: json.dumps(about)})
+    concatenate((staged.verdicts_of(batch) for batch in staged.batches), table, schema)
+    shutil.rmtree(staged.folder)
+    return Summary(table, staged.n_records, counts, n_resumed, time.monotonic() - began, casualties)
+
+
+def _finished(table: Path, fingerprint: dict[str, Any], began: float) -> Summary:
+    """What a table that is there already says, if it is this job's."""
+    about = json.loads(read_metadata(table).get(METADATA_KEY, "{}"))
+    if "fingerprint" not in about:
+        raise PlanError(f"{table}: not a table that `datagen curate` wrote; choose another folder with --out")
+    _refuse_changes(about["fingerprint"], fingerprint, table)
+    casualties = table.with_name(CASUALTIES)
+    n_records = about["n_records"]
+    seconds = time.monotonic() - began
+    found = casualties if casualties.exists() else None
+    return Summary(table, n_records, Counter(about["counts"]), n_records, seconds, found)
+
+
+def _refuse_changes(then: dict[str, Any], now: dict[str, Any], where: Path) -> None:
+    changes = differences(then, now)
+    if changes:
+        raise PlanError(
+            "\n  ".join([f"{where}: begun with other settings than these:", *map(_explained, changes)])
+            + "\nSet them back to go on, choose another folder with --out, or throw away what is there with --restart."
+        )
+
+
+def _explained(change: str) -> str:
+    """Versions need a word; settings speak for themselves."""
+    return f"{change} (the program's own rules were changed since)" if change.startswith("code.curation") else change
+
+
+def _discard(out: Path) -> None:
+    """Forget an earlier run; the table goes first, so that nothing half-removed looks finished."""
+    for name in (TABLE, CASUALTIES):
+        (out / name).unlink(missing_ok=True)
+    if (out / UNFINISHED).exists():
+        shutil.rmtree(out / UNFINISHED)
+
+
+def _write_casualties(receipts: list[Receipt], path: Path) -> Path | None:
+    casualties = [casualty for receipt in receipts for casualty in receipt.casualties]
+    if not casualties:
+        path.unlink(missing_ok=True)
+        return None
+    texts = [f"{c['source_id']}: {c['reason']}\n{c['output'] or '(nothing was printed)'}\n" for c in casualties]
+    write_text(path, "\n".join(texts))
+    return path
+
+
+def _code_digest() -> str:
+    """Fingerprint of curation's own source: a changed rule must not finish a table that another began."""
+    digest = hashlib.sha256()
+    for path in _own_sources():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _own_sources() -> Iterator[Path]:
+    yield from sorted(Path(next(iter(curation.__path__))).glob("*.py"))
+
+
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in DECIDING_LIBRARIES}

@@ -1,0 +1,51 @@
+"""Which variables and sizes a dataset gets, from its settings and its structures; and how many files that makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from curation.crystal import Crystal
+from datagen.config.job import Job
+from datagen.steps.labels import reflection_slots
+from datagen.steps.row import extra_augmentations
+from datagen.store.schema import LABEL_CHUNK, Layout, variables
+
+
+def layout_for(
+    job: Job,
+    crystals: Iterable[Crystal],
+    *,
+    n_structures: int,
+    structures_per_shard: int,
+    any_density: bool,
+    text_bytes: dict[str, int] | None = None,
+) -> Layout:
+    """The layout of a dataset of these crystals made with these settings."""
+    simulation, instrument = job.simulation, job.simulation.instrument
+    wavelengths = [line.wavelength_A for line in instrument.lines]
+    slots = reflection_slots(crystals, wavelengths, instrument.two_theta_max_deg)
+    extra = extra_augmentations(simulation.augmentation)
+    with_densities = job.density.method == "independent_atoms" or any_density
+    return Layout(
+        n_structures=n_structures,
+        n_augmentations=simulation.augmentation.count,
+        n_points=instrument.n_points,
+        structures_per_shard=structures_per_shard,
+        reflection_slots=slots,
+        member_slots=slots,
+        n_lines=len(wavelengths),
+        text_bytes=text_bytes or {},
+        with_members="march_r" in extra,
+        with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
+        density_method=job.density.method if with_densities else None,
+        extra_augmentations=extra,
+    )
+
+
+def files_of(layout: Layout) -> int:
+    """Files of a dataset of this layout at most: arrays, metadata, ledger, table and report."""
+    chosen = variables(layout)
+    in_shards = sum(v.home == "shard" for v in chosen)
+    labels = sum(v.home == "label" for v in chosen) * math.ceil(layout.n_structures / LABEL_CHUNK)
+    return layout.n_shards * (in_shards + 1) + labels + 2 * len(chosen) + 8

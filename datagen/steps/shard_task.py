@@ -1,0 +1,256 @@
+"""The work of one task: simulate a shard's structures, compress them, commit; or find out which of them cannot be."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.record import DensityRef
+from curation.crystal import Crystal
+from curation.sandbox import Casualty, Limits, Sandbox
+from datagen.config.job import WORK, Job, cached_job
+from datagen.density.make import make_density, refusal_variables
+from datagen.errors import DatagenError, EngineError, StoreError
+from datagen.simulate import engine
+from datagen.simulate.augmentation import draw
+from datagen.simulate.refusal import Unsimulable
+from datagen.simulate.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
+from datagen.steps.accepted import Accepted
+from datagen.steps.reasons import BY_CASUALTY, FAILED
+from datagen.steps.row import row_values
+from datagen.steps.watchdog import time_limit
+from datagen.store.density_codes import DensityRefused
+from datagen.store.schema import Layout
+from datagen.store.shard_writer import ShardWriter
+from datagen.store.zarr_store import read_layout
+
+ACCEPTED = "accepted.arrow"
+STAGES = ("simulate", "density", "xrd_peaks", "compress", "commit")
+NOTES = ("density_refusals", "xrd_peaks_refusals")
+"""What a receipt remembers of its rows: [line of the table of verdicts, reason, detail] each."""
+ROCK_SALT = Crystal.canonical(
+    np.array([[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]),
+    ["Na", "Cl"],
+    np.ones(2),
+    np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]),
+)
+
+
+@dataclass(frozen=True)
+class ShardOrder:
+    """What a task is told: which shard of which dataset, made of which accepted structures."""
+
+    dataset: str
+    shard: int
+    members: tuple[int, ...]
+    key: str
+    """The content key its receipt must bear."""
+    job_key: str
+    timed: bool = True
+    """Whether the process may end itself over a structure that takes too long: not where it is the driver's own."""
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What a task tells: small, whatever the shard holds."""
+
+    shard: int
+    committed: bool
+    n_structures: int = 0
+    n_patterns: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] | None = None
+    quarantined: tuple[tuple[int, str, str], ...] = ()
+    """(accepted structure, reason, detail) of those that cannot be simulated: the shard waits for its new plan."""
+    peak_memory_MB: float = 0.0
+
+
+def simulate_shard(order: ShardOrder) -> ShardReport:
+    """Simulate, compress and commit one shard."""
+    began = time.perf_counter()
+    dataset = Path(order.dataset)
+    job = cached_job(dataset, order.job_key)
+    layout = read_layout(dataset)
+    clock = StageClock()
+    quarantined: list[tuple[int, str, str]] = []
+    notes: dict[str, list[list[Any]]] = {name: [] for name in NOTES}
+    warm_up(job)
+    rows = _accepted(dataset).rows(order.members)
+    with ShardWriter(dataset, layout, order.shard) as writer:
+        for member, row in zip(order.members, rows, strict=True):
+            try:
+                with time_limit(job.run.structure_time_limit_s) if order.timed else nullcontext():
+                    values, refusals = simulate_structure(row, job, layout, clock)
+            except EngineError as broken:
+                raise EngineError(f"{row['source_id']}: {broken}") from broken
+            except (DatagenError, MemoryError):
+                raise  # the machinery failed, or may have had too little room: no structure is to blame yet
+            except Unsimulable as refused:
+                quarantined.append((member, refused.reason, str(refused)))
+                continue
+            except Exception as failure:  # noqa: BLE001 - it costs this structure, is told of, and shows in the report
+                quarantined.append((member, FAILED, f"{type(failure).__name__}: {failure}"))
+                continue
+            for name, why in refusals.items():
+                notes[name].append([int(row["table_row"]), *why])
+            if not quarantined:
+                with clock.stage("compress"):
+                    writer.add(values)
+        if quarantined:
+            return ShardReport(order.shard, committed=False, quarantined=tuple(quarantined))
+        with clock.stage("commit"):
+            receipt = writer.commit(order.key, notes)
+    return ShardReport(
+        shard=order.shard,
+        committed=True,
+        n_structures=len(order.members),
+        n_patterns=len(order.members) * layout.n_augmentations,
+        bytes=receipt.size,
+        seconds=time.perf_counter() - began,
+        stage_seconds=clock.seconds,
+        peak_memory_MB=_peak_memory_MB(),
+    )
+
+
+def simulate_structure(
+    row: dict[str, Any], job: Job, layout: Layout, clock: StageClock
+) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, str]]]:
+    """Every array of one structure's row; and why its density or its peaks are not among them, as `NOTES` names it."""
+    crystal = Crystal.from_json(row["structure"])
+    settings = job.simulation
+    with clock.stage("simulate"):
+        drawn = draw(
+            settings.augmentation, settings.seed, row["structure_hash"], np.arange(settings.augmentation.count)
+        )
+        patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
+    with clock.stage("compress"):
+        values = row_values(patterns, drawn, layout)
+    refusals: dict[str, tuple[str, str]] = {}
+    has_density = False
+    if layout.density_method is not None:
+        with clock.stage("density"):
+            ref = None if job.density.method == "independent_atoms" else density_ref(row)
+            try:
+                values |= make_density(ref, crystal, job.density).variables()
+                has_density = True
+            except DensityRefused as refused:
+                values |= refusal_variables(refused)
+                if refused.code != "none_given":
+                    refusals["density_refusals"] = (refused.code, refused.detail)
+    if layout.with_xrd_peaks and (job.store.xrd_peaks == "all" or has_density):
+        with clock.stage("xrd_peaks"):
+            try:
+                values["xrd_peaks"] = xrd_peaks(crystal)
+            except XrdPeaksRefusedError as refused:
+                refusals["xrd_peaks_refusals"] = (refused.reason, refused.detail)
+    return values, refusals
+
+
+@cache
+def warm_up(job: Job) -> None:
+    """Load and compile, once in each process, what simulates: no structure's time is charged for it.
+
+    An engine that is not there says so here, by an `EngineError`.
+    """
+    settings = job.simulation
+    drawn = draw(settings.augmentation, settings.seed, ROCK_SALT.structure_hash(), np.arange(1))
+    with suppress(Unsimulable):  # the range of angles is this instrument's own affair
+        engine(settings.engine)(ROCK_SALT, settings.instrument, drawn)
+
+
+def prepare(job: tuple[str, str]) -> None:
+    """The same, told of a dataset and its job's key."""
+    dataset, key = job
+    warm_up(cached_job(Path(dataset), key))
+
+
+def probe_shard(order: ShardOrder) -> ShardReport:
+    """Simulate each structure of a shard in a process of its own, to learn which one ends it; nothing is written."""
+    job = cached_job(Path(order.dataset), order.job_key)
+    limits = Limits(seconds=job.run.structure_time_limit_s)
+    settings = {"dataset": order.dataset, "job_key": order.job_key}
+    found: list[tuple[int, str, str]] = []
+    with Sandbox("datagen.steps.shard_task:prober", settings, limits) as sandbox:
+        for member in order.members:
+            outcome = sandbox.call(member)
+            if isinstance(outcome, Casualty):
+                found.append((member, BY_CASUALTY[outcome.reason], outcome.detail))
+    return ShardReport(order.shard, committed=False, quarantined=tuple(found))
+
+
+def prober(settings: dict[str, str]) -> Any:
+    """What the sandbox calls: simulate one accepted structure and forget the result."""
+    dataset = Path(settings["dataset"])
+    job = cached_job(dataset, settings["job_key"])
+    layout = read_layout(dataset)
+    warm_up(job)
+
+    def probe(member: int) -> bool:
+        try:
+            simulate_structure(next(_accepted(dataset).rows([member])), job, layout, StageClock())
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - no harm to the process: the shard itself reports it, always alike
+            return False
+        return True
+
+    return probe
+
+
+def density_ref(row: dict[str, Any]) -> DensityRef | None:
+    """Where the row's density lies; it was there when the catalog was read, so that its absence is no refusal."""
+    if row["density_path"] is None:
+        return None
+    path = Path(row["density_path"])
+    if not path.is_file():
+        raise StoreError(
+            f"{path}: the density of {row['source_id']} was here when the catalogs were read, now there is no such "
+            "file; put it back, or mount its file system, and give the same command again"
+        )
+    return DensityRef(path, row["density_format"], row["density_member"])
+
+
+class StageClock:
+    """Adds up the time spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._stage = ""
+        self._began = 0.0
+
+    def stage(self, name: str) -> StageClock:
+        """For a `with` statement around the stage."""
+        self._stage = name
+        return self
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self._stage] += time.perf_counter() - self._began
+
+
+def _accepted(dataset: Path) -> Accepted:
+    path = dataset / WORK / ACCEPTED
+    return _mapped(path, path.stat().st_ino)
+
+
+@lru_cache(maxsize=1)
+def _mapped(path: Path, inode: int) -> Accepted:
+    """One map in each process; the file is replaced, never changed, so the inode tells one content from the next."""
+    del inode
+    return Accepted(path)
+
+
+def _peak_memory_MB() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,26 @@
+"""What a task that failed on a worker means to a person: our own sentences as they are, the rest with its traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.perform import Failure
+from datagen import errors
+from datagen.errors import DatagenError
+from datagen.store import files
+
+_OURS: dict[str, type[DatagenError]] = {
+    kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DatagenError)
+}
+
+
+def explained(failure: Failure, where: str, dataset: Path, otherwise: type[DatagenError]) -> DatagenError:
+    """The error to raise in the driver; `where` names the task, `otherwise` is its kind when it is none of ours."""
+    ours = _OURS.get(failure.error_type)
+    if ours is not None:
+        return ours(failure.error.removeprefix(f"{failure.error_type}: "))
+    remedy = files.REMEDIES.get(failure.errno or 0)
+    if remedy is not None:
+        return otherwise(f"{dataset}: {where} cannot be written by {failure.worker} ({failure.error}): {remedy}")
+    times = f" {failure.attempts} times, the last time" if failure.attempts > 1 else ""
+    return otherwise(f"{dataset}: {where} failed{times} on {failure.worker}: {failure.error}\n{failure.traceback}")

@@ -1,0 +1,184 @@
+"""What of a dataset is written for good: receipts of the frame and of every shard, with every file's checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any
+
+from datagen.errors import StoreError
+from datagen.store import files as disk
+from datagen.store.location import Location, Where, location_of
+from datagen.store.schema import FORMAT_VERSION
+
+FOLDER = "ledger"
+FRAME = "frame.json"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A committed shard. It exists only when every file it names lies complete in its place.
+
+    Files that it does not name hold nothing but fill values and do not exist: absence is stated, not inferred.
+    """
+
+    shard: int
+    key: str
+    """Content key of what was asked for; a receipt counts only for the same key."""
+    first_row: int
+    n_structures: int
+    n_densities: int
+    files: dict[str, dict[str, Any]]
+    """Path below the dataset -> size in bytes, sha256."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the run wants to remember of the shard; a function of the content, so no clocks and no host names."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(int(entry["size"]) for entry in self.files.values())
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what its receipt says."""
+
+    path: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, found {self.found}"
+
+
+def shard_path(dataset: Path, shard: int) -> Path:
+    """Where a shard's receipt lies."""
+    return dataset / _shard_name(shard)
+
+
+def commit(dataset: Path, receipt: Receipt) -> None:
+    """Write the receipt: from here on the shard counts."""
+    content = {"format_version": FORMAT_VERSION, **asdict(receipt)}
+    disk.write_bytes(shard_path(dataset, receipt.shard), disk.to_json(content))
+
+
+def revoke(dataset: Path, shard: int) -> None:
+    """Take a shard's receipt away, so that it is made again."""
+    path = shard_path(dataset, shard)
+    if path.exists():
+        path.unlink()
+        disk.sync_folder(path.parent)
+
+
+def read(dataset: Where, shard: int) -> Receipt | None:
+    """The shard's receipt; None where it is not committed. A receipt that cannot be understood is an error."""
+    at = location_of(dataset)
+    name = _shard_name(shard)
+    path = f"{at}/{name}"
+    try:
+        text = at.read(name)
+    except FileNotFoundError:
+        return None
+    content = _parsed(path, text)
+    try:
+        receipt = Receipt(**content)
+    except TypeError as error:
+        raise StoreError(f"{path}: expected a shard's receipt, found other entries ({error}); {_REPAIR}") from error
+    if receipt.shard != shard:
+        raise StoreError(f"{path}: expected the receipt of shard {shard}, found that of {receipt.shard}; {_REPAIR}")
+    return receipt
+
+
+def committed(dataset: Where) -> dict[int, Receipt]:
+    """Every committed shard's receipt by its number, in order."""
+    at = location_of(dataset)
+    receipts = at.each(partial(read, at), _numbers(at))
+    return {receipt.shard: receipt for receipt in receipts if receipt is not None}
+
+
+def write_frame(dataset: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Write the receipt of everything that does not belong to a shard: metadata, coordinates, labels."""
+    content = {"format_version": FORMAT_VERSION, "files": files}
+    disk.write_bytes(dataset / FOLDER / FRAME, disk.to_json(content))
+
+
+def read_frame(dataset: Where) -> dict[str, dict[str, Any]] | None:
+    """Files of the frame with size and checksum; None where it is not complete."""
+    at = location_of(dataset)
+    path = f"{at}/{FOLDER}/{FRAME}"
+    try:
+        text = at.read(f"{FOLDER}/{FRAME}")
+    except FileNotFoundError:
+        return None
+    files = _parsed(path, text).get("files")
+    if not isinstance(files, dict):
+        raise StoreError(f"{path}: expected an entry 'files'; {_REPAIR}")
+    return files
+
+
+def damages(dataset: Where, files: dict[str, dict[str, Any]], *, deep: bool = True) -> list[Damage]:
+    """Files that are missing or differ from the ledger: by size, and where `deep` by checksum."""
+    at = location_of(dataset)
+    return [damage for damage in at.each(partial(_damage, at, deep=deep), files.items()) if damage is not None]
+
+
+def damage_of(name: str, entry: dict[str, Any], size: int | None, checksum: Callable[[], str] | None) -> Damage | None:
+    """In what a file of this size (None: there is none) and checksum differs from its entry."""
+    if size is None:
+        return Damage(name, "no file", f"{entry['size']} bytes")
+    if size != entry["size"]:
+        return Damage(name, f"{size} bytes", f"{entry['size']} bytes")
+    if checksum is not None and (found := checksum()) != entry["sha256"]:
+        return Damage(name, f"sha256 {found}", f"sha256 {entry['sha256']}")
+    return None
+
+
+def entry_of(data: bytes) -> dict[str, Any]:
+    """Size and checksum as the ledger keeps them."""
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def named_files(receipts: Iterable[Receipt], frame: dict[str, dict[str, Any]] | None) -> set[str]:
+    """Every file that the ledger knows."""
+    names = set(frame or ())
+    for receipt in receipts:
+        names |= set(receipt.files)
+    return names
+
+
+_REPAIR = "remove that file and give the run's command again"
+
+
+def _shard_name(shard: int) -> str:
+    return f"{FOLDER}/shard-{shard:05d}.json"
+
+
+def _numbers(at: Location) -> list[int]:
+    """Shards that may have a receipt: those that a listing shows, all where nobody can be asked for one."""
+    names = at.names(FOLDER)
+    if names is None:
+        layout = json.loads(at.read("zarr.json"))["attributes"]["layout"]
+        return list(range(-(-layout["n_structures"] // layout["structures_per_shard"])))
+    digits = [PurePath(name).stem.removeprefix("shard-") for name in names if name.startswith("shard-")]
+    return [int(each) for each in digits if each.isdigit()]
+
+
+def _damage(at: Location, listed: tuple[str, dict[str, Any]], *, deep: bool) -> Damage | None:
+    name, entry = listed
+    return damage_of(name, entry, at.size(name), partial(at.checksum, name) if deep else None)
+
+
+def _parsed(path: str, text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"{path}: expected JSON, found something else ({error}); {_REPAIR}") from error
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        found = content.get("format_version") if isinstance(content, dict) else type(content).__name__
+        raise StoreError(f"{path}: expected format version {FORMAT_VERSION}, found {found}; {_REPAIR}")
+    del content["format_version"]
+    return content

@@ -1,0 +1,213 @@
+"""How is a dataset read where it lies, on a web server or in an object store, and what is said when that fails?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from datagen.errors import ConfigError, StoreError
+from datagen.store.location import ZIP, Location, mapped
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+    from zarr.abc.store import Store
+
+T = TypeVar("T")
+R = TypeVar("R")
+CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+"""Without any of these a cloud machine's own address would be asked, which nobody meant."""
+_GIVE_UP = timedelta(seconds=30)
+_AT_A_TIME = 8
+RETRIES = 3
+_BUFFER = 1 << 20
+
+
+class Address(Location):
+    """A dataset at s3://, http(s):// or another address that obstore knows.
+
+    Credentials and endpoint come from the environment; a bucket is read as anybody may where there are none.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        if self.url.endswith(ZIP):
+            raise ConfigError(f"{url}: a zip is read on disk; fetch it first, or publish a folder there")
+        with errors_explained(self.url):
+            self._store = open_store(self.url, unsigned=True)
+
+    def __reduce__(self) -> tuple[type[Address], tuple[str]]:
+        return Address, (self.url,)
+
+    def __str__(self) -> str:
+        return without_password(self.url)
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a file."""
+        with errors_explained(self.url):
+            return bytes(self._store.get(name).bytes())
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file."""
+        with errors_explained(self.url):
+            try:
+                return int(self._store.head(name)["size"])
+            except FileNotFoundError:
+                return None
+
+    def checksum(self, name: str) -> str:
+        """SHA-256 of a file."""
+        digest = hashlib.sha256()
+        with errors_explained(self.url):
+            for part in self._store.get(name).stream():
+                digest.update(part)
+        return digest.hexdigest()
+
+    def view(self, name: str) -> memoryview:
+        """A file's bytes, in a file of this disk that has no name and goes with them."""
+        with tempfile.TemporaryFile() as brought, errors_explained(self.url):
+            for part in self._store.get(name).stream():
+                brought.write(part)
+            brought.flush()
+            return mapped(brought)
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read in."""
+        import obstore
+
+        with errors_explained(self.url):
+            return cast(IO[bytes], _File(obstore.open_reader(self._store, name, buffer_size=_BUFFER), self.url))
+
+    def names(self, folder: str) -> list[str] | None:
+        """Files in a folder; a web server gives no lists."""
+        if self.url.startswith("http"):
+            return None
+        with errors_explained(self.url):
+            paths = [entry["path"] for batch in self._store.list(f"{folder}/") for entry in batch]
+        return sorted(PurePosixPath(p).name for p in paths if str(PurePosixPath(p).parent) == folder)
+
+    def zarr_store(self) -> Store:
+        """Zarr's reader of object stores, which says in a sentence what went wrong."""
+        return explained_store(self._store, self.url)
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Several requests at a time, results in order."""
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            yield from pool.map(work, items)
+
+
+class _File:
+    """A file at an address; what goes wrong while it is read is said in a sentence."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self._file, self._url = file, url
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        with errors_explained(self._url):
+            try:
+                return bytes(self._file.read(None if size < 0 else size))
+            except OSError as error:  # what obstore's files raise, whatever happened
+                raise (_no_parts(self._url) if "Range request" in str(error) else _failed(self._url, error)) from error
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self.closed = True
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+
+def explained_store(store: ObjectStore, url: str) -> Store:
+    """A zarr store over it, read-only."""
+    from zarr.storage import ObjectStore as ZarrStore
+
+    class Explained(ZarrStore[Any]):
+        async def get(self, *given: Any, **named: Any) -> Any:
+            with errors_explained(url):
+                return await super().get(*given, **named)
+
+    return Explained(store, read_only=True)
+
+
+def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
+    """The store behind an address; without credentials refused, or read as anybody may."""
+    from obstore.store import from_url
+
+    retry: Any = {"max_retries": RETRIES, "retry_timeout": _GIVE_UP}
+    plain = f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"
+    # Whoever names a server by http:// means it.
+    client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": "http://" in plain}
+    if url.startswith("s3://") and not any(os.environ.get(name) for name in CREDENTIALS):
+        if not unsigned:
+            raise ConfigError(f"{url}: credentials are missing; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        return from_url(url, retry_config=retry, client_options=client, skip_signature=True)
+    return from_url(url, retry_config=retry, client_options=client)
+
+
+@contextmanager
+def errors_explained(url: str) -> Iterator[None]:
+    """Whatever an object store says becomes one sentence with what to look at; an absent file stays one."""
+    try:
+        from obstore.exceptions import BaseError, NotSupportedError
+    except ImportError as missing:
+        raise ConfigError(f"{url}: object stores need the package obstore: pip install obstore") from missing
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except NotSupportedError as error:
+        raise _no_parts(url) from error
+    except BaseError as error:
+        raise _failed(url, error) from error
+
+
+def without_password(text: str) -> str:
+    """Addresses as they may be shown: who goes there, and with what word, is nobody else's business."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
+
+
+def _no_parts(url: str) -> StoreError:
+    return StoreError(
+        f"{without_password(url)}: this server does not give parts of files, which reading from afar needs; copy the "
+        "dataset, or have it served by another"
+    )
+
+
+def _failed(url: str, error: Exception) -> StoreError:
+    words = str(error).split("\n")[0]
+    return StoreError(
+        without_password(f"{url}: cannot be reached, read or written ({words})")
+        + "; check the address, the network and the credentials in the environment (AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then give the same command again"
+    )

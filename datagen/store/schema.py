@@ -1,0 +1,503 @@
+"""What a dataset contains: every variable with its dimensions, type, units, meaning, chunks and codec."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.labels import CRYSTAL_SYSTEMS, N_ELEMENTS
+from datagen.store.density_codes import CODES as DENSITY_CODES
+
+FORMAT = "pxrd-datagen"
+FORMAT_VERSION = 1
+"""Rises whenever a reader of the old version would misread the new one; readers refuse versions they do not know."""
+
+PATTERN_STEP = 2.0**-13
+"""Quantisation step of a pattern relative to its maximum; rounding to nearest errs by half of it at most."""
+PATTERN_FILL = 65535
+"""Stored where there is no pattern; CF's `_FillValue`, so readers that know CF see NaN there."""
+
+DENSITY_POINTS = 50
+XRD_BINS = 1024
+NIGGLI = ("a", "b", "c", "alpha", "beta", "gamma")
+SPLITS = ("train", "validation", "test")
+
+IMPURITY_PEAKS = 8
+RAGGED = ("reflection", "member")
+"""Axes along which structures differ in length."""
+REFLECTION_CHUNK = 1024
+"""Slots of one structure that are compressed together; slots beyond the last reflection take no space."""
+LABEL_CHUNK = 16384
+"""Structures per file of what is known before simulation."""
+
+Home = Literal["label", "shard", "coordinate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The sizes that fix every array's shape; decided once, when the dataset is created."""
+
+    n_structures: int
+    n_augmentations: int
+    n_points: int
+    structures_per_shard: int = 128
+    reflection_slots: int = 1024
+    """Most reflections of any structure; rounded up to whole chunks."""
+    member_slots: int = 1024
+    """Most Friedel pairs, over all reflections, of any structure; rounded up likewise."""
+    n_lines: int = 1
+    """Wavelengths of the instrument."""
+    text_bytes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the longest value of each text variable, in UTF-8."""
+    with_members: bool = False
+    """Whether the sticks keep each Friedel pair's share, which preferred orientation needs."""
+    with_xrd_peaks: bool = False
+    density_method: str | None = None
+    """How densities came about, one of `DENSITY_MEANINGS`; None: the dataset has none."""
+    extra_augmentations: tuple[str, ...] = ()
+    """Names out of `EXTRA_AUGMENTATIONS` that this dataset draws beyond the five of AlphaDiffract."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_structures", "n_augmentations", "n_points", "structures_per_shard", "reflection_slots"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"layout: {name} must be at least 1, found {getattr(self, name)}")
+
+    @property
+    def n_shards(self) -> int:
+        """Number of shards; the last may hold fewer structures."""
+        return -(-self.n_structures // self.structures_per_shard)
+
+    def rows(self, shard: int) -> range:
+        """The structures of a shard: consecutive rows."""
+        if not 0 <= shard < self.n_shards:
+            raise ValueError(f"shard {shard} does not exist: the dataset has shards 0 to {self.n_shards - 1}")
+        first = shard * self.structures_per_shard
+        return range(first, min(first + self.structures_per_shard, self.n_structures))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the dataset's attributes."""
+        plain = asdict(self)
+        plain["extra_augmentations"] = list(self.extra_augmentations)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Layout:
+        """Inverse of `to_dict`."""
+        return cls(**{**plain, "extra_augmentations": tuple(plain["extra_augmentations"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One array: its meaning, and who writes it.
+
+    `label` variables are known for all structures before simulation and written at creation; `shard` variables are
+    written shard by shard, every file by the one task that owns the shard; `coordinate` variables name an axis.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    home: Home
+    units: str | None = None
+    fill: float | int | bool = 0
+    chunk: tuple[int, ...] | None = None
+    """Shape of the inner chunks of a sharded array; None: one chunk per file."""
+    optional: bool = False
+    """A structure may lack it and then takes no space; a flag variable says which have it."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fill_value(self) -> Any:
+        """The fill value in the array's own type."""
+        return np.dtype(self.dtype).type(self.fill)
+
+    def cf_attributes(self) -> dict[str, Any]:
+        """Attributes as CF names them."""
+        found: dict[str, Any] = {"long_name": self.long_name}
+        if self.units is not None:
+            found["units"] = self.units
+        return found | self.attributes
+
+
+def _text(name: str, long_name: str) -> Variable:
+    """Text as UTF-8 bytes: Zarr v3 has no core type for text, and not every reader knows the extensions."""
+    dims = ("structure", f"{name}_byte")
+    return Variable(name, dims, "uint8", long_name, "label", attributes={"encoding": "UTF-8, padded with zero bytes"})
+
+
+def _flags(values: list[int], meanings: tuple[str, ...]) -> dict[str, Any]:
+    return {"flag_values": values, "flag_meanings": " ".join(meanings)}
+
+
+LABELS: tuple[Variable, ...] = (
+    _text("source", "Name of the catalog the structure came from"),
+    _text("source_id", "Identifier within the source"),
+    _text("licence", "Terms on which the source gives the structure"),
+    _text("structure_hash", "Content hash of the crystal that was simulated, hexadecimal"),
+    _text("group", "Structures of one group are alike and stay on one side of the split"),
+    _text("formula", "Reduced chemical formula"),
+    Variable("split", ("structure",), "uint8", "Side of the split", "label", attributes=_flags([0, 1, 2], SPLITS)),
+    Variable(
+        "crystal_system",
+        ("structure",),
+        "uint8",
+        "Crystal system",
+        "label",
+        attributes=_flags(list(range(1, 8)), CRYSTAL_SYSTEMS),
+    ),
+    Variable("space_group", ("structure",), "uint8", "Space-group number of International Tables A, 1 to 230", "label"),
+    Variable(
+        "niggli",
+        ("structure", "niggli_parameter"),
+        "float64",
+        "Niggli-reduced primitive cell: a, b, c, alpha, beta, gamma",
+        "label",
+        units="angstrom angstrom angstrom degree degree degree",
+        fill=float("nan"),
+    ),
+    Variable(
+        "volume",
+        ("structure",),
+        "float64",
+        "Volume of the primitive cell",
+        "label",
+        units="angstrom3",
+        fill=float("nan"),
+    ),
+    Variable("n_atoms", ("structure",), "int32", "Atomic sites in the primitive cell", "label", units="1"),
+    Variable(
+        "composition",
+        ("structure", "element"),
+        "float32",
+        "Atomic fraction of each element",
+        "label",
+        units="1",
+    ),
+)
+"""What is known of every structure before simulation."""
+
+
+def _drawn(name: str, long_name: str, units: str, more: tuple[str, ...] = ()) -> Variable:
+    dims = ("structure", "augmentation", *more)
+    return Variable(name, dims, "float64", long_name, "shard", units, float("nan"))
+
+
+AUGMENTATIONS: tuple[Variable, ...] = (
+    _drawn("microstrain", "Isotropic Lorentzian microstrain, in GSAS-II's units", "1e-6"),
+    _drawn("crystallite_size_um", "Isotropic Lorentzian crystallite size", "micrometer"),
+    _drawn("U_cdeg2", "Gaussian instrument term U of Caglioti's formula", "0.0001 degree2"),
+    _drawn("V_cdeg2", "Gaussian instrument term V of Caglioti's formula", "0.0001 degree2"),
+    _drawn("W_cdeg2", "Gaussian instrument term W of Caglioti's formula", "0.0001 degree2"),
+)
+"""What is drawn for every pattern."""
+
+DIAGNOSTICS: tuple[Variable, ...] = (
+    Variable(
+        "overlap",
+        ("structure", "augmentation"),
+        "float32",
+        "Fraction of neighbouring peaks that are not resolved",
+        "shard",
+        "1",
+        float("nan"),
+    ),
+    Variable(
+        "n_variance_floor",
+        ("structure", "augmentation"),
+        "int32",
+        "Peaks for which U, V and W give less than the least Gaussian variance",
+        "shard",
+        "1",
+    ),
+)
+"""What can be told about a pattern without looking at it."""
+
+EXTRA_AUGMENTATIONS: tuple[Variable, ...] = (
+    _drawn("X_cdeg", "Lorentzian instrument width X / cos(theta)", "0.01 degree"),
+    _drawn("Y_cdeg", "Lorentzian instrument width Y tan(theta)", "0.01 degree"),
+    _drawn("zero_shift_deg", "Shift of all peaks", "degree"),
+    _drawn("displacement_um", "Displacement of the sample", "micrometer"),
+    _drawn("march_r", "March-Dollase coefficient of preferred orientation, 1 for none", "1"),
+    Variable(
+        "march_hkl",
+        ("structure", "augmentation", "hkl"),
+        "int16",
+        "Preferred plane, indices of the crystal's own cell",
+        "shard",
+        "1",
+    ),
+    _drawn("impurity_height", "Foreign peaks, of the highest point without them; 0 for none", "1", ("impurity",)),
+    _drawn("impurity_position", "Where foreign peaks lie, 0 to 1 over the range of 2theta", "1", ("impurity",)),
+    _drawn("hump_height", "Amorphous hump, of the highest point without it", "1"),
+    _drawn("hump_d_A", "Centre of the hump as a d spacing", "angstrom"),
+    _drawn("hump_fwhm_deg", "Full width of the hump at half its maximum", "degree"),
+)
+"""What may be drawn besides; a variable that a dataset lacks had no effect on its patterns."""
+
+
+def variables(layout: Layout) -> tuple[Variable, ...]:
+    """Every variable of a dataset of this layout, coordinates first, in the order of the specification."""
+    extra = {v.name: v for v in EXTRA_AUGMENTATIONS}
+    chosen: tuple[Variable, ...] = (
+        *_coordinates(layout),
+        *LABELS,
+        *_patterns(layout),
+        *AUGMENTATIONS,
+        *DIAGNOSTICS,
+        *(extra[name] for name in layout.extra_augmentations),
+        *_sticks(layout),
+    )
+    if layout.with_xrd_peaks:
+        chosen += _XRD_PEAKS
+    if layout.density_method is not None:
+        chosen += densities(layout.density_method)
+    return chosen
+
+
+def every_variable() -> tuple[Variable, ...]:
+    """Every variable that any layout may have."""
+    names = tuple(v.name for v in EXTRA_AUGMENTATIONS)
+    return variables(
+        Layout(
+            1,
+            1,
+            1,
+            n_lines=2,
+            with_members=True,
+            with_xrd_peaks=True,
+            density_method="fourier",
+            extra_augmentations=names,
+        )
+    )
+
+
+def _coordinates(layout: Layout) -> tuple[Variable, ...]:
+    found = [
+        Variable("two_theta", ("two_theta",), "float64", "Diffraction angle 2theta", "coordinate", "degree"),
+        Variable("augmentation", ("augmentation",), "int32", "Number of the augmentation", "coordinate", "1"),
+        Variable("element", ("element",), "int16", "Atomic number", "coordinate", "1"),
+    ]
+    if layout.with_xrd_peaks:
+        found.append(
+            Variable("xrd_bin", ("xrd_bin",), "float64", "Lower edge of the bin in 2theta", "coordinate", "degree")
+        )
+    if layout.density_method is not None:
+        meaning = "Fractional coordinate along cell vector "
+        found += [
+            Variable(axis, (axis,), "float64", meaning + edge, "coordinate", "1")
+            for axis, edge in zip("xyz", "abc", strict=True)
+        ]
+    return tuple(found)
+
+
+def _patterns(layout: Layout) -> tuple[Variable, ...]:
+    return (
+        Variable(
+            "pattern",
+            ("structure", "augmentation", "two_theta"),
+            "uint16",
+            "Diffracted intensity relative to the pattern's maximum",
+            "shard",
+            "1",
+            PATTERN_FILL,
+            (1, layout.n_augmentations, layout.n_points),
+            attributes={"scale_factor": PATTERN_STEP, "_FillValue": PATTERN_FILL, "ancillary_variables": "pattern_max"},
+        ),
+        _drawn("pattern_max", "Maximum of the pattern, in the engine's units: times pattern, the intensity", "1"),
+    )
+
+
+def _ragged(name: str, dims: tuple[str, ...], dtype: str, long_name: str, units: str, fill: float) -> Variable:
+    """An array along `reflection` or `member`: as long for each structure as it needs, filled up behind."""
+    chunk = (1, *(REFLECTION_CHUNK if dim in RAGGED else 3 for dim in dims[1:]))
+    return Variable(name, dims, dtype, long_name, "shard", units, fill, chunk, optional=True)
+
+
+def _sticks(layout: Layout) -> tuple[Variable, ...]:
+    nan = float("nan")
+    along = ("structure", "reflection")
+    found: tuple[Variable, ...] = (
+        Variable(
+            "n_reflections",
+            ("structure",),
+            "int32",
+            "Reflections of the structure: so many slots of the axis reflection are filled",
+            "shard",
+            "1",
+        ),
+        _ragged("reflection_two_theta", along, "float64", "Bragg angle 2theta, before any shift", "degree", nan),
+        _ragged("reflection_intensity", along, "float64", "Area under the peak", "e2 angstrom-6 degree", nan),
+    )
+    if layout.n_lines > 1:
+        found += (_ragged("reflection_line", along, "uint8", "Which of the instrument's lines", "1", 255),)
+    if layout.with_members:
+        members = ("structure", "member")
+        found += (
+            _ragged("reflection_members", along, "int32", "Friedel pairs that make up the reflection", "1", 0),
+            Variable("n_members", ("structure",), "int32", "Friedel pairs of all reflections together", "shard", "1"),
+            _ragged("member_hkl", (*members, "hkl"), "int16", "Miller indices, of the crystal's own cell", "1", 0),
+            _ragged("member_intensity", members, "float64", "Share of the pair", "e2 angstrom-6 degree", nan),
+            Variable(
+                "reciprocal_metric",
+                ("structure", "hkl", "hkl_other"),
+                "float64",
+                "Metric tensor of the crystal's reciprocal cell: angles between hkl",
+                "shard",
+                "angstrom-2",
+                nan,
+            ),
+        )
+    return found
+
+
+_XRD_PEAKS: tuple[Variable, ...] = (
+    Variable(
+        "xrd_peaks",
+        ("structure", "xrd_bin"),
+        "float32",
+        "CrystalNet's stick vector: Mo K-alpha, largest peak in each of 1024 bins of 2theta, highest scaled to 1",
+        "shard",
+        "1",
+        float("nan"),
+        optional=True,
+    ),
+    Variable("has_xrd_peaks", ("structure",), "bool", "Whether xrd_peaks was computed", "shard", fill=False),
+)
+
+DENSITY_MEANINGS = {
+    "fourier": "Electron density of the source's calculation, exact Fourier interpolation onto 50^3 points",
+    "crystalnet": "Electron density of the source's calculation, resampled by CrystalNet's rule (PyRho, linear)",
+    "independent_atoms": "Model, not a calculation: sum of free atoms from form factors, all electrons",
+}
+DENSITY_FRAMES = {
+    "fourier": "cell of the density's source, as density_lattice gives it; it may differ from the structure's cell",
+    "crystalnet": "cell of the density's source, as density_lattice gives it; it may differ from the structure's cell",
+    "independent_atoms": "cell of the structure that was simulated",
+}
+
+
+def densities(method: str) -> tuple[Variable, ...]:
+    """Electron densities, how they came about, and why a structure has none."""
+    nan = float("nan")
+    points = DENSITY_POINTS
+    about = {"method": method, "frame": DENSITY_FRAMES[method], "supercell": "identity"}
+    return (
+        Variable(
+            "density",
+            ("structure", "x", "y", "z"),
+            "float32",
+            DENSITY_MEANINGS[method],
+            "shard",
+            "e angstrom-3",
+            nan,
+            (1, points, points, points),
+            optional=True,
+            attributes=about,
+        ),
+        Variable("has_density", ("structure",), "bool", "Whether the structure has a density", "shard", fill=False),
+        Variable(
+            "density_reason",
+            ("structure",),
+            "uint8",
+            "Why the structure has no density",
+            "shard",
+            fill=255,
+            attributes=_flags(list(DENSITY_CODES.values()), tuple(DENSITY_CODES)),
+        ),
+        Variable(
+            "density_electrons",
+            ("structure", "before_after"),
+            "float64",
+            "Electrons per cell in the source's density, before and after resampling",
+            "shard",
+            "1",
+            nan,
+            optional=True,
+        ),
+        Variable(
+            "density_lattice",
+            ("structure", "cell_vector", "cartesian"),
+            "float64",
+            "Cell vectors a, b, c of the density's frame, one a row",
+            "shard",
+            "angstrom",
+            nan,
+            optional=True,
+        ),
+    )
+
+
+def sizes(layout: Layout) -> dict[str, int]:
+    """Length of every dimension."""
+
+    def whole_chunks(slots: int) -> int:
+        return -(-slots // REFLECTION_CHUNK) * REFLECTION_CHUNK
+
+    return {
+        "structure": layout.n_structures,
+        "augmentation": layout.n_augmentations,
+        "two_theta": layout.n_points,
+        "reflection": whole_chunks(layout.reflection_slots),
+        "member": whole_chunks(layout.member_slots),
+        "hkl": 3,
+        "hkl_other": 3,
+        "impurity": IMPURITY_PEAKS,
+        "element": N_ELEMENTS,
+        "niggli_parameter": len(NIGGLI),
+        "xrd_bin": XRD_BINS,
+        "x": DENSITY_POINTS,
+        "y": DENSITY_POINTS,
+        "z": DENSITY_POINTS,
+        "before_after": 2,
+        "cell_vector": 3,
+        "cartesian": 3,
+        **{f"{v.name}_byte": layout.text_bytes.get(v.name, 1) for v in LABELS if is_text(v)},
+    }
+
+
+def is_text(variable: Variable) -> bool:
+    """Whether the bytes of the variable are text."""
+    return variable.dims[-1] == f"{variable.name}_byte"
+
+
+def shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
+    """Shape of the whole array."""
+    length = sizes(layout)
+    return tuple(length[dim] for dim in variable.dims)
+
+
+def file_shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
+    """What one file of the array covers: whole shards or whole label chunks along `structure`, all of the rest."""
+    whole = shape(variable, layout)
+    if variable.dims[0] != "structure":
+        return whole
+    per_file = layout.structures_per_shard if variable.home == "shard" else min(LABEL_CHUNK, layout.n_structures)
+    return (per_file, *whole[1:])
+
+
+def chunks_per_file(variable: Variable, layout: Layout) -> int:
+    """Inner chunks of one file of a sharded array."""
+    assert variable.chunk is not None
+    return math.prod(n // c for n, c in zip(file_shape(variable, layout), variable.chunk, strict=True))
+
+
+def chunk_key(variable: Variable, index: int) -> str:
+    """Path of the array's file number `index` along its first axis, below the dataset."""
+    return "/".join((variable.name, "c", str(index), *("0" for _ in variable.dims[1:])))
+
+
+def coordinate_values(layout: Layout, two_theta_deg: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Values of every coordinate variable."""
+    values: dict[str, NDArray[Any]] = {
+        "two_theta": np.asarray(two_theta_deg, dtype=np.float64),
+        "augmentation": np.arange(layout.n_augmentations, dtype=np.int32),
+        "element": np.arange(1, N_ELEMENTS + 1, dtype=np.int16),
+        "xrd_bin": np.arange(XRD_BINS) * (180.0 / XRD_BINS),
+        **{axis: np.arange(DENSITY_POINTS) / DENSITY_POINTS for axis in "xyz"},
+    }
+    return {v.name: values[v.name] for v in _coordinates(layout)}

@@ -1,0 +1,283 @@
+"""How a dataset is created, finished and opened: one Zarr v3 group as `docs/store-format.md` specifies it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.atomic import sweep
+from datagen.errors import StoreError
+from datagen.store import files as disk
+from datagen.store import ledger, schema
+from datagen.store.location import Where, location_of
+from datagen.store.schema import FORMAT, FORMAT_VERSION, Layout, Variable
+from datagen.store.shard_file import codecs, encode_chunk
+from datagen.store.shard_writer import clear_partial
+
+if TYPE_CHECKING:
+    import xarray
+    import zarr
+
+
+def create(
+    dataset: Path,
+    layout: Layout,
+    labels: Mapping[str, NDArray[Any] | Sequence[str]],
+    two_theta_deg: NDArray[np.float64],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write the frame: metadata of every array, coordinates and labels, and the frame's receipt last.
+
+    `labels` has a column for each of `schema.LABELS`, text as strings. Doing it again changes nothing; doing it with
+    other labels (a quarantined structure makes room) replaces the frame and leaves shards alone.
+    """
+    with disk.disk_errors_explained(dataset):
+        _refuse_foreign(dataset, layout)
+        frame = dataset / ledger.FOLDER / ledger.FRAME
+        frame.unlink(missing_ok=True)
+        contents: dict[str, bytes] = {}
+        for variable in schema.variables(layout):
+            contents[f"{variable.name}/zarr.json"] = disk.to_json(array_metadata(variable, layout))
+        coordinates = schema.coordinate_values(layout, two_theta_deg)
+        for variable in schema.variables(layout):
+            if variable.home == "coordinate":
+                contents[schema.chunk_key(variable, 0)] = encode_chunk(coordinates[variable.name])
+            elif variable.home == "label":
+                column = _label_column(variable, labels, layout)
+                for index, chunk in enumerate(_label_chunks(variable, column, layout)):
+                    contents[schema.chunk_key(variable, index)] = encode_chunk(chunk)
+        # The group's own metadata first: whatever else is found beside it is then known to be ours.
+        metadata = {"zarr.json": _group_metadata(layout, attributes, complete=False)}
+        _put(dataset, metadata)
+        _put(dataset, contents)
+        files = {name: ledger.entry_of(data) for name, data in (metadata | contents).items()}
+        ledger.write_frame(dataset, files)
+
+
+def _put(dataset: Path, contents: Mapping[str, bytes]) -> None:
+    """Write what is not there already."""
+    places = {dataset / name: data for name, data in contents.items()}
+    disk.write_all({p: data for p, data in places.items() if not (p.is_file() and p.read_bytes() == data)})
+
+
+def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] | None = None) -> None:
+    """Count the receipts against the plan, clear what is not part of the dataset, and mark it complete.
+
+    `keys` are the content keys that the plan expects, one a shard. `attributes` are added to those of creation.
+    """
+    with disk.disk_errors_explained(dataset):
+        before = read_attributes(dataset)
+        layout = Layout.from_dict(before["layout"])
+        frame = ledger.read_frame(dataset)
+        if frame is None:
+            raise StoreError(f"{dataset}: the frame is not complete; expected {ledger.FRAME}: run again")
+        receipts = ledger.committed(dataset)
+        missing = [s for s in range(layout.n_shards) if s not in receipts]
+        if missing:
+            raise StoreError(
+                f"{dataset}: {len(missing)} of {layout.n_shards} shards are not committed (the first is {missing[0]}); "
+                "expected all of them: run again"
+            )
+        for shard, key in enumerate(keys or ()):
+            if receipts[shard].key != key:
+                raise StoreError(
+                    f"{dataset}: shard {shard} was made for other content; expected key {key}, found "
+                    f"{receipts[shard].key}: run again"
+                )
+        for shard in sorted(set(receipts) - set(range(layout.n_shards))):
+            ledger.revoke(dataset, shard)
+            del receipts[shard]
+        damaged = [d for r in receipts.values() for d in ledger.damages(dataset, r.files, deep=False)]
+        if damaged:
+            raise StoreError(f"{dataset}: {len(damaged)} files are not as committed, the first {damaged[0]}: verify it")
+        clear_partial(dataset)
+        _remove_unnamed(dataset, layout, ledger.named_files(receipts.values(), frame))
+        metadata = _group_metadata(layout, {**before, **attributes}, complete=True)
+        disk.write_bytes(dataset / "zarr.json", metadata)
+        ledger.write_frame(dataset, {**frame, "zarr.json": ledger.entry_of(metadata)})
+
+
+def array_metadata(variable: Variable, layout: Layout) -> dict[str, Any]:
+    """The array's zarr.json."""
+    dtype = np.dtype(variable.dtype)
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(schema.shape(variable, layout)),
+        "data_type": dtype.name,
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": list(schema.file_shape(variable, layout))},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": "NaN" if variable.fill != variable.fill else variable.fill,
+        "codecs": codecs(dtype, variable.chunk),
+        "attributes": variable.cf_attributes(),
+        "dimension_names": list(variable.dims),
+    }
+
+
+def read_attributes(dataset: Where) -> dict[str, Any]:
+    """The group's attributes; refuses what is not a dataset of this format and version."""
+    path = f"{dataset}/zarr.json"
+    try:
+        content = json.loads(location_of(dataset).read("zarr.json"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(f"{dataset}: no dataset here; expected {path}") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{path}: expected JSON, found something else ({error}); run again") from error
+    attributes = content.get("attributes", {}) if isinstance(content, dict) else {}
+    if attributes.get("format") != FORMAT:
+        raise StoreError(f"{dataset}: expected a dataset of format {FORMAT}, found {attributes.get('format')!r}")
+    if attributes.get("format_version") != FORMAT_VERSION:
+        raise StoreError(
+            f"{dataset}: expected format version {FORMAT_VERSION}, found {attributes.get('format_version')}; "
+            "read it with the version of pxrd-datagen that wrote it"
+        )
+    found: dict[str, Any] = attributes
+    return found
+
+
+def read_layout(dataset: Where) -> Layout:
+    """The sizes the dataset was created with."""
+    return Layout.from_dict(read_attributes(dataset)["layout"])
+
+
+def open_group(dataset: Where) -> zarr.Group:
+    """The dataset for reading, after its format and version were checked."""
+    import zarr
+
+    read_attributes(dataset)
+    return zarr.open_group(location_of(dataset).zarr_store(), mode="r", zarr_format=3)
+
+
+def open_array(dataset: Where, name: str) -> zarr.Array[Any]:
+    """One array for reading."""
+    import zarr
+
+    found = open_group(dataset)[name]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+def open_xarray(dataset: Where) -> xarray.Dataset:
+    """As `xarray.open_zarr`, and text as strings instead of bytes."""
+    import xarray
+
+    read_attributes(dataset)
+    found: xarray.Dataset = xarray.open_zarr(location_of(dataset).zarr_store(), zarr_format=3)
+    for variable in schema.LABELS:
+        if schema.is_text(variable):
+            text = np.array(decode_text(found[variable.name].values), dtype=np.str_)
+            found[variable.name] = ("structure", text, {"long_name": variable.long_name})
+    return found
+
+
+def decode_text(rows: NDArray[np.uint8]) -> list[str]:
+    """Strings of a text variable's bytes."""
+    return [row.tobytes().rstrip(b"\0").decode() for row in rows]
+
+
+def text_bytes(labels: Mapping[str, NDArray[Any] | Sequence[str]]) -> dict[str, int]:
+    """What `Layout.text_bytes` needs to hold these labels."""
+    return {
+        v.name: max((len(str(text).encode()) for text in labels[v.name]), default=1) or 1
+        for v in schema.LABELS
+        if schema.is_text(v)
+    }
+
+
+def _label_column(variable: Variable, labels: Mapping[str, Any], layout: Layout) -> NDArray[Any]:
+    if variable.name not in labels:
+        raise ValueError(f"labels lack a column {variable.name}")
+    whole = schema.shape(variable, layout)
+    if schema.is_text(variable):
+        return _encode_text(variable, labels[variable.name], whole)
+    given = np.asarray(labels[variable.name])
+    column = given.astype(variable.dtype)
+    if column.shape != whole or (column.dtype.kind in "iu" and not np.array_equal(column, given)):
+        raise ValueError(
+            f"labels: {variable.name}: expected {variable.dtype} {whole}, found {given.dtype} {given.shape}"
+        )
+    return column
+
+
+def _encode_text(variable: Variable, texts: Sequence[str], whole: tuple[int, ...]) -> NDArray[np.uint8]:
+    rows = [text.encode() for text in texts]
+    longest = max((len(row) for row in rows), default=0)
+    if len(rows) != whole[0] or longest > whole[1] or any(b"\0" in row for row in rows):
+        raise ValueError(
+            f"labels: {variable.name}: expected {whole[0]} texts of at most {whole[1]} bytes without zero bytes, "
+            f"found {len(rows)} of at most {longest}"
+        )
+    return np.frombuffer(b"".join(row.ljust(whole[1], b"\0") for row in rows), dtype=np.uint8).reshape(whole)
+
+
+def _label_chunks(variable: Variable, column: NDArray[Any], layout: Layout) -> list[NDArray[Any]]:
+    per_file = schema.file_shape(variable, layout)
+    found = []
+    for first in range(0, len(column), per_file[0]):
+        chunk = np.full(per_file, variable.fill_value, dtype=variable.dtype)
+        part = column[first : first + per_file[0]]
+        chunk[: len(part)] = part
+        found.append(chunk)
+    return found
+
+
+def _group_metadata(layout: Layout, attributes: Mapping[str, Any], *, complete: bool) -> bytes:
+    """The group's zarr.json, with the metadata of every array in it: readers need not list the folder."""
+    own = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "Conventions": "CF-1.11",
+        **{k: v for k, v in attributes.items() if k not in _OWN_ATTRIBUTES},
+        "layout": layout.to_dict(),
+        "shard_variables": [v.name for v in schema.variables(layout) if v.home == "shard"],
+        "complete": complete,
+    }
+    arrays = {v.name: array_metadata(v, layout) for v in sorted(schema.variables(layout), key=lambda v: v.name)}
+    consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
+    return disk.to_json(
+        {"zarr_format": 3, "node_type": "group", "attributes": own, "consolidated_metadata": consolidated}
+    )
+
+
+_OWN_ATTRIBUTES = ("format", "format_version", "Conventions", "layout", "shard_variables", "complete")
+
+
+def _refuse_foreign(dataset: Path, layout: Layout) -> None:
+    """Never write into a folder that holds something else, nor under shards of another shape."""
+    if (dataset / "zarr.json").exists():
+        before = read_attributes(dataset)["layout"]
+        changed = [k for k, v in layout.to_dict().items() if k not in _MAY_CHANGE and before.get(k) != v]
+        if changed and ledger.committed(dataset):
+            raise StoreError(
+                f"{dataset}: shards were written with another {', '.join(changed)}; expected "
+                f"{[before.get(k) for k in changed]}, found {[layout.to_dict()[k] for k in changed]}: "
+                "restore the configuration, or choose another place with --out"
+            )
+    elif dataset.is_dir():
+        ours = {variable.name for variable in schema.every_variable()}
+        if strange := sorted(p.name for p in dataset.iterdir() if p.name in ours):
+            raise StoreError(f"{dataset}: holds {strange[0]} but no zarr.json; choose an empty folder with --out")
+
+
+_MAY_CHANGE = ("n_structures", "text_bytes")
+"""Sizes that no shard depends on."""
+
+
+def _remove_unnamed(dataset: Path, layout: Layout, named: set[str]) -> None:
+    """Delete files in the arrays' folders that no receipt names: remains of interrupted or superseded shards."""
+    for folder in (dataset, dataset / ledger.FOLDER):
+        sweep(folder)
+    for variable in schema.variables(layout):
+        for path in sorted((dataset / variable.name).rglob("*")):
+            if path.is_file() and path.relative_to(dataset).as_posix() not in named:
+                path.unlink()

@@ -1,0 +1,115 @@
+"""How does the command line speak? Progress, tables, and mistakes in one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table as RichTable
+
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from trainer.evaluation.tables import Table
+    from trainer.training.distributed import Place
+
+
+class TerminalReporter:
+    """A progress bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("epoch {task.fields[epoch]}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[told]}"),
+                console=self.console,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, model: str, structures: int, validation: int, batches: int, place: Place) -> None:
+        """Say what is trained, on what."""
+        self.console.print(
+            f"{model}: {structures} structures to train on, {validation} to validate; {batches} batches an epoch "
+            f"on {place.world} x {place.device}",
+            soft_wrap=True,
+        )
+
+    def advance(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task("", epoch=epoch + 1, told="")
+        if "loss_total" in values:
+            self._bar.update(self._task, told=f"loss {values['loss_total']:.4g}")
+        self._bar.update(self._task, completed=batch, total=batches, epoch=epoch + 1)
+
+    def epoch(self, epoch: int, values: dict[str, float], improved: bool) -> None:
+        """A line for each epoch."""
+        numbers = ", ".join(f"{name.removeprefix('validation_')} {value:.4g}" for name, value in values.items())
+        self.console.print(f"epoch {epoch}: {numbers}{' (best)' if improved else ''}", soft_wrap=True)
+
+
+@contextmanager
+def mistakes_told() -> Iterator[None]:
+    """A `TrainerError` is one sentence and exit code 2."""
+    try:
+        yield
+    except TrainerError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {_plain(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(code=2) from None
+
+
+def _plain(text: str) -> str:
+    return escape(text)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_tables(tables: list[Table]) -> None:
+    """Tables on standard output."""
+    console = Console()
+    for table in tables:
+        shown = RichTable(title=_plain(table.title), title_justify="left")
+        for number, name in enumerate(table.head):
+            shown.add_column(name, justify="left" if number == 0 else "right")
+        for row in table.rows:
+            shown.add_row(*map(_plain, row))
+        console.print(shown)
+
+
+def print_json(content: Any) -> None:
+    """JSON on standard output."""
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""Reading datasets: store, locations, sampling and loading."""

@@ -1,0 +1,122 @@
+"""How is a dataset read where it lies, on a web server or in an object store, and what is said when that fails?"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import ObjectStore
+
+from trainer.data.location import Location
+from trainer.errors import TrainerError
+
+T = TypeVar("T")
+R = TypeVar("R")
+CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+"""Where none of these is set, a bucket is read as anybody may."""
+_AT_A_TIME = 8
+RETRIES = 5
+
+
+class Address(Location):
+    """A dataset at s3://, http(s):// or another address that obstore knows; credentials come from the environment."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        if self.url.endswith(".zip"):
+            raise TrainerError(f"{url}: a zip is read on disk; fetch it first")
+        plain = "http://" in f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"  # who names such a server means it
+        retry: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)}
+        client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": plain}
+        keyless = url.startswith("s3://") and not any(os.environ.get(name) for name in CREDENTIALS)
+        public: Any = {"skip_signature": True} if keyless else {}
+        with _explained(self.url):
+            from obstore.store import from_url
+
+            self._store = from_url(self.url, retry_config=retry, client_options=client, **public)
+
+    def __str__(self) -> str:
+        return _without_password(self.url)
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a file."""
+        with _explained(self.url):
+            return bytes(self._store.get(name).bytes())
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file."""
+        with _explained(self.url):
+            try:
+                return int(self._store.head(name)["size"])
+            except FileNotFoundError:
+                return None
+
+    def names(self, folder: str) -> list[str] | None:
+        """Files in a folder; a web server gives no lists."""
+        if self.url.startswith("http"):
+            return None
+        with _explained(self.url):
+            paths = [entry["path"] for batch in self._store.list(f"{folder}/") for entry in batch]
+        return sorted(PurePosixPath(p).name for p in paths if str(PurePosixPath(p).parent) == folder)
+
+    def zarr_store(self) -> Store:
+        """Zarr's reader of object stores."""
+        return _AddressStore(self._store, self.url)
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Several requests at a time, results in order."""
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            yield from pool.map(work, items)
+
+
+class _AddressStore(ObjectStore[Any]):
+    """Says in a sentence what went wrong."""
+
+    def __init__(self, store: Any, url: str) -> None:
+        super().__init__(store, read_only=True)
+        self._url = url
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        with _explained(self._url):
+            return await super().get(key, prototype, byte_range)
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    try:
+        from obstore.exceptions import BaseError, NotSupportedError
+    except ImportError as missing:
+        raise TrainerError(f"{url}: reading from there needs the package obstore: pip install obstore") from missing
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except NotSupportedError as error:
+        raise TrainerError(
+            f"{_without_password(url)}: this server does not give parts of files, which reading from afar needs; copy "
+            "the dataset, or have it served by another"
+        ) from error
+    except BaseError as error:
+        words = str(error).split("\n")[0]
+        raise TrainerError(
+            _without_password(f"{url}: cannot be reached or read ({words})")
+            + "; check the address, the network and the credentials in the environment (AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+        ) from error
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)

@@ -1,0 +1,225 @@
+"""What does a batch hold? Stored patterns, stick patterns to be broadened, or densities, with their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.data.sampler import Rows
+from trainer.data.store import Dataset
+from trainer.data.store import Sticks as StoredSticks
+from trainer.errors import TrainerError
+from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
+from trainer.simulate.broaden import Members, Sticks
+from trainer.simulate.parameters import NEUTRAL, Parameters
+
+PATTERN_FILL = 65535
+
+
+class OnDevice:
+    """A batch of named tensors that moves as one."""
+
+    def to(self, device: torch.device) -> Self:
+        """The batch on a device; asynchronously where its memory is pinned."""
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """The batch in page-locked memory, from which a GPU copies while it computes."""
+        return self._each(lambda value: value.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        def changed(value: Any) -> Any:
+            return value.each(change) if isinstance(value, Sticks) else change(value)
+
+        return type(self)(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Labels(OnDevice):
+    """Class indices from 0, and the Niggli lattice in A and degrees."""
+
+    crystal_system: Tensor
+    space_group: Tensor
+    lattice: Tensor
+    row: Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True)
+class PatternBatch(Labels):
+    """Stored patterns (batch, two_theta) as 16-bit steps of their maximum: proportional to intensity."""
+
+    pattern: Tensor
+
+
+@dataclass(frozen=True)
+class StickBatch(Labels):
+    """Stick patterns to be broadened on the device."""
+
+    sticks: Sticks
+
+
+@dataclass(frozen=True)
+class DensityBatch(OnDevice):
+    """CrystalNet's stick vectors (batch, 1024), compositions (batch, 118), densities (batch, 50, 50, 50), e/A^3."""
+
+    xrd_peaks: Tensor
+    composition: Tensor
+    density: Tensor
+    row: Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+class LabelColumns:
+    """The labels of all structures, checked once."""
+
+    def __init__(self, dataset: Dataset, rows: Rows) -> None:
+        self.crystal_system = dataset.column("crystal_system").astype(np.int64) - 1
+        self.space_group = dataset.column("space_group").astype(np.int64) - 1
+        self.lattice = dataset.column("niggli").astype(np.float64)
+        for name, values, count in (
+            ("crystal_system", self.crystal_system, CRYSTAL_SYSTEMS),
+            ("space_group", self.space_group, SPACE_GROUPS),
+        ):
+            wrong = rows[(values[rows] < 0) | (values[rows] >= count)]
+            if len(wrong):
+                raise TrainerError(
+                    f"structure {wrong[0]}: {name} is {values[wrong[0]] + 1}, expected 1 to {count}; "
+                    f"{len(wrong)} structures are like that: check the dataset with datagen verify"
+                )
+        bad = rows[~(np.isfinite(self.lattice[rows]) & (self.lattice[rows] > 0)).all(axis=1)]
+        if len(bad):
+            raise TrainerError(
+                f"structure {bad[0]}: its Niggli cell is {self.lattice[bad[0]].tolist()}, expected six positive "
+                f"numbers; {len(bad)} structures are like that: check the dataset with datagen verify"
+            )
+
+    def of(self, rows: Rows) -> dict[str, Tensor]:
+        """The labels of some structures."""
+        return {
+            "crystal_system": torch.from_numpy(self.crystal_system[rows]),
+            "space_group": torch.from_numpy(self.space_group[rows]),
+            "lattice": torch.from_numpy(self.lattice[rows].astype(np.float32)),
+            "row": torch.from_numpy(rows),
+        }
+
+
+@dataclass(frozen=True)
+class PatternSource:
+    """Stored patterns."""
+
+    dataset: Dataset
+    labels: LabelColumns
+
+    def load(self, row: int) -> tuple[int, NDArray[np.uint16]]:
+        """Row and patterns (augmentation, two_theta)."""
+        patterns = self.dataset.stored_pattern(row)
+        if (patterns == PATTERN_FILL).any() or not patterns.any(axis=1).all():
+            raise TrainerError(
+                f"{self.dataset.path}: structure {row}: its patterns are missing or empty, though its shard is "
+                "committed; check the dataset with datagen verify"
+            )
+        return row, patterns
+
+    def collate(self, items: list[tuple[int, NDArray[np.uint16]]], picks: Rows) -> PatternBatch:
+        """A batch from (structure, augmentation)."""
+        rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
+        stored = np.stack([items[i][1][slot] for i, slot in picks])
+        # Steps up to 2^13 fit int16, which every device converts.
+        return PatternBatch(**self.labels.of(rows), pattern=torch.from_numpy(stored.astype(np.int16)))
+
+
+@dataclass(frozen=True)
+class StickSource:
+    """Stick patterns; a slot is merely one more pattern of the structure."""
+
+    dataset: Dataset
+    labels: LabelColumns
+
+    def load(self, row: int) -> tuple[int, StoredSticks]:
+        """Row and reflections."""
+        sticks = self.dataset.sticks(row)
+        numbers = sticks.two_theta_deg, sticks.intensity
+        if not all(len(x) and np.isfinite(x).all() and x.min() >= 0 and x.max() > 0 for x in numbers):
+            raise TrainerError(
+                f"{self.dataset.path}: structure {row}: its {len(sticks.intensity)} reflections are not finite "
+                "positions and areas; check the dataset with datagen verify"
+            )
+        return row, sticks
+
+    def collate(self, items: list[tuple[int, StoredSticks]], picks: Rows) -> StickBatch:
+        """A batch from (structure, slot)."""
+        rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
+        return StickBatch(**self.labels.of(rows), sticks=stick_tensors([items[i][1] for i, _ in picks]))
+
+
+def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
+    """The reflections of a batch as `broaden` takes them."""
+
+    def joined(name: str) -> Tensor:
+        return torch.from_numpy(np.concatenate([getattr(sticks, name) for sticks in chosen]))
+
+    owner = np.repeat(np.arange(len(chosen)), [len(sticks.intensity) for sticks in chosen])
+    members = None
+    if all(sticks.member_hkl is not None for sticks in chosen):
+        pairs = np.concatenate([sticks.members for sticks in chosen if sticks.members is not None])
+        metrics = [sticks.reciprocal_metric for sticks in chosen if sticks.reciprocal_metric is not None]
+        members = Members(
+            joined("member_hkl"),
+            joined("member_intensity"),
+            torch.from_numpy(np.repeat(np.arange(len(owner)), pairs)),
+            torch.from_numpy(np.stack(metrics)),
+        )
+    columns = joined("two_theta_deg"), joined("intensity"), joined("line"), torch.from_numpy(owner)
+    return Sticks(*columns, len(chosen), members)
+
+
+@dataclass(frozen=True)
+class DensitySource:
+    """Densities with CrystalNet's inputs."""
+
+    dataset: Dataset
+    composition: NDArray[np.float32]
+
+    def load(self, row: int) -> tuple[int, NDArray[np.float32], NDArray[np.float32]]:
+        """Row, stick vector, density."""
+        peaks, density = self.dataset.xrd_peaks(row), self.dataset.density(row)
+        for name, values in (("xrd_peaks", peaks), ("density", density)):
+            if not np.isfinite(values).all():
+                raise TrainerError(
+                    f"{self.dataset.path}: structure {row}: its {name} has values that are not finite; "
+                    "check the dataset with datagen verify"
+                )
+        return row, peaks, density
+
+    def collate(self, items: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]], picks: Rows) -> DensityBatch:
+        """A batch from (structure, 0)."""
+        chosen = [items[i] for i, _ in picks]
+        rows = np.array([row for row, *_ in chosen], dtype=np.int64)
+        return DensityBatch(
+            xrd_peaks=torch.from_numpy(np.stack([peaks for _, peaks, _ in chosen])),
+            composition=torch.from_numpy(self.composition[rows]),
+            density=torch.from_numpy(np.stack([density for *_, density in chosen])),
+            row=torch.from_numpy(rows),
+        )
+
+
+def stored_parameters(dataset: Dataset, row: int) -> Parameters:
+    """What was drawn for the stored patterns of a structure; what the dataset did not vary has no effect."""
+    n = dataset.n_augmentations
+    values: dict[str, NDArray[Any]] = {name: np.full(n, low) for name, (low, _) in NEUTRAL.items()}
+    del values["impurity_peaks"]
+    values |= {"march_hkl": np.tile([0, 0, 1], (n, 1)), "impurity_height": np.zeros((n, 0))}
+    values["impurity_position"] = values["impurity_height"]
+    stored = {name: dataset.values(name, row) for name in values if dataset.has(name)}
+    return Parameters(**{name: torch.from_numpy(np.asarray(v, np.float64)) for name, v in (values | stored).items()})

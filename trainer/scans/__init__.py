@@ -1,0 +1,1 @@
+"""Measured scans: file formats and axes."""

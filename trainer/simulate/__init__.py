@@ -1,0 +1,1 @@
+"""Simulation on the device: broadening, drawn parameters, strain and noise."""

@@ -1,0 +1,257 @@
+"""What pattern do sticks make? GSAS-II's peak shapes on the device, for a whole batch with fresh parameters.
+
+The same physics as the engine that wrote the dataset: Gaussian and Lorentzian widths from instrument and sample, the
+pseudo-Voigt of Thompson, Cox and Hastings, and the Finger-Cox-Jephcoat integral for axial divergence by the same
+Gauss-Legendre sums, over the same range around each peak. Angles are in degrees, widths in centidegrees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.simulate.parameters import Instrument, Parameters
+
+WIDTH_FLOOR = 0.001
+MIN_SH_OVER_L = 0.002
+CHUNK_POINTS = 1 << 25
+"""Points of profile that are in memory at a time on a GPU: 128 MiB a temporary array."""
+CHUNK_POINTS_CPU = 1 << 18
+"""On a CPU they stay in the cache."""
+
+# fmt: off
+AXIAL_TERMS = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 140, 160,
+               180, 200, 220, 240, 260, 280, 300, 400)
+# fmt: on
+"""Gauss-Legendre orders that GSAS-II chooses from: the first not below 300 (2theta - 2phi_min) / gamma."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The Friedel pairs behind the sticks, which preferred orientation weighs one by one.
+
+    ``hkl`` (pair, 3), ``intensity`` its share, ``stick`` whose it is, and the reciprocal metric (pattern, 3, 3).
+    """
+
+    hkl: Tensor
+    intensity: Tensor
+    stick: Tensor
+    reciprocal_metric: Tensor
+
+
+@dataclass(frozen=True)
+class Sticks:
+    """The reflections of a batch, one pattern's after another's; ``pattern`` says whose each is, ascending.
+
+    ``two_theta_deg`` is in double precision; ``line`` is the number of the instrument's line.
+    """
+
+    two_theta_deg: Tensor
+    intensity: Tensor
+    line: Tensor
+    pattern: Tensor
+    n_patterns: int
+    members: Members | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Sticks:
+        """The same with every tensor changed: moved to a device, or into page-locked memory."""
+        columns = self.two_theta_deg, self.intensity, self.line, self.pattern
+        two_theta_deg, intensity, line, pattern = map(change, columns)
+        members = self.members and Members(*(change(getattr(self.members, f.name)) for f in fields(Members)))
+        return Sticks(two_theta_deg, intensity, line, pattern, self.n_patterns, members)
+
+
+@torch.no_grad()
+def broaden(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> Tensor:
+    """Patterns (pattern, two_theta) in single precision: the sum of sticks times profiles of unit area per degree."""
+    with torch.autocast(sticks.two_theta_deg.device.type, enabled=False):
+        return _add_extras(
+            _sum(_peaks(sticks, parameters, instrument), sticks.n_patterns, instrument), parameters, instrument
+        )
+
+
+def _sum(peaks: _Peaks, n_patterns: int, instrument: Instrument) -> Tensor:
+    step = instrument.step_deg
+    device = peaks.centre.device
+    out = torch.zeros(n_patterns, instrument.n_points, dtype=torch.float32, device=device)
+    grid = torch.arange(instrument.n_points, dtype=torch.float32, device=device)
+    total = peaks.centre.shape[0]
+    budget = CHUNK_POINTS_CPU if device.type == "cpu" else CHUNK_POINTS
+    size = max(1, budget // instrument.n_points)
+    # Whole and fractional steps apart, so that single precision resolves the top of a sharp peak.
+    position = (peaks.centre - instrument.two_theta_min_deg) / step
+    whole = position.round()
+    fraction = (position - whole).float()[:, None]
+    first, last = ((edge - whole).float()[:, None] for edge in (peaks.first, peaks.last))
+    whole = whole.float()[:, None]
+    inverse_fwhm = (step / peaks.fwhm).float()[:, None]
+    lorentzian = (2.0 / math.pi * peaks.eta).float()[:, None]
+    gaussian = (2.0 * math.sqrt(math.log(2) / math.pi) * (1.0 - peaks.eta)).float()[:, None]
+    height = (peaks.intensity / peaks.fwhm).float()
+    owner = peaks.pattern.cpu()
+    for start in range(0, total, size):
+        here = slice(start, min(start + size, total))
+        # On a GPU whole rows are as quick as finding out how much of them is needed.
+        left, right = 0, instrument.n_points
+        if device.type == "cpu":
+            left = max(left, int(peaks.first[here].min()))
+            right = max(left, min(right, int(peaks.last[here].max())))
+        offset = grid[left:right] - whole[here]
+        outside = (offset < first[here]) | (offset >= last[here])
+        x2 = offset.sub_(fraction[here]).mul_(inverse_fwhm[here]).square_()
+        profile = (x2 * (-4.0 * math.log(2))).exp_().mul_(gaussian[here])
+        profile.addcdiv_(lorentzian[here], x2.mul_(4.0).add_(1.0)).masked_fill_(outside, 0.0)
+        # A product instead of a scattered sum: each row's terms are added in one fixed order.
+        low, high = int(owner[here.start]), int(owner[here.stop - 1])
+        rows = torch.arange(low, high + 1, device=device)[:, None]
+        weight = torch.where(rows == peaks.pattern[here], height[here], 0.0)
+        out[low : high + 1, left:right] += weight @ profile
+    return out
+
+
+@dataclass(frozen=True)
+class _Peaks:
+    """What is summed: centre and FWHM (deg), Lorentzian fraction, area, and the grid points first <= j < last."""
+
+    centre: Tensor
+    fwhm: Tensor
+    eta: Tensor
+    intensity: Tensor
+    first: Tensor
+    last: Tensor
+    pattern: Tensor
+
+
+def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _Peaks:
+    device = sticks.two_theta_deg.device
+    owner = sticks.pattern.long()
+    bragg = sticks.two_theta_deg
+    wavelength = torch.tensor(instrument.wavelengths_A, dtype=torch.float64, device=device)[sticks.line.long()]
+    variance, gamma, fwhm, eta = _widths(bragg, wavelength, parameters, owner)
+
+    sh_over_l = max(instrument.sh_over_l, MIN_SH_OVER_L)
+    cos_bragg = torch.deg2rad(bragg).cos()
+    lowest = torch.rad2deg((cos_bragg * math.sqrt(1 + sh_over_l**2)).clamp(-1.0, 1.0).acos())
+    shift = parameters.zero_shift_deg[owner] + _displacement_deg(bragg, parameters.displacement_um[owner], instrument)
+
+    position = bragg + shift
+    reach = (2.355 * variance.sqrt() + gamma) / 100
+    near, far = 75 * reach, 50 * (reach + sh_over_l * cos_bragg.abs())
+    below, above = torch.where(position > 90, near, far), torch.where(position > 90, far, near)
+
+    terms, abscissas, weights = _quadrature(device)
+    wanted = (300 * (bragg - lowest).abs() / gamma).floor()
+    table = torch.searchsorted(terms, wanted).clamp_max(len(AXIAL_TERMS) - 1)
+    widest = AXIAL_TERMS[int(table.max())] // 2
+    x, w = abscissas[table, :widest], weights[table, :widest]  # (stick, node); nodes beyond a stick's have no weight
+    centre = lowest[:, None] + (bragg - lowest)[:, None] * x
+    c = torch.deg2rad(centre).cos()
+    within = (c**2 - cos_bragg[:, None] ** 2).clamp_min(1e-300).sqrt()
+    density = (sh_over_l * cos_bragg.abs()[:, None] / within - 1) / c.abs()
+    share = torch.where(w > 0, w * density, 0.0)
+    share = share / share.sum(dim=1, keepdim=True)
+    stick, node = (w > 0).nonzero(as_tuple=True)
+
+    zero, step = instrument.two_theta_min_deg, instrument.step_deg
+    area = _textured(sticks, parameters)
+    return _Peaks(
+        centre=centre[stick, node] + shift[stick],
+        fwhm=fwhm[stick],
+        eta=eta[stick],
+        intensity=area[stick] * share[stick, node],
+        first=((position - below - zero) / step).ceil()[stick],
+        last=((position + above - zero) / step).ceil()[stick],
+        pattern=owner[stick],
+    )
+
+
+def _widths(
+    two_theta_deg: Tensor, wavelength_A: Tensor, parameters: Parameters, owner: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gaussian variance (cdeg^2), Lorentzian FWHM (cdeg), total FWHM (deg) and eta at angles of patterns ``owner``."""
+    theta = torch.deg2rad(two_theta_deg) / 2
+    tan, cos = theta.tan(), theta.cos()
+    p = parameters
+    variance = (p.U_cdeg2[owner] * tan**2 + p.V_cdeg2[owner] * tan + p.W_cdeg2[owner]).clamp_min(WIDTH_FLOOR)
+    size = 1.8 * wavelength_A / (math.pi * p.crystallite_size_um[owner]) + p.X_cdeg[owner]
+    strain = 0.018 * p.microstrain[owner] / math.pi + p.Y_cdeg[owner]
+    f = (size / cos + strain * tan).clamp_min(WIDTH_FLOOR)
+    g = (8 * math.log(2) * variance).sqrt()
+    total = (
+        g**5 + 2.69269 * g**4 * f + 2.42843 * g**3 * f**2 + 4.47163 * g**2 * f**3 + 0.07842 * g * f**4 + f**5
+    ) ** 0.2
+    r = f / total
+    return variance, f, total / 100, 1.36603 * r - 0.47719 * r**2 + 0.11116 * r**3
+
+
+def _textured(sticks: Sticks, parameters: Parameters) -> Tensor:
+    """Areas with March and Dollase's weight (r^2 cos^2 + sin^2 / r)^(-3/2) on each pair's share."""
+    members = sticks.members
+    if members is None:
+        return sticks.intensity.double()
+    hkl = members.hkl.double()
+    owner = sticks.pattern.long()[members.stick]
+    metric = members.reciprocal_metric[owner]
+    axis, r = parameters.march_hkl.double()[owner], parameters.march_r[owner]
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return torch.einsum("mi,mij,mj->m", a, metric, b)
+
+    cos2 = (dot(hkl, axis) ** 2 / (dot(hkl, hkl) * dot(axis, axis))).clamp_max(1.0)
+    share = members.intensity * (r**2 * cos2 + (1 - cos2) / r) ** -1.5
+    return torch.zeros_like(sticks.intensity, dtype=torch.float64).index_add_(0, members.stick, share)
+
+
+def _add_extras(pattern: Tensor, parameters: Parameters, instrument: Instrument) -> Tensor:
+    """Foreign peaks and an amorphous hump, their heights measured by the highest point without them."""
+    p, device = parameters, pattern.device
+    start, stop = instrument.two_theta_min_deg, instrument.two_theta_max_deg
+    grid = torch.linspace(start, stop, instrument.n_points, dtype=torch.float64, device=device)
+    wavelength = torch.tensor(instrument.wavelengths_A[0], dtype=torch.float64, device=device)
+    top = pattern.amax(dim=1, keepdim=True)
+    extra = torch.zeros_like(pattern)
+    everyone = torch.arange(len(pattern), device=device)
+    for peak in range(p.impurity_height.shape[1]):
+        place = start + p.impurity_position[:, peak] * (stop - start)
+        _, _, fwhm, eta = _widths(place, wavelength, p, everyone)
+        x2 = (((grid - place[:, None]) / fwhm[:, None]) ** 2).float()
+        at_top = _shape(torch.zeros_like(x2[:, :1]), eta.float()[:, None])
+        extra += p.impurity_height[:, peak].float()[:, None] * top * _shape(x2, eta.float()[:, None]) / at_top
+    if p.hump_height.any():
+        centre = 2 * torch.rad2deg((wavelength / (2 * p.hump_d_A)).clamp_max(1.0).asin())
+        x2 = ((grid - centre[:, None]) / p.hump_fwhm_deg[:, None]) ** 2
+        extra += p.hump_height.float()[:, None] * top * (-4 * math.log(2) * x2).exp().float()
+    return pattern + extra
+
+
+def _shape(x2: Tensor, eta: Tensor) -> Tensor:
+    """Pseudo-Voigt of unit FWHM and area, of the squared distance."""
+    gaussian = 2.0 * math.sqrt(math.log(2) / math.pi) * (-4.0 * math.log(2) * x2).exp()
+    return eta * (2.0 / math.pi) / (1.0 + 4.0 * x2) + (1.0 - eta) * gaussian
+
+
+def _displacement_deg(bragg: Tensor, displacement_um: Tensor, instrument: Instrument) -> Tensor:
+    """-2 s cos(theta) / R in reflection, -s sin(2theta) / R in transmission."""
+    s = displacement_um * 1e-3 / instrument.goniometer_radius_mm
+    two_theta = torch.deg2rad(bragg)
+    if instrument.geometry == "reflection":
+        return torch.rad2deg(-2 * s * (two_theta / 2).cos())
+    return torch.rad2deg(-s * two_theta.sin())
+
+
+@cache
+def _quadrature(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Orders, and the positive halves of their abscissas and weights, each row filled up with zeros."""
+    width = AXIAL_TERMS[-1] // 2
+    x, w = np.zeros((len(AXIAL_TERMS), width)), np.zeros((len(AXIAL_TERMS), width))
+    for row, n in enumerate(AXIAL_TERMS):
+        abscissas, weights = np.polynomial.legendre.leggauss(n)
+        x[row, : n // 2], w[row, : n // 2] = abscissas[n // 2 :], weights[n // 2 :]
+    terms = torch.tensor(AXIAL_TERMS, dtype=torch.float64, device=device)
+    return terms, torch.tensor(x, device=device), torch.tensor(w, device=device)

@@ -1,0 +1,220 @@
+"""How is a training run configured? Frozen dataclasses; what a checkpoint carries and what the command line changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, get_args, get_type_hints
+
+from trainer.errors import TrainerError
+from trainer.models.alphadiffract import AlphaDiffractConfig
+from trainer.models.crystalnet import CrystalNetConfig
+from trainer.training.schedules import Constant, Cyclic, Schedule, WarmRestarts
+
+INPUTS = ("patterns", "sticks")
+BALANCES = ("none", "crystal-system", "space-group")
+LATTICE_LOSSES = ("mse", "standardised-mae")
+SCORES = ("accuracies", "all")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What both models' training has in common."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    accumulate: int = 1
+    pool_structures: int = 256
+    workers: int = 4
+    seed: int = 0
+    precision: str = "auto"
+    compile: bool = False
+    deterministic: bool = False
+    follow: bool = False
+    validate_every_epochs: int = 1
+    save_every_steps: int = 1000
+    log_every_steps: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "pool_structures", "workers", "validate_every_epochs"):
+            if getattr(self, name) < 1:
+                raise TrainerError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise TrainerError(f"learning_rate: expected more than 0, found {self.learning_rate}")
+        _one_of("precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True)
+class AlphaDiffractTraining(TrainConfig):
+    """AlphaDiffract's defaults (Sec. 5.5): AdamW, 2e-4, weight decay 0.01, batches of 64, the cyclic schedule."""
+
+    epochs: int = 60
+    batch_size: int = 64
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.01
+    model: AlphaDiffractConfig = field(default_factory=AlphaDiffractConfig)
+    schedule: Schedule = field(default_factory=Cyclic)
+    input: str = "patterns"
+    samples_per_structure: int | None = None
+    """Patterns of each structure in an epoch; None: as many as are stored."""
+    balance: str = "none"
+    gemd_weight: float = 1.0
+    length_weight: float = 1.0
+    angle_weight: float = 1.0
+    lattice_loss: str = "mse"
+    """The paper's, or the mean absolute error in units of the training side's standard deviations."""
+    cell_strain: float = 0.0
+    """Crystals are scaled in training by factors from 1 / (1 + cell_strain) to 1 + cell_strain."""
+    best_by: str = "accuracies"
+    """What ``best.pt`` is best in: the sum of both accuracies, or that less the standardised lattice errors."""
+    noise: bool = True
+    validation_samples: int = 1
+    """Patterns of each validation structure."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _one_of("input", self.input, INPUTS)
+        _one_of("balance", self.balance, BALANCES)
+        _one_of("lattice_loss", self.lattice_loss, LATTICE_LOSSES)
+        _one_of("best_by", self.best_by, SCORES)
+        if not 0 <= self.cell_strain <= 0.5:
+            raise TrainerError(f"cell_strain: expected 0 to 0.5, found {self.cell_strain}")
+
+    @property
+    def needs_lattice_statistics(self) -> bool:
+        """Whether mean and spread of the training side's lattices are part of the training."""
+        return self.model.lattice_start == "training" or self.lattice_loss != "mse" or self.best_by == "all"
+
+
+@dataclass(frozen=True)
+class CrystalNetTraining(TrainConfig):
+    """CrystalNet's defaults: Adam, 1e-3, batches of 128 crystals x 10^3 points, 1500 epochs with warm restarts."""
+
+    epochs: int = 1500
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    model: CrystalNetConfig = field(default_factory=CrystalNetConfig)
+    schedule: Schedule = field(default_factory=WarmRestarts)
+    divisions: int = 10
+    """Points along each axis at which a density is compared in training."""
+    kl_weight: float = 0.05
+    noise: bool = True
+    validation_guesses: int = 2
+    validation_points: int = 25
+    """Grid points along each axis in validation; divides the stored 50."""
+    validation_structures: int = 250
+    crystal_systems: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    """Which to train on; the paper's two models know 7 (cubic) or 5 (trigonal)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 50 % self.validation_points:
+            raise TrainerError(f"validation_points: expected a divisor of 50, found {self.validation_points}")
+        if not set(self.crystal_systems) <= set(range(1, 8)) or not self.crystal_systems:
+            raise TrainerError(f"crystal_systems: expected numbers 1 to 7, found {self.crystal_systems}")
+
+
+Config = AlphaDiffractTraining | CrystalNetTraining
+KINDS: dict[str, type[AlphaDiffractTraining | CrystalNetTraining]] = {
+    "alphadiffract": AlphaDiffractTraining,
+    "crystalnet": CrystalNetTraining,
+}
+_NESTED: dict[str, type[Any]] = {
+    c.__name__: c for c in (AlphaDiffractConfig, CrystalNetConfig, Cyclic, WarmRestarts, Constant)
+}
+
+
+def kind_of(config: Config) -> str:
+    """The model's name."""
+    return "alphadiffract" if isinstance(config, AlphaDiffractTraining) else "crystalnet"
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """Plain values, with the names of the nested classes."""
+    plain = asdict(config)
+    for name in ("model", "schedule"):
+        plain[name] = {"class": type(getattr(config, name)).__name__, **plain[name]}
+    return {"kind": kind_of(config), **plain}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Config:
+    """Inverse of `to_plain`; unknown keys are refused."""
+    values = dict(plain)
+    kind = values.pop("kind", None)
+    if kind not in KINDS:
+        raise TrainerError(f"configuration: kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+    for name in ("model", "schedule"):
+        if name in values:
+            inner = dict(values[name])
+            cls = _NESTED.get(inner.pop("class", ""))
+            if cls is None:
+                raise TrainerError(f"configuration: {name}: expected one of {', '.join(_NESTED)} as its class")
+            values[name] = _build(cls, inner, f"configuration.{name}")
+    built: Config = _build(KINDS[kind], values, "configuration")
+    return built
+
+
+def change(config: Config, path: str, text: str) -> Config:
+    """The configuration with one value replaced: ``gemd_weight=0`` or ``model.drop_path=0.1``."""
+    import json
+
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    first, _, rest = path.partition(".")
+    known = {f.name for f in fields(config)}
+    if first not in known:
+        raise TrainerError(f"--set {path}: unknown; expected one of {', '.join(sorted(known))}")
+    if not rest:
+        built: Config = _build(type(config), {**_shallow(config), first: value}, "--set")
+        return built
+    inner = getattr(config, first)
+    names = {f.name for f in fields(inner)} if hasattr(inner, "__dataclass_fields__") else set()
+    if rest not in names:
+        raise TrainerError(
+            f"--set {path}: unknown; expected {first}. and one of {', '.join(sorted(names)) or 'nothing'}"
+        )
+    return replace(config, **{first: _build(type(inner), {**_shallow(inner), rest: value}, f"--set {first}")})
+
+
+def _shallow(config: Any) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in fields(config)}
+
+
+def _build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """An instance from plain values: lists become tuples, whole numbers reals; types are checked."""
+    known = {f.name for f in fields(cls)}
+    if unknown := sorted(set(values) - known):
+        raise TrainerError(f"{where}: unknown {', '.join(unknown)}; expected {', '.join(sorted(known))}")
+    hints = get_type_hints(cls)
+    checked = {name: _fit(value, hints[name], f"{where}: {name}") for name, value in values.items()}
+    try:
+        return cls(**checked)
+    except (TypeError, ValueError) as error:
+        raise TrainerError(f"{where}: {error}") from error
+
+
+def _fit(value: Any, hint: Any, where: str) -> Any:
+    if isinstance(value, list):
+        value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
+    options = get_args(hint) if not isinstance(hint, type) and get_args(hint) else (hint,)
+    origin = getattr(hint, "__origin__", None)
+    if origin is tuple:
+        options = (tuple,)
+    for option in options:
+        plain = getattr(option, "__origin__", option)
+        if plain is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(plain, type) and isinstance(value, plain) and (plain is bool or not isinstance(value, bool)):
+            return value
+    raise TrainerError(f"{where}: expected {hint}, found {value!r}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise TrainerError(f"{name}: expected one of {', '.join(allowed)}, found {value!r}")

@@ -19,7 +19,7 @@ from tests.datagen import datasets
 WRITE_FOREVER = """
 import sys
 from pathlib import Path
-from datagen import ledger
+from datagen.store import ledger
 from tests.datagen import datasets
 path, layout = Path(sys.argv[1]), datasets.layout_of(8)
 print("ready", flush=True)

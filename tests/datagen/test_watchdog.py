@@ -8,7 +8,7 @@ from datagen.steps.watchdog import time_limit
 
 HANGS = """
 import numba, time
-from datagen.watchdog import time_limit
+from datagen.steps.watchdog import time_limit
 @numba.njit
 def spin(n):
     x = 0.0

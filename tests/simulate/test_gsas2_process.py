@@ -136,7 +136,7 @@ def test_a_killed_parent_leaves_neither_child_nor_scratch(stand_in: Path, monkey
     code = (
         "from pathlib import Path; import sys, tempfile\n"
         f"tempfile.tempdir = {str(stand_in)!r}\n"
-        "from datagen.simulate.gsas2_process import GsasProcess\n"
+        "from datagen.simulate.gsas2.process import GsasProcess\n"
         "p = GsasProcess(); print(p._child.pid, flush=True); p.ask({}, Path('/'))\n"
     )
     root = Path(__file__).resolve().parents[2]

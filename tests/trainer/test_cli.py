@@ -43,7 +43,7 @@ import trainer
 for module in pkgutil.walk_packages(trainer.__path__, "trainer."):
     if module.name != "trainer.__main__":
         importlib.import_module(module.name)
-from trainer.cli import app
+from trainer.commands.app import app
 try:
     app(sys.argv[1:])
 finally:
@@ -71,7 +71,7 @@ def test_every_module_and_a_whole_training_need_only_torch_numpy_zarr_and_the_co
 
 
 def test_help_answers_without_loading_torch() -> None:
-    code = "import sys; from trainer.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"
+    code = "import sys; from trainer.commands.app import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 

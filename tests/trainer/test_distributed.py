@@ -22,7 +22,7 @@ import torch
 from torch import distributed
 torch.set_num_threads(1)
 from tests.trainer.small import ALPHADIFFRACT
-import trainer.fit as fit
+import trainer.training.fit as fit
 config = replace(ALPHADIFFRACT, epochs=1, samples_per_structure=1, batch_size=4, accumulate=2)
 made = []
 build = fit.build_optimiser

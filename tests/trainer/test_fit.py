@@ -91,7 +91,7 @@ from pathlib import Path
 import torch
 from tests.trainer.small import ALPHADIFFRACT
 from dataclasses import replace
-from trainer.fit import fit
+from trainer.training.fit import fit
 torch.set_num_threads(1)
 class Kill:
     steps = 0

@@ -21,7 +21,7 @@ from statistics import median
 from unittest.mock import patch
 
 from benchmarks._data import shared_data
-from cluster import settings
+from cluster import dask_config
 from cluster.config import HereProfile, LocalProfile, Profile
 from datagen.config.config import DatagenConfig, config_for_path
 from datagen.inspect.estimate import estimate
@@ -79,7 +79,7 @@ def side_by_side(catalog: Path, scratch: Path, count: int) -> float:
     """Seconds until the last of so many plain loops, each in a process like a worker's, has finished."""
     spawn = multiprocessing.get_context("spawn")
     ready = spawn.Barrier(count + 1)
-    with patch.dict(os.environ, settings.SINGLE_THREADED | settings.KEEP_MEMORY):
+    with patch.dict(os.environ, dask_config.SINGLE_THREADED | dask_config.KEEP_MEMORY):
         processes = [
             spawn.Process(target=plain_loop, args=(catalog, scratch / f"{count} side by side {i}", ready))
             for i in range(count)

@@ -3,8 +3,8 @@
 from cluster.config import ClusterSection, Profile
 from cluster.connect import Cluster, connect
 from cluster.errors import ClusterError
-from cluster.perform import Failure
 from cluster.submit import Progress, Task, run_tasks, run_tasks_here
+from cluster.task import Failure
 
 __all__ = [
     "Cluster",

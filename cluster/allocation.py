@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 from distributed import SchedulerPlugin, Security
 
-from cluster import settings
+from cluster import dask_config
 from cluster.certificates import CERTIFICATE, KEY, security_in_memory, write_certificate
 from cluster.config import AllocationProfile
 from cluster.errors import ClusterError
@@ -92,8 +92,8 @@ def allocation(profile: AllocationProfile) -> Iterator[tuple[str, Security | Non
     """In the driver: address and security of the scheduler. In all other processes: do their part, then exit."""
     place = find_place(profile.kind, os.environ)
     meeting = profile.shared_directory.expanduser() / f"allocation-{place.launch:08x}"
-    with settings.applied(profile.longest_hold_s):
-        os.environ.update(settings.SINGLE_THREADED)
+    with dask_config.applied(profile.longest_hold_s):
+        os.environ.update(dask_config.SINGLE_THREADED)
         logging.getLogger("distributed").setLevel(profile.log_level.upper())
         security = _share_certificate(profile, place, meeting)
         if place.rank != 1:

@@ -14,8 +14,8 @@ from distributed import Client, Status
 from cluster.certificates import security_from_files
 from cluster.config import AddressProfile, AllocationProfile, HereProfile, JobProfile, LocalProfile, Profile
 from cluster.errors import ClusterError
-from cluster.orderly import LeaveInOrder
-from cluster.perform import perform
+from cluster.graceful_exit import LeaveInOrder
+from cluster.task import perform
 
 if TYPE_CHECKING:
     from cluster.jobqueue import JobCluster

@@ -28,7 +28,7 @@ import dask
 from dask.utils import parse_bytes
 from distributed import SchedulerPlugin, Security
 
-from cluster import settings
+from cluster import dask_config
 from cluster.certificates import CERTIFICATE, KEY, certificate_folder
 from cluster.config import JobProfile
 from cluster.errors import ClusterError
@@ -65,7 +65,7 @@ class _QuotedSecurity(Security):  # type: ignore[misc, unused-ignore]
 def job_cluster(profile: JobProfile) -> Iterator[JobCluster]:
     """A scheduler in this process and workers in jobs that are submitted now and cancelled at the end."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(settings.applied(profile.longest_hold_s))
+        stack.enter_context(dask_config.applied(profile.longest_hold_s))
         security = None
         if profile.encryption == "tls":
             folder = stack.enter_context(certificate_folder(profile.shared_directory.expanduser()))
@@ -248,7 +248,7 @@ def _job_options(profile: JobProfile) -> dict[str, Any]:
         "job_script_prologue": [
             *(_user_setting(profile, "job-script-prologue") or []),
             *profile.prologue,
-            *settings.exports(),
+            *dask_config.exports(),
             *_path_to_this_code(),
         ],
         "job_name": _user_setting(profile, "name") or "pxrd-datagen",

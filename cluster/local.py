@@ -13,7 +13,7 @@ from typing import Any
 from dask.system import cpu_count
 from distributed import LocalCluster
 
-from cluster import settings
+from cluster import dask_config
 from cluster.certificates import make_certificate, security_in_memory
 from cluster.config import LocalProfile
 from cluster.errors import ClusterError
@@ -32,7 +32,7 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
     """
     scratch = profile.local_directory or scratch_directory()
     warn_if_shared(scratch)
-    with settings.applied(profile.longest_hold_s):
+    with dask_config.applied(profile.longest_hold_s):
         cluster = _start(profile, scratch)
         try:
             yield cluster

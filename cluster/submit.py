@@ -23,8 +23,8 @@ from distributed import Future, KilledWorker
 from cluster.config import HereProfile
 from cluster.connect import Cluster
 from cluster.errors import ClusterError
-from cluster.orderly import left_in_order
-from cluster.perform import Failure, Outcome, perform
+from cluster.graceful_exit import left_in_order
+from cluster.task import Failure, Outcome, perform
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from cluster.connect import Cluster
-from cluster.perform import Failure
 from cluster.submit import Progress, Task, run_tasks
+from cluster.task import Failure
 from datagen.config.job import Job
 from datagen.errors import StoreError
 from datagen.progress import Display, duration, size

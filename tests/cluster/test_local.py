@@ -13,7 +13,7 @@ from distributed import Client
 
 from cluster import Cluster, ClusterError, Task, connect, run_tasks
 from cluster.config import ClusterSection, LocalProfile
-from cluster.settings import SINGLE_THREADED
+from cluster.dask_config import SINGLE_THREADED
 from tests.cluster import jobs
 
 ROOT = Path(__file__).resolve().parents[2]

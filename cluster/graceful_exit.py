@@ -1,9 +1,9 @@
-"""How is a worker that was asked to leave told from one that its task has killed?
+"""Workers that were asked to leave, told apart from workers that a task killed.
 
-Queueing systems end a job with SIGTERM to all its processes. Left to itself a worker process dies of it on the spot,
-which looks like a crash. Here it leaves the signal to its nanny, which closes it in order: the scheduler then has an
-entry saying so, and the task that was running is blamed for nothing. An interrupt from the terminal, which reaches
-every process started there, is the driver's to answer.
+Queueing systems end a job with SIGTERM to all its processes. By default a worker process dies of it at once, which
+looks like a crash. With this plugin the worker ignores the signal and its nanny closes it: the scheduler then has an
+event that says so, and no task is blamed. Ctrl-C in a terminal reaches workers of this machine too; the driver handles
+it.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import Any
 from distributed import WorkerPlugin
 
 
-class LeaveInOrder(WorkerPlugin):
-    """Let the nanny deal with SIGTERM, and the driver with Ctrl-C."""
+class GracefulExit(WorkerPlugin):
+    """Leave SIGTERM to the nanny and SIGINT to the driver."""
 
-    name = "leave-in-order"
+    name = "graceful-exit"
 
     def setup(self, worker: Any) -> None:
-        """Pass over both signals in a process of the worker's own; inside somebody else's program change nothing."""
+        """Ignore both signals, only in a process that belongs to the worker alone."""
         if worker.nanny is not None and threading.current_thread() is threading.main_thread():
-            # Not SIG_IGN, which programs that a task starts would inherit: they could not be terminated then.
-            signal.signal(signal.SIGTERM, _pass_over)
-            signal.signal(signal.SIGINT, _pass_over)
+            # Not SIG_IGN, which programs started by a task would inherit: they could not be terminated then.
+            signal.signal(signal.SIGTERM, _ignore)
+            signal.signal(signal.SIGINT, _ignore)
 
 
-def _pass_over(number: int, frame: FrameType | None) -> None:
-    """Somebody else answers."""
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing: another process handles the signal."""
 
 
-def left_in_order(client: Any, worker_address: str) -> bool:
-    """Whether the worker at this address said that it was closing."""
+def closed_gracefully(client: Any, worker_address: str) -> bool:
+    """Return whether the worker at this address announced that it was closing."""
     return any(
         isinstance(event, dict) and event.get("action") == "closing-worker"
         for _, event in client.get_events(worker_address)

@@ -21,8 +21,8 @@ from statistics import median
 from unittest.mock import patch
 
 from benchmarks._data import shared_data
-from cluster import settings
-from cluster.config import HereProfile, LocalProfile, Profile
+from cluster import dask_config
+from cluster.config import InlineProfile, LocalProfile, Profile
 from datagen.config.config import DatagenConfig, config_for_path
 from datagen.inspect.estimate import estimate
 from datagen.progress import Silence, duration
@@ -39,7 +39,7 @@ def main() -> None:
     catalog = Path(sys.argv[1]) if len(sys.argv) > 1 else shared_data() / "structures" / "materials_project.zip"
     config = config_for_path(catalog)
     profiles: dict[str, Profile] = {
-        "plain loop": HereProfile(kind="here"),
+        "plain loop": InlineProfile(kind="inline"),
         "one worker": LocalProfile(workers=1),
         "two workers": LocalProfile(workers=2),
     }
@@ -59,7 +59,7 @@ def main() -> None:
 def compile_kernels(config: DatagenConfig, scratch: Path) -> None:
     """Compile what is compiled once per machine, on the bundled examples."""
     examples = config_for_path(Path(__file__).parents[1] / "catalogs" / "examples" / "quartz.cif")
-    run(examples, scratch / "warm.zarr", profile=HereProfile(kind="here"), display=Silence())
+    run(examples, scratch / "warm.zarr", profile=InlineProfile(kind="inline"), display=Silence())
 
 
 def working_seconds(outcome: Outcome) -> float:
@@ -79,7 +79,7 @@ def side_by_side(catalog: Path, scratch: Path, count: int) -> float:
     """Seconds until the last of so many plain loops, each in a process like a worker's, has finished."""
     spawn = multiprocessing.get_context("spawn")
     ready = spawn.Barrier(count + 1)
-    with patch.dict(os.environ, settings.SINGLE_THREADED | settings.KEEP_MEMORY):
+    with patch.dict(os.environ, dask_config.SINGLE_THREADED | dask_config.KEEP_MEMORY):
         processes = [
             spawn.Process(target=plain_loop, args=(catalog, scratch / f"{count} side by side {i}", ready))
             for i in range(count)
@@ -101,7 +101,7 @@ def plain_loop(catalog: Path, folder: Path, ready: Barrier) -> None:
     with tempfile.TemporaryDirectory(prefix=folder.name, dir=folder.parent) as scratch:
         compile_kernels(config, Path(scratch))
         ready.wait(timeout=READY_WITHIN_s)
-        run(config, Path(scratch) / "made.zarr", profile=HereProfile(kind="here"), display=Silence())
+        run(config, Path(scratch) / "made.zarr", profile=InlineProfile(kind="inline"), display=Silence())
 
 
 def time_plan(config: DatagenConfig) -> float:

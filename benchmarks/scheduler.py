@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from cluster import Cluster, Progress, Task, connect, run_tasks, run_tasks_here
+from cluster import Cluster, Task, TaskProgress, connect, run_tasks, run_tasks_inline
 from cluster.config import LocalProfile
 
 STRUCTURES = 312_267
@@ -38,7 +38,7 @@ def measure(tasks: int, workers: int, encryption: str) -> dict[str, float]:
         peak = [memory]
         begun, cpu_begun = time.perf_counter(), sum(driver.cpu_times()[:2])
 
-        def watch(progress: Progress) -> None:
+        def watch(progress: TaskProgress) -> None:
             peak.append(driver.memory_info().rss)
 
         progress = run_tasks(
@@ -73,7 +73,7 @@ def main() -> None:
     tasks = arguments.tasks or (STRUCTURES if arguments.structures else shards)
 
     begun = time.perf_counter()
-    run_tasks_here(nothing, _tasks(shards), on_receipt=lambda task, receipt: None, on_failure=_refuse)
+    run_tasks_inline(nothing, _tasks(shards), on_receipt=lambda task, receipt: None, on_failure=_refuse)
     here_ms = 1000 * (time.perf_counter() - begun) / shards
 
     result: dict[str, object] = {"tasks": tasks, "workers": arguments.workers}

@@ -69,7 +69,7 @@ def bundled(out: Path) -> Path:
     """A dataset of the bundled crystals, 100 patterns each, with densities."""
     content = {"catalog": [{"kind": "examples", "name": "minerals"}]}
     settings = parse_config(content, where="benchmark", base=Path.cwd())
-    run(settings, out, profile=settings.cluster.choose("here"))
+    run(settings, out, profile=settings.cluster.choose("inline"))
     return out
 
 

@@ -1,10 +1,10 @@
-"""A connected Dask client for this machine or an HPC scheduler; knows no diffraction."""
+"""Connected Dask clients for this machine or an HPC scheduler; knows no diffraction."""
 
 from cluster.config import ClusterSection, Profile
 from cluster.connect import Cluster, connect
 from cluster.errors import ClusterError
-from cluster.perform import Failure
-from cluster.submit import Progress, Task, run_tasks, run_tasks_here
+from cluster.submit import Task, TaskProgress, run_tasks, run_tasks_inline
+from cluster.task import Failure
 
 __all__ = [
     "Cluster",
@@ -12,9 +12,9 @@ __all__ = [
     "ClusterSection",
     "Failure",
     "Profile",
-    "Progress",
     "Task",
+    "TaskProgress",
     "connect",
     "run_tasks",
-    "run_tasks_here",
+    "run_tasks_inline",
 ]

@@ -1,9 +1,9 @@
-"""How do scheduler, workers and driver prove to each other that they belong to one run?
+"""TLS certificate of a run, which scheduler, workers and driver present to each other.
 
-One self-signed certificate per run, on an elliptic curve (made in a millisecond, where RSA takes a tenth of a second).
-Whoever holds its key may take part; nobody else can even open a connection. It lives in memory, or, for workers that
-are started by a queueing system, in files that only their owner can read: never on a command line, where every user of
-the machine sees it.
+It is self-signed, new for each run, and on an elliptic curve. Only processes with its key can open a connection. The
+key is kept in memory or, for workers started by a queueing system, in files that only their owner can read; never on a
+command line, which every user of the machine can see. `distributed.Security.temporary` differs in two points: RSA
+takes a tenth of a second, and its certificate begins now, which nodes with a slow clock refuse.
 """
 
 # mypy: allow-untyped-calls
@@ -30,13 +30,13 @@ from cluster.errors import ClusterError
 CERTIFICATE = "certificate.pem"
 KEY = "key.pem"
 VALID_DAYS = 365
-#: Clocks of compute nodes disagree: a certificate that begins now is refused by a node that lags behind.
+#: Clocks of compute nodes differ: a node with a slow clock refuses a certificate that begins now.
 CLOCK_SKEW = dt.timedelta(days=1)
 _FOLDER_PREFIX = "tls-"
 
 
 def make_certificate() -> tuple[str, str]:
-    """A new certificate and its private key, both PEM text."""
+    """Return a new certificate and its private key, both as PEM text."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dask-internal")])
     now = dt.datetime.now(dt.UTC)
@@ -58,19 +58,19 @@ def make_certificate() -> tuple[str, str]:
 
 
 def security_in_memory(certificate: str, key: str) -> Security:
-    """A `distributed.Security` that holds the PEM texts themselves; children get them through a pipe."""
+    """Return a `distributed.Security` that holds the PEM texts; child processes get them through a pipe."""
     return _security(certificate, key)
 
 
 def security_from_files(certificate: Path, key: Path, authority: Path | None = None) -> Security:
-    """A `distributed.Security` that reads its certificate when a process starts."""
+    """Return a `distributed.Security` that reads its certificate from files when a process starts."""
     files = [str(path.expanduser()) for path in (certificate, key, authority or certificate)]
     return _security(*files)
 
 
 @contextmanager
 def certificate_folder(parent: Path) -> Iterator[Path]:
-    """A new folder under `parent` with a certificate that workers on other machines can read, removed at the end."""
+    """Make a folder under `parent` with a certificate for workers on other machines; remove it at the end."""
     folder = write_certificate(parent)
     try:
         yield folder
@@ -79,14 +79,14 @@ def certificate_folder(parent: Path) -> Iterator[Path]:
 
 
 def write_certificate(parent: Path) -> Path:
-    """Make a folder of mode 0700 under `parent` with a new `CERTIFICATE` and `KEY`, both of mode 0600."""
+    """Make a folder of mode 0700 under `parent` with a new `CERTIFICATE` and `KEY` of mode 0600; return it."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
     except OSError as error:
         raise ClusterError(
             f"certificates for the workers cannot be written under {parent}: {error.strerror}; "
-            "set cluster.shared_directory to a folder of yours that compute nodes can read"
+            "set cluster.shared_directory to your folder that compute nodes can read"
         ) from error
     certificate, key = make_certificate()
     for name, text in ((CERTIFICATE, certificate), (KEY, key)):

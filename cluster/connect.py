@@ -1,4 +1,4 @@
-"""How does a program get workers, whatever machine it is on?"""
+"""Connection to workers on any kind of cluster."""
 
 # mypy: allow-untyped-calls
 # (distributed is only partly annotated)
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from distributed import Client, Status
 
 from cluster.certificates import security_from_files
-from cluster.config import AddressProfile, AllocationProfile, HereProfile, JobProfile, LocalProfile, Profile
+from cluster.config import AddressProfile, AllocationProfile, InlineProfile, JobProfile, LocalProfile, Profile
 from cluster.errors import ClusterError
-from cluster.orderly import LeaveInOrder
-from cluster.perform import perform
+from cluster.graceful_exit import GracefulExit
+from cluster.task import perform
 
 if TYPE_CHECKING:
     from cluster.jobqueue import JobCluster
@@ -30,7 +30,7 @@ NO_RECEIPT_BYTES = 64
 
 
 class Cluster:
-    """A connected cluster: what it is, how many workers it has, and the client that runs things on them."""
+    """A connected cluster: its profile, its client and its workers."""
 
     def __init__(self, profile: Profile, client: Any = None) -> None:
         self.profile = profile
@@ -39,11 +39,11 @@ class Cluster:
 
     @property
     def dashboard_link(self) -> str | None:
-        """Address of the dashboard; it listens on 127.0.0.1 of the machine that runs the scheduler."""
+        """Return the address of the dashboard, which listens on 127.0.0.1 of the scheduler's machine."""
         return None if self.client is None else str(self.client.dashboard_link)
 
     def worker_count(self) -> int:
-        """Worker processes that are connected now."""
+        """Return the number of connected worker processes."""
         if self.client is None:
             return 1
         try:
@@ -52,7 +52,7 @@ class Cluster:
             raise ClusterError(self.lost_message()) from error
 
     def wait_for_workers(self, count: int, timeout_s: float) -> None:
-        """Return when `count` workers are connected; an error says why that does not happen."""
+        """Wait until `count` workers are connected; raise ClusterError after `timeout_s` seconds."""
         if self.client is None:
             return
         try:
@@ -61,9 +61,9 @@ class Cluster:
             raise ClusterError(self.no_workers_message(timeout_s)) from error
 
     def prepare(self, function: Callable[[A], None], argument: A) -> None:
-        """Have every worker there is call this once, without waiting: what it loads is there when tasks need it.
+        """Call a function once on every worker, without waiting, to load what tasks need.
 
-        What goes wrong in it is left to those tasks to say.
+        Its errors are ignored: the tasks will raise them again.
         """
         if self.client is None:
             return
@@ -71,50 +71,48 @@ class Cluster:
             workers = list(self.client.nthreads())
         except (OSError, TimeoutError) as error:
             raise ClusterError(self.lost_message()) from error
-        # Held until the cluster ends: Dask drops what nobody holds.
+        # Kept until the cluster ends: Dask cancels futures without a reference.
         self._preparations += [
             self.client.submit(perform, function, argument, NO_RECEIPT_BYTES, workers=[worker], pure=False)
             for worker in workers
         ]
 
     def tend(self) -> None:
-        """Replace workers that have gone for good; called now and then while tasks run."""
+        """Replace workers that are lost; called regularly while tasks run."""
 
     def no_workers_message(self, waited_s: float) -> str:
-        """What to say when no worker has come, or all have gone and none came back."""
+        """Return the message for a run without workers."""
         return (
             f"no worker has been connected for {waited_s:.0f} s on cluster {self.profile.kind!r}; "
             "set cluster.log_level = 'info' to see why workers end"
         )
 
     def lost_message(self) -> str:
-        """What to say when the scheduler itself is gone."""
+        """Return the message for a lost scheduler."""
         return (
-            f"the Dask scheduler of cluster {self.profile.kind!r} has gone away; what was finished is kept: "
+            f"the connection to the Dask scheduler of cluster {self.profile.kind!r} is lost; finished work is kept: "
             "run the same command again"
         )
 
 
 @contextmanager
 def connect(profile: Profile) -> Iterator[Cluster]:
-    """Start or reach the cluster of `profile`, and let go of it at the end, with all workers that were started."""
+    """Start or reach the cluster of `profile`; disconnect at the end and stop the workers that were started."""
     with ExitStack() as stack:
         cluster = _start(profile, stack)
         if cluster.client is not None:
-            _teach_to_leave(cluster)
+            _register_graceful_exit(cluster)
         yield cluster
 
 
-def _teach_to_leave(cluster: Cluster) -> None:
-    """Give every worker, later ones too, the plugin; Dask gives up on all when one of them dies just then."""
+def _register_graceful_exit(cluster: Cluster) -> None:
+    """Register the plugin on present and future workers; Dask fails if one of them dies meanwhile, so retry."""
     for attempt in range(1, PLUGIN_ATTEMPTS + 1):
         try:
-            cluster.client.register_plugin(LeaveInOrder())
+            cluster.client.register_plugin(GracefulExit())
         except (OSError, TimeoutError) as error:
             if attempt == PLUGIN_ATTEMPTS:
-                raise ClusterError(
-                    f"workers die as soon as they are spoken to ({error}): look at their logs"
-                ) from error
+                raise ClusterError(f"workers die as soon as they are contacted ({error}); see their logs") from error
             time.sleep(attempt)
         else:
             return
@@ -124,13 +122,13 @@ def _start(profile: Profile, stack: ExitStack) -> Cluster:
     def client_of(address: Any, security: Any = None) -> Any:
         return stack.enter_context(Client(address, security=security, set_as_default=False))
 
-    if isinstance(profile, HereProfile):
+    if isinstance(profile, InlineProfile):
         return Cluster(profile)
     if isinstance(profile, LocalProfile):
         from cluster.local import local_cluster
 
         dask_cluster = stack.enter_context(local_cluster(profile))
-        return _ClusterHere(profile, client_of(dask_cluster), dask_cluster)
+        return _LocalCluster(profile, client_of(dask_cluster), dask_cluster)
     if isinstance(profile, JobProfile):
         from cluster.jobqueue import job_cluster
 
@@ -144,7 +142,7 @@ def _start(profile: Profile, stack: ExitStack) -> Cluster:
 
 
 def job_script(profile: Profile) -> str | None:
-    """The script that each job of workers would run, or None for kinds that submit no jobs; nothing is started."""
+    """Return the script of a job, or None for kinds without jobs; start nothing."""
     if not isinstance(profile, JobProfile):
         return None
     from cluster.jobqueue import job_script as script_of_job
@@ -152,8 +150,8 @@ def job_script(profile: Profile) -> str | None:
     return script_of_job(profile)
 
 
-class _ClusterHere(Cluster):
-    """Worker processes of this machine."""
+class _LocalCluster(Cluster):
+    """Worker processes on this machine."""
 
     def __init__(self, profile: Profile, client: Any, dask_cluster: Any) -> None:
         super().__init__(profile, client)
@@ -161,8 +159,8 @@ class _ClusterHere(Cluster):
         self._wanted = len(dask_cluster.worker_spec)
 
     def tend(self) -> None:
-        # A nanny whose worker dies while it starts closes too, and Dask gives up a worker that stays away too long:
-        # another is started only when the number is asked for again.
+        # A nanny whose worker dies while it starts closes too, and Dask drops a worker that is away too long: both are
+        # replaced only when the number of workers is set again.
         workers = self._dask_cluster.workers
         for name in [name for name, nanny in list(workers.items()) if nanny.status in _ENDED]:
             workers.pop(name, None)
@@ -183,7 +181,7 @@ class _ClusterOfJobs(Cluster):
     def no_workers_message(self, waited_s: float) -> str:
         return (
             f"no worker has been connected for {waited_s:.0f} s on cluster {self.profile.kind!r}: "
-            "if the jobs are still pending, wait longer with cluster.worker_wait_s; if they ended, their log says why\n"
+            "if the jobs are pending, wait longer with cluster.worker_wait_s; if they ended, see their log\n"
             f"{self.jobs.state()}"
         )
 

@@ -1,4 +1,4 @@
-"""What stops a run on a cluster: one sentence that says what, where, expected, found, and what to do."""
+"""Errors of clusters: each message says what, where, expected, found, and what to do."""
 
 from __future__ import annotations
 

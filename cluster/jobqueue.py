@@ -1,9 +1,9 @@
 # mypy: allow-untyped-calls
 # (dask-jobqueue is not annotated)
-"""How are workers started as jobs of SLURM, PBS, SGE or LSF?
+"""Workers in jobs of SLURM, PBS, SGE or LSF.
 
-dask-jobqueue writes the scripts and submits them. What our profile does not say comes from the user's own
-`jobqueue.yaml`; what both say, the profile decides; lists (directives, prologue, worker arguments) are joined.
+dask-jobqueue writes the scripts and submits them. Options that the profile leaves unset come from the user's own
+`jobqueue.yaml`; lists (directives, prologue, worker arguments) of both are joined.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ import dask
 from dask.utils import parse_bytes
 from distributed import SchedulerPlugin, Security
 
-from cluster import settings
+from cluster import dask_config, dask_private
 from cluster.certificates import CERTIFICATE, KEY, certificate_folder
 from cluster.config import JobProfile
 from cluster.errors import ClusterError
-from cluster.scratch import SHELL_EXPRESSION
+from cluster.scratch import SHELL_EXPRESSION, shell_lines
 from cluster.walltime import lifetime, walltime_seconds
 
 log = logging.getLogger(__name__)
@@ -44,15 +44,15 @@ _STATE_COMMANDS = {
     "sge": ["qstat"],
     "lsf": ["bjobs"],
 }
-#: A job is lost when its workers have been gone for this long: they may only be changing places with their nanny.
+#: A job counts as lost when its workers have been away for this long; a nanny may only be restarting them.
 _LOST_AFTER_S = 10.0
-#: Queueing systems limit how often, and how much, one may submit.
+#: Queueing systems limit the rate and the number of submissions.
 _SUBMIT_AGAIN_S = 10.0
 _DEFAULT_MEMORY = "4 GB"
 
 
 class _QuotedSecurity(Security):  # type: ignore[misc, unused-ignore]
-    """Paths that go into job scripts are quoted for the shell; dask-jobqueue pastes them as they are."""
+    """Security whose paths are quoted for the shell: dask-jobqueue pastes them into job scripts as they are."""
 
     def get_tls_config_for_role(self, role: str) -> dict[str, str | None]:
         config: dict[str, str | None] = super().get_tls_config_for_role(role)
@@ -63,9 +63,9 @@ class _QuotedSecurity(Security):  # type: ignore[misc, unused-ignore]
 
 @contextmanager
 def job_cluster(profile: JobProfile) -> Iterator[JobCluster]:
-    """A scheduler in this process and workers in jobs that are submitted now and cancelled at the end."""
+    """Start a scheduler in this process and submit jobs of workers; cancel them at the end."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(settings.applied(profile.longest_hold_s))
+        stack.enter_context(dask_config.applied(profile.longest_hold_s))
         security = None
         if profile.encryption == "tls":
             folder = stack.enter_context(certificate_folder(profile.shared_directory.expanduser()))
@@ -77,7 +77,7 @@ def job_cluster(profile: JobProfile) -> Iterator[JobCluster]:
 
 
 def job_script(profile: JobProfile) -> str:
-    """The script that each job would run; nothing is submitted and no certificate is made."""
+    """Return the script of a job; submit nothing and make no certificate."""
     folder = profile.shared_directory.expanduser() / "tls-of-this-run"
     security = None
     if profile.encryption == "tls":
@@ -92,7 +92,7 @@ def job_script(profile: JobProfile) -> str:
 
 
 class JobCluster:
-    """Jobs of a queueing system, kept at their number."""
+    """Jobs of a queueing system; lost ones are submitted again."""
 
     def __init__(self, profile: JobProfile, security: Security | None) -> None:
         cluster_class = getattr(import_dask_jobqueue(), _CLASSES[profile.kind])
@@ -111,7 +111,7 @@ class JobCluster:
         self.dask_cluster.scheduler.add_plugin(self._attendance, name="attendance")
 
     def submit(self, *, at_least_one: bool = True) -> None:
-        """Ask for all jobs that are not there; what is refused is asked for again later."""
+        """Submit all missing jobs; refused ones are submitted again later."""
         self._last_submission = time.monotonic()
         refused = self.dask_cluster.sync(self._submit)
         if refused is None:
@@ -121,20 +121,20 @@ class JobCluster:
         log.warning("cluster %r: not all jobs were accepted\n%s", self.profile.kind, refused)
 
     def tend(self) -> None:
-        """Submit a new job for each whose workers were here and have gone: its walltime, or its node, is over."""
+        """Submit a new job for each whose workers are gone, because of its walltime or its node."""
         now = time.monotonic()
         lost = [name for name, since in self._attendance.gone_since.items() if now - since > _LOST_AFTER_S]
         if lost:
             self.dask_cluster.sync(self._forget, lost)
         if len(self.dask_cluster.workers) < self.count and now - self._last_submission > _SUBMIT_AGAIN_S:
-            # A queueing system that is not answering now may do so later: cluster.worker_wait_s decides.
+            # A queueing system that does not answer may answer later, until cluster.worker_wait_s is over.
             self.submit(at_least_one=False)
 
     async def _submit(self) -> str | None:
-        """What the queueing system answered if it refused."""
+        """Submit; return the answer of the queueing system if it refused."""
         self.dask_cluster.scale(jobs=self.count)
         try:
-            await self.dask_cluster._correct_state()
+            await dask_private.submit_jobs(self.dask_cluster)
         except (OSError, RuntimeError, ValueError) as error:
             await self._forget([name for name, job in self.dask_cluster.workers.items() if not job.job_id])
             return str(error)
@@ -148,11 +148,11 @@ class JobCluster:
                 await job.close()
 
     def job_ids(self) -> list[str]:
-        """What the queueing system calls our jobs."""
+        """Return the ids that the queueing system gave the jobs."""
         return [str(job.job_id) for job in self.dask_cluster.workers.values() if job.job_id]
 
     def state(self) -> str:
-        """What the queueing system says about our jobs, and the end of the newest log, for an error message."""
+        """Return what the queueing system says about the jobs and the end of the newest log, for an error message."""
         lines = []
         ids = self.job_ids()
         command = [word.format(ids=",".join(ids)) for word in _STATE_COMMANDS[self.profile.kind]]
@@ -161,7 +161,7 @@ class JobCluster:
             lines.append(f"$ {shlex.join(command)}\n{(answer.stdout or answer.stderr).strip()[:1000] or '(no jobs)'}")
         except (OSError, subprocess.TimeoutExpired) as error:
             lines.append(f"$ {shlex.join(command)}: {error}")
-        folder = self.dask_cluster._dummy_job.log_directory
+        folder = dask_private.log_directory(self.dask_cluster)
         logs = sorted(Path(folder).glob("*"), key=lambda path: path.stat().st_mtime) if folder else []
         if logs:
             tail = "\n".join(logs[-1].read_text(errors="replace").splitlines()[-8:])
@@ -169,12 +169,12 @@ class JobCluster:
         return "\n".join([f"jobs submitted: {', '.join(ids) or 'none'}", *lines])
 
     def close(self) -> None:
-        """Cancel the jobs and end the scheduler."""
+        """Cancel the jobs and stop the scheduler."""
         self.dask_cluster.close(timeout=60)
 
 
 class _Attendance(SchedulerPlugin):
-    """Which jobs' workers were here and are here no more, and since when (monotonic clock, seconds)."""
+    """Jobs whose workers are gone, and since when (monotonic clock, seconds)."""
 
     def __init__(self, workers_per_job: int) -> None:
         self._workers_per_job = workers_per_job
@@ -188,18 +188,18 @@ class _Attendance(SchedulerPlugin):
     def remove_worker(self, scheduler: Any, worker: str, *, stimulus_id: str = "", **_: Any) -> None:
         job = self._names.pop(worker, None)
         if job is not None and job not in self._names.values():
-            # Who leaves at the end of its lifetime does not come back.
+            # A worker at the end of its lifetime does not come back.
             leaves = stimulus_id.startswith("worker-close-gracefully")
             self.gone_since[job] = -math.inf if leaves else time.monotonic()
 
     def _job(self, worker_name: Any) -> str:
-        # Several workers of one job are called NAME-0, NAME-1, ...; one alone is called NAME.
+        # The workers of one job are called NAME-0, NAME-1, ...; a single one is called NAME.
         name = str(worker_name)
         return name.rpartition("-")[0] if self._workers_per_job > 1 else name
 
 
 def import_dask_jobqueue() -> ModuleType:
-    """Import dask-jobqueue without letting it change what Ctrl-C does: its import makes that a silent exit with 0."""
+    """Import dask-jobqueue and restore the Ctrl-C handler, which its import replaces with a silent exit code 0."""
     if "dask_jobqueue" not in sys.modules:
         before = signal.getsignal(signal.SIGINT)
         importlib.import_module("dask_jobqueue")
@@ -214,7 +214,7 @@ def _quoted(certificate: Path, key: Path) -> _QuotedSecurity:
 
 
 def _user_setting(profile: JobProfile, key: str) -> Any:
-    """The value in the user's own configuration, or None where it is only dask-jobqueue's default."""
+    """Return the value in the user's own configuration, or None if it is only dask-jobqueue's default."""
     section = profile.config_name or profile.kind
     value = dask.config.get(f"jobqueue.{section}.{key}", None)
     packaged = [defaults.get("jobqueue", {}).get(profile.kind, {}) for defaults in dask.config.defaults]
@@ -222,7 +222,7 @@ def _user_setting(profile: JobProfile, key: str) -> Any:
 
 
 def _job_options(profile: JobProfile) -> dict[str, Any]:
-    """Keywords of dask-jobqueue's cluster class: what the profile says, what must be, and no more."""
+    """Return the keywords of dask-jobqueue's cluster class."""
     import_dask_jobqueue()
     cores = profile.cores_per_job or _user_setting(profile, "cores") or 1
     memory = None if profile.memory_per_worker is None else _times(profile.memory_per_worker, cores)
@@ -230,25 +230,26 @@ def _job_options(profile: JobProfile) -> dict[str, Any]:
     log_directory = profile.log_directory or _user_setting(profile, "log-directory") or shared / "logs"
     if any(character.isspace() for character in str(log_directory)):
         raise ClusterError(
-            f"the folder for the jobs' output, {str(log_directory)!r}, has a blank in its name, which no job script "
-            "can say: set cluster.log_directory to one without"
+            f"the folder for the jobs' output, {str(log_directory)!r}, has a blank in its name, which job scripts "
+            "cannot express; set cluster.log_directory to a folder without"
         )
-    local_directory = profile.local_directory and shlex.quote(str(profile.local_directory))
+    scratch_parent = str(profile.local_directory or _user_setting(profile, "local-directory") or "")
     options: dict[str, Any] = {
         "cores": cores,
-        # One core, one process, one thread: the work is compiled code that would otherwise wait for the interpreter.
+        # One process per core: threads would wait for the interpreter lock.
         "processes": cores,
         "memory": memory or _user_setting(profile, "memory") or _times(_DEFAULT_MEMORY, cores),
         "nanny": True,
         "death_timeout": _user_setting(profile, "death-timeout") or int(profile.death_timeout_s),
-        "local_directory": local_directory or _user_setting(profile, "local-directory") or SHELL_EXPRESSION,
+        "local_directory": SHELL_EXPRESSION,
         "log_directory": str(log_directory),
         "worker_extra_args": [*(_user_setting(profile, "worker-extra-args") or []), *_worker_arguments(profile)],
         "job_extra_directives": [*(_user_setting(profile, "job-extra-directives") or []), *profile.directives],
         "job_script_prologue": [
             *(_user_setting(profile, "job-script-prologue") or []),
             *profile.prologue,
-            *settings.exports(),
+            *shell_lines(shlex.quote(scratch_parent) if scratch_parent else None),
+            *dask_config.exports(),
             *_path_to_this_code(),
         ],
         "job_name": _user_setting(profile, "name") or "pxrd-datagen",
@@ -283,7 +284,7 @@ def _scheduler_options(profile: JobProfile) -> dict[str, Any]:
     options = dict(_user_setting(profile, "scheduler-options") or {})
     if profile.scheduler_host is not None:
         options["host"] = profile.scheduler_host
-    # Whatever the user's configuration says of its port, the dashboard is for this machine alone.
+    # The user's configuration may choose the port; the address is always this machine's own.
     port = profile.dashboard_port or str(options.get("dashboard_address", ":0")).rpartition(":")[2] or 0
     options["dashboard_address"] = f"127.0.0.1:{port}"
     return options
@@ -294,7 +295,7 @@ def _times(memory: str, cores: int) -> str:
 
 
 def _path_to_this_code() -> list[str]:
-    """Where this code is not installed but run from its folder, workers must look for it there too."""
+    """Return the shell lines that let workers import this code where it is run from its folder, not installed."""
     root = Path(__file__).resolve().parents[1]
     if any(root == Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")):
         return []

@@ -1,4 +1,4 @@
-"""How are worker processes started on this machine?"""
+"""Worker processes on this machine."""
 
 # mypy: allow-untyped-calls
 # (distributed is only partly annotated)
@@ -13,11 +13,11 @@ from typing import Any
 from dask.system import cpu_count
 from distributed import LocalCluster
 
-from cluster import settings
+from cluster import dask_config
 from cluster.certificates import make_certificate, security_in_memory
 from cluster.config import LocalProfile
 from cluster.errors import ClusterError
-from cluster.scratch import scratch_directory, warn_if_shared
+from cluster.scratch import private_scratch
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,11 @@ START_ATTEMPTS = 5
 
 @contextmanager
 def local_cluster(profile: LocalProfile) -> Iterator[Any]:
-    """A scheduler in this process and one-core workers with nannies, on 127.0.0.1 alone, closed at the end.
+    """Start a scheduler in this process and one-core workers with nannies, all on 127.0.0.1; close them at the end.
 
-    Other users of the machine reach 127.0.0.1 as well as we do, so here too only our certificate opens the ports.
+    Other users of the machine reach 127.0.0.1 too, so here as elsewhere the ports accept this run's certificate only.
     """
-    scratch = profile.local_directory or scratch_directory()
-    warn_if_shared(scratch)
-    with settings.applied(profile.longest_hold_s):
+    with private_scratch(profile.local_directory) as scratch, dask_config.applied(profile.longest_hold_s):
         cluster = _start(profile, scratch)
         try:
             yield cluster
@@ -41,7 +39,7 @@ def local_cluster(profile: LocalProfile) -> Iterator[Any]:
 
 
 def _start(profile: LocalProfile, scratch: Path) -> Any:
-    """The cluster with all its workers; Dask gives up when one dies while it starts, so this tries again."""
+    """Return the cluster with all its workers; retry, since Dask fails if one dies while it starts."""
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
             return LocalCluster(

@@ -1,49 +1,75 @@
-"""Where is fast storage of this machine's own, and is a folder really on it?
+"""Private scratch folders on a disk of the node's own.
 
-Workers keep their temporary files there: on a shared file system thousands of small ones slow everybody down, and locks
-on them hang.
+Workers keep temporary files there. On a shared file system thousands of small files are slow for everyone and locks
+hang. The folder is new for each run and only its owner may enter it (mode 0700): Dask itself would use a folder
+`dask-scratch-space` of a temporary directory that another user may have prepared.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from cluster.errors import ClusterError
 
 log = logging.getLogger(__name__)
 
 #: Set by sites and queueing systems to a folder of the job on the node's own disk, best first.
 VARIABLES = ("SLURM_TMPDIR", "PBS_JOBFS", "TMPDIR", "TMP", "TEMP")
+PREFIX = "pxrd-datagen-"
 
 #: The same choice, made by the shell of a job script on the node where it runs.
-SHELL_EXPRESSION = '"${SLURM_TMPDIR:-${PBS_JOBFS:-${TMPDIR:-/tmp}}}"'
+_SHELL_PARENT = '"${SLURM_TMPDIR:-${PBS_JOBFS:-${TMPDIR:-/tmp}}}"'
+SHELL_VARIABLE = "PXRD_SCRATCH"
+SHELL_EXPRESSION = f'"${SHELL_VARIABLE}"'
 
 #: File systems that other machines see too (names as in /proc/mounts).
-SHARED_FILE_SYSTEMS = frozenset(
-    {
-        *(
-            "nfs",
-            "nfs4",
-            "lustre",
-            "gpfs",
-            "mmfs",
-            "beegfs",
-            "fhgfs_nodev",
-            "cifs",
-            "smb3",
-            "smbfs",
-            "ceph",
-            "glusterfs",
-        ),
-        *("fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.juicefs", "orangefs", "pvfs2", "panfs", "afs", "9p"),
-        "wekafs",
-    }
-)
+# fmt: off
+SHARED_FILE_SYSTEMS = frozenset({
+    "nfs", "nfs4", "lustre", "gpfs", "mmfs", "beegfs", "fhgfs_nodev", "cifs", "smb3", "smbfs", "ceph",
+    "glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.juicefs", "orangefs", "pvfs2", "panfs",
+    "afs", "9p", "wekafs",
+})
+# fmt: on
+
+
+@contextmanager
+def private_scratch(parent: Path | None) -> Iterator[Path]:
+    """Make a new folder of mode 0700 under `parent`, by default on this machine's own disk; remove it at the end."""
+    parent = parent or scratch_directory()
+    warn_if_shared(parent)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    except OSError as error:
+        raise ClusterError(
+            f"no folder for temporary files of workers could be made in {parent}: {error.strerror}; "
+            "set cluster.local_directory to a folder of yours on this machine's own disk"
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def shell_lines(parent: str | None) -> list[str]:
+    """Return lines of a job script that make such a folder on the node and remove it when the job ends.
+
+    `parent` is already quoted for the shell.
+    """
+    return [
+        f"{SHELL_VARIABLE}=$(mktemp -d {parent or _SHELL_PARENT}/{PREFIX}XXXXXXXX) || exit 1",
+        f"trap 'rm -rf {SHELL_EXPRESSION}' EXIT",
+    ]
 
 
 def scratch_directory() -> Path:
-    """A writable folder on this machine's own storage if the environment names one, else the system's temporary one."""
+    """Return a writable folder on this machine's own disk if the environment names one, else the system's default."""
     for name in VARIABLES:
         value = os.environ.get(name)
         if value and Path(value).is_dir() and os.access(value, os.W_OK) and not is_shared(Path(value)):
@@ -52,22 +78,22 @@ def scratch_directory() -> Path:
 
 
 def warn_if_shared(path: Path) -> None:
-    """Say so when temporary files would go to a file system that other machines use too."""
+    """Log a warning if temporary files would be on a file system that other machines use too."""
     if is_shared(path):
         log.warning(
-            "temporary files go to %s, on the shared file system %s; set cluster.local_directory to a disk of the node",
+            "temporary files are in %s, on shared file system %s; set cluster.local_directory to a disk of the node",
             path,
             file_system(path),
         )
 
 
 def is_shared(path: Path) -> bool:
-    """Whether `path` (or its nearest existing parent) lies on a file system that other machines see too."""
+    """Return whether `path` (or its nearest existing parent) is on a file system that other machines see too."""
     return file_system(path) in SHARED_FILE_SYSTEMS
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """The kind of file system under `path`, as in /proc/mounts; empty where that cannot be known."""
+    """Return the kind of file system of `path`, as in /proc/mounts; empty where it cannot be known."""
     if mounts is None:
         try:
             mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape")

@@ -1,7 +1,7 @@
-"""How do many small tasks get done by workers that may die at any moment, with none lost and every culprit named?
+"""Many small tasks on workers that may die at any moment: none is lost, and a task that kills workers is named.
 
-A bounded number of tasks is in flight. Each returns a small receipt. A task whose worker dies is tried again; one that
-was alone on three dying workers is given back to the caller, who may split it and learn which part did it.
+A bounded number of tasks is in flight. Each returns a small receipt. A task whose worker dies is tried again; after
+three deaths it is reported to the caller, who probes it.
 """
 
 # mypy: allow-untyped-calls
@@ -20,36 +20,35 @@ from typing import Any, Generic, TypeVar
 
 from distributed import Future, KilledWorker
 
-from cluster.config import HereProfile
+from cluster import dask_private
+from cluster.config import InlineProfile
 from cluster.connect import Cluster
 from cluster.errors import ClusterError
-from cluster.orderly import left_in_order
-from cluster.perform import Failure, Outcome, perform
+from cluster.graceful_exit import closed_gracefully
+from cluster.task import Failure, TaskResult, perform
 
 log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: Tasks in flight per worker: one runs, the rest wait at the scheduler, so that no worker idles for want of the driver.
-WINDOW_PER_WORKER = 4
-#: Deaths of workers that a task shared with others before it is blamed with them: then something is wrong with it too.
-SHARED_DEATHS = 10
+#: Tasks in flight per worker: one runs, the others wait at the scheduler, so that no worker waits for the driver.
+IN_FLIGHT_PER_WORKER = 4
 RECEIPT_LIMIT_BYTES = 65_536
 GATHER_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
 class Task(Generic[A]):
-    """One call: `argument` is small and picklable, `key` tells the task from all others of the run."""
+    """One call: `argument` is small and picklable, `key` is unique within the run."""
 
     key: str
     argument: A
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where the work stands."""
+class TaskProgress:
+    """Counts of tasks and workers."""
 
     submitted: int = 0
     done: int = 0
@@ -62,7 +61,7 @@ class Progress:
 
 
 OnReceipt = Callable[[Task[A], R], None]
-OnFailure = Callable[[Task[A], Failure], Iterable[Task[A]] | None]
+OnFailure = Callable[[Task[A], Failure], None]
 
 
 def run_tasks(
@@ -72,46 +71,44 @@ def run_tasks(
     *,
     on_receipt: OnReceipt[A, R],
     on_failure: OnFailure[A],
-    heartbeat: Callable[[Progress], None] | None = None,
+    heartbeat: Callable[[TaskProgress], None] | None = None,
     heartbeat_s: float = 1.0,
-    window: int | None = None,
     retries: int = 1,
     max_deaths: int = 3,
     receipt_limit_bytes: int = RECEIPT_LIMIT_BYTES,
-) -> Progress:
-    """Do every task once, in any order, and return the final tally.
+) -> TaskProgress:
+    """Run every task once, in any order, and return the final counts.
 
-    `on_receipt(task, receipt)` is called in this thread for each task done. `on_failure(task, failure)` is called for
-    one that raised `retries + 1` times, or whose worker died `max_deaths` times while running it and nothing else; the
-    tasks it returns (its halves, say) are done next. A worker that leaves in order, for its walltime, blames nobody;
-    its task is done again elsewhere, perhaps while the first attempt still runs: `function` must bear that. Whatever
-    raises here, an interrupt too, cancels what is in flight after handing over the receipts already there.
+    `on_receipt(task, receipt)` is called in this thread for each finished task, `on_failure(task, failure)` for one
+    that raised `retries + 1` times or whose worker died `max_deaths` times. A worker that leaves gracefully, for its
+    walltime, does not count as a death; its task runs again on another worker, possibly while the first attempt still
+    runs, so `function` must tolerate that. Any exception here, Ctrl-C included, cancels what is in flight after the
+    receipts that have arrived are delivered.
     """
-    run = _Run(cluster, function, on_receipt, on_failure, retries, max_deaths, receipt_limit_bytes, heartbeat)
+    run = _TaskRun(cluster, function, on_receipt, on_failure, retries, max_deaths, receipt_limit_bytes, heartbeat)
     if cluster.client is None:
-        return run.here(tasks)
-    return run.there(tasks, window, heartbeat_s)
+        return run.run_inline(tasks)
+    return run.run_on_workers(tasks, heartbeat_s)
 
 
-def run_tasks_here(function: Callable[[A], R], tasks: Iterable[Task[A]], **options: Any) -> Progress:
-    """The same as `run_tasks` in this process, one task after the other, where a debugger can follow."""
-    return run_tasks(Cluster(HereProfile(kind="here")), function, tasks, **options)
+def run_tasks_inline(function: Callable[[A], R], tasks: Iterable[Task[A]], **options: Any) -> TaskProgress:
+    """Do the same as `run_tasks` in this process, one task after the other, for debuggers."""
+    return run_tasks(Cluster(InlineProfile(kind="inline")), function, tasks, **options)
 
 
 @dataclass
 class _Attempt(Generic[A]):
-    """A task and what has befallen it."""
+    """A task and its retry history."""
 
     task: Task[A]
     number: int = 0
     raised: int = 0
-    deaths_alone: int = 0
-    deaths_shared: int = 0
+    deaths: int = 0
 
 
 @dataclass
-class _Run(Generic[A, R]):
-    """The state of one call of `run_tasks`."""
+class _TaskRun(Generic[A, R]):
+    """State of one call of `run_tasks`."""
 
     cluster: Cluster
     function: Callable[[A], R]
@@ -120,32 +117,32 @@ class _Run(Generic[A, R]):
     retries: int
     max_deaths: int
     receipt_limit_bytes: int
-    heartbeat: Callable[[Progress], None] | None
-    progress: Progress = field(default_factory=Progress)
-    # First what came back, then what the caller's iterator still holds: culprits are found early.
-    again: deque[_Attempt[A]] = field(default_factory=deque)
+    heartbeat: Callable[[TaskProgress], None] | None
+    progress: TaskProgress = field(default_factory=TaskProgress)
+    # Taken before new tasks, so that culprits are found early.
+    retry: deque[_Attempt[A]] = field(default_factory=deque)
     in_flight: dict[Future[Any], _Attempt[A]] = field(default_factory=dict)
     finished: queue.SimpleQueue[Future[Any]] = field(default_factory=queue.SimpleQueue)
-    # Tasks of an earlier call may bear the same keys; the scheduler must not take one for the other.
+    # Keys of an earlier call may be the same; the scheduler must not confuse them.
     group: str = field(default_factory=lambda: f"task-{uuid.uuid4().hex}")
 
-    def here(self, tasks: Iterable[Task[A]]) -> Progress:
+    def run_inline(self, tasks: Iterable[Task[A]]) -> TaskProgress:
         source = iter(tasks)
         self._count(workers=1)
         while attempt := self._next(source):
             attempt.number += 1
             self._count(submitted=1)
-            self._judge(attempt, perform(self.function, attempt.task.argument, self.receipt_limit_bytes))
+            self._deliver(attempt, perform(self.function, attempt.task.argument, self.receipt_limit_bytes))
             self._beat()
         return self.progress
 
-    def there(self, tasks: Iterable[Task[A]], window: int | None, heartbeat_s: float) -> Progress:
+    def run_on_workers(self, tasks: Iterable[Task[A]], heartbeat_s: float) -> TaskProgress:
         source = iter(tasks)
-        watch = _Watch(self.cluster, heartbeat_s)
+        watch = _WorkerWatch(self.cluster, heartbeat_s)
         try:
             self.progress = replace(self.progress, workers=watch.workers)
             while True:
-                self._fill(source, window, watch.workers)
+                self._submit(source, watch.workers)
                 if not self.in_flight:
                     break
                 self._collect(timeout_s=heartbeat_s)
@@ -154,7 +151,7 @@ class _Run(Generic[A, R]):
                     self.progress = replace(self.progress, workers=workers, waiting_for_workers_s=waiting_s)
                     self._beat()
         except BaseException:
-            self._hand_over_finished()
+            self._deliver_finished()
             raise
         finally:
             self._cancel_all()
@@ -162,24 +159,24 @@ class _Run(Generic[A, R]):
         return self.progress
 
     def _next(self, source: Iterator[Task[A]]) -> _Attempt[A] | None:
-        if self.again:
-            return self.again.popleft()
+        if self.retry:
+            return self.retry.popleft()
         task = next(source, None)
         return None if task is None else _Attempt(task)
 
-    def _fill(self, source: Iterator[Task[A]], window: int | None, workers: int) -> None:
-        limit = window or WINDOW_PER_WORKER * max(workers, 1)
+    def _submit(self, source: Iterator[Task[A]], workers: int) -> None:
+        limit = IN_FLIGHT_PER_WORKER * max(workers, 1)
         if self.in_flight and limit - len(self.in_flight) < limit // 4:
-            return  # Submitting is cheaper by the batch, and what waits at the scheduler suffices meanwhile.
+            return  # Submitting in batches is cheaper, and enough tasks wait at the scheduler.
         batch: list[_Attempt[A]] = []
         while len(self.in_flight) + len(batch) < limit and (attempt := self._next(source)):
             batch.append(attempt)
-        # Dask keeps tasks at the scheduler, and so one per worker, only when their group outnumbers the workers twofold
-        # (distributed: Scheduler.is_rootish). A smaller group is handed out one per worker by not offering more.
+        # Dask queues tasks at the scheduler, and so runs one per worker, only when their group outnumbers the workers
+        # twofold (distributed: Scheduler.is_rootish). Of a smaller group no more than one per worker is submitted.
         if self.progress.submitted + len(batch) <= 2 * workers:
-            room = max(workers - len(self.in_flight), 0)
-            self.again.extendleft(reversed(batch[room:]))
-            batch = batch[:room]
+            free = max(workers - len(self.in_flight), 0)
+            self.retry.extendleft(reversed(batch[free:]))
+            batch = batch[:free]
         if not batch:
             return
         for attempt in batch:
@@ -198,26 +195,13 @@ class _Run(Generic[A, R]):
         self._count(submitted=len(batch))
 
     def _collect(self, timeout_s: float) -> None:
-        """Wait for something to finish and deal with all that has."""
+        """Wait until a task finishes, then handle all that have."""
         try:
             ready = [self.finished.get(timeout=timeout_s)]
         except queue.Empty:
             return
-        self._drain(ready)
-        if any(self._killed(future) for future in ready):
-            # The tasks of one dead worker are reported one after the other: all must be there to know who was alone.
-            time.sleep(0.1)
-            self._drain(ready)
-        self._settle(ready)
-
-    def _drain(self, ready: list[Future[Any]]) -> None:
-        while True:
-            try:
-                ready.append(self.finished.get_nowait())
-            except queue.Empty:
-                return
-
-    def _settle(self, ready: list[Future[Any]]) -> None:
+        while not self.finished.empty():
+            ready.append(self.finished.get())
         killed: dict[str, list[Future[Any]]] = defaultdict(list)
         good: list[Future[Any]] = []
         for future in ready:
@@ -225,95 +209,84 @@ class _Run(Generic[A, R]):
                 continue
             if future.status == "finished":
                 good.append(future)
-            elif self._killed(future):
+            elif future.status == "error" and isinstance(future.exception(), KilledWorker):
                 killed[future.exception().last_worker.address].append(future)
             elif future.status == "error":
-                self._judge(self._landed(future), Failure.from_exception(future.exception()))
+                self._deliver(self._take(future), Failure.from_exception(future.exception()))
             elif future.cancelled():
                 raise ClusterError(self.cluster.lost_message())
             else:
-                # Its worker died before the receipt was fetched; the scheduler has the task run again.
+                # Its worker died before the receipt was fetched; the scheduler runs the task again.
                 future.add_done_callback(self.finished.put)
         for address, futures in killed.items():
-            self._blame(address, futures)
-        for future, outcome in self._gather(good):
-            self._judge(self._landed(future), outcome)
+            self._count_deaths(address, futures)
+        for future, result in self._gather(good):
+            self._deliver(self._take(future), result)
 
-    def _gather(self, futures: list[Future[Any]]) -> Iterator[tuple[Future[Any], Outcome]]:
+    def _gather(self, futures: list[Future[Any]]) -> Iterator[tuple[Future[Any], TaskResult]]:
         if not futures:
             return
-        client = self.cluster.client
         try:
-            # With a limit, because a receipt lost on the way is computed anew, and that may take workers yet to come.
-            outcomes = client.sync(client._gather, futures, callback_timeout=GATHER_TIMEOUT_S)
+            results = dask_private.gather(self.cluster.client, futures, GATHER_TIMEOUT_S)
         except CancelledError as error:
             raise ClusterError(self.cluster.lost_message()) from error
         except (KilledWorker, TimeoutError):
-            # Each by itself then, when it is there (again).
+            # A receipt was lost with its worker: fetch each separately, when it is there (again).
             for future in futures:
                 future.add_done_callback(self.finished.put)
             return
-        yield from zip(futures, outcomes, strict=True)
+        yield from zip(futures, results, strict=True)
 
-    def _killed(self, future: Future[Any]) -> bool:
-        return future.status == "error" and isinstance(future.exception(), KilledWorker)
-
-    def _landed(self, future: Future[Any]) -> _Attempt[A]:
+    def _take(self, future: Future[Any]) -> _Attempt[A]:
         attempt = self.in_flight.pop(future)
         future.release()
         self._count()
         return attempt
 
-    def _blame(self, address: str, futures: list[Future[Any]]) -> None:
-        """A worker died, or left, while these tasks were assigned to it."""
-        if left_in_order(self.cluster.client, address):
-            log.info("worker %s left; its tasks go to others", address)
+    def _count_deaths(self, address: str, futures: list[Future[Any]]) -> None:
+        """Retry the tasks of a worker that died or left, and report those with too many deaths."""
+        if closed_gracefully(self.cluster.client, address):
+            log.info("worker %s left; its tasks run on others", address)
             for future in futures:
                 self._count(retried=1)
-                self.again.append(self._landed(future))
+                self.retry.append(self._take(future))
             return
         self._count(worker_deaths=1)
         for future in futures:
-            error = future.exception()
-            attempt = self._landed(future)
-            # A scheduler of somebody else may have tried more than once before telling us.
-            deaths = error.allowed_failures + 1
-            if len(futures) == 1:
-                attempt.deaths_alone += deaths
-            else:
-                attempt.deaths_shared += deaths
-            log.warning("worker %s died while task %s was on it", address, attempt.task.key)
-            if attempt.deaths_alone >= self.max_deaths or attempt.deaths_shared >= SHARED_DEATHS:
-                total = attempt.deaths_alone + attempt.deaths_shared
-                self._give_up(attempt, Failure.from_deaths(total, address))
+            # A scheduler with other settings may have retried before it reported.
+            deaths = future.exception().allowed_failures + 1
+            attempt = self._take(future)
+            attempt.deaths += deaths
+            log.warning("worker %s died while running task %s", address, attempt.task.key)
+            if attempt.deaths >= self.max_deaths:
+                self._report(attempt, Failure.from_deaths(attempt.deaths, address))
             else:
                 self._count(retried=1)
-                self.again.append(attempt)
+                self.retry.append(attempt)
 
-    def _judge(self, attempt: _Attempt[A], outcome: Outcome | Failure) -> None:
-        if isinstance(outcome, Failure):
+    def _deliver(self, attempt: _Attempt[A], result: TaskResult | Failure) -> None:
+        if isinstance(result, Failure):
             attempt.raised += 1
-            if attempt.raised <= self.retries and outcome.worth_retrying:
+            if attempt.raised <= self.retries and result.worth_retrying:
                 self._count(retried=1)
-                self.again.append(attempt)
+                self.retry.append(attempt)
             else:
-                self._give_up(attempt, replace(outcome, attempts=attempt.number))
+                self._report(attempt, replace(result, attempts=attempt.number))
         else:
             self._count(done=1)
-            self.on_receipt(attempt.task, outcome.receipt)
+            self.on_receipt(attempt.task, result.receipt)
 
-    def _give_up(self, attempt: _Attempt[A], failure: Failure) -> None:
+    def _report(self, attempt: _Attempt[A], failure: Failure) -> None:
         self._count(failed=1)
-        successors = self.on_failure(attempt.task, failure)
-        self.again.extendleft(_Attempt(task) for task in successors or ())
+        self.on_failure(attempt.task, failure)
 
-    def _hand_over_finished(self) -> None:
-        """Before giving up, pass on the receipts that have arrived; the error under way is what matters."""
+    def _deliver_finished(self) -> None:
+        """Deliver the receipts that have arrived while an exception ends the run."""
         good = [future for future in self.in_flight if future.status == "finished"]
         try:
-            for future, outcome in self._gather(good):
-                if isinstance(outcome, Outcome):
-                    self._judge(self._landed(future), outcome)
+            for future, result in self._gather(good):
+                if isinstance(result, TaskResult):
+                    self._deliver(self._take(future), result)
         except Exception:
             log.warning("some receipts could not be fetched while stopping", exc_info=True)
 
@@ -323,7 +296,7 @@ class _Run(Generic[A, R]):
         try:
             self.cluster.client.cancel(list(self.in_flight), force=True)
         except Exception:
-            log.warning("what was in flight could not be cancelled", exc_info=True)
+            log.warning("tasks in flight could not be cancelled", exc_info=True)
         self.in_flight.clear()
         self._count()
 
@@ -337,8 +310,8 @@ class _Run(Generic[A, R]):
             self.heartbeat(self.progress)
 
 
-class _Watch:
-    """Looks after the workers now and then: how many are there, and for how long have there been none?"""
+class _WorkerWatch:
+    """Periodic count of the workers, and the time since there was one."""
 
     def __init__(self, cluster: Cluster, every_s: float) -> None:
         self._cluster = cluster
@@ -351,7 +324,7 @@ class _Watch:
         return time.monotonic() - self._last_look >= self._every_s
 
     def look(self) -> tuple[int, float]:
-        """Workers now, and seconds since the last one was seen."""
+        """Return the number of workers and the seconds since one was last seen."""
         self._cluster.tend()
         self.workers = self._cluster.worker_count()
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""When must a worker leave so that its job is not killed under it?"""
+"""Walltimes of queueing systems, and the lifetime of workers within them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cluster.errors import ClusterError
 
 
 def walltime_seconds(text: str, kind: str) -> int:
-    """Seconds of a walltime as the queueing system `kind` reads it.
+    """Return the seconds of a walltime as the queueing system `kind` reads it.
 
     A lone number is minutes to SLURM and LSF, seconds to PBS and SGE; two numbers are minutes:seconds to SLURM and PBS,
     hours:minutes to LSF (sbatch(1), qsub(1), bsub(1)).
@@ -30,10 +30,10 @@ def walltime_seconds(text: str, kind: str) -> int:
 
 
 def lifetime(walltime_s: float, margin_s: float) -> tuple[int, int]:
-    """Lifetime and stagger, both in seconds, such that the last worker leaves `margin_s` before the walltime.
+    """Return lifetime and stagger in seconds, such that the last worker leaves `margin_s` before the walltime.
 
-    Dask draws each lifetime evenly from lifetime ± stagger, so that not all workers leave at once. Of a short walltime
-    a quarter is margin at most.
+    Dask draws each lifetime uniformly from lifetime ± stagger, so that not all workers leave at once. The margin is at
+    most a quarter of the walltime.
     """
     last = walltime_s - min(margin_s, walltime_s / 4)
     stagger = min(0.05 * last, 300)

@@ -157,7 +157,7 @@ def simulate(
     while True:
         shards = plan_shards(job, accepted, quarantine)
         initialise_store(config, job, dataset, accepted, shards)
-        timed = workers.kind != "here"
+        timed = workers.kind != "inline"
         maker = ShardMaker(job, dataset, accepted, shards, quarantine, lock, outcome, display, timed=timed)
         if not maker.make(workers):
             return Plan(accepted, shards, duplicates)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalogs.record import Record
-from cluster.perform import Failure
 from cluster.submit import Task, run_tasks
+from cluster.task import Failure
 from curation.batch import Receipt, curate_batch
 from curation.sandbox import Limits
 from curation.settings import CurationSettings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from cluster.connect import Cluster
-from cluster.perform import Failure
-from cluster.submit import Progress, Task, run_tasks
+from cluster.submit import Task, TaskProgress, run_tasks
+from cluster.task import Failure
 from datagen.config.job import Job
 from datagen.errors import StoreError
 from datagen.progress import Display, duration, size
@@ -112,7 +112,7 @@ class ShardMaker:
             outcome.stage_seconds.update(report.stage_seconds or {})
             outcome.peak_worker_memory_MB = max(outcome.peak_worker_memory_MB, report.peak_memory_MB)
 
-    def _failed(self, task: Task[ShardOrder], failure: Failure) -> Iterable[Task[ShardOrder]]:
+    def _failed(self, task: Task[ShardOrder], failure: Failure) -> None:
         order = task.argument
         where = f"{self._dataset}: shard {order.shard}"
         if failure.kind == "raised" and failure.error_type != "MemoryError":
@@ -125,9 +125,8 @@ class ShardMaker:
                 "give the same command again"
             )
         self._suspects.append(order)
-        return ()
 
-    def _beat(self, progress: Progress) -> None:
+    def _beat(self, progress: TaskProgress) -> None:
         self._lock.check()
         rate = (self._outcome.n_patterns_now - self._before) / max(self._display.elapsed(), 1e-9)
         facts = f"{rate:,.0f} patterns/s, {size(self._written)}, {progress.workers} workers"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster.perform import Failure
+from cluster.task import Failure
 from datagen import errors
 from datagen.errors import DatagenError
 from datagen.store import files

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 
 def double(number: int) -> dict[str, int]:
@@ -24,10 +25,6 @@ def die_for_seven(number: int) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.01)
     return number
-
-
-def die_if_seven_is_among(numbers: tuple[int, ...]) -> list[int]:
-    return [die_for_seven(number) for number in numbers]
 
 
 def refuse_odd(number: int) -> int:
@@ -80,6 +77,10 @@ def terminate_a_child(seconds: int) -> int:
     child = subprocess.Popen(["sleep", str(seconds)])
     child.terminate()
     return child.wait(timeout=10)
+
+
+def local_directory(dask_worker: Any) -> str:
+    return str(dask_worker.local_directory)
 
 
 def be_prepared(folder: str) -> None:

@@ -49,6 +49,7 @@ def test_an_unknown_profile_is_an_error_that_names_the_known_ones() -> None:
         ({"kind": "local", "workers": 0}, "workers"),
         ({"kind": "slurm", "walltime": "four hours"}, "walltime"),
         ({"kind": "local", "memory_per_worker": "much"}, "memory_per_worker"),
+        ({"kind": "local", "memory_per_worker": "1 B"}, "expected at least '400 MB'"),
         ({"kind": "address"}, "address"),
         ({"kind": "address", "address": "tcp://node:8786"}, "encryption"),
         ({"kind": "address", "address": "tls://node:8786", "tls_key": "k"}, "tls_certificate"),

@@ -10,7 +10,7 @@ import pytest
 from distributed import LocalCluster
 
 from cluster import Cluster, ClusterError, Task, connect, run_tasks
-from cluster.allocation import find_place
+from cluster.allocation import find_rank
 from cluster.certificates import CERTIFICATE, KEY, security_from_files, write_certificate
 from cluster.config import AddressProfile, LocalProfile
 from tests.cluster import jobs
@@ -61,23 +61,23 @@ def test_a_scheduler_of_somebody_else_is_used_with_its_certificate(tmp_path: Pat
     ],
 )
 def test_every_launcher_tells_rank_and_size(kind: str, environment: dict[str, str], rank: int, size: int) -> None:
-    place = find_place(kind, environment)
+    place = find_rank(kind, environment)
     assert (place.rank, place.size) == (rank, size)
 
 
 def test_two_launches_in_one_job_meet_in_different_places() -> None:
     first = {"SLURM_PROCID": "1", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
     second = {**first, "SLURM_STEP_ID": "1"}
-    assert find_place("slurm-runner", first).launch != find_place("slurm-runner", second).launch
+    assert find_rank("slurm-runner", first).launch != find_rank("slurm-runner", second).launch
 
 
 @pytest.mark.parametrize(
     ("environment", "message"),
-    [({}, "expected to be started by mpirun"), ({"PMI_RANK": "0", "PMI_SIZE": "2"}, "at least 3 processes")],
+    [({}, "expected a start by mpirun"), ({"PMI_RANK": "0", "PMI_SIZE": "2"}, "at least 3 processes")],
 )
 def test_a_launch_that_cannot_work_is_refused(environment: dict[str, str], message: str) -> None:
     with pytest.raises(ClusterError, match=message):
-        find_place("mpi", environment)
+        find_rank("mpi", environment)
 
 
 DRIVER = """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -95,20 +96,31 @@ def test_the_script_names_the_certificate_and_holds_no_key(kind: str, tmp_path: 
     assert list(tmp_path.rglob("*.pem")) == [], "writing the script makes no certificate"
 
 
+def run_scratch_lines(text: str, **environment: str) -> tuple[Path, int, bool]:
+    """Run the lines of a job script that make the scratch folder: its parent, its mode, whether it is removed."""
+    lines = [line for line in text.splitlines() if "PXRD_SCRATCH" in line and "--local-directory" not in line]
+    program = "\n".join([*lines, 'stat -c "%a" "$PXRD_SCRATCH"', 'echo "$PXRD_SCRATCH"'])
+    environment = {"PATH": os.environ["PATH"], **environment}
+    answer = subprocess.run(["bash", "-c", program], env=environment, capture_output=True, text=True, check=True)
+    mode, folder = answer.stdout.splitlines()
+    return Path(folder).parent, int(mode, 8), not Path(folder).exists()
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_temporary_files_go_to_the_node_itself(kind: str, tmp_path: Path) -> None:
-    line = script(kind, tmp_path).strip().splitlines()[-1]
-    chosen = line.split("--local-directory ")[1].split(" --")[0]
+def test_temporary_files_are_in_a_private_folder_on_the_node(kind: str, tmp_path: Path) -> None:
+    text = script(kind, tmp_path)
+    assert '--local-directory "$PXRD_SCRATCH"' in text.strip().splitlines()[-1]
+    blank, disk = tmp_path / "a b", tmp_path / "7"
+    blank.mkdir()
+    disk.mkdir()
+    assert run_scratch_lines(text) == (Path("/tmp"), 0o700, True)
+    assert run_scratch_lines(text, TMPDIR=str(blank)) == (blank, 0o700, True)
+    assert run_scratch_lines(text, TMPDIR=str(blank), SLURM_TMPDIR=str(disk)) == (disk, 0o700, True)
 
-    def on_node(**environment: str) -> str:
-        answer = subprocess.run(
-            ["bash", "-c", f"echo {chosen}"], env=environment, capture_output=True, text=True, check=True
-        )
-        return answer.stdout.strip()
 
-    assert on_node() == "/tmp"
-    assert on_node(TMPDIR="/scratch/a b") == "/scratch/a b"
-    assert on_node(TMPDIR="/scratch", SLURM_TMPDIR="/nvme/7") == "/nvme/7"
+def test_a_job_without_scratch_ends_at_once(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        run_scratch_lines(script("slurm", tmp_path), TMPDIR=str(tmp_path / "missing"))
 
 
 def test_a_bash_shell_accepts_the_script(tmp_path: Path) -> None:
@@ -178,7 +190,7 @@ class TestTheUsersJobqueueYaml:
         assert "#SBATCH --cpus-per-task=8" in text
         assert "#SBATCH --mem=30G" in text
         assert option(command, "--nworkers") == "8"
-        assert option(command, "--local-directory") == "/nvme"
+        assert "$(mktemp -d /nvme/pxrd-datagen-XXXXXXXX)" in text
         assert option(command, "--death-timeout") == "1234"
 
 

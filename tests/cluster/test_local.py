@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from distributed import Client
 
 from cluster import Cluster, ClusterError, Task, connect, run_tasks
 from cluster.config import ClusterSection, LocalProfile
-from cluster.settings import SINGLE_THREADED
+from cluster.dask_config import SINGLE_THREADED
 from tests.cluster import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,15 +170,28 @@ def test_an_interrupt_from_the_terminal_ends_the_run_as_python_says(driver: subp
     assert gone(pids, within_s=30)
 
 
+def test_workers_use_no_folder_that_another_user_prepared(tmp_path: Path) -> None:
+    prepared = tmp_path / "dask-scratch-space"
+    prepared.mkdir(mode=0o777)
+    prepared.chmod(0o777)
+    with connect(LocalProfile(workers=1, local_directory=tmp_path)) as cluster:
+        cluster.wait_for_workers(1, timeout_s=60)
+        (folder,) = (Path(where) for where in cluster.client.run(jobs.local_directory).values())
+        assert list(prepared.iterdir()) == []
+        private = folder.relative_to(tmp_path).parts[0]
+        assert stat.S_IMODE((tmp_path / private).stat().st_mode) == 0o700
+    assert list(tmp_path.iterdir()) == [prepared]
+
+
 def test_workers_that_cannot_start_are_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     profile = LocalProfile(workers=1, local_directory=tmp_path / "file" / "below")
-    with pytest.raises(ClusterError, match="could not be started on this machine"), connect(profile):
+    with pytest.raises(ClusterError, match="no folder for temporary files of workers could be made"), connect(profile):
         pass
 
 
-def test_here_needs_no_workers_at_all() -> None:
-    with connect(ClusterSection().choose("here")) as cluster:
+def test_inline_needs_no_workers() -> None:
+    with connect(ClusterSection().choose("inline")) as cluster:
         receipts: list[object] = []
         run_tasks(
             cluster,

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
 
-from cluster import scratch
+from cluster import ClusterError, scratch
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -62,4 +63,19 @@ def test_temporary_files_on_a_shared_file_system_are_warned_of(
     assert caplog.text == ""
     monkeypatch.setattr(scratch, "file_system", lambda path: "lustre")
     scratch.warn_if_shared(tmp_path)
-    assert "on the shared file system lustre; set cluster.local_directory" in caplog.text
+    assert "on shared file system lustre; set cluster.local_directory" in caplog.text
+
+
+def test_scratch_of_a_run_is_new_private_and_removed(tmp_path: Path) -> None:
+    with scratch.private_scratch(tmp_path) as first, scratch.private_scratch(tmp_path) as second:
+        assert first != second
+        assert first.parent == tmp_path
+        assert stat.S_IMODE(first.stat().st_mode) == 0o700
+        (first / "file").touch()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_that_cannot_be_made_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ClusterError, match=r"cluster\.local_directory"), scratch.private_scratch(tmp_path / "file"):
+        pass

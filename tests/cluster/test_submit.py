@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cluster import Cluster, ClusterError, Failure, Progress, Task, connect, run_tasks, run_tasks_here
+from cluster import Cluster, ClusterError, Failure, Task, TaskProgress, connect, run_tasks, run_tasks_inline
 from cluster.config import LocalProfile
 from tests.cluster import jobs
 
@@ -25,7 +25,7 @@ class Book:
     receipts: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     twice: list[str] = field(default_factory=list)
-    beats: list[Progress] = field(default_factory=list)
+    beats: list[TaskProgress] = field(default_factory=list)
 
     def receive(self, task: Task[Any], receipt: Any) -> None:
         if task.key in self.receipts:
@@ -42,11 +42,11 @@ def numbered(count: int) -> list[Task[int]]:
 
 def run(
     cluster: Cluster | None, function: Callable[[Any], Any], tasks: Iterable[Task[Any]], **options: Any
-) -> tuple[Book, Progress]:
+) -> tuple[Book, TaskProgress]:
     book = Book()
     options = {"on_receipt": book.receive, "on_failure": book.note, "heartbeat": book.beats.append, **options}
     if cluster is None:
-        return book, run_tasks_here(function, tasks, **options)
+        return book, run_tasks_inline(function, tasks, **options)
     return book, run_tasks(cluster, function, tasks, **options)
 
 
@@ -73,7 +73,7 @@ def test_the_same_keys_may_be_used_again_in_the_next_run(two_workers: Cluster) -
     assert sorted(receipt["number"] for receipt in book.receipts.values()) == [100, 101, 102, 103, 104]
 
 
-def test_the_iterator_is_read_no_further_than_the_window(two_workers: Cluster) -> None:
+def test_the_iterator_is_read_only_for_what_is_in_flight(two_workers: Cluster) -> None:
     read = 0
     book = Book()
     ahead = []
@@ -132,28 +132,11 @@ def test_a_poison_task_is_named_and_the_rest_complete(two_workers: Cluster) -> N
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
-def test_few_tasks_share_no_worker_so_that_nobody_is_blamed_for_the_neighbour(two_workers: Cluster, count: int) -> None:
+def test_few_tasks_share_no_worker_so_that_only_the_culprit_is_reported(two_workers: Cluster, count: int) -> None:
     tasks = [Task(str(n), 7 - n) for n in range(count)]
     book, _ = run(two_workers, jobs.die_for_seven, tasks, max_deaths=1)
     assert list(book.failures) == ["0"]
     assert sorted(book.receipts) == [task.key for task in tasks[1:]]
-
-
-def test_the_caller_finds_the_culprit_by_halving(two_workers: Cluster) -> None:
-    quarantined: list[int] = []
-
-    def halve(task: Task[tuple[int, ...]], failure: Failure) -> list[Task[tuple[int, ...]]]:
-        numbers = task.argument
-        if len(numbers) == 1:
-            quarantined.extend(numbers)
-            return []
-        middle = len(numbers) // 2
-        return [Task(f"{task.key}.{i}", part) for i, part in enumerate((numbers[:middle], numbers[middle:]))]
-
-    tasks = [Task(str(n), tuple(range(n, n + 4))) for n in range(0, 24, 4)]
-    book, _ = run(two_workers, jobs.die_if_seven_is_among, tasks, on_failure=halve, max_deaths=2)
-    assert quarantined == [7]
-    assert sorted(n for receipt in book.receipts.values() for n in receipt) == [n for n in range(24) if n != 7]
 
 
 def test_workers_killed_at_random_moments_cost_nothing(two_workers: Cluster) -> None:

@@ -13,7 +13,7 @@ from unittest.mock import DEFAULT, patch
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.config import HereProfile
+from cluster.config import InlineProfile
 from curation.crystal import Crystal
 from datagen.config.config import DatagenConfig, parse_config
 from datagen.progress import Silence
@@ -89,7 +89,7 @@ def config_of(cifs: Path, **sections: Any) -> DatagenConfig:
 def make(config: DatagenConfig, dataset: Path, *, report: bool = False) -> Outcome:
     """Run in this process; the report, which takes longer than all the rest, where asked for."""
     with nullcontext() if report else patch.multiple("datagen.run", draw_report=DEFAULT, write_report=DEFAULT):
-        return run(config, dataset, profile=HereProfile(kind="here"), display=Silence())
+        return run(config, dataset, profile=InlineProfile(kind="inline"), display=Silence())
 
 
 def lines_of(dataset: Path) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from datagen.commands.run import _default_dataset
 from tests.datagen.small_runs import EVIL, Made, write_cifs
 from tests.faults.runs import command, environment, session_members
 
-SMALL = ("--set", "simulation.augmentation.count=3", "--cluster", "here")
+SMALL = ("--set", "simulation.augmentation.count=3", "--cluster", "inline")
 
 
 def said(*arguments: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -47,9 +47,9 @@ def test_a_run_names_dataset_report_and_what_to_do_next(
         (("run", "nope.toml"), r"nope\.toml: there is no such file"),
         (("run", "nope"), "nope: there is nothing here"),
         (("run", "cifs", "--cluster", "nope"), r"no cluster profile 'nope': expected one of .*local"),
-        (("run", "cifs", "--cluster", "here", "--out", "file"), "a file stands where a folder is expected"),
-        (("run", "cifs", "--cluster", "here", "--out", "cifs"), r"holds other files \(halite\.cif\)"),
-        (("run", "cifs", "--cluster", "here", "--set", "simulation.sed=1"), "did you mean.*seed"),
+        (("run", "cifs", "--cluster", "inline", "--out", "file"), "a file stands where a folder is expected"),
+        (("run", "cifs", "--cluster", "inline", "--out", "cifs"), r"holds other files \(halite\.cif\)"),
+        (("run", "cifs", "--cluster", "inline", "--set", "simulation.sed=1"), "did you mean.*seed"),
         (("plan", "nope"), "nope: there is nothing here"),
         (("status", "nope"), "neither a dataset nor a run"),
         (("verify", "nope"), "no dataset here"),
@@ -82,7 +82,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 
 def test_workers_are_refused_where_the_cluster_decides(tmp_path: Path) -> None:
     cifs = write_cifs(tmp_path / "cifs", ["halite"])
-    ended = CliRunner().invoke(app.app, ["run", str(cifs), "--cluster", "here", "--workers", "3"])
+    ended = CliRunner().invoke(app.app, ["run", str(cifs), "--cluster", "inline", "--workers", "3"])
     assert ended.exit_code == 2
     assert "decides itself" in ended.output
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import HereProfile, JobProfile
+from cluster.config import InlineProfile, JobProfile
 from datagen.errors import EngineError, PlanError
 from datagen.inspect.estimate import Estimate, estimate
 from datagen.progress import Silence
@@ -37,7 +37,7 @@ def test_it_grows_with_the_number_of_structures(made: Made, found: Estimate) -> 
 
 
 def test_workers_are_those_of_the_cluster(found: Estimate) -> None:
-    assert found.workers(HereProfile(kind="here")) == 1
+    assert found.workers(InlineProfile(kind="inline")) == 1
     assert found.workers(JobProfile(kind="slurm", workers=64)) == 64
 
 

@@ -98,7 +98,7 @@ def test_labels_come_from_verdicts_row_by_row() -> None:
     from catalogs.record import Record
     from curation.verdict import Verdict
 
-    record = Record("minerals", "a.cif", "data_a", "here", "CC0")
+    record = Record("minerals", "a.cif", "data_a", "inline", "CC0")
     verdict = Verdict.about(
         record,
         status="accepted",

@@ -235,7 +235,7 @@ def test_any_damage_is_mended_by_running_again(undisturbed: tuple[Path, dict[str
     said = datagen("verify", dataset)
     assert said.returncode == 2
     assert "again" in said.stderr
-    finish(config, dataset, "--cluster", "here")
+    finish(config, dataset, "--cluster", "inline")
     assert content_of(dataset) == content
 
 

@@ -45,7 +45,7 @@ def make(folder: Path, name: str, crystals: tuple[str, ...], licence: str, densi
     config = folder / "config.toml"
     config.write_text(CONFIG.format(name=name, licence=licence, density=density))
     settings = config_for_path(config, ())
-    run(settings, folder / f"{name}.zarr", profile=settings.cluster.choose("here"))
+    run(settings, folder / f"{name}.zarr", profile=settings.cluster.choose("inline"))
     return folder / f"{name}.zarr"
 
 

@@ -76,7 +76,7 @@ def groups(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         config.write_text(CONFIG.format(name=name, shard=shard))
         settings = config_for_path(config, ())
         made[name] = home / name / f"{name}.zarr"
-        run(settings, made[name], profile=settings.cluster.choose("here"))
+        run(settings, made[name], profile=settings.cluster.choose("inline"))
     on_the_web = home / "htdocs"
     on_the_web.mkdir()
     with s3_server() as bucket, web_server(on_the_web) as web:

@@ -36,7 +36,7 @@ def test_a_run_on_slurm_survives_scancel_and_a_killed_driver(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     config = write_inputs(tmp_path / "inputs")
     config.write_text(config.read_text() + PROFILE.format(folder=tmp_path))
-    here = datagen("run", config, "--out", tmp_path / "here.zarr", "--cluster", "here")
+    here = datagen("run", config, "--out", tmp_path / "here.zarr", "--cluster", "inline")
     assert here.returncode == 0, here.stdout + here.stderr
 
     dataset = tmp_path / "slurm.zarr"
@@ -81,6 +81,6 @@ def test_one_allocation_runs_the_whole_command(controller: Controller, tmp_path:
     output = tmp_path / "job.log"
     done = controller.command("sbatch", "--wait", "--ntasks=4", f"--output={output}", str(script))
     assert "Submitted" in done
-    here = datagen("run", config, "--out", tmp_path / "here.zarr", "--cluster", "here")
+    here = datagen("run", config, "--out", tmp_path / "here.zarr", "--cluster", "inline")
     assert here.returncode == 0
     assert content_of(dataset) == content_of(tmp_path / "here.zarr"), output.read_text()

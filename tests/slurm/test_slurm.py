@@ -13,7 +13,7 @@ import psutil
 import pytest
 from distributed import Client
 
-from cluster import Cluster, ClusterError, Failure, Progress, Task, connect, run_tasks
+from cluster import Cluster, ClusterError, Failure, Task, TaskProgress, connect, run_tasks
 from cluster.config import JobProfile
 from tests.cluster import jobs
 from tests.slurm.controller import Controller
@@ -36,7 +36,7 @@ def profile(folder: Path, **changes: Any) -> JobProfile:
     return JobProfile.model_validate(settings)
 
 
-def run(cluster: Cluster, function: Any, count: int, **options: Any) -> tuple[dict[str, Any], Progress]:
+def run(cluster: Cluster, function: Any, count: int, **options: Any) -> tuple[dict[str, Any], TaskProgress]:
     receipts: dict[str, Any] = {}
     failures: dict[str, Failure] = {}
     progress = run_tasks(

@@ -1,7 +1,7 @@
-"""How must Dask behave for long tasks with small results on machines that come and go?
+"""Dask's settings for long tasks with small results on machines that come and go.
 
-One table, used twice: set in this process (which holds the scheduler and starts local workers), and exported as
-`DASK_...` variables in the job scripts of workers elsewhere.
+They are set in this process, which holds the scheduler and starts local workers, and exported as `DASK_...` variables
+in the job scripts of other workers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import dask
 
-#: Each worker is one process of one core; libraries that would start a thread per core of the node must not.
+#: Each worker is one process of one core: libraries must not start a thread per core of the node.
 SINGLE_THREADED = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -27,41 +27,40 @@ SINGLE_THREADED = dict.fromkeys(
     "1",
 )
 
-#: Dask has glibc return freed memory at once, for workers that hold data. Ours use the same megabytes over and over:
-#: giving them back and having them zeroed again took as long as making the patterns.
+#: By default Dask has glibc return freed memory at once. Our workers reuse the same megabytes for every structure;
+#: returning and zeroing them again took as long as the simulation.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 
 WORKER_SETTINGS: dict[str, Any] = {
-    # Nothing worth spilling is ever held; a worker paused for its memory would hang the run, one ended is replaced.
+    # Workers hold nothing worth spilling; a paused worker would hang the run, a terminated one is replaced.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
-    # Tasks may keep structures in processes of their own, which daemons must not have.
+    # Tasks start sandbox processes, which daemonic processes must not.
     "distributed.worker.daemon": False,
-    # Sampling every thread each 10 ms costs time and memory, and nobody looks.
+    # Sampling every thread each 10 ms costs time and memory.
     "distributed.worker.profile.enabled": False,
-    # Every process looks fifty times a second whether it is late and twice how much memory it has: 3 % of a core in the
-    # driver and 1.5 % in each worker, for a page that nobody has open.
+    # At the default intervals (20 ms, 500 ms) these cost 3 % of a core in the driver and 1.5 % in each worker.
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.comm.timeouts.connect": "60s",
 }
 
-#: How long a worker may be gone, while its nanny starts it again on a busy machine, before it is taken for lost.
+#: Time a worker may be gone before it counts as lost, in seconds: its nanny restarts it slowly on a busy machine.
 LOST_WORKER_S = 60
 
 
 def scheduler_settings(longest_hold_s: float) -> dict[str, Any]:
-    """Settings of the scheduler, for workers that may be silent for `longest_hold_s` seconds."""
+    """Return the scheduler's settings for workers that may be silent for `longest_hold_s` seconds."""
     return {
-        # `cluster.submit` decides what the death of a worker means; Dask shall say at once that it happened.
+        # `cluster.submit` counts deaths of workers itself and needs to know of each at once.
         "distributed.scheduler.allowed-failures": 0,
-        # One task at a worker, the rest at the scheduler: a worker's death then has one suspect.
+        # One task per worker, the rest queued at the scheduler: a worker's death then has one suspect.
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.scheduler.work-stealing": False,
         "distributed.scheduler.worker-ttl": f"{longest_hold_s:g}s",
-        # Receipts are fetched as they come; there is nothing to replicate or move.
+        # Receipts are fetched at once: there is nothing to replicate or move.
         "distributed.scheduler.active-memory-manager.start": False,
         "distributed.scheduler.events-cleanup-delay": "10m",
         "distributed.admin.low-level-log-length": 100,
@@ -71,7 +70,7 @@ def scheduler_settings(longest_hold_s: float) -> dict[str, Any]:
 
 @contextmanager
 def applied(longest_hold_s: float) -> Iterator[None]:
-    """Put all settings in force for this process and the workers it starts."""
+    """Apply all settings to this process and to the workers it starts."""
     before = dask.config.get("distributed.nanny.pre-spawn-environ", {})
     settings = {
         **WORKER_SETTINGS,
@@ -83,7 +82,7 @@ def applied(longest_hold_s: float) -> Iterator[None]:
 
 
 def exports() -> list[str]:
-    """Shell lines that put the workers' settings in force in a job script."""
+    """Return shell lines that apply the workers' settings in a job script."""
     lines = [f"export {name}={value}" for name, value in (SINGLE_THREADED | KEEP_MEMORY).items()]
     for key, value in WORKER_SETTINGS.items():
         name = "DASK_" + key.replace(".", "__").replace("-", "_").upper()

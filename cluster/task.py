@@ -1,4 +1,4 @@
-"""What happens on a worker: one task is done, and what it says is small enough to travel."""
+"""Execution of one task on a worker, and results small enough to pass through the scheduler."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ERROR_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A task done: its receipt, and the wall time in seconds that the function took."""
+class TaskResult:
+    """Receipt of a finished task, and the wall time of the function in seconds."""
 
     receipt: Any
     seconds: float
@@ -25,7 +25,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task was not done."""
+    """Reason why a task was not done."""
 
     kind: Literal["raised", "killed"]
     error: str
@@ -38,7 +38,7 @@ class Failure:
 
     @classmethod
     def from_exception(cls, error: BaseException) -> Failure:
-        """The exception in words: objects of other libraries do not always survive the journey."""
+        """Describe an exception as text, since exceptions of other libraries cannot always be pickled."""
         frames = traceback.format_exception(type(error), error, error.__traceback__, limit=-_LAST_FRAMES)
         return cls(
             kind="raised",
@@ -47,13 +47,13 @@ class Failure:
             error_type=type(error).__name__,
             errno=error.errno if isinstance(error, OSError) else None,
             worker=f"{socket.gethostname()}:{os.getpid()}",
-            # The same input gives the same mistake; what the machine refused may be granted a moment later.
+            # Other exceptions are repeatable; what the operating system refused may succeed a moment later.
             worth_retrying=isinstance(error, OSError | MemoryError),
         )
 
     @classmethod
     def from_deaths(cls, deaths: int, worker: str) -> Failure:
-        """The worker died, `deaths` times, and nothing is left to tell why."""
+        """Describe a task whose worker died `deaths` times."""
         return cls(
             kind="killed",
             error=f"{deaths} workers died while running this task, the last was {worker}",
@@ -66,21 +66,20 @@ class ReceiptTooLargeError(ValueError):
     """A task returned data where a receipt was expected."""
 
 
-def perform(function: Callable[[Any], Any], argument: Any, receipt_limit_bytes: int) -> Outcome | Failure:
-    """Call `function(argument)`; an exception becomes a `Failure`, a receipt over the limit too."""
-    begun = time.perf_counter()
+def perform(function: Callable[[Any], Any], argument: Any, receipt_limit_bytes: int) -> TaskResult | Failure:
+    """Call `function(argument)`; return a `Failure` for an exception or a receipt over the limit."""
+    start = time.perf_counter()
     try:
         receipt = function(argument)
-        _weigh(receipt, receipt_limit_bytes)
-    except Exception as error:  # noqa: BLE001 - the caller of run_tasks is told of each
+        _check_size(receipt, receipt_limit_bytes)
+    except Exception as error:  # noqa: BLE001 - reported to the caller of run_tasks
         return Failure.from_exception(error)
-    return Outcome(receipt, time.perf_counter() - begun)
+    return TaskResult(receipt, time.perf_counter() - start)
 
 
-def _weigh(receipt: Any, limit_bytes: int) -> None:
+def _check_size(receipt: Any, limit_bytes: int) -> None:
     size = len(pickle.dumps(receipt, protocol=5))
     if size > limit_bytes:
         raise ReceiptTooLargeError(
-            f"a receipt has {size} bytes, at most {limit_bytes} may pass through the scheduler: "
-            "write data to files and return where they are"
+            f"a receipt has {size} bytes, expected at most {limit_bytes}: write data to files and return their paths"
         )

@@ -71,7 +71,7 @@ def structure_of(dataset: Where, row: int) -> dict[str, Any]:
 def table_lines(dataset: Where, filters: list[tuple[str, str, Any]]) -> list[dict[str, Any]]:
     """Lines of the curation table that pass a filter; the table is there once the dataset is complete."""
     try:
-        file = location_of(dataset).open(CURATION_TABLE)
+        file = location_of(dataset).arrow_file(CURATION_TABLE)
     except FileNotFoundError:
         raise StoreError(
             f"{dataset}: expected {CURATION_TABLE}, which a complete dataset has; finish the run first"

@@ -64,7 +64,7 @@ def find_line(dataset: Where, identifier: str) -> dict[str, Any]:
     if not matches and identifier.isdigit():
         matches = table_lines(dataset, [("row", "=", int(identifier))])
     if not matches:
-        with location_of(dataset).open(CURATION_TABLE) as table:
+        with location_of(dataset).arrow_file(CURATION_TABLE) as table:
             known = pq.read_table(table, columns=["source_id"])["source_id"].to_pylist()
         near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.5)
         meant = f"; did you mean {', '.join(near)}?" if near else ""

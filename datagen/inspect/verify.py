@@ -125,7 +125,7 @@ def _check_counts(
             f"expected {layout.n_structures} structures, the receipts count {findings.n_structures}"
         )
     try:
-        with location_of(dataset).open(CURATION_TABLE) as table:
+        with location_of(dataset).arrow_file(CURATION_TABLE) as table:
             rows = pq.read_table(table, columns=["row"])["row"].drop_null().to_pylist()
     except FileNotFoundError:
         findings.mistakes.append(f"{CURATION_TABLE}: expected the verdict on every input, found no file")

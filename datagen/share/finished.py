@@ -6,9 +6,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import zarr
 from numpy.typing import NDArray
 
@@ -69,9 +70,9 @@ class Finished:
     def _group(self) -> zarr.Group:
         return zarr_store.open_group(self.path)
 
-    def verdicts(self) -> IO[bytes]:
-        """The table with the verdict on every input, to read in."""
-        return self.path.open(CURATION_TABLE)
+    def verdicts(self) -> pa.NativeFile:
+        """Return the table with the verdict on every input, for Arrow."""
+        return self.path.arrow_file(CURATION_TABLE)
 
     def check_files(self, names: dict[str, dict[str, Any]]) -> None:
         """Refuse to go on where one of these files is not what the ledger says, byte by byte."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, TypeVar
 
+import pyarrow as pa
+
 from curation.atomic import sha256_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,14 @@ class Location(ABC):
     @abstractmethod
     def view(self, name: str) -> memoryview:
         """All bytes of a file, mapped and not held in memory; from elsewhere brought to this disk first."""
+
+    @abstractmethod
+    def arrow_file(self, name: str) -> pa.NativeFile:
+        """Return a file for Arrow in memory that Arrow owns.
+
+        Never hand Arrow a Python file object: its I/O threads may release the last buffer after the interpreter has
+        begun to exit, which aborts the process.
+        """
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -121,6 +131,10 @@ class Folder(Location):
         """A file's bytes, mapped."""
         with self.open(name) as file:
             return mapped(file)
+
+    def arrow_file(self, name: str) -> pa.NativeFile:
+        """Return the mapped file."""
+        return pa.memory_map(str(self.path / name))
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""

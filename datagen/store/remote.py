@@ -13,6 +13,8 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
 
+import pyarrow as pa
+
 from datagen.errors import ConfigError, StoreError
 from datagen.store.location import ZIP, Location, mapped
 
@@ -82,6 +84,14 @@ class Address(Location):
                 brought.write(part)
             brought.flush()
             return mapped(brought)
+
+    def arrow_file(self, name: str) -> pa.NativeFile:
+        """Return a copy of the file in Arrow's memory."""
+        copy = pa.BufferOutputStream()
+        with errors_explained(self.url):
+            for part in self._store.get(name).stream():
+                copy.write(bytes(part))
+        return pa.BufferReader(copy.getvalue())
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+import pyarrow as pa
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.storage import ZipStore
 
@@ -83,6 +84,13 @@ class Zipped(Location):
         begin = self._begin(name)
         with self.path.open("rb") as whole:
             return mapped(whole)[begin : begin + self._entry(name).file_size]
+
+    def arrow_file(self, name: str) -> pa.NativeFile:
+        """Return a slice of the mapped zip."""
+        begin, size = self._begin(name), self._entry(name).file_size
+        with pa.memory_map(str(self.path)) as whole:
+            whole.seek(begin)
+            return pa.BufferReader(whole.read_buffer(size))
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""

@@ -1,0 +1,1 @@
+"""Campaigns that `make stress` runs."""

@@ -1,0 +1,5 @@
+"""The finished dataset of tests/datagen, for campaigns."""
+
+from tests.datagen.conftest import copied, made
+
+__all__ = ["copied", "made"]

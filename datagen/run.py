@@ -35,6 +35,7 @@ from datagen.steps.staging import differences, read_staged
 from datagen.steps.structures_table import CURATION_TABLE, write_structures_table
 from datagen.steps.workers import Workers
 from datagen.store import files, ledger, zarr_store
+from datagen.store.confined import refuse_links_out
 from datagen.store.lock import Lock, locked
 
 CONFIG = "config.json"
@@ -87,6 +88,7 @@ def curate(
 
 def refuse_foreign(dataset: Path) -> None:
     """Never scatter a dataset among somebody's other files: the place is new, empty, or a dataset's already."""
+    refuse_links_out(dataset)
     if (dataset / "zarr.json").exists():
         if "derived_from" in zarr_store.read_attributes(dataset):
             raise StoreError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from datagen.errors import StoreError
 from datagen.store import files as disk
+from datagen.store.confined import checked_name
 from datagen.store.location import Location, Where, location_of
 from datagen.store.schema import FORMAT_VERSION
 
@@ -84,6 +85,7 @@ def read(dataset: Where, shard: int) -> Receipt | None:
     except FileNotFoundError:
         return None
     content = _parsed(path, text)
+    _check_files(path, content.get("files"))
     try:
         receipt = Receipt(**content)
     except TypeError as error:
@@ -114,9 +116,8 @@ def read_frame(dataset: Where) -> dict[str, dict[str, Any]] | None:
         text = at.read(f"{FOLDER}/{FRAME}")
     except FileNotFoundError:
         return None
-    files = _parsed(path, text).get("files")
-    if not isinstance(files, dict):
-        raise StoreError(f"{path}: expected an entry 'files'; {_REPAIR}")
+    files: dict[str, dict[str, Any]] = _parsed(path, text).get("files", {})
+    _check_files(path, files)
     return files
 
 
@@ -170,6 +171,16 @@ def _numbers(at: Location) -> list[int]:
 def _damage(at: Location, listed: tuple[str, dict[str, Any]], *, deep: bool) -> Damage | None:
     name, entry = listed
     return damage_of(name, entry, at.size(name), partial(at.checksum, name) if deep else None)
+
+
+def _check_files(path: str, files: object) -> None:
+    """Refuse a list of files that is not one, or that names a file outside of the dataset."""
+    if not isinstance(files, dict):
+        raise StoreError(f"{path}: expected an entry 'files' with names of files; {_REPAIR}")
+    for name, entry in files.items():
+        checked_name(name, path)
+        if not isinstance(entry, dict) or not isinstance(entry.get("size"), int) or "sha256" not in entry:
+            raise StoreError(f"{path}: {name}: expected size and sha256, found {str(entry)[:100]!r}; {_REPAIR}")
 
 
 def _parsed(path: str, text: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from curation.atomic import sha256_of
+from datagen.store.confined import path_inside
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -116,16 +117,16 @@ class Folder(Location):
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
-        return (self.path / name).read_bytes()
+        return path_inside(self.path, name).read_bytes()
 
     def size(self, name: str) -> int | None:
         """Bytes of a file."""
-        path = self.path / name
+        path = path_inside(self.path, name)
         return path.stat().st_size if path.is_file() else None
 
     def checksum(self, name: str) -> str:
         """SHA-256 of a file."""
-        return sha256_of(self.path / name)
+        return sha256_of(path_inside(self.path, name))
 
     def view(self, name: str) -> memoryview:
         """A file's bytes, mapped."""
@@ -134,15 +135,15 @@ class Folder(Location):
 
     def arrow_file(self, name: str) -> pa.NativeFile:
         """Return the mapped file."""
-        return pa.memory_map(str(self.path / name))
+        return pa.memory_map(str(path_inside(self.path, name)))
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""
-        return (self.path / name).open("rb")
+        return path_inside(self.path, name).open("rb")
 
     def names(self, folder: str) -> list[str]:
         """Files in a folder."""
-        return sorted(path.name for path in (self.path / folder).glob("*") if path.is_file())
+        return sorted(path.name for path in path_inside(self.path, folder).glob("*") if path.is_file())
 
     def zarr_store(self) -> Path:
         """The folder itself."""

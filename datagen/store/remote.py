@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
 import pyarrow as pa
 
 from datagen.errors import ConfigError, StoreError
+from datagen.store.confined import checked_name
 from datagen.store.location import ZIP, Location, mapped
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ class Address(Location):
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
         with errors_explained(self.url):
-            return bytes(self._store.get(name).bytes())
+            return bytes(self._store.get(checked_name(name, self)).bytes())
 
     def size(self, name: str) -> int | None:
         """Bytes of a file."""
         with errors_explained(self.url):
             try:
-                return int(self._store.head(name)["size"])
+                return int(self._store.head(checked_name(name, self))["size"])
             except FileNotFoundError:
                 return None
 
@@ -73,14 +74,14 @@ class Address(Location):
         """SHA-256 of a file."""
         digest = hashlib.sha256()
         with errors_explained(self.url):
-            for part in self._store.get(name).stream():
+            for part in self._store.get(checked_name(name, self)).stream():
                 digest.update(part)
         return digest.hexdigest()
 
     def view(self, name: str) -> memoryview:
         """A file's bytes, in a file of this disk that has no name and goes with them."""
         with tempfile.TemporaryFile() as brought, errors_explained(self.url):
-            for part in self._store.get(name).stream():
+            for part in self._store.get(checked_name(name, self)).stream():
                 brought.write(part)
             brought.flush()
             return mapped(brought)
@@ -89,7 +90,7 @@ class Address(Location):
         """Return a copy of the file in Arrow's memory."""
         copy = pa.BufferOutputStream()
         with errors_explained(self.url):
-            for part in self._store.get(name).stream():
+            for part in self._store.get(checked_name(name, self)).stream():
                 copy.write(bytes(part))
         return pa.BufferReader(copy.getvalue())
 
@@ -98,7 +99,8 @@ class Address(Location):
         import obstore
 
         with errors_explained(self.url):
-            return cast(IO[bytes], _File(obstore.open_reader(self._store, name, buffer_size=_BUFFER), self.url))
+            file = obstore.open_reader(self._store, checked_name(name, self), buffer_size=_BUFFER)
+            return cast(IO[bytes], _File(file, self.url))
 
     def names(self, folder: str) -> list[str] | None:
         """Files in a folder; a web server gives no lists."""

@@ -14,6 +14,7 @@ from curation.atomic import sweep
 from datagen.errors import StoreError
 from datagen.store import files as disk
 from datagen.store import ledger, schema
+from datagen.store.confined import refuse_links_out
 from datagen.store.location import Where, location_of
 from datagen.store.schema import FORMAT, FORMAT_VERSION, Layout, Variable
 from datagen.store.shard_file import codecs, encode_chunk
@@ -37,6 +38,7 @@ def create(
     other labels (a quarantined structure makes room) replaces the frame and leaves shards alone.
     """
     with disk.disk_errors_explained(dataset):
+        refuse_links_out(dataset)
         _refuse_foreign(dataset, layout)
         frame = dataset / ledger.FOLDER / ledger.FRAME
         frame.unlink(missing_ok=True)
@@ -95,6 +97,7 @@ def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] |
         damaged = [d for r in receipts.values() for d in ledger.damages(dataset, r.files, deep=False)]
         if damaged:
             raise StoreError(f"{dataset}: {len(damaged)} files are not as committed, the first {damaged[0]}: verify it")
+        refuse_links_out(dataset)
         clear_partial(dataset)
         _remove_unnamed(dataset, layout, ledger.named_files(receipts.values(), frame))
         metadata = _group_metadata(layout, {**before, **attributes}, complete=True)
@@ -155,6 +158,8 @@ def open_group(dataset: Where) -> zarr.Group:
     import zarr
 
     read_attributes(dataset)
+    if isinstance(dataset, Path):
+        refuse_links_out(dataset)
     return zarr.open_group(location_of(dataset).zarr_store(), mode="r", zarr_format=3)
 
 

@@ -1,0 +1,56 @@
+"""Confinement: nothing outside a dataset's folder is read, written or deleted through names or links in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from datagen.errors import StoreError
+
+
+def checked_name(name: str, dataset: object) -> str:
+    """Return a file name below a dataset as it is; raise StoreError if it could lead out of it.
+
+    Names come from ledgers and manifests, which may be from elsewhere.
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or "://" in name:
+        raise StoreError(
+            f"{dataset}: expected the name of a file inside the dataset, found {name[:200]!r}; do not use this dataset"
+        )
+    return name
+
+
+def path_inside(dataset: Path, name: str) -> Path:
+    """Return the path of a file of the dataset; raise StoreError if its name or a link leads out of the folder."""
+    path = dataset / checked_name(name, dataset)
+    # Resolving costs a system call for each part; most files have no link among their parents.
+    if any(part.is_symlink() for part in _below(dataset, path)):
+        _refuse_if_outside(dataset, path)
+    return path
+
+
+def refuse_links_out(dataset: Path) -> None:
+    """Raise StoreError if a link in the dataset leads out of it. Call before anything there is written or deleted."""
+    folders = [str(dataset)] if dataset.is_dir() else []
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    _refuse_if_outside(dataset, Path(entry.path))
+                elif entry.is_dir():
+                    folders.append(entry.path)
+
+
+def _below(dataset: Path, path: Path) -> list[Path]:
+    parts = path.relative_to(dataset).parts
+    return [dataset.joinpath(*parts[: i + 1]) for i in range(len(parts))]
+
+
+def _refuse_if_outside(dataset: Path, path: Path) -> None:
+    target = path.resolve()
+    if not target.is_relative_to(dataset.resolve()):
+        raise StoreError(
+            f"{path}: expected a file or folder of the dataset, found a link to {target}, outside of it; "
+            "remove the link, or copy what it names into the dataset"
+        )

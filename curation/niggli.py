@@ -1,7 +1,9 @@
 """Niggli's reduced cell of a lattice, from its metric, as a change of basis in whole numbers.
 
-The steps are those of Krivy & Gruber (Acta Cryst. A32, 297, 1976), compared with a tolerance as Grosse-Kunstleve,
-Sauter & Adams (Acta Cryst. A60, 1, 2004) ask for: without it rounding makes the loop run forever on symmetric lattices.
+The steps are those of Krivy & Gruber (Acta Cryst. A32, 297, 1976), with comparisons under a tolerance as in
+Grosse-Kunstleve, Sauter & Adams (Acta Cryst. A60, 1, 2004): without it rounding lets the loop cycle on symmetric
+lattices. No single tolerance is safe, since the rounding of a metric can be just as large: then one comparison takes
+two entries for equal and another does not. A cycle is therefore tried again under other tolerances.
 """
 
 from __future__ import annotations
@@ -18,20 +20,31 @@ IntMatrix = list[list[int]]
 
 EPSILON = 1e-7
 """Differences of metric entries below this fraction of V^(2/3) count as equality."""
+OTHER_EPSILONS = (10.0, 100.0, 0.01)
+"""Factors of the tolerance that are tried in turn when the reduction cycles."""
 MAX_STEPS = 1000
 
 
 def metric_of(lattice_A: Array) -> Metric:
-    """The six dot products of a cell with rows a, b, c."""
+    """Return the six dot products of a cell with rows a, b, c."""
     g = lattice_A @ lattice_A.T
     return tuple(float(v) for v in (g[0, 0], g[1, 1], g[2, 2], g[1, 2], g[0, 2], g[0, 1]))  # type: ignore[return-value]
 
 
 def reduce_metric(metric: Metric, epsilon: float = EPSILON) -> NDArray[np.int64]:
-    """Rows of the result are the reduced vectors in terms of the given ones; its determinant is +1.
+    """Return the reduced vectors as rows in terms of the given ones; the determinant is +1.
 
-    Raises `ArithmeticError` where the reduction does not end.
+    Raise ArithmeticError if the metric has no volume or the reduction cycles under every tolerance.
     """
+    for factor in (1.0, *OTHER_EPSILONS):
+        found = _reduce(metric, factor * epsilon)
+        if found is not None:
+            return found
+    raise ArithmeticError(f"no reduced cell after {MAX_STEPS} steps under any of {1 + len(OTHER_EPSILONS)} tolerances")
+
+
+def _reduce(metric: Metric, epsilon: float) -> NDArray[np.int64] | None:
+    """Reduce under one tolerance; None if that cycles."""
     a, b, c = metric[:3]
     d, e, f = (2.0 * v for v in metric[3:])
     volume2 = a * b * c + d * e * f / 4 - (a * d * d + b * e * e + c * f * f) / 4
@@ -67,11 +80,11 @@ def reduce_metric(metric: Metric, epsilon: float = EPSILON) -> NDArray[np.int64]
             c, d, e = a + b + c + d + e + f, 2 * b + d + f, 2 * a + e + f
         else:
             return np.array(rows, dtype=np.int64)
-    raise ArithmeticError(f"no reduced cell after {MAX_STEPS} steps")
+    return None
 
 
 def _signs(d: float, e: float, f: float, eps: float) -> tuple[int, int, int]:
-    """Signs of the vectors, their product +1, that make all three dot products positive, or none."""
+    """Return signs of the vectors, their product +1, that make all three dot products positive, or none."""
     positive = sum(v > eps for v in (d, e, f))
     zero = sum(abs(v) <= eps for v in (d, e, f))
     negative = 3 - positive - zero

@@ -77,3 +77,30 @@ def test_krivy_and_gruber_s_own_example():
 def test_a_metric_without_volume_is_refused():
     with pytest.raises(ArithmeticError, match="volume"):
         reduce_metric((1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "angles"),
+    [
+        # Rb2NiF4 (139) and Cd(InSe2)2 (121), scaled and written with six decimals: both cycled under one tolerance.
+        ((4.106476, 4.106476, 7.434101), (106.033054878, 106.033056219, 89.999991422)),
+        ((5.57368, 5.57368, 6.976586), (113.544180954, 113.544181029, 90.0000064751)),
+    ],
+)
+def test_rounding_as_large_as_the_tolerance_does_not_make_it_cycle(lengths, angles):
+    cell = cell_matrix(*lengths, *angles)
+    reduced = reduce_metric(metric_of(cell)) @ cell
+    assert np.linalg.det(reduced) == pytest.approx(np.linalg.det(cell))
+
+
+@EVERY_LATTICE
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_rounded_cells_of_any_scale_are_reduced(lattice, data):
+    """Lengths with a few decimals, angles with as many: equalities hold to the rounding only."""
+    cell = data.draw(primitive_cells(lattice))
+    scale, decimals = data.draw(st.floats(0.94, 1.06)), data.draw(st.integers(3, 8))
+    rounded = cell_matrix(*np.round(np.array(cell_parameters(cell * scale)), decimals))
+    change = reduce_metric(metric_of(rounded))
+    assert round(float(np.linalg.det(change))) == 1
+    assert max(metric_of(change @ rounded)[:3]) <= max(metric_of(rounded)[:3]) * (1 + 1e-9)

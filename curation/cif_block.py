@@ -125,3 +125,11 @@ def _add_loop(block: Block, columns: list[str], values: list[str], complaint: st
     loop = block.init_loop("", columns)
     for start in range(0, len(values), n):
         loop.add_row([gemmi.cif.quote(v) if v not in ("?", ".") else v for v in values[start : start + n]])
+
+
+def text_of(block: Block, tag: str) -> str | None:
+    """Return the text of a tag with single blanks, or None if it is not stated."""
+    value = block.find_value(tag)
+    if value is None or value in ("?", "."):
+        return None
+    return " ".join(str(gemmi.cif.as_string(value)).split()) or None

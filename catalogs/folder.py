@@ -10,7 +10,7 @@ from catalogs import defects
 from catalogs.config import FolderCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
-from catalogs.names import is_archive, is_cif, is_hidden, natural_key
+from catalogs.names import archive_kind, is_cif, is_hidden, natural_key
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, Record
 
@@ -86,7 +86,7 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, Defect |
     for name, is_folder in sorted(listed, key=lambda item: natural_key(item[0])):
         path = folder / name
         if not is_folder:
-            if is_cif(name) or is_archive(name):
+            if is_cif(name) or archive_kind(name):
                 yield path, None
         elif (real := os.path.realpath(path)) not in above:
             yield from _walk(path, (*above, real))

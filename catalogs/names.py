@@ -1,40 +1,52 @@
-"""What does a file's name tell: is it a CIF, an archive, hidden, safe, and what comes before what?"""
+"""Names of files: which are CIFs, archives or tables, which are hidden or unsafe, and their natural order."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
-"""Files that are records, in capitals too; anything else in a folder or archive is passed over."""
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".rar")
+"""Files that are records, in capitals too; other files of a folder or archive are skipped."""
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq")
+_ARCHIVES: dict[str, Literal["zip", "tar", "other"]] = {
+    ".zip": "zip",
+    **dict.fromkeys((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"), "tar"),
+    **dict.fromkeys((".7z", ".rar"), "other"),
+}
 
 _DIGITS = re.compile(r"(\d+)")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def is_cif(name: str) -> bool:
-    """Whether a file of this name is read."""
+    """Return whether a file of this name is read."""
     return name.lower().endswith(CIF_SUFFIXES)
 
 
-def is_archive(name: str) -> bool:
-    """Whether a file of this name would hold others."""
-    return name.lower().endswith(ARCHIVE_SUFFIXES)
+def is_table(name: str) -> bool:
+    """Return whether a file of this name is a table of structures."""
+    return name.lower().endswith(TABLE_SUFFIXES)
+
+
+def archive_kind(name: str) -> Literal["zip", "tar", "other"] | None:
+    """Return the kind of archive by its name, `other` for one that is not read; None if it is no archive."""
+    lower = name.lower()
+    return next((kind for suffix, kind in _ARCHIVES.items() if lower.endswith(suffix)), None)
 
 
 def is_hidden(path: str) -> bool:
-    """Whether any part of the path is a dot file or the shadow folder that macOS puts into archives."""
+    """Return whether any part of the path is a dot file or the extra folder that macOS puts into archives."""
     return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in path.split("/"))
 
 
 def escapes(path: str) -> bool:
-    """Whether an archive entry of this name would land outside the archive's own folder when extracted."""
+    """Return whether an archive entry of this name would be outside the archive's folder when extracted."""
     path = path.replace("\\", "/")
     return path.startswith("/") or bool(_DRIVE.match(path)) or ".." in path.split("/")
 
 
 def natural_key(path: str) -> tuple[object, ...]:
-    """Order in which 2.cif comes before 10.cif; folders are compared part by part, ties by the exact name."""
+    """Return a sorting key that puts 2.cif before 10.cif, folder by folder, ties by the exact name."""
     parts = tuple(
         tuple(int(piece) if i % 2 else piece for i, piece in enumerate(_DIGITS.split(part.casefold())))
         for part in path.split("/")
@@ -43,9 +55,9 @@ def natural_key(path: str) -> tuple[object, ...]:
 
 
 def stem(name: str) -> str:
-    """File name without folder and without the endings that are known here (`x.cif.gz` and `x.tar.gz` are `x`)."""
+    """Return the file name without folder and known suffixes (`x.cif.gz` and `x.tar.gz` are `x`)."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    for suffix in (*CIF_SUFFIXES[::-1], *ARCHIVE_SUFFIXES, ".csv.gz", ".csv", ".parquet"):
+    for suffix in (*CIF_SUFFIXES[::-1], *sorted(_ARCHIVES, key=len, reverse=True), *TABLE_SUFFIXES[::-1]):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name

@@ -1,4 +1,4 @@
-"""From catalogs in a configuration to one stream of records."""
+"""Open the catalogs of a configuration as one stream of records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from catalogs import cod, example_set, folder, icsd, materials_project, rruff, table, tar_archive, zip_archive
 from catalogs.config import CatalogConfig, FolderCatalog, TableCatalog, TarCatalog, ZipCatalog
 from catalogs.errors import CatalogError
-from catalogs.names import is_cif
+from catalogs.names import archive_kind, is_cif, is_table
 from catalogs.reading import with_unique_ids
 from catalogs.record import Record
 
@@ -24,20 +24,19 @@ SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
     "rruff": rruff.records,
     "examples": example_set.records,
 }
-"""Which module reads which kind of section."""
+"""The reader of each kind of section."""
 
 
 def open_catalog(config: CatalogConfig) -> Iterator[Record]:
-    """The catalog's records, lazily, in an order that depends on the catalog alone, every id once.
+    """Yield the catalog's records lazily, in an order that depends on the catalog alone, every id once.
 
-    What cannot be read is a record with a defect; a catalog that cannot be had at all is a `CatalogError`, raised when
-    the first record is asked for.
+    What cannot be read is a record with a defect. An unreachable catalog raises `CatalogError` at the first record.
     """
     return with_unique_ids(SOURCES[config.kind](config))
 
 
 def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:
-    """All catalogs' records, one catalog after the other."""
+    """Yield all catalogs' records, one catalog after the other."""
     names = [config.name for config in configs]
     for name in names:
         if names.count(name) > 1:
@@ -49,19 +48,19 @@ def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:
 
 
 def guess_catalog(path: Path) -> CatalogConfig:
-    """The catalog that a path on the command line means: folder, CIF, zip, tar or table, by what is there."""
-    lower = path.name.lower()
-    if path.is_dir() or (is_cif(lower) and path.is_file()):
+    """Return the catalog of a path on the command line: a folder, CIF, zip, tar or table."""
+    if path.is_dir() or (is_cif(path.name) and path.is_file()):
         return FolderCatalog.model_validate({"path": path})
     if path.is_file():
-        if lower.endswith(".zip"):
+        kind = archive_kind(path.name)
+        if kind == "zip":
             return ZipCatalog.model_validate({"path": path})
-        if lower.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")):
+        if kind == "tar":
             return TarCatalog.model_validate({"path": path})
-        if lower.endswith((".csv", ".csv.gz", ".parquet", ".pq")):
+        if is_table(path.name):
             return TableCatalog.model_validate({"path": path})
     raise CatalogError(
-        "this is no catalog" if path.exists() else "there is nothing here",
+        "not a catalog" if path.exists() else "there is nothing here",
         where=str(path),
         expected="a folder, a .cif file, a .zip or .tar(.gz) archive, or a .csv or .parquet table",
         do="correct the path, or unpack what it holds",

@@ -24,21 +24,29 @@ ID_COLUMN = "material_id"
 BATCH_ROWS = 64
 """Rows of a Parquet file held at a time: with CIFs of up to some MB that stays below a few hundred MB."""
 
+_LINE_CHARACTERS = 1_000_000
+LARGEST_INFLATION, INFLATED_BYTES = 200, 1_000_000_000
+"""A Parquet file beyond both, in size when decompressed, is made to exhaust memory: CIF text shrinks 5 to 30 times."""
+
 Row = Sequence[Any]
 
 
 def records(config: TableCatalog) -> Iterator[Record]:
     """One record per data block of every row's CIF; all other columns become claims, as text."""
-    is_parquet = config.path.name.lower().endswith((".parquet", ".pq"))
+    is_parquet = not config.path.name.lower().endswith((".csv", ".csv.gz"))
     rows = _parquet_rows(config) if is_parquet else _csv_rows(config)
     header = [str(name) for name in next(rows)]
     columns = _Columns(config, header)
     for number, row in enumerate(rows, start=1):
-        if isinstance(row, Defect):
+        if isinstance(row, Defect) and row.reason == defects.TOO_LARGE:
+            name = f"row {number}"
+            yield Place(config.name, name, f"{config.path}!{name}", config.licence).refused(row)
+        elif isinstance(row, Defect):
             place = Place(config.name, config.path.name, str(config.path), config.licence)
             yield place.refused(Defect(row.reason, f"after {number - 1} rows: {row.detail}"))
             return
-        yield from columns.records_of_row(number, row)
+        else:
+            yield from columns.records_of_row(number, row)
 
 
 class _Columns:
@@ -100,23 +108,44 @@ class _Columns:
 
 
 def _csv_rows(config: TableCatalog) -> Iterator[Any]:
-    """The header, then the rows; a Defect last where the file breaks off."""
-    # A bound on what one unclosed quote can swallow. It is the module's own, shared by the process: never lowered.
-    csv.field_size_limit(max(csv.field_size_limit(), 2 * int(config.max_file_MB * MB)))
+    """Yield the header, then the rows; a Defect for a row that is too large, and last where the file breaks off."""
+    limit = 2 * int(config.max_file_MB * MB)
+    # The limit is the module's own, shared by the process, so it is only raised.
+    csv.field_size_limit(max(csv.field_size_limit(), limit))
+    header = None
     with _open_text(config) as stream:
-        reader = csv.reader(stream, strict=False)
         try:
-            header = next(reader, None)
-            if header is None:
-                raise CatalogError(
-                    f"the table {config.path} is empty", where=f"catalog {config.name!r}", do="fetch it again"
-                )
-            yield header
-            for row in reader:
+            for text in _csv_lines(stream, limit):
+                row = text if isinstance(text, Defect) else next(csv.reader([text], strict=False))
+                if header is None and isinstance(row, list):
+                    header = row
                 if row:
                     yield row
         except (csv.Error, EOFError, zlib.error, OSError) as error:
             yield Defect(defects.DAMAGED_SOURCE, str(error))
+    if header is None:
+        raise CatalogError(f"the table {config.path} is empty", where=f"catalog {config.name!r}", do="fetch it again")
+
+
+def _csv_lines(stream: IO[str], limit: int) -> Iterator[str | Defect]:
+    """Yield the text of each row, whose quoted cells may span lines; a Defect for one beyond the limit.
+
+    csv.reader would give up at an oversized cell and lose all rows after it.
+    """
+    parts: list[str] = []
+    size, is_quoted = 0, False
+    while part := stream.readline(_LINE_CHARACTERS):
+        is_quoted ^= part.count('"') % 2 == 1
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        if part.endswith("\n") and not is_quoted:
+            yield "".join(parts) if size <= limit else too_large(f"a row of {size / MB:.0f} MB")
+            parts, size = [], 0
+    if is_quoted:
+        yield Defect(defects.DAMAGED_SOURCE, "a quotation is never closed")
+    elif size:
+        yield "".join(parts) if size <= limit else too_large(f"a row of {size / MB:.0f} MB")
 
 
 def _open_text(config: TableCatalog) -> IO[str]:
@@ -131,26 +160,46 @@ def _open_text(config: TableCatalog) -> IO[str]:
 
 def _parquet_rows(config: TableCatalog) -> Iterator[Any]:
     try:
-        table = pq.ParquetFile(config.path)
+        schema = pq.read_schema(config.path)
+        texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        table = pq.ParquetFile(config.path, read_dictionary=texts)
         names = list(table.schema_arrow.names)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _cannot_open(config, config.path, error) from error
     with table:
+        _refuse_bomb(config, table)
         yield names
         try:
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
-                yield from zip(*(_undecoded(column).to_pylist() for column in batch.columns), strict=True)
+                yield from zip(*map(_cells, batch.columns), strict=True)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             yield Defect(defects.DAMAGED_SOURCE, str(error))
 
 
-def _undecoded(column: Any) -> Any:
-    """The column with its text as bytes: Arrow's readers do not check that text is UTF-8, Python's strings would."""
+def _refuse_bomb(config: TableCatalog, table: pq.ParquetFile) -> None:
+    inflated = sum(table.metadata.row_group(i).total_byte_size for i in range(table.metadata.num_row_groups))
+    size = config.path.stat().st_size
+    if inflated > INFLATED_BYTES and inflated > LARGEST_INFLATION * size:
+        raise CatalogError(
+            f"the table {config.path} inflates from {size / MB:.2f} MB to {inflated / MB:,.0f} MB",
+            where=f"catalog {config.name!r}",
+            expected=f"at most {LARGEST_INFLATION} times its size",
+            do="do not use this file; write a trusted table of this kind with less compression",
+        )
+
+
+def _cells(column: Any) -> list[Any]:
+    """Return the cells of a column, its text as bytes: Arrow does not check that text is UTF-8.
+
+    A repeated value is one object: 64 rows of one 70 MB text would take 4.4 GB otherwise.
+    """
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        values = _cells(column.dictionary)
+        return [None if i is None else values[i] for i in column.indices.to_pylist()]
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return column.cast(pa.large_binary())
-    return column
+        column = column.cast(pa.large_binary())
+    cells: list[Any] = column.to_pylist()
+    return cells
 
 
 def _cannot_open(config: TableCatalog, path: Path, error: Exception) -> CatalogError:

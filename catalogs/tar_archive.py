@@ -17,11 +17,22 @@ from catalogs import defects
 from catalogs.config import TarCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
-from catalogs.names import escapes, is_archive, is_cif, is_hidden
+from catalogs.names import archive_kind, escapes, is_cif, is_hidden
 from catalogs.reading import MB, Place, decompressed, too_large
 from catalogs.record import Defect, Record
 
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
+LARGEST_HEADER_BYTES = 1_000_000
+"""Of a long name or of pax records; real ones have some hundred bytes."""
+READS_PAST_END = 100
+"""A whole archive is read past its end a few times at most."""
+_HEADER_TYPES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 _MAGIC: dict[bytes, Callable[[Path, str], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
@@ -76,7 +87,7 @@ def _member_records(config: TarCatalog, tar: tarfile.TarFile, member: tarfile.Ta
     name = member.name.removeprefix("./")
     if member.isdir():
         return
-    if not escapes(name) and (is_hidden(name) or not (is_cif(name) or is_archive(name))):
+    if not escapes(name) and (is_hidden(name) or not (is_cif(name) or archive_kind(name) is not None)):
         return
     place = Place(
         config.name,
@@ -101,7 +112,7 @@ def _member_records(config: TarCatalog, tar: tarfile.TarFile, member: tarfile.Ta
 def _refusal(member: tarfile.TarInfo, name: str, limit_MB: float) -> Defect | None:
     if escapes(name):
         return Defect(defects.ESCAPING_ENTRY, f"the entry is named {name!r}")
-    if is_archive(name):
+    if archive_kind(name) is not None:
         return Defect(defects.NESTED_ARCHIVE, "an archive inside the archive")
     if member.issym() or member.islnk():
         return Defect(defects.LINK_ENTRY, f"a link to {member.linkname!r}")
@@ -117,6 +128,7 @@ class _Bounded(RawIOBase):
 
     def __init__(self, stream: IO[bytes], limit_GB: float) -> None:
         self._stream = stream
+        self._reads_past_end = 0
         self._left = int(limit_GB * 1000 * MB)
         self._limit_GB = limit_GB
 
@@ -125,6 +137,11 @@ class _Bounded(RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         chunk = self._stream.read(size)
+        if not chunk and size != 0:
+            # tarfile skips a member by reading on, and does not notice that nothing is left.
+            self._reads_past_end += 1
+            if self._reads_past_end > READS_PAST_END:
+                raise tarfile.ReadError("it ends inside a member")
         self._left -= len(chunk)
         if self._left < 0:
             raise tarfile.ReadError(f"it inflates to more than max_inflated_GB = {self._limit_GB:g}")
@@ -132,7 +149,19 @@ class _Bounded(RawIOBase):
 
 
 class _Header(tarfile.TarInfo):
-    """Remembers how the list of members ended: tarfile takes a damaged header for the end and says nothing."""
+    """A header with limits, which remembers how the list of members ended.
+
+    tarfile takes a damaged header for the end of the archive, and reads long names and pax records into memory.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _HEADER_TYPES and header.size > LARGEST_HEADER_BYTES:
+            raise tarfile.InvalidHeaderError(  # type: ignore[attr-defined]
+                f"a header of {header.size} bytes; at most {LARGEST_HEADER_BYTES} are read"
+            )
+        return header
 
     @staticmethod
     def trouble(tar: tarfile.TarFile) -> str:

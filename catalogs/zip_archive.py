@@ -13,7 +13,7 @@ from catalogs import defects
 from catalogs.config import ZipCatalog
 from catalogs.densities import beside, by_block, density_format, density_path
 from catalogs.errors import CatalogError
-from catalogs.names import escapes, is_archive, is_cif, is_hidden, natural_key
+from catalogs.names import archive_kind, escapes, is_cif, is_hidden, natural_key
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, DensityRef, Record
 
@@ -61,7 +61,9 @@ def _id_of(entry: zipfile.ZipInfo) -> str:
 
 def _matters(entry: zipfile.ZipInfo) -> bool:
     name = _id_of(entry)
-    return not name.endswith("/") and (escapes(name) or (not is_hidden(name) and (is_cif(name) or is_archive(name))))
+    return not name.endswith("/") and (
+        escapes(name) or (not is_hidden(name) and (is_cif(name) or archive_kind(name) is not None))
+    )
 
 
 def _refusal(entry: zipfile.ZipInfo, limit_MB: float) -> Defect | None:
@@ -69,7 +71,7 @@ def _refusal(entry: zipfile.ZipInfo, limit_MB: float) -> Defect | None:
     name = _id_of(entry)
     if escapes(name):
         return Defect(defects.ESCAPING_ENTRY, f"the entry is named {name!r}")
-    if is_archive(name):
+    if archive_kind(name) is not None:
         return Defect(defects.NESTED_ARCHIVE, "an archive inside the archive")
     if stat.S_ISLNK(entry.external_attr >> 16):
         return Defect(defects.LINK_ENTRY, "a symbolic link")

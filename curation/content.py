@@ -21,7 +21,7 @@ class Content:
     heavy_difference: float
     """The same without hydrogen, whose atoms are often not located."""
     foreign: tuple[str, ...]
-    """Elements other than hydrogen that the formula does not have."""
+    """Elements other than hydrogen that the formula does not have, traces left out."""
     lacks_hydrogen: bool
     """Whether there is less hydrogen than the formula has."""
     units: float
@@ -41,7 +41,7 @@ def compare(amounts: dict[str, float], formula: dict[str, float], settings: Cura
     total, all_stated = sum(amounts.values()), sum(formula.values())
     hydrogen = sum(amounts.get(e, 0.0) for e in _HYDROGEN) / total
     lacks = hydrogen < sum(formula.get(e, 0.0) for e in _HYDROGEN) / all_stated
-    foreign = tuple(sorted(heavy.keys() - stated.keys()))
+    foreign = tuple(sorted(e for e in heavy.keys() - stated.keys() if heavy[e] > settings.formula_tolerance * total))
     return Content(difference, heavy_difference, foreign, lacks_hydrogen=lacks, units=units)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogs.names import escapes, is_archive, is_cif, is_hidden, natural_key, stem
+from catalogs.names import archive_kind, escapes, is_cif, is_hidden, natural_key, stem
 
 
 @pytest.mark.parametrize("name", ["a.cif", "A.CIF", "b.mcif", "c.cif.gz", "d e.Cif", "é.cif"])
@@ -70,4 +70,11 @@ def test_dot_files_and_shadow_folders_are_hidden(path: str, hidden: bool) -> Non
 )
 def test_stem_drops_folder_and_endings(name: str, expected: str) -> None:
     assert stem(name) == expected
-    assert is_archive("x.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("x.TXZ", "tar"), ("x.tbz2", "tar"), ("x.tar.gz", "tar"), ("x.zip", "zip"), ("x.rar", "other"), ("x.cif", None)],
+)
+def test_archives_are_told_by_their_names(name: str, kind: str | None) -> None:
+    assert archive_kind(name) == kind

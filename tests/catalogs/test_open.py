@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import TypeAdapter
 
 from catalogs.config import CatalogConfig, ExamplesCatalog, FolderCatalog, ZipCatalog
 from catalogs.defects import DEFECTS
@@ -58,7 +60,7 @@ def test_a_path_alone_says_what_it_is(tmp_path: Path) -> None:
 def test_a_path_that_is_no_catalog_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "x.rar").touch()
-    with pytest.raises(CatalogError, match=r"(there is nothing here|this is no catalog).*expected a folder"):
+    with pytest.raises(CatalogError, match=r"(there is nothing here|not a catalog).*expected a folder"):
         guess_catalog(tmp_path / name)
 
 
@@ -94,7 +96,7 @@ def test_the_order_and_content_are_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_an_error_says_where_what_expected_found_and_what_to_do() -> None:
-    error = CatalogError("it is broken", where="inline", expected="a", found="b\n c", do="mend it")
+    error = CatalogError("it is broken", where="here", expected="a", found="b\n c", do="mend it")
     assert str(error) == "here: it is broken: expected a, found b c; mend it"
     assert (error.where, error.what, error.expected, error.found, error.do) == (
         "inline",
@@ -103,3 +105,22 @@ def test_an_error_says_where_what_expected_found_and_what_to_do() -> None:
         "b c",
         "mend it",
     )
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip"])
+@pytest.mark.parametrize("kind", ["icsd", "cod", "rruff"])
+def test_every_kind_reads_every_archive_that_a_path_alone_reads(tmp_path: Path, kind: str, ending: str) -> None:
+    path = tmp_path / f"x{ending}"
+    if ending == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("1000041.cif", NACL)
+    else:
+        compression = {"z": "xz", "2": "bz2", "r": ""}.get(ending[-1], "gz")
+        compression = "gz" if ending in (".tgz", ".tar.gz") else "xz" if ending.endswith("xz") else compression
+        with tarfile.open(path, f"w:{compression}") as tar:  # type: ignore[call-overload]
+            member = tarfile.TarInfo("1000041.cif")
+            member.size = len(NACL.encode())
+            tar.addfile(member, io.BytesIO(NACL.encode()))
+    config = TypeAdapter(CatalogConfig).validate_python({"kind": kind, "path": path})
+    (named,), (plain,) = open_catalog(config), open_catalog(guess_catalog(path))
+    assert named.cif == plain.cif == NACL

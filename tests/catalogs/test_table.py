@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import random
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -204,3 +205,33 @@ def test_a_long_table_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.Mon
         next(records)
     assert batches == [8, 8]
     records.close()  # type: ignore[attr-defined]
+
+
+def test_an_oversized_cell_costs_its_own_row_only(tmp_path: Path) -> None:
+    big = "x" * 300_000 + '"' * 2 + "\n" + "y" * 300_000
+    path = write_csv(tmp_path / "t.csv", [["cif", "n"], [NACL, 1], [big, 2], [NACL, 3]])
+    found = read(path, max_file_MB=0.1)
+    assert reasons(found) == {"row 1": "", "row 2": "too_large", "row 3": ""}
+    assert found[2].claims == {"n": "3"}
+
+
+def test_a_parquet_file_that_repeats_a_giant_text_stays_small(tmp_path: Path) -> None:
+    """64 rows of one text of 10 MB in a file of some kB: one copy of it is held, not 64."""
+    giant = NACL + "#" + " " * 10_000_000
+    pq.write_table(pa.table({"cif": [giant] * 64}), tmp_path / "t.parquet", compression="zstd")
+    pool = pa.total_allocated_bytes()
+    tracemalloc.start()
+    found = read(tmp_path / "t.parquet", max_file_MB=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(reasons(found).values()) == {"too_large"}
+    assert len(found) == 64
+    assert peak + pa.total_allocated_bytes() - pool < 100_000_000
+
+
+def test_a_parquet_file_made_to_exhaust_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "INFLATED_BYTES", 10_000_000)
+    texts = [NACL + " " * (400_000 + i) for i in range(64)]
+    pq.write_table(pa.table({"cif": texts}), tmp_path / "t.parquet", compression="zstd", use_dictionary=False)
+    with pytest.raises(CatalogError, match=r"inflates from 0\.\d+ MB to 2\d MB"):
+        read(tmp_path / "t.parquet")

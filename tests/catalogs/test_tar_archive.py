@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import tarfile
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -186,3 +187,35 @@ def test_densities_lie_beside_the_archive(tmp_path: Path) -> None:
     assert b.density is not None
     assert b.density.path == tmp_path / "b.CHGCAR"
     assert other.claims == {"density_note": "none found"}
+
+
+def test_a_member_that_claims_more_than_there_is_ends_the_archive_at_once(tmp_path: Path) -> None:
+    """tarfile would read 10^13 bytes that are not there, ten thousand at a time."""
+    member = tarfile.TarInfo("b.bin")
+    member.size = 10**13
+    content = tar_of({"a.cif": NACL.encode()})[:1024]
+    (tmp_path / "x.tar").write_bytes(content + member.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+    started = time.process_time()
+    found = read(tmp_path / "x.tar")
+    assert time.process_time() - started < 5
+    assert reasons(found) == {"a.cif": "", "x.tar": "damaged_source"}
+    assert "ends inside a member" in found[-1].defect.detail  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_giant_header_is_not_taken_into_memory(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type = kind
+    header.size = 200_000_000
+    content = tar_of({"a.cif": NACL.encode()})[:1024] + header.tobuf(tarfile.GNU_FORMAT)
+    with gzip.open(tmp_path / "x.tar.gz", "wb", compresslevel=1) as out:
+        out.write(content)
+        for _ in range(200):
+            out.write(bytes(1_000_000))
+    tracemalloc.start()
+    found = read(tmp_path / "x.tar.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000_000
+    assert reasons(found) == {"a.cif": "", "x.tar.gz": "damaged_source"}
+    assert "a header of 200000000 bytes; at most 1000000 are read" in found[-1].defect.detail  # type: ignore[union-attr]

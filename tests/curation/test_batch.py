@@ -76,7 +76,7 @@ def test_hanging_crashing_and_greedy_records_cost_themselves_only(tmp_path: Path
 
 
 def test_a_record_that_could_not_be_read_keeps_its_defect_as_the_reason(tmp_path: Path) -> None:
-    defective = Record("tests", "x.cif", "", "inline", "CC0-1.0", defect=Defect("too_large", "120 MB"))
+    defective = Record("tests", "x.cif", "", "here", "CC0-1.0", defect=Defect("too_large", "120 MB"))
     curate_batch(stage(tmp_path / "b.parquet", defective), tmp_path / "out.parquet", SETTINGS, Limits())
     (verdict,) = read_verdicts(tmp_path / "out.parquet")
     assert (verdict.status, verdict.reason, verdict.detail) == ("refused", "too_large", "120 MB")

@@ -99,7 +99,7 @@ def test_an_error_says_where_what_expected_found_and_what_to_do() -> None:
     error = CatalogError("it is broken", where="here", expected="a", found="b\n c", do="mend it")
     assert str(error) == "here: it is broken: expected a, found b c; mend it"
     assert (error.where, error.what, error.expected, error.found, error.do) == (
-        "inline",
+        "here",
         "it is broken",
         "a",
         "b c",

@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
-from curation.atoms import Atoms
-from curation.composition import formula_difference
+from dataclasses import dataclass
+
+from curation.composition import element_amounts, formula_difference
 from curation.settings import CurationSettings
 
-
-def content_agrees(atoms: Atoms, formula: dict[str, float], z: float, settings: CurationSettings) -> bool:
-    """Return whether the atoms are formula x Z."""
-    difference, units = formula_difference(atoms.amounts(), formula)
-    return difference <= settings.formula_tolerance and abs(units / z - 1.0) < settings.formula_tolerance
+_HYDROGEN = ("H", "D")
+NEARLY_EQUAL = 0.05
+"""Difference of an atomic fraction up to which a cell may hold the formula."""
 
 
-def compare_formula(
-    atoms: Atoms, formula: dict[str, float], z: float | None, settings: CurationSettings, warnings: set[str]
-) -> float:
-    """Return the largest difference of an atomic fraction from the formula; add what contradicts it to the warnings."""
-    amounts = atoms.amounts()
+@dataclass(frozen=True)
+class Content:
+    """How the atoms of a cell compare with a formula."""
+
+    difference: float
+    """Largest difference of an atomic fraction, 0 to 1."""
+    heavy_difference: float
+    """The same without hydrogen, whose atoms are often not located."""
+    foreign: tuple[str, ...]
+    """Elements other than hydrogen that the formula does not have."""
+    lacks_hydrogen: bool
+    """Whether there is less hydrogen than the formula has."""
+    units: float
+    """Formula units in the cell, counted without hydrogen where only hydrogen disagrees."""
+
+
+def compare(amounts: dict[str, float], formula: dict[str, float], settings: CurationSettings) -> Content:
+    """Compare the atoms of a cell, amounts by species, with a formula, amounts by element."""
     difference, units = formula_difference(amounts, formula)
-    if difference > settings.formula_tolerance:
-        without_h = {e: v for e, v in formula.items() if e != "H"}
-        heavy = {s: v for s, v in amounts.items() if s not in ("H", "D")}
-        if without_h and heavy and formula_difference(heavy, without_h)[0] <= settings.formula_tolerance:
-            warnings.add("hydrogens_missing")
-            units = formula_difference(heavy, without_h)[1]
-        else:
-            warnings.add("formula_mismatch")
-            return difference
-    # Some programs write the whole cell's content as the formula beside a Z of its formula units.
-    if z is not None and all(abs(units / n - 1.0) > settings.formula_tolerance for n in (z, 1.0)):
-        warnings.add("z_contradiction")
-    return difference
+    heavy = {e: v for e, v in element_amounts(amounts).items() if e not in _HYDROGEN}
+    stated = {e: v for e, v in formula.items() if e not in _HYDROGEN}
+    if not heavy or not stated:
+        return Content(difference, difference, (), lacks_hydrogen=False, units=units)
+    heavy_difference, heavy_units = formula_difference(heavy, stated)
+    if difference > settings.formula_tolerance >= heavy_difference:
+        units = heavy_units
+    total, all_stated = sum(amounts.values()), sum(formula.values())
+    hydrogen = sum(amounts.get(e, 0.0) for e in _HYDROGEN) / total
+    lacks = hydrogen < sum(formula.get(e, 0.0) for e in _HYDROGEN) / all_stated
+    foreign = tuple(sorted(heavy.keys() - stated.keys()))
+    return Content(difference, heavy_difference, foreign, lacks_hydrogen=lacks, units=units)
+
+
+def agrees(amounts: dict[str, float], formula: dict[str, float], z: float, settings: CurationSettings) -> bool:
+    """Return whether the atoms are formula x Z, not counting hydrogen, nearly enough to tell symmetries apart.
+
+    Contents under other symmetries differ by factors of two and more.
+    """
+    content = compare(amounts, formula, settings)
+    return content.heavy_difference <= NEARLY_EQUAL and abs(content.units / z - 1.0) <= 2.0 * NEARLY_EQUAL
+
+
+def contradicts_z(content: Content, formula: dict[str, float], z: float, settings: CurationSettings) -> bool:
+    """Return whether the cell holds another number of formula units than Z.
+
+    Some programs write the content of the whole cell as the formula, beside a Z of its smaller formula units: then the
+    amounts are multiples of Z. One unit of any other formula is what lost operators leave.
+    """
+    allowed = [z]
+    if all(abs(v / z - round(v / z)) <= settings.formula_tolerance for v in formula.values()):
+        allowed.append(1.0)
+    return all(abs(content.units / n - 1.0) > settings.formula_tolerance for n in allowed)

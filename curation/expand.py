@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from curation.atoms import Array, Atoms, Occupant
 from curation.niggli import metric_of, reduce_metric
 from curation.operators import Operators
+from curation.plausible import Contact, shortest_contact
 from curation.reasons import Refused
 from curation.settings import CurationSettings
 
@@ -39,6 +40,8 @@ class Expansion:
     atoms: Atoms
     max_occupancy: float
     min_distance_A: float
+    contact: Contact | None
+    """The contact that is shortest for its elements."""
 
 
 def expand(
@@ -63,7 +66,8 @@ def expand(
     kinds = {k: n for n, k in enumerate(dict.fromkeys(occupants[i] for i in kept.tolist()))}
     kind = np.array([kinds[occupants[i]] for i in kept.tolist()], dtype=np.intc)
     atoms = Atoms(lattice_A, positions[kept], kind, tuple(kinds))
-    return Expansion(atoms, max_occupancy, shortest_distance(lattice, reduced[kept]))
+    contact = shortest_contact(atoms, lattice, reduced[kept], 1.0 + settings.occupancy_tolerance)
+    return Expansion(atoms, max_occupancy, shortest_distance(lattice, reduced[kept]), contact)
 
 
 def _wrapped(fractional: Array) -> Array:
@@ -218,7 +222,10 @@ def _occupants(
     for position, here in members.items():
         key = tuple(sorted(here))
         if key not in cache:
-            total = float(sum(sites.occupancy[s] for s in key))
+            key_once = _listed_once(key, sites) if len(set(key)) == len(key) > 1 else key
+            if key_once != key:
+                warnings.add("sites_listed_twice")
+            total = float(sum(sites.occupancy[s] for s in key_once))
             largest = max(largest, total)
             if total > 1.0 + settings.occupancy_tolerance:
                 if len(set(key)) < len(key):
@@ -231,9 +238,18 @@ def _occupants(
                 scale = 1.0 / total
                 if total > 1.0 + 1e-6:
                     warnings.add("occupancy_scaled")
-            cache[key] = _joined(key, sites, scale)
+            cache[key] = _joined(key_once, sites, scale)
         found[position] = cache[key]
     return found, largest
+
+
+def _listed_once(key: tuple[int, ...], sites: Sites) -> tuple[int, ...]:
+    """Return one of the sites where all are the same atom, too full to be shares of one."""
+    first = key[0]
+    same = all(
+        sites.species[s] == sites.species[first] and sites.occupancy[s] == sites.occupancy[first] for s in key[1:]
+    )
+    return (first,) if same and sites.occupancy[first] > 0.5 else key
 
 
 def _joined(key: tuple[int, ...], sites: Sites, scale: float) -> tuple[Occupant, ...]:

@@ -1,4 +1,4 @@
-"""The symmetry operations that a CIF block states, by operators if it lists them, else by name or number."""
+"""The symmetry operations that a CIF block states: by a list of operators, by name, by Hall symbol, by number."""
 
 from __future__ import annotations
 
@@ -40,27 +40,56 @@ class Operators:
         return len(self.rotations)
 
 
-def read_operators(block: gemmi.cif.Block, warnings: set[str]) -> Operators | None:
-    """Operators win over names, and a contradiction is a warning; None where nothing is stated."""
-    named = _named_group(block)
-    stated = stated_number(block)
+@dataclass(frozen=True, eq=False)
+class StatedSymmetry:
+    """Everything that a CIF block states about its symmetry."""
+
+    listed: Operators | None
+    """From the list of operators, where there is one that forms a group."""
+    problem: Refused | None
+    """What is wrong with the list, where it cannot be used."""
+    named: tuple[Operators, ...]
+    """From the Hermann-Mauguin name, the Hall symbol and the number, where they are stated."""
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the list of operators is unusable or is of another space group than one that is named."""
+        if self.listed is None:
+            return self.problem is not None
+        if self.listed.number is None:
+            return False
+        return any(operators.number != self.listed.number for operators in self.named)
+
+
+def read_symmetry(block: gemmi.cif.Block, warnings: set[str]) -> StatedSymmetry:
+    """Return the operators that are listed and those that are named."""
+    listed, problem = None, None
     for tag in _OPERATOR_TAGS:
         column = block.find_values(tag)
         if len(column):
             triplets = [column.str(i) for i in range(len(column))]
             if "magn" in tag:
                 triplets = _without_time_reversal(triplets, block)
-            found, remarks = _from_triplets(tuple(triplets))
-            warnings.update(remarks)
-            claims = {n for n in (stated, named.number if named else None) if n}
-            if found.number is not None and claims - {found.number}:
-                warnings.add("symmetry_contradiction")
-            return found
-    if named is None and stated is not None:
-        named = gemmi.find_spacegroup_by_number(stated)
-    if named is None:
-        return None
-    return from_setting(named.xhm())
+            try:
+                listed, remarks = _from_triplets(tuple(triplets))
+                warnings.update(remarks)
+            except Refused as refused:
+                problem = refused
+            break
+    return StatedSymmetry(listed, problem, _named_operators(block))
+
+
+def _named_operators(block: gemmi.cif.Block) -> tuple[Operators, ...]:
+    groups = [_named_group(block)]
+    if hall := _first(block, _HALL_TAGS):
+        groups.append(_find_hall(hall))
+    text = _first(block, _NUMBER_TAGS)
+    if text is not None and text.isdigit() and 1 <= int(text) <= 230:
+        number = int(text)
+        if all(group is None or group.number != number for group in groups):
+            groups.append(gemmi.find_spacegroup_by_number(number))
+    names = dict.fromkeys(group.xhm() for group in groups if group is not None)
+    return tuple(from_setting(name) for name in names)
 
 
 @lru_cache(maxsize=256)
@@ -154,14 +183,26 @@ def _from_triplets(triplets: tuple[str, ...]) -> tuple[Operators, tuple[str, ...
         group_ops.add_missing_elements()
     except RuntimeError as error:
         raise Refused("bad_symmetry", f"the {len(distinct)} operators form no group: {error}") from error
-    group = gemmi.find_spacegroup_by_ops(group_ops)
+    group: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_ops(group_ops)
     closed = {op.wrap().triplet(): op.wrap() for op in group_ops}
+    if foreign := distinct.keys() - closed.keys():
+        raise Refused(
+            "bad_symmetry",
+            f"the {len(distinct)} operators form no group: {min(foreign)} is no product of the others",
+        )
     if len(closed) != len(distinct):
         if group is None:
             raise Refused("bad_symmetry", f"the {len(distinct)} operators form no group, nor do they generate one")
         distinct = closed
         remarks.append("operators_completed")
+    if group is None and not _is_closed(distinct):
+        raise Refused("bad_symmetry", f"the {len(distinct)} operators form no group: some products are not among them")
     return _operators(list(distinct.values()), None if group is None else int(group.number)), tuple(remarks)
+
+
+def _is_closed(ops: dict[str, gemmi.Op]) -> bool:
+    """Return whether every product is in the set; gemmi completes rotations but not their translations."""
+    return all((a * b).wrap().triplet() in ops for a in ops.values() for b in ops.values())
 
 
 def _plain(triplet: str) -> str:

@@ -1,4 +1,4 @@
-"""From the text of one CIF block to the atoms of its cell, every doubt a warning or a refusal."""
+"""Read the text of one CIF block into the atoms of its cell; every doubt is a warning or a refusal."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ import gemmi
 
 from curation.atoms import Atoms
 from curation.cell import read_lattice
-from curation.choose_symmetry import best_expansion
+from curation.choose_symmetry import StatedContent, best_expansion
 from curation.cif_block import Block, read_block, text_of
-from curation.composition import parse_formula
-from curation.content import compare_formula
-from curation.operators import read_operators, stated_number
+from curation.composition import parse_formula, reduced_formula
+from curation.content import compare, contradicts_z
+from curation.expand import Expansion
+from curation.operators import read_symmetry, stated_number
+from curation.plausible import LARGEST_VOLUME, SHORTEST_CONTACT, SMALLEST_VOLUME, volume_ratio
 from curation.reasons import Refused
 from curation.settings import CurationSettings
 
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_atom_site_Fourier_wave_vector_seq_id")
+MOST_SPACIOUS = 2.0
+"""Of the usual volume of a cell's atoms: beyond it a fraction of Z formula units is what lost operators leave."""
 _MAGNETIC = ("_atom_site_moment.label", "_atom_site_moment_label", "_space_group_magn.name_BNS")
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a CIF block says."""
+    """The structure that a CIF block states."""
 
     atoms: Atoms
     min_distance_A: float
 
 
 def read_cif(text: str, settings: CurationSettings, row: dict[str, Any]) -> Reading:
-    """Atoms of the whole cell; raises `Refused` where the block holds no structure that can be trusted.
+    """Return the atoms of the whole cell; raise `Refused` if the block holds no structure that can be trusted.
 
-    What was seen on the way goes into the row, under the names of a verdict's columns.
+    Observations go into the row, under the names of a verdict's columns.
     """
     warnings: set[str] = set()
     try:
@@ -45,24 +49,88 @@ def read_cif(text: str, settings: CurationSettings, row: dict[str, Any]) -> Read
 def _read(text: str, settings: CurationSettings, row: dict[str, Any], warnings: set[str]) -> Reading:
     block = read_block(text, warnings)
     formula_text = text_of(block, "_chemical_formula_sum")
-    formula = parse_formula(formula_text) if formula_text else None
+    formula, z = parse_formula(formula_text) if formula_text else None, _z(block)
     row |= {"stated_formula": formula_text, "stated_space_group": stated_number(block)}
     lattice = read_lattice(block, warnings)
-    operators = read_operators(block, warnings)
-    expansion, remarks = best_expansion(block, lattice, operators, formula, _z(block), settings)
-    warnings |= remarks
-    row["max_occupancy"] = expansion.max_occupancy
     for tags, code in ((_MODULATED, "modulated"), (_MAGNETIC, "magnetic")):
         if any(len(block.find_values(tag)) for tag in tags):
             warnings.add(code)
+    symmetry = read_symmetry(block, warnings)
+    try:
+        expansion, remarks = best_expansion(block, lattice, symmetry, StatedContent(formula, z), settings)
+    except Refused as refused:
+        if refused.code == "no_symmetry" and "modulated" in warnings:
+            raise Refused("modulated", "only a superspace group is stated") from refused
+        raise
+    warnings |= remarks
+    row["max_occupancy"] = expansion.max_occupancy
     if formula is not None:
-        row["formula_difference"] = compare_formula(expansion.atoms, formula, _z(block), settings, warnings)
-        if "formula_mismatch" in warnings and settings.formula_mismatch == "refuse":
-            raise Refused(
-                "formula_mismatch",
-                f"the CIF states {formula_text}; an atomic fraction differs by {row['formula_difference']:.3f}",
-            )
+        _check_content(expansion.atoms, formula, z, settings, row, warnings)
+    _check_plausible(expansion, settings, row, warnings)
     return Reading(expansion.atoms, expansion.min_distance_A)
+
+
+def _check_content(
+    atoms: Atoms,
+    formula: dict[str, float],
+    z: float | None,
+    settings: CurationSettings,
+    row: dict[str, Any],
+    warnings: set[str],
+) -> None:
+    """Compare the atoms with the formula and Z that are stated; refuse what contradicts them too far."""
+    amounts = atoms.amounts()
+    content = compare(amounts, formula, settings)
+    row["formula_difference"] = content.difference
+    if settings.max_formula_difference < 1.0 and (
+        content.foreign or content.heavy_difference > settings.max_formula_difference
+    ):
+        foreign = f"; not in it: {', '.join(content.foreign)}" if content.foreign else ""
+        raise Refused(
+            "formula_mismatch",
+            f"the CIF states {row['stated_formula']}, the atoms make {reduced_formula(amounts)}: without hydrogen an "
+            f"atomic fraction differs by {content.heavy_difference:.3f}, allowed are "
+            f"{settings.max_formula_difference:g}{foreign}",
+        )
+    if content.heavy_difference > settings.formula_tolerance:
+        warnings.add("formula_mismatch")
+        return
+    if content.difference > settings.formula_tolerance:
+        warnings.add("hydrogens_missing" if content.lacks_hydrogen else "formula_mismatch")
+    if z is not None and contradicts_z(content, formula, z, settings):
+        _refuse_lost_operators(amounts, atoms.volume_A3, content.units, z)
+        warnings.add("z_contradiction")
+
+
+def _refuse_lost_operators(amounts: dict[str, float], volume_A3: float, units: float, z: float) -> None:
+    """Refuse a cell with a fraction of its Z formula units in the volume of all of them."""
+    fraction = z / units
+    if fraction < 1.5 or abs(fraction - round(fraction)) > 0.02:
+        return
+    ratio = volume_ratio(amounts, volume_A3)
+    if ratio > MOST_SPACIOUS and ratio / fraction > SMALLEST_VOLUME:
+        raise Refused(
+            "operators_missing",
+            f"the cell holds {units:g} formula units, the CIF states Z = {z:g}, and its volume is {ratio:.1f} times "
+            "that of the atoms",
+        )
+
+
+def _check_plausible(expansion: Expansion, settings: CurationSettings, row: dict[str, Any], warnings: set[str]) -> None:
+    """Remark on, or refuse, contacts and volumes that no crystal has."""
+    atoms, contact = expansion.atoms, expansion.contact
+    row["volume_ratio"] = volume_ratio(atoms.amounts(), atoms.volume_A3)
+    found = []
+    if contact is not None:
+        row |= {"contact": str(contact), "contact_ratio": contact.ratio}
+        if contact.ratio < SHORTEST_CONTACT:
+            found.append(("contact_too_short", f"{contact}, {contact.ratio:.2f} of the sum of their covalent radii"))
+    if not SMALLEST_VOLUME <= row["volume_ratio"] <= LARGEST_VOLUME:
+        found.append(("volume_implausible", f"{row['volume_ratio']:.2f} times the usual volume of these atoms"))
+    for code, detail in found:
+        if settings.implausible == "refuse":
+            raise Refused(code, detail)
+        warnings.add(code)
 
 
 def _z(block: Block) -> float | None:

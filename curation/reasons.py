@@ -118,6 +118,24 @@ _READ = (
         "The operators cannot be read, form no group, or do not fit the cell.",
         "Correct the operators; hexagonal operators on a rhombohedral cell are the usual cause of a misfit.",
     ),
+    Reason(
+        "symmetry_contradicted",
+        "parse",
+        "The listed operators are of another space group than the CIF names, and nothing tells which is right.",
+        "Correct the list or the name, or state formula and Z, which settle most cases.",
+    ),
+    Reason(
+        "operators_missing",
+        "parse",
+        "The cell holds a fraction of Z formula units in the volume of all of them: operators are missing.",
+        "List all operators, or name the space group.",
+    ),
+    Reason(
+        "modulated",
+        "parse",
+        "The crystal is modulated and only its superspace group is stated.",
+        "Add the operators of the average structure.",
+    ),
     Reason("unknown_element", "parse", "A site's type names no element.", "Correct _atom_site_type_symbol."),
     Reason(
         "dummy_site",
@@ -150,8 +168,23 @@ _ATOMS = (
     Reason(
         "formula_mismatch",
         "parse",
-        "The atoms listed contradict the formula that the CIF states.",
-        'Complete the CIF, or set formula_mismatch = "warn".',
+        "The atoms listed contradict the formula that the CIF states by more than max_formula_difference.",
+        "Complete the CIF, or raise max_formula_difference to keep such structures with a warning.",
+    ),
+)
+
+_PLAUSIBLE = (
+    Reason(
+        "contact_too_short",
+        "parse",
+        "Two atoms are closer than half the sum of their covalent radii.",
+        'Check coordinates, cell and symmetry; set implausible = "warn" to keep such structures.',
+    ),
+    Reason(
+        "volume_implausible",
+        "parse",
+        "The cell is far smaller or larger than its atoms usually are.",
+        'Check cell, Z and symmetry; set implausible = "warn" to keep such structures.',
     ),
 )
 
@@ -199,6 +232,7 @@ REASONS: dict[str, Reason] = {
         *_SANDBOX,
         *_READ,
         *_ATOMS,
+        *_PLAUSIBLE,
         *_SCREENS,
     )
 }
@@ -218,6 +252,12 @@ WARNINGS: dict[str, Remark] = {
             "symmetry_missing",
             "No symmetry is stated; the atoms listed make formula times Z, so they were taken for the whole cell.",
             "State P 1.",
+        ),
+        Remark(
+            "operators_replaced",
+            "The listed operators contradict formula times Z; those of the space group that the CIF names make it and "
+            "were used.",
+            "Correct the list of operators.",
         ),
         Remark("operators_completed", "Operators were missing; those listed generate the rest.", "List them all."),
         Remark(
@@ -244,6 +284,17 @@ WARNINGS: dict[str, Remark] = {
             "A site has another multiplicity than the CIF states.",
             "Check its coordinates against the operators.",
         ),
+        Remark("sites_listed_twice", "The same atom is listed more than once; one was kept.", "Remove the others."),
+        Remark(
+            "contact_too_short",
+            "Two atoms are closer than half the sum of their covalent radii; the column contact names them.",
+            'Check coordinates, cell and symmetry; set implausible = "refuse" to be strict.',
+        ),
+        Remark(
+            "volume_implausible",
+            "The cell is far smaller or larger than its atoms usually are; see the column volume_ratio.",
+            'Check cell, Z and symmetry; set implausible = "refuse" to be strict.',
+        ),
         Remark("occupancy_scaled", "Occupancies summing slightly over 1 were scaled to 1.", "Correct the occupancies."),
         Remark(
             "split_positions",
@@ -253,7 +304,7 @@ WARNINGS: dict[str, Remark] = {
         Remark(
             "formula_mismatch",
             "The atoms listed contradict the formula that the CIF states.",
-            'Look for missing atoms or wrong occupancies; set formula_mismatch = "refuse" to be strict.',
+            "Look for missing atoms or wrong occupancies; lower max_formula_difference to be strict.",
         ),
         Remark("z_contradiction", "The cell holds another number of formula units than Z.", "Correct Z or the sites."),
         Remark(

@@ -67,8 +67,17 @@ class CurationSettings(BaseModel):
     occupancy_tolerance: float = Field(
         0.05, ge=0, le=1, description="by how much the occupancies of one site may exceed 1; they are then scaled to 1"
     )
-    formula_mismatch: Literal["warn", "refuse"] = Field(
-        "warn", description="what to do when the atoms listed contradict the formula that the CIF states"
+    max_formula_difference: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="largest difference of an atomic fraction, hydrogen left out, between the atoms listed and the "
+        "formula that the CIF states; an element that the formula does not have is refused too; 1 refuses nothing",
+    )
+    implausible: Literal["warn", "refuse"] = Field(
+        "warn",
+        description="policy for contacts below half the sum of covalent radii and for volumes that the elements do "
+        "not allow",
     )
     formula_tolerance: float = Field(
         0.02, ge=0, description="largest difference of an atomic fraction that does not count as a contradiction"

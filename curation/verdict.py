@@ -79,6 +79,12 @@ class Verdict:
     """Largest occupancy sum of a site, before any scaling."""
     formula_difference: float | None = None
     """Largest difference between an atomic fraction of the atoms listed and of the stated formula."""
+    contact: str | None = None
+    """The contact that is shortest for its elements: both, and the distance."""
+    contact_ratio: float | None = None
+    """Its distance over the sum of the covalent radii."""
+    volume_ratio: float | None = None
+    """Volume of the cell of the CIF over the usual volume of its atoms."""
     niggli_determinant: float | None = None
     """Determinant of the transformation from the primitive to the reduced cell: +1."""
     niggli_volume_ratio: float | None = None

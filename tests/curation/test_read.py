@@ -21,6 +21,8 @@ PARTLY = SITES + "_atom_site_occupancy\n"
 def read(*parts: str, settings: CurationSettings = DEFAULTS):
     row: dict = {}
     reading = read_cif("data_test\n" + "".join(parts), settings, row)
+    # Most crystals here are made up, and implausible; TestPlausible looks at that.
+    row["warnings"] = tuple(w for w in row["warnings"] if w not in ("contact_too_short", "volume_implausible"))
     return reading.atoms, row
 
 
@@ -77,13 +79,81 @@ class TestCell:
 
 
 class TestSymmetry:
-    def test_operators_win_over_a_name_that_contradicts_them(self):
-        atoms, row = read(
-            CELL, "_space_group_IT_number 47\n", operators("x,y,z", "-x,-y,-z"), SITES, "Fe1 Fe 0.1 0.2 0.3\n"
-        )
+    CONTRADICTED = (CELL, "_space_group_IT_number 47\n", operators("x,y,z", "-x,-y,-z"))
+    ONE_SITE = SITES + "Fe1 Fe 0.1 0.2 0.3\n"
+
+    def test_operators_win_over_a_name_where_they_make_the_formula_z_times(self):
+        stated = "_chemical_formula_sum Fe\n_cell_formula_units_Z 2\n"
+        atoms, row = read(*self.CONTRADICTED, stated, self.ONE_SITE)
         assert atoms.n_sites == 2
         assert row["warnings"] == ("symmetry_contradiction",)
         assert row["stated_space_group"] == 47
+
+    def test_a_name_wins_over_operators_where_it_makes_the_formula_z_times(self):
+        stated = "_chemical_formula_sum Fe\n_cell_formula_units_Z 8\n"
+        atoms, row = read(*self.CONTRADICTED, stated, self.ONE_SITE)
+        assert atoms.n_sites == 8
+        assert row["warnings"] == ("operators_replaced",)
+
+    @pytest.mark.parametrize(
+        "stated", ["", "_chemical_formula_sum Fe\n", "_chemical_formula_sum Fe\n_cell_formula_units_Z 3\n"]
+    )
+    def test_a_contradiction_that_nothing_settles_is_refused(self, stated):
+        refused = refusal(*self.CONTRADICTED, stated, self.ONE_SITE)
+        assert refused.code == "symmetry_contradicted"
+        assert "2 by the list, 8 by the name" in refused.detail
+
+    def test_a_name_that_changes_nothing_about_the_atoms_is_remarked(self):
+        atoms, row = read(*self.CONTRADICTED, SITES, "Fe1 Fe 0 0 0\n")
+        assert atoms.n_sites == 1
+        assert row["warnings"] == ("symmetry_contradiction",)
+
+    @pytest.mark.parametrize("z", ["", "_cell_formula_units_Z 4\n"])
+    def test_halite_without_its_operators_is_halite_or_refused(self, z):
+        """With the whole list of 192 operators lost but the identity, halite is a primitive cubic cell of 2 atoms."""
+        cell = CUBIC.replace(" 6", " 5.64")
+        stated = "_space_group_name_H-M_alt 'F m -3 m'\n_space_group_IT_number 225\n_chemical_formula_sum 'Cl Na'\n"
+        parts = (cell, stated, z, P1, SITES, "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5\n")
+        if z:
+            atoms, row = read(*parts)
+            assert amounts(atoms) == {"Na": 4, "Cl": 4}
+            assert row["warnings"] == ("operators_replaced",)
+        else:
+            assert refusal(*parts).code == "symmetry_contradicted"
+
+    def test_rutile_with_two_of_its_operators_is_rutile(self):
+        cell = CUBIC.replace("c 6", "c 2.959").replace(" 6", " 4.594")
+        stated = "_symmetry_space_group_name_H-M 'P 42/m n m'\n_chemical_formula_sum 'O2 Ti'\n_cell_formula_units_Z 2\n"
+        sites = "Ti1 Ti 0 0 0\nO1 O 0.3053 0.3053 0\n"
+        atoms, row = read(cell, stated, operators("x,y,z", "-x,-y,-z"), SITES, sites)
+        assert amounts(atoms) == {"Ti": 2, "O": 4}
+        assert row["warnings"] == ("operators_replaced",)
+
+    def test_a_translation_alone_is_no_symmetry(self):
+        stated = "_symmetry_space_group_name_H-M 'P 1 21/n 1'\n_chemical_formula_sum Fe\n_cell_formula_units_Z 4\n"
+        atoms, row = read(CELL, stated, operators("x-1,y-1,z"), self.ONE_SITE)
+        assert atoms.n_sites == 4
+        assert row["warnings"] == ("operators_replaced",)
+
+    def test_one_mistyped_operator_is_replaced_where_the_name_makes_the_formula_z_times(self):
+        triplets = operators("x,y,z", "-x,y+1/2,-z+1/2", "-x,-y,-z", "x,-y+1/2,z+1/3")
+        stated = "_symmetry_space_group_name_H-M 'P 1 21/c 1'\n_chemical_formula_sum Fe\n_cell_formula_units_Z 4\n"
+        atoms, row = read(CELL, stated, triplets, self.ONE_SITE)
+        assert atoms.n_sites == 4
+        assert row["warnings"] == ("operators_replaced",)
+        assert refusal(CELL, stated.replace("Z 4", "Z 5"), triplets, self.ONE_SITE).code == "bad_symmetry"
+
+    def test_lost_operators_show_in_an_empty_cell_where_no_name_is_stated(self):
+        """One formula unit of four in the volume of all: not a wrong Z but operators that are gone."""
+        cell = CUBIC.replace(" 6", " 5.64")
+        stated = "_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\n"
+        refused = refusal(cell, stated, P1, SITES, "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5\n")
+        assert refused.code == "operators_missing"
+        assert "holds 1 formula units, the CIF states Z = 4" in refused.detail
+
+    def test_a_modulated_crystal_without_operators_says_so(self):
+        modulated = "_cell_modulation_dimension 1\n_space_group_ssg_name 'Pbam(0a0)000'\n"
+        assert refusal(CELL, modulated, self.ONE_SITE).code == "modulated"
 
     @pytest.mark.parametrize(
         "stated",
@@ -201,6 +271,21 @@ class TestSites:
         assert found.code == "occupancy_above_one"
         assert found.values["max_occupancy"] == pytest.approx(1.3)
 
+    def test_the_same_atom_listed_twice_counts_once(self):
+        atoms, row = read(
+            CELL, P1, SITES, "Fe1 Fe 0.1 0.2 0.3\nFe2 Fe 0.1 0.2 0.3\nFe3 Fe 1.1 -0.8 0.3\nO1 O 0.6 0.6 0.6\n"
+        )
+        assert amounts(atoms) == {"Fe": 1, "O": 1}
+        assert row["warnings"] == ("sites_listed_twice",)
+
+    def test_two_elements_in_full_on_one_site_are_refused(self):
+        assert refusal(CELL, P1, SITES, "Fe1 Fe 0.1 0.2 0.3\nCo1 Co 0.1 0.2 0.3\n").code == "occupancy_above_one"
+
+    def test_the_whole_cell_listed_beside_its_operators_counts_once(self):
+        atoms, row = read(CELL, operators("x,y,z", "-x,-y,-z"), SITES, "Fe1 Fe 0.1 0.2 0.3\nFe2 Fe 0.9 0.8 0.7\n")
+        assert atoms.n_sites == 2
+        assert row["warnings"] == ("sites_listed_twice",)
+
     @pytest.mark.parametrize("text", ["-0.5", "nan", "lots"])
     def test_an_occupancy_that_is_none_is_refused(self, text):
         assert refusal(CELL, P1, PARTLY, f"Fe1 Fe 0 0 0 {text}\n").code == "bad_occupancy"
@@ -247,25 +332,43 @@ class TestSites:
 class TestFormula:
     SITES = SITES + "Fe1 Fe 0 0 0\nO1 O 0.5 0.5 0.5\n"
 
-    def test_a_contradiction_is_a_remark_by_default(self):
+    def test_a_small_contradiction_is_a_remark(self):
         _, row = read(CELL, "_chemical_formula_sum 'Fe2 O3'\n", P1, self.SITES)
         assert row["warnings"] == ("formula_mismatch",)
         assert row["formula_difference"] == pytest.approx(0.1)
 
-    def test_and_a_refusal_if_asked(self):
-        strict = CurationSettings(formula_mismatch="refuse")
-        assert (
-            refusal(CELL, "_chemical_formula_sum 'Fe2 O3'\n", P1, self.SITES, settings=strict).code
-            == "formula_mismatch"
+    def test_the_limit_can_be_moved(self):
+        strict = CurationSettings(max_formula_difference=0.05)
+        refused = refusal(CELL, "_chemical_formula_sum 'Fe2 O3'\n", P1, self.SITES, settings=strict)
+        assert refused.code == "formula_mismatch"
+        _, row = read(
+            CELL, "_chemical_formula_sum 'Ni5'\n", P1, self.SITES, settings=CurationSettings(max_formula_difference=1)
         )
+        assert row["warnings"] == ("formula_mismatch",)
+
+    @pytest.mark.parametrize(("stated", "part"), [("Fe O5", "differs by 0.333"), ("Fe Co", "not in it: O")])
+    def test_half_of_the_atoms_missing_or_a_foreign_element_is_refused(self, stated, part):
+        refused = refusal(CELL, f"_chemical_formula_sum '{stated}'\n", P1, self.SITES)
+        assert refused.code == "formula_mismatch"
+        assert part in refused.detail
+
+    def test_more_hydrogen_than_stated_is_a_remark(self):
+        sites = self.SITES + "H1 H 0.2 0.2 0.2\nH2 H 0.8 0.8 0.8\n"
+        _, row = read(CELL, "_chemical_formula_sum 'Fe O'\n", P1, sites)
+        assert row["warnings"] == ("formula_mismatch",)
 
     def test_missing_hydrogens_are_no_contradiction(self):
         _, row = read(CELL, "_chemical_formula_sum 'Fe O H2'\n_cell_formula_units_Z 1\n", P1, self.SITES)
         assert row["warnings"] == ("hydrogens_missing",)
 
     def test_another_z_is_remarked(self):
-        _, row = read(CELL, "_chemical_formula_sum 'Fe3 O3'\n_cell_formula_units_Z 4\n", P1, self.SITES)
+        _, row = read(CELL, "_chemical_formula_sum 'Fe O'\n_cell_formula_units_Z 1.4\n", P1, self.SITES)
         assert row["warnings"] == ("z_contradiction",)
+
+    def test_the_content_of_the_whole_cell_may_be_the_formula(self):
+        sites = SITES + "Fe1 Fe 0 0 0\nFe2 Fe 0.5 0.5 0\nO1 O 0 0.5 0.5\nO2 O 0.5 0 0.5\n"
+        _, row = read(CELL, "_chemical_formula_sum 'Fe2 O2'\n_cell_formula_units_Z 2\n", P1, sites)
+        assert row["warnings"] == ()
 
     def test_labels_are_read_in_its_light(self):
         table = SITES.replace("_atom_site_type_symbol\n", "")
@@ -334,3 +437,56 @@ class TestGrammar:
         with pytest.raises(Refused) as caught:
             read_cif(text, DEFAULTS, {})
         assert caught.value.code == "no_data_block"
+
+
+class TestPlausible:
+    """Crystals that cannot exist."""
+
+    def found(self, *parts: str, settings: CurationSettings = DEFAULTS):
+        row: dict = {}
+        read_cif("data_test\n" + "".join(parts), settings, row)
+        return row
+
+    def test_a_contact_far_below_covalent_radii_is_named(self):
+        row = self.found(CELL, P1, SITES, "Pb1 Pb 0 0 0\nPb2 Pb 0.2 0 0\n")
+        assert row["contact"] == "Pb-Pb 1.200 A"
+        assert row["contact_ratio"] == pytest.approx(1.2 / 2.92, abs=1e-3)
+        assert "contact_too_short" in row["warnings"]
+
+    def test_contacts_across_faces_and_to_a_copy_count(self):
+        row = self.found(CELL, P1, SITES, "Pb1 Pb 0.05 0.5 0.5\nPb2 Pb 0.95 0.5 0.5\n")
+        assert row["contact"] == "Pb-Pb 0.600 A"
+        row = self.found(CELL.replace("a 6", "a 1.3"), P1, SITES, "Pb1 Pb 0 0 0\n")
+        assert row["contact"] == "Pb-Pb 1.300 A"
+
+    def test_alternatives_of_one_atom_have_no_contact(self):
+        row = self.found(CELL, P1, PARTLY, "Pb1 Pb 0 0 0 0.5\nPb2 Pb 0.15 0 0 0.5\nO1 O 0.5 0.5 0.5 1\n")
+        assert row["contact_ratio"] > 1
+
+    def test_twice_the_density_of_lead_bromide_is_remarked(self):
+        cell = CELL.replace("a 6", "a 4.77").replace("b 7", "b 8.05").replace("c 8", "c 4.72")
+        sites = "".join(
+            f"Pb{i} Pb {x} {y} 0.25\n" for i, (x, y) in enumerate([(0, 0), (0.5, 0.3), (0, 0.6), (0.5, 0.9)])
+        )
+        sites += "".join(f"Br{i} Br {0.1 * i} {0.12 * i} 0.75\n" for i in range(8))
+        row = self.found(cell, P1, SITES, sites)
+        assert row["volume_ratio"] < 0.5
+        assert "volume_implausible" in row["warnings"]
+
+    def test_a_cell_too_large_for_its_atoms_is_remarked(self):
+        assert "volume_implausible" in self.found(CELL, P1, SITES, "Fe1 Fe 0 0 0\n")["warnings"]
+
+    def test_both_are_refusals_if_asked(self):
+        strict = CurationSettings(implausible="refuse")
+        with pytest.raises(Refused) as caught:
+            self.found(CELL, P1, SITES, "Pb1 Pb 0 0 0\nPb2 Pb 0.2 0 0\n", settings=strict)
+        assert caught.value.code == "contact_too_short"
+        with pytest.raises(Refused) as caught:
+            self.found(CELL, P1, SITES, "Fe1 Fe 0 0 0\n", settings=strict)
+        assert caught.value.code == "volume_implausible"
+
+    def test_a_real_crystal_is_not_remarked(self):
+        cell = CUBIC.replace(" 6", " 5.64")
+        row = self.found(cell, "_space_group_name_H-M_alt 'F m -3 m'\n", SITES, "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5\n")
+        assert row["warnings"] == ()
+        assert row["contact"] == "Cl-Na 2.820 A"

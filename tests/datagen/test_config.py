@@ -73,7 +73,7 @@ def test_every_mistake_is_listed_at_once_with_place_expectation_and_finding(tmp_
         symprec = [0.1]
         lattice_tolerance = "small"
         max_atoms = 0
-        formula_mismatch = "no"
+        implausible = "no"
         seed = 1.5
         split = { train = 0.5 }
         [limits]
@@ -87,7 +87,7 @@ def test_every_mistake_is_listed_at_once_with_place_expectation_and_finding(tmp_
         "catalog[3].ids: COD numbers have seven digits, found [1]",
         'curation.lattice_tolerance: expected a valid number, unable to parse string as a number, found "small"',
         "curation.max_atoms: expected greater than or equal to 1, found 0",
-        "curation.formula_mismatch: expected 'warn' or 'refuse', found \"no\"",
+        "curation.implausible: expected 'warn' or 'refuse', found \"no\"",
         "curation.seed: expected a valid integer, got a number with a fractional part, found 1.5",
         'curation.split: train + validation + test must be 1, not 0.7, found {"train": 0.5}',
         "curation.symprec: unknown key, found [0.1]; did you mean symprec_A?",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from curation.settings import CurationSettings
     from curation.verdict import Verdict
     from datagen.config.config import DatagenConfig
+    from datagen.inspect.explanation import Explanation
     from datagen.inspect.structure_input import AseAtoms
     from datagen.progress import Display
     from datagen.steps.curate import Summary
@@ -111,19 +112,42 @@ def curate(
     Verdict
         Accepted with labels, or refused with a reason; `explain()` tells what every check found.
     """
-    from pydantic import ValidationError
-
     from curation.curate import curate_record
-    from curation.settings import CurationSettings
-    from datagen.config.mistakes import explain as mistakes
     from datagen.inspect.structure_input import record_of
 
-    if not isinstance(settings, CurationSettings):
-        try:
-            settings = CurationSettings.model_validate(settings or {})
-        except ValidationError as error:
-            raise ConfigError(mistakes(error, CurationSettings, "settings")) from None
-    return curate_record(record_of(what), settings)
+    return curate_record(record_of(what), _curation_settings(settings))
+
+
+def explain(
+    what: Verdict | Structure | AseAtoms | PathLike,
+    settings: CurationSettings | Mapping[str, Any] | None = None,
+    *,
+    dataset: PathLike | None = None,
+) -> Explanation:
+    """Explain a verdict: what every check found, what it expected, and how it ended.
+
+    Parameters
+    ----------
+    what : Verdict, or a structure as for `curate`
+        With `dataset`, the id of a record, its file name, or the start of its structure hash.
+    settings : CurationSettings or mapping, optional
+        The settings that the verdict was reached under; by default those of a run.
+    dataset : path, optional
+        A dataset, or a folder or table that `datagen curate` wrote, to look the verdict up in.
+
+    Returns
+    -------
+    Explanation
+        Prints as a table; `checks` has the values.
+    """
+    from curation.verdict import Verdict
+    from datagen.inspect.explanation import Explanation, look_up
+
+    if dataset is not None:
+        found = look_up(str(what), Path(dataset))
+        return Explanation.of(found.verdict, found.settings)
+    settings = _curation_settings(settings)
+    return Explanation.of(what if isinstance(what, Verdict) else curate(what, settings), settings)
 
 
 def curate_catalogs(
@@ -163,6 +187,20 @@ def profile_of(config: DatagenConfig, cluster: str | None = None, workers: int |
             f"workers: a cluster of kind {profile.kind!r} decides itself how many there are; leave it out"
         )
     return profile.model_copy(update={"workers": workers})
+
+
+def _curation_settings(settings: CurationSettings | Mapping[str, Any] | None) -> CurationSettings:
+    from pydantic import ValidationError
+
+    from curation.settings import CurationSettings
+    from datagen.config.mistakes import explain as mistakes_in
+
+    if isinstance(settings, CurationSettings):
+        return settings
+    try:
+        return CurationSettings.model_validate(settings or {})
+    except ValidationError as error:
+        raise ConfigError(mistakes_in(error, CurationSettings, "settings")) from None
 
 
 def _stem(config: Any, otherwise: str) -> str:

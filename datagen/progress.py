@@ -131,7 +131,7 @@ class Display:
             self._show(markup)
 
     def _show(self, markup: str) -> None:
-        self.console.print(markup, highlight=False, soft_wrap=True)
+        self.console.print(printable(markup), highlight=False, soft_wrap=True)
 
 
 class Silence(Display):
@@ -151,6 +151,11 @@ def _columns(unit: str) -> tuple[ProgressColumn, ...]:
         TextColumn("{task.fields[facts]}", markup=False),
         TimeRemainingColumn(),
     )
+
+
+def printable(text: str) -> str:
+    """Return text from a file or dataset without control characters, which could act on the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -21,11 +22,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, dataset, config, curate, simulate, share):
+MODULES = {
+    run: "Make datasets",
+    config: "Make datasets",
+    dataset: "Look at datasets",
+    curate: "Look at structures",
+    simulate: "Look at structures",
+    share: "Share datasets",
+}
+for module, panel in MODULES.items():
+    mounted = len(app.registered_commands), len(app.registered_groups)
     module.mount(app)
+    entries: list[Any] = [*app.registered_commands[mounted[0] :], *app.registered_groups[mounted[1] :]]
+    for entry in entries:
+        entry.rich_help_panel = panel
 
 
-@app.command()
+@app.command(rich_help_panel="Installation")
 def doctor() -> None:
     """Check the installation; paste the output into a bug report."""
     from datagen.commands.doctor import examine, healthy

@@ -23,7 +23,7 @@ ClusterName = Annotated[
         "--cluster",
         help="Where the work is done: a kind (local, slurm, pbs, sge, lsf, mpi, slurm-runner, ...) or the NAME of a "
         "\\[cluster.NAME] section.",
-        show_default="\\[cluster]",
+        show_default="as configured",
     ),
 ]
 Workers = Annotated[

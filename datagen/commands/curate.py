@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from datagen.commands.arguments import ConfigPath, Overrides
-from datagen.commands.terminal import hint, quoted, say
+from datagen.commands.terminal import hint, quoted, say, shown
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -99,20 +98,20 @@ def reasons() -> None:
     console = Console()
     table = Table("reason", "stage", "meaning", "remedy", title="Refusals", title_justify="left")
     for reason in REASONS.values():
-        table.add_row(reason.code, reason.stage, escape(reason.meaning), escape(reason.remedy))
+        table.add_row(reason.code, reason.stage, shown(reason.meaning), shown(reason.remedy))
     for later in SIMULATION_REASONS.values():
-        table.add_row(later.code, "simulation", escape(later.meaning), escape(later.remedy))
+        table.add_row(later.code, "simulation", shown(later.meaning), shown(later.remedy))
     console.print(table)
     title = "Accepted structures without a density or without xrd_peaks"
     without = Table("reason", "meaning", "remedy", title=title, title_justify="left")
     for density in DENSITY_REASONS:
-        without.add_row(density.code, escape(density.meaning), escape(density.remedy))
+        without.add_row(density.code, shown(density.meaning), shown(density.remedy))
     for peaks in XRD_PEAKS_REASONS.values():
-        without.add_row(peaks.code, escape(peaks.meaning), escape(peaks.remedy))
+        without.add_row(peaks.code, shown(peaks.meaning), shown(peaks.remedy))
     console.print(without)
     remarks = Table("warning", "meaning", "remedy", title="Warnings, which refuse nothing", title_justify="left")
     for warning in WARNINGS.values():
-        remarks.add_row(warning.code, escape(warning.meaning), escape(warning.remedy))
+        remarks.add_row(warning.code, shown(warning.meaning), shown(warning.remedy))
     console.print(remarks)
 
 
@@ -127,9 +126,9 @@ def _print_explanation(console: Console, found: Found) -> None:
     table = Table("check", "found", "expected", "", box=None, pad_edge=True)
     for seen in checks_of(v, found.settings):
         style = _OUTCOME_STYLE[seen.outcome]
-        shown = "" if seen.outcome == "seen" else seen.outcome
-        outcome = f"[{style}]{shown}[/]" if style and shown else shown
-        table.add_row(seen.check, escape(seen.value), escape(seen.limit), outcome)
+        word = "" if seen.outcome == "seen" else seen.outcome
+        outcome = f"[{style}]{word}[/]" if style and word else word
+        table.add_row(seen.check, shown(seen.value), shown(seen.limit), outcome)
     console.print(table)
     if v.accepted:
         say(console, f"  structure {v.structure_hash}, group {v.group}")
@@ -150,7 +149,7 @@ def _reasons_with_counts(counts: Counter[str]) -> Table:
     ordered = [ACCEPTED, *(code for code, _ in counts.most_common() if code != ACCEPTED)]
     for code in ordered:
         meaning = "" if code == ACCEPTED else REASONS[code].meaning
-        table.add_row(code, str(counts[code]), f"{100 * counts[code] / total:.1f}", escape(meaning))
+        table.add_row(code, str(counts[code]), f"{100 * counts[code] / total:.1f}", shown(meaning))
     return table
 
 

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from datagen.commands.arguments import AnyDataset, DatasetPath
-from datagen.commands.terminal import facts, say
+from datagen.commands.terminal import facts, say, shown
 from datagen.progress import Display, size
 
 QUARANTINED_SHOWN = 20
@@ -37,11 +36,11 @@ def status(dataset: DatasetPath) -> None:
         if found.n_densities:
             table.add_row("densities", f"{found.n_densities:,}")
     for name, reason in found.set_aside[:QUARANTINED_SHOWN]:
-        table.add_row("quarantined", escape(f"{name}: {reason}"))
+        table.add_row("quarantined", shown(f"{name}: {reason}"))
     if (more := len(found.set_aside) - QUARANTINED_SHOWN) > 0:
         table.add_row("", f"and {more:,} more")
     for mistake in found.mistakes:
-        table.add_row("[red]damaged[/]", escape(mistake))
+        table.add_row("[red]damaged[/]", shown(mistake))
     Console().print(table)
 
 
@@ -90,7 +89,7 @@ def replay(
 
     found = regenerate(dataset_called(dataset), identifier, augmentation, out)
     console = Console()
-    console.print(facts((name, escape(value)) for name, value in found.facts.items()))
+    console.print(facts((name, shown(value)) for name, value in found.facts.items()))
     if found.difference_steps == 0:
         console.print("[green]equal[/], bit for bit")
     else:

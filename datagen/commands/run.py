@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from datagen.commands.arguments import ClusterName, ConfigPath, Out, Overrides, Workers
-from datagen.commands.terminal import facts, hint, program, quoted, say
+from datagen.commands.terminal import facts, hint, program, quoted, say, shown
 from datagen.progress import Display, Verbosity
 
 if TYPE_CHECKING:
@@ -119,11 +118,11 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
             noun = "is a duplicate" if outcome.n_duplicates == 1 else "are duplicates"
             say(console, f"{outcome.n_duplicates:,} of the accepted {noun} of another structure")
         for name, reason in outcome.set_aside[:QUARANTINED_SHOWN]:
-            console.print(f"[yellow]quarantined:[/] {escape(name)} ({reason})", soft_wrap=True)
+            console.print(f"[yellow]quarantined:[/] {shown(name)} ({reason})", soft_wrap=True)
         if (more := len(outcome.set_aside) - QUARANTINED_SHOWN) > 0:
             console.print(f"[yellow]quarantined:[/] {more:,} more, listed in curation.parquet")
     console.print(
-        f"[bold]{escape(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
+        f"[bold]{shown(str(outcome.dataset))}[/]: {outcome.n_structures:,} structures, "
         f"{outcome.n_patterns:,} patterns, {outcome.n_densities:,} densities, {size(outcome.bytes)}, "
         f"verified, in {duration(outcome.seconds)}",
         highlight=False,

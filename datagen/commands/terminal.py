@@ -13,11 +13,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from datagen.progress import Display, Verbosity
+from datagen.progress import Display, Verbosity, printable
 
 INTERRUPTED = 130
 MISTAKE = 2
@@ -51,7 +52,7 @@ def show_error(error: Exception, expected: bool) -> int:
     if not expected or Display.verbosity is Verbosity.VERBOSE:
         traceback.print_exception(error)
     # Not markup: messages name [[catalog]] sections and files with any name.
-    said = str(error) if expected else f"unexpected {type(error).__name__}: this is a bug"
+    said = printable(str(error)) if expected else f"unexpected {type(error).__name__}: this is a bug"
     console.print(Text.assemble(("datagen: ", "red"), said), soft_wrap=True)
     if not expected:
         say(console, "please report it with the lines above and the output of `datagen doctor`")
@@ -69,8 +70,13 @@ def facts(rows: Iterable[tuple[str, str]] = ()) -> Table:
 
 
 def say(console: Console, line: str, style: str | None = None) -> None:
-    """Print one line as it is: no markup, no wrapping."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True, style=style)
+    """Print one line as it is: no markup, no wrapping, control characters escaped."""
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True, style=style)
+
+
+def shown(text: object) -> str:
+    """Return foreign text for a table: no markup, control characters escaped."""
+    return escape(printable(str(text)))
 
 
 def hint(console: Console, line: str) -> None:

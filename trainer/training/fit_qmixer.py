@@ -248,6 +248,7 @@ def train_step(state: State, inputs: Tensor, labels: dict[str, Tensor]) -> dict[
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     state.model.train()
+    torch.manual_seed(_seed_of(c.seed, state.step))  # dropout of a step is the same after a resume
     with torch.autocast(inputs.device.type, torch.bfloat16):
         output = state.model(inputs)
     symmetry = functional.cross_entropy(output.space_group, labels["space_group"], label_smoothing=c.label_smoothing)
@@ -262,7 +263,11 @@ def train_step(state: State, inputs: Tensor, labels: dict[str, Tensor]) -> dict[
     keep = min(c.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         torch._foreach_lerp_(list(state.average.parameters()), list(state.model.parameters()), 1 - keep)
-    return {"space_group_loss": float(symmetry.detach()), "system_loss": float(system.detach()), "lattice_loss": float(lattice.detach())}
+    return {
+        "space_group_loss": float(symmetry.detach()),
+        "system_loss": float(system.detach()),
+        "lattice_loss": float(lattice.detach()),
+    }
 
 
 def lattice_loss(state: State, output: QMixerOutput, labels: dict[str, Tensor]) -> Tensor:
@@ -352,5 +357,9 @@ def _system_of(space_group: Tensor) -> Tensor:
 
 
 def _generator(seed: int, number: int) -> torch.Generator:
-    mixed = int(np.random.SeedSequence([seed, number + 1]).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(mixed >> 1)
+    return torch.Generator().manual_seed(_seed_of(seed, number))
+
+
+def _seed_of(seed: int, number: int) -> int:
+    """Return a seed for batch `number`, from -1."""
+    return int(np.random.SeedSequence([seed, number + 1]).generate_state(1, np.uint64)[0]) >> 1

@@ -37,7 +37,7 @@ UNITS = {
     "_GB": "10⁹ bytes",
     "_MB": "10⁶ bytes",
     "_bytes": "bytes",
-    "megabytes": "10⁶ bytes",
+    "megabytes": "2²⁰ bytes",
     "microstrain": "10⁻⁶",
 }
 """Endings of keys, longest match first, and the unit that they state."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.errors import ConfigError
 
 if TYPE_CHECKING:
+    import xarray
     from pymatgen.core.structure import Structure
 
     from cluster.config import Profile
@@ -148,6 +149,25 @@ def explain(
         return Explanation.of(found.verdict, found.settings)
     settings = _curation_settings(settings)
     return Explanation.of(what if isinstance(what, Verdict) else curate(what, settings), settings)
+
+
+def open_dataset(dataset: PathLike) -> xarray.Dataset:
+    """Open a dataset, finished or in the making, for reading.
+
+    Parameters
+    ----------
+    dataset : path or str
+        A folder, a ``.zarr.zip``, a URL (``https://``, ``s3://``), or a name registered by ``datagen datasets``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Labels as text; arrays are read when they are used.
+    """
+    from datagen.share.dataset_list import dataset_called
+    from datagen.store.zarr_store import open_xarray
+
+    return open_xarray(dataset_called(os.fspath(dataset)))
 
 
 def curate_catalogs(

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,6 +193,21 @@ def test_an_explanation_names_every_check_and_prints_in_terminal_and_notebook(ma
         datagen.explain("quarz.cif", dataset=made.dataset)
 
 
+def test_a_dataset_opens_by_path_zip_and_name_with_text_decoded(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("d.zarr.zip", "w") as packed:
+        for path in sorted(p for p in made.dataset.rglob("*") if p.is_file()):
+            packed.write(path, path.relative_to(made.dataset))
+    for where in (made.dataset, str(made.dataset), "d.zarr.zip"):
+        opened = datagen.open_dataset(where)
+        assert {"NaCl", "SiO2"} <= set(opened.formula.values.tolist())
+        assert opened.pattern.dims == ("structure", "augmentation", "two_theta")
+    with pytest.raises(DatagenError, match="nothing"):
+        datagen.open_dataset("nothing")
+
+
 @pytest.mark.skipif(shutil.which("mypy") is None and not (Path(sys.executable).parent / "mypy").exists(), reason="mypy")
 def test_a_type_checker_sees_functions(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -200,9 +216,11 @@ def test_a_type_checker_sees_functions(tmp_path: Path) -> None:
         "import datagen.run\n"
         "reveal_type(datagen.run('x.toml').n_structures)\n"
         "reveal_type(datagen.curate('x.cif').accepted)\n"
+        "reveal_type(datagen.open_dataset('x.zarr'))\n"
     )
     environment = {**os.environ, "MYPYPATH": str(ROOT)}
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--no-error-summary", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert 'Revealed type is "int"' in done.stdout, done.stdout + done.stderr
     assert 'Revealed type is "bool"' in done.stdout, done.stdout
+    assert "xarray.core.dataset.Dataset" in done.stdout, done.stdout

@@ -202,7 +202,11 @@ def evaluate(
 @app.command()
 def predict(
     arguments: Annotated[
-        list[Path], typer.Argument(metavar="CHECKPOINT... FILE...", help="Checkpoints (.pt), then measured patterns.")
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL...] FILE...",
+            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then measured scans.",
+        ),
     ],
     wavelength: Annotated[
         str | None, typer.Option(help="Of the measurement: angstroms, 20keV, CuKa1; default: as the file states.")
@@ -216,9 +220,16 @@ def predict(
     gradcam: Annotated[Path | None, typer.Option(help="Folder for plots of what the model looked at.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Ranked crystal systems and space groups, and a lattice, for measured patterns."""
+    """Rank crystal systems and space groups of measured scans, and predict their lattice.
+
+    Without a checkpoint the weights that come with the package are used, for any wavelength and range.
+    """
     with mistakes_told():
-        results = _predict(arguments, wavelength, subtract_background, draws, top, gradcam, device)
+        of_package = not any(path.suffix == ".pt" for path in arguments)
+        if of_package:
+            results = _predict_qmixer(arguments, wavelength, top)
+        else:
+            results = _predict(arguments, wavelength, subtract_background, draws, top, gradcam, device)
     if as_json:
         print_json(results)
         return
@@ -226,6 +237,25 @@ def predict(
 
     for result in results:
         print_tables(prediction_tables(Path(result["file"]).name, result))
+
+
+def _predict_qmixer(arguments: list[Path], wavelength: str | None, top: int) -> list[dict[str, Any]]:
+    from trainer.predict import space_group_symbols, wavelength_of
+    from trainer.qmixer import load_weights, predict_scan, ranked
+    from trainer.scans.read import read_pattern
+
+    models = [path for path in arguments if path.suffix == ".safetensors"]
+    scans = [path for path in arguments if path.suffix != ".safetensors"]
+    if len(models) > 1 or not scans:
+        raise TrainerError("expected one scan or more, and at most one file of weights (.safetensors)")
+    weights = load_weights(*models)
+    results = []
+    for path in scans:
+        measured = read_pattern(path)
+        used = wavelength_of(path, measured, wavelength)
+        prediction = predict_scan(weights, measured.two_theta_deg, measured.intensity, used)
+        results.append({"file": str(path), "wavelength_A": used, **ranked(prediction, space_group_symbols(), top)})
+    return results
 
 
 def _predict(

@@ -163,6 +163,14 @@ RestrictedRows = Annotated[
 DeclaredOpen = Annotated[
     list[str] | None, typer.Option("--open", help="A licence you answer for being open (repeatable).")
 ]
+SourceMetadata = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source-metadata",
+        help="Column of an input table, or other source metadata, to publish for open rows (repeatable). Unasked, only "
+        "what known catalogs state is published, of tables nothing.",
+    ),
+]
 
 
 def card(
@@ -200,6 +208,7 @@ def publish(
     profile: ProfileName = "full",
     restricted: RestrictedRows = "redact",
     declared_open: DeclaredOpen = None,
+    source_metadata: SourceMetadata = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; the summary was seen before.")] = False,
 ) -> None:
     """Write a complete, verified dataset for others: with a card, metadata, checksums, and without what must stay.
@@ -211,10 +220,11 @@ def publish(
     from datagen.progress import Display
     from datagen.share.publish import publish as write
     from datagen.share.publish import publish_to_url, what_leaves
+    from datagen.share.publish import source_metadata as metadata_of
     from datagen.store.location import is_url
 
     naming = _naming(dataset.absolute().name, name, version, creators, url, date)
-    terms = _terms(profile, restricted, declared_open)
+    terms = _terms(profile, restricted, declared_open, source_metadata)
     console = Console()
     table = Table("licence", "structures", "taken for", "leaves", "stays", box=None, pad_edge=False)
     for row in what_leaves(dataset, terms):
@@ -222,6 +232,8 @@ def publish(
         leaves, stays = (", ".join(parts) or "nothing" for parts in (row.leaves, row.stays))
         table.add_row(escape(row.licence), f"{row.n_structures:,}", known, leaves, stays)
     console.print(table)
+    kept, withheld = (", ".join(names) or "nothing" for names in metadata_of(dataset, terms))
+    _say(console, f"source metadata of open rows: published {kept}; withheld {withheld} (--source-metadata NAME)")
     if not yes:
         typer.confirm(f"Write this to {dest}?", abort=True)
     if is_url(dest):
@@ -241,14 +253,16 @@ def _naming(called: str, name: str | None, version: str, creators: list[str] | N
     return Naming(name or called.split(".")[0], version, tuple(creators or ()), url, date)
 
 
-def _terms(profile: str, restricted: str, declared_open: list[str] | None) -> Terms:
+def _terms(
+    profile: str, restricted: str, declared_open: list[str] | None, source_metadata: list[str] | None = None
+) -> Terms:
     from datagen.share.licences import PROFILES, RESTRICTED, Terms
 
     if profile not in PROFILES:
         raise typer.BadParameter(f"expected {', '.join(PROFILES)}, found {profile!r}", param_hint="--profile")
     if restricted not in RESTRICTED:
         raise typer.BadParameter(f"expected {', '.join(RESTRICTED)}, found {restricted!r}", param_hint="--restricted")
-    return Terms(profile, restricted, tuple(declared_open or ()))
+    return Terms(profile, restricted, tuple(declared_open or ()), tuple(source_metadata or ()))
 
 
 catalog = typer.Typer(help="Keep the list of datasets a group knows.", no_args_is_help=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.atomic import replacing
-from curation.table import COMPRESSION
+from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
 from datagen.share.finished import Finished
-from datagen.steps.structures_table import CURATION_TABLE
+from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
 METADATA_KEY = b"pxrd_datagen"
 _AT_ONCE = 4096
@@ -31,6 +31,7 @@ def write_lines(
     stands_for: Mapping[Row, Row],
     *,
     only_rows: bool,
+    columns: Container[str] | None = None,
     change: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: line,
     about: Callable[[Any], Any] = lambda metadata: metadata,
 ) -> None:
@@ -38,10 +39,13 @@ def write_lines(
 
     `new_rows`: row taken from a source -> row now. `stands_for`: row not taken -> the taken row with the same
     structure. `only_rows` leaves out every line without a row: verdicts on inputs that stay with the source.
+    `columns` are those that the new table keeps, with this version's descriptions; None: all, as they are.
     `change` and `about` have the last word on each line and on the table's own metadata.
     """
     places = _Places(sources, new_rows, stands_for, only_rows=only_rows)
     schema = _common_schema(sources)
+    if columns is not None:
+        schema = pa.schema([_OURS.get(field.name, field) for field in schema if field.name in columns])
     metadata = json.dumps(about(_about(sources, places.counts))).encode()
     with (
         replacing(path) as temporary,
@@ -57,6 +61,18 @@ def write_lines(
                     kept.append(change(entry))
             if kept:
                 out.write_table(pa.Table.from_pylist(kept, schema=out.schema))
+
+
+_OURS = {field.name: field for field in (*VERDICT_SCHEMA, *ADDED)}
+
+
+def source_metadata_names(source: Finished) -> dict[str, set[str]]:
+    """Return the names of the source metadata that rows of the dataset have, by catalog."""
+    found: dict[str, set[str]] = {}
+    for _, batch in _batches([source], ["source", "claims"]):
+        for line in batch.to_pylist():
+            found.setdefault(line["source"], set()).update(json.loads(line["claims"]))
+    return found
 
 
 class _Places:

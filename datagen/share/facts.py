@@ -11,6 +11,7 @@ import numpy as np
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen.share.finished import Finished
 from datagen.share.licences import Leaving, Terms, summary
+from datagen.share.published_settings import published_attributes
 from datagen.store.schema import SPLITS
 
 
@@ -71,7 +72,7 @@ def facts_of(dataset: Finished, naming: Naming, terms: Terms) -> Facts:
         n_densities=sum(receipt.n_densities for receipt in dataset.receipts.values()) if arrays else 0,
         density_method=dataset.layout.density_method,
         n_points=dataset.layout.n_points,
-        attributes=dataset.attributes,
+        attributes=published_attributes(dataset.attributes),
         systems={name: systems[i] for i, name in enumerate(CRYSTAL_SYSTEMS, start=1)},
         splits={name: splits[i] for i, name in enumerate(SPLITS)},
         n_space_groups=len(set(dataset.column("space_group")[kept].tolist())),

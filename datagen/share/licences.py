@@ -27,7 +27,9 @@ class Terms:
     restricted: Restricted = "redact"
     """What becomes of rows whose licence is not known to be open."""
     declared_open: tuple[str, ...] = ()
-    """Licences that the publisher answers for being open."""
+    """Licences that the publisher states to be open."""
+    source_metadata: tuple[str, ...] = ()
+    """Source metadata to publish of open rows beside what is published unasked."""
 
     def is_open(self, licence: str) -> bool:
         """Whether structures under this licence may be passed on; what is not known to be open is not."""

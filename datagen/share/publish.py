@@ -16,7 +16,7 @@ from datagen.inspect.verify import verify
 from datagen.progress import Display
 from datagen.share.card import CARD, card
 from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
-from datagen.share.curation_table import Row, write_lines
+from datagen.share.curation_table import Row, source_metadata_names, write_lines
 from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import Finished, open_finished
 from datagen.share.labels_table import LABELS_TABLE, write_labels
@@ -24,7 +24,14 @@ from datagen.share.licences import Leaving, Terms, summary
 from datagen.share.manifest import entries, write_manifest, write_zip
 from datagen.share.metadata import CROISSANT, SCHEMA_ORG, croissant, schema_org
 from datagen.share.origins import PUBLICATION, derived_attributes
-from datagen.share.redact import line_without_places, redacted_line, redacted_values, without_places
+from datagen.share.published_settings import published_attributes, published_table_metadata
+from datagen.share.redact import (
+    TABLE_COLUMNS,
+    open_line,
+    published_source_metadata,
+    redacted_line,
+    redacted_values,
+)
 from datagen.share.upload import check_destination, upload
 from datagen.store import files
 from datagen.store.shard_reader import Value
@@ -37,6 +44,24 @@ def what_leaves(dataset: Path, terms: Terms) -> list[Leaving]:
     return summary(open_finished(dataset).column("licence").tolist(), terms)
 
 
+def source_metadata(dataset: Path, terms: Terms) -> tuple[list[str], list[str]]:
+    """Return the names of the source metadata that open rows keep, and of those that are withheld."""
+    return _source_metadata(open_finished(dataset), terms)
+
+
+def _source_metadata(source: Finished, terms: Terms) -> tuple[list[str], list[str]]:
+    there = source_metadata_names(source)
+    known = set().union(*there.values())
+    if unknown := sorted(set(terms.source_metadata) - known):
+        raise ConfigError(
+            f"--source-metadata {unknown[0]}: no structure of {source.path} has it; expected one of "
+            f"{', '.join(sorted(known)) or 'none'}"
+        )
+    allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
+    kept = {name for catalog, names in there.items() for name in names & allowed.get(catalog, set())}
+    return sorted(kept), sorted(known - kept)
+
+
 def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Display | None = None) -> None:
     """Write the publication to a folder, or to one file where the name ends in `.zarr.zip`.
 
@@ -47,6 +72,8 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
     if PUBLICATION in source.attributes:
         version = source.attributes[PUBLICATION]["version"]
         raise StoreError(f"{dataset}: is a publication already (version {version}); copy it as it is")
+    if terms.source_metadata:
+        _source_metadata(source, terms)
     if terms.profile == "labels":
         if dest.name.endswith(ZIP):
             raise ConfigError(f"{dest}: labels are a table and no arrays; expected a folder, not a {ZIP}")
@@ -76,13 +103,14 @@ def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, displa
 
 def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> Recipe:
     licences = source.column("licence").tolist()
+    allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
     withheld = [terms.withholds(licence) for licence in licences]
 
     def change(row: Row, values: dict[str, Value]) -> dict[str, Value]:
         return redacted_values(values) if withheld[row[1]] else values
 
     def line(entry: dict[str, Any]) -> dict[str, Any]:
-        return redacted_line(entry) if terms.withholds(entry["licence"]) else line_without_places(entry)
+        return redacted_line(entry) if terms.withholds(entry["licence"]) else open_line(entry, allowed)
 
     def table(path: Path) -> None:
         write_lines(
@@ -91,8 +119,9 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
             {row: new for new, row in enumerate(rows)},
             {},
             only_rows=terms.restricted == "leave-out",
+            columns=TABLE_COLUMNS,
             change=line,
-            about=without_places,
+            about=published_table_metadata,
         )
 
     def place(finished: Path, out: Path) -> None:
@@ -106,7 +135,7 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
 
     given = _plain({"terms": asdict(terms)})
     attributes = derived_attributes("publish", [source], [len(rows)], given)
-    attributes = without_places(attributes) | {
+    attributes = published_attributes(attributes) | {
         "title": naming.name,
         PUBLICATION: _plain(asdict(naming) | asdict(terms)),
     }

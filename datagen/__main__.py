@@ -1,4 +1,4 @@
-"""python -m datagen: the command line without the console script."""
+"""Entry point of `python -m datagen`."""
 
 from datagen.commands.app import main
 

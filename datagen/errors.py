@@ -1,18 +1,18 @@
-"""What stops us: each says what, where, expected, found, and what to do. Bad input is not here: it becomes a row."""
+"""Errors that the user can act on: what, where, expected, found, what to do. Bad input is a refused row instead."""
 
 from __future__ import annotations
 
 
 class DatagenError(Exception):
-    """Something a person has to mend; shown as a sentence, exit code 2, without a traceback."""
+    """An error that the user can correct; the command line shows its message and exits with code 2."""
 
 
 class ConfigError(DatagenError):
-    """The configuration is not usable; every mistake in it is listed."""
+    """The configuration is invalid; the message lists every mistake."""
 
 
 class PlanError(DatagenError):
-    """The run would not fit, or does not match what was begun here."""
+    """The run does not fit, or does not match what was begun in this folder."""
 
 
 class StoreError(DatagenError):
@@ -23,5 +23,9 @@ class EngineError(DatagenError):
     """A simulation engine is missing or failed as a whole."""
 
 
-class ClusterError(DatagenError):
-    """The cluster could not be reached or could not be started."""
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Return every class of error that is shown as a message, without a traceback; the rest are bugs."""
+    from catalogs.errors import CatalogError
+    from cluster.errors import ClusterError
+
+    return DatagenError, CatalogError, ClusterError

@@ -1,101 +1,165 @@
-"""What a person sees while a run goes on: one live line on a terminal, plain lines now and then elsewhere."""
+"""Progress on the terminal and in the log: a live bar where there is a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 PLAIN_LINE_EVERY_s = 10.0
 
+log = logging.getLogger(__name__)
+
+
+class Verbosity(IntEnum):
+    """How much a display prints; the log is the same for all."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
 
 class Display:
-    """Phases, one after the other, each with a count of things done and facts beside it."""
+    """Named phases, one after the other, each with a count and a short summary beside it.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+    Everything shown is also logged as `datagen.progress`, so that a run's log file tells the same story.
+    """
+
+    verbosity = Verbosity.NORMAL
+    """Default of new displays; the command line sets it once."""
+
+    def __init__(self, console: Console | None = None, verbosity: Verbosity | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._quiet = (self.verbosity if verbosity is None else verbosity) is Verbosity.QUIET
         self._live: Progress | None = None
         self._task: TaskID | None = None
-        self._name = ""
-        self._done = 0
+        self._name = self._unit = ""
+        self._done = self._before = 0
         self._total: int | None = None
-        self._began = 0.0
-        self._last_line = 0.0
-        self._facts = ""
+        self._began = self._last_line = 0.0
 
     def say(self, text: str) -> None:
-        """One line of its own, above the bar."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """Print one line of rich markup above the bar."""
+        self._print(text, logging.INFO)
+
+    def warn(self, text: str) -> None:
+        """Print one line of rich markup as a warning."""
+        self._print(f"[yellow]warning:[/] {text}", logging.WARNING)
 
     def note(self, text: str) -> None:
-        """A remark of passing interest: shown outside terminals only now and then."""
-        if self.console.is_terminal or time.monotonic() - self._last_line > PLAIN_LINE_EVERY_s:
+        """Print a passing remark, at most one every few seconds."""
+        if time.monotonic() - self._last_line > PLAIN_LINE_EVERY_s:
             self._last_line = time.monotonic()
-            self.console.print(text, highlight=False, end="\r" if self.console.is_terminal else "\n")
+            self._print(text, logging.DEBUG)
 
     @contextmanager
-    def phase(self, name: str, total: int | None, unit: str) -> Iterator[None]:
-        """A stretch of work counted in `unit`; `total` may be unknown."""
-        self._name, self._total, self._done, self._facts = name, total, 0, ""
+    def phase(self, name: str, total: int | None, unit: str, done: int = 0) -> Iterator[None]:
+        """Show a phase of the work, counted in `unit`; of `total`, `done` were finished by an earlier run."""
+        self._name, self._total, self._unit = name, total, unit
+        self._done = self._before = done
         self._began = self._last_line = time.monotonic()
-        if not self.console.is_terminal:
-            self.say(f"{name} ..." if total is None else f"{name}: {total:,} {unit}")
+        headline = f"{name} ..." if total is None else f"{name}: {total:,} {unit}"
+        if done:
+            headline += f", {done:,} of them finished before"
+        log.info("%s", headline)
+        if self._quiet:
             yield
-            return
-        columns = (
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True) as self._live:
-            self._task = self._live.add_task(name, total=total, facts="")
-            try:
-                yield
-            finally:
-                self._live = self._task = None
-        self.say(
-            f"{name:<10} {self._done:,} {unit} in {duration(self.elapsed())}" if self._done else f"{name:<10} done"
-        )
+        elif not self.console.is_terminal:
+            self._show(headline)
+            yield
+        else:
+            with Progress(*_columns(unit), console=self.console, transient=True) as self._live:
+                self._task = self._live.add_task(name, total=total, completed=done, facts="")
+                try:
+                    yield
+                finally:
+                    self._live = self._task = None
+            self._show(self._summary())
+        log.info("%s", self._summary())
 
     def advance(self, done: int, facts: str = "") -> None:
-        """So much is done now, in all; `facts` are rates and counts in words."""
-        self._done, self._facts = done, facts
+        """Set how many units are done in all; `facts` are rates and counts in words."""
+        self._done = done
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=done, facts=facts)
-        elif not self.console.is_terminal and time.monotonic() - self._last_line > PLAIN_LINE_EVERY_s:
+        elif time.monotonic() - self._last_line > PLAIN_LINE_EVERY_s:
             self._last_line = time.monotonic()
-            share = f" of {self._total:,}" if self._total else ""
-            self.say(f"  {self._name}: {done:,}{share}  {facts}{self._eta()}")
+            share = f" of {self._total:,}" if self._total else f" {self._unit}"
+            line = f"  {self._name}: {done:,}{share}  {facts}{self._remaining()}"
+            log.info("%s", line.strip())
+            if not self._quiet and not self.console.is_terminal:
+                self._show(line)
 
     def elapsed(self) -> float:
-        """Seconds since this phase began."""
+        """Return the seconds since this phase began."""
         return time.monotonic() - self._began
 
     def rate(self) -> float:
-        """Things done per second in this phase."""
-        return self._done / max(self.elapsed(), 1e-9)
+        """Return the units done per second in this phase, earlier runs not counted."""
+        return (self._done - self._before) / max(self.elapsed(), 1e-9)
 
-    def _eta(self) -> str:
-        if not self._total or not self._done:
+    def _summary(self) -> str:
+        return (
+            f"{self._name:<10} {self._done:,} {self._unit} in {duration(self.elapsed())}"
+            if self._done
+            else f"{self._name:<10} done"
+        )
+
+    def _remaining(self) -> str:
+        if not self._total or self._done <= self._before:
             return ""
         return f"  about {duration((self._total - self._done) / self.rate())} left"
 
+    def _print(self, markup: str, level: int) -> None:
+        log.log(level, "%s", Text.from_markup(markup).plain)
+        if not self._quiet:
+            self._show(markup)
+
+    def _show(self, markup: str) -> None:
+        self.console.print(printable(markup), highlight=False, soft_wrap=True)
+
 
 class Silence(Display):
-    """No display, for tests and for use from other programs."""
+    """A display that prints nothing, for tests and for use from other programs."""
 
     def __init__(self) -> None:
         super().__init__(Console(quiet=True))
 
 
+def _columns(unit: str) -> tuple[ProgressColumn, ...]:
+    return (
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[facts]}", markup=False),
+        TimeRemainingColumn(),
+    )
+
+
+def printable(text: str) -> str:
+    """Return text from a file or dataset without control characters, which could act on the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def duration(seconds: float) -> str:
-    """Seconds in words: 8 s, 3 min, 2 h 05 min."""
+    """Return seconds in words: 8 s, 3 min, 2 h 05 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -103,7 +167,7 @@ def duration(seconds: float) -> str:
 
 
 def size(n_bytes: float) -> str:
-    """Bytes in words, powers of 1000."""
+    """Return a number of bytes in words, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 999.5:
             return f"{n_bytes:.3g} {unit}"
@@ -112,6 +176,6 @@ def size(n_bytes: float) -> str:
 
 
 def reason_rows(counts: dict[str, int]) -> list[tuple[str, int, float]]:
-    """Reasons by count, largest first, with their share of all records."""
+    """Return reasons by count, largest first, with their share of all records."""
     total = sum(counts.values()) or 1
     return [(name, n, n / total) for name, n in sorted(counts.items(), key=lambda item: -item[1])]

@@ -21,6 +21,7 @@ from datagen.errors import PlanError, StoreError
 from datagen.inspect.report import REPORT, draw_report, write_report
 from datagen.inspect.verify import verify
 from datagen.progress import Display
+from datagen.run_log import run_log
 from datagen.steps.accepted import Accepted, write_accepted
 from datagen.steps.curate import TABLE, UNFINISHED, CurateJob, curate_locked
 from datagen.steps.curate_on_cluster import ClusterJudge, RunProgress
@@ -55,6 +56,7 @@ def run(
             warm_up(job_of(config))  # an engine that is missing here is said before hours of curation
         stack.enter_context(files.disk_errors_explained(dataset))
         lock = stack.enter_context(locked(dataset / WORK))
+        stack.enter_context(run_log(dataset / WORK))
         job = begin(config, dataset)
         with outcome.timed("curate"):
             curate(config, dataset, workers, lock, outcome, display)
@@ -147,7 +149,7 @@ def simulate(
     if not len(accepted):
         raise PlanError(
             f"{dataset}: none of {outcome.counts.total():,} records was accepted ({counted(outcome.counts)}): there is "
-            f"nothing to simulate; `datagen why ID --dataset {work}` tells what each check saw"
+            f"nothing to simulate; `datagen explain ID --dataset {work}` tells what each check saw"
         )
     outcome.n_duplicates = len(duplicates)
     asked = [c.name for c in config.catalog if getattr(c, "density", None)]

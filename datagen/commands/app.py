@@ -1,39 +1,49 @@
-"""The command line: every command in one place, each a thin door into one room."""
+"""The command line: every command, mounted in one place."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
-from datagen.commands.curate import mount as mount_curation
-from datagen.commands.run import mount as mount_run
-from datagen.commands.share import mount as mount_sharing
-from datagen.commands.simulate import mount as mount_simulation
+from datagen.commands import config, curate, dataset, run, share, simulate
+from datagen.commands.terminal import INTERRUPTED, VerbosityGroup, facts, say, set_verbosity, show_error
+from datagen.progress import Verbosity
 
 app = typer.Typer(
     name="datagen",
+    cls=VerbosityGroup,
     help="Training data for powder diffraction: curate crystals, simulate patterns, share datasets.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+MODULES = {
+    run: "Make datasets",
+    config: "Make datasets",
+    dataset: "Look at datasets",
+    curate: "Look at structures",
+    simulate: "Look at structures",
+    share: "Share datasets",
+}
+for module, panel in MODULES.items():
+    mounted = len(app.registered_commands), len(app.registered_groups)
+    module.mount(app)
+    entries: list[Any] = [*app.registered_commands[mounted[0] :], *app.registered_groups[mounted[1] :]]
+    for entry in entries:
+        entry.rich_help_panel = panel
 
 
-@app.command()
+@app.command(rich_help_panel="Installation")
 def doctor() -> None:
-    """Say what is installed, what works and what is missing: paste it into a bug report."""
+    """Check the installation; paste the output into a bug report."""
     from datagen.commands.doctor import examine, healthy
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column()
+    table = facts()
     table.add_column(overflow="fold")
     signs = {"ok": "[green]ok[/]", "optional": "[yellow]--[/]", "problem": "[red]XX[/]"}
     findings = []
@@ -41,33 +51,21 @@ def doctor() -> None:
         findings.append(finding)
         remedy = f"\n[dim]{escape(finding.remedy)}[/]" if finding.remedy else ""
         table.add_row(signs[finding.status], finding.part, escape(finding.fact) + remedy)
-    console.print(table)
+    Console().print(table)
     if not healthy(findings):
         raise typer.Exit(1)
 
 
-mount_run(app)
-mount_curation(app)
-mount_simulation(app)
-mount_sharing(app)
-
-
 def main() -> None:
-    """Run the command line; whatever a person has to mend is shown as one sentence, exit code 2."""
-    from catalogs.errors import CatalogError
-    from cluster.errors import ClusterError
-    from datagen.errors import DatagenError
+    """Run the command line and exit: 0 done, 1 a negative answer or a bug, 2 a mistake of the user, 130 Ctrl-C."""
+    from datagen.errors import expected_errors
 
+    set_verbosity(Verbosity.NORMAL)
     try:
         app()
-    except (DatagenError, CatalogError, ClusterError) as mistake:
-        # Not markup: messages speak of [[catalog]] sections and of whatever a file is called.
-        Console(stderr=True).print(Text.assemble(("datagen: ", "red"), str(mistake)), soft_wrap=True)
-        sys.exit(2)
     except SystemExit as end:
-        if end.code == _INTERRUPTED:  # typer's own end of a KeyboardInterrupt, without a word
-            Console(stderr=True).print("datagen: interrupted; the same command goes on where this one stopped")
+        if end.code == INTERRUPTED:  # typer ends so on Ctrl-C, without a message
+            say(Console(stderr=True), "datagen: interrupted; re-run the same command to resume")
         raise
-
-
-_INTERRUPTED = 130
+    except Exception as error:  # noqa: BLE001 - the last resort: every error has a message and an exit code
+        sys.exit(show_error(error, isinstance(error, expected_errors())))

@@ -1,152 +1,141 @@
-"""The commands about curation: `datagen curate`, `datagen why` and `datagen reasons`."""
+"""The commands about curation: curate, explain, reasons."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from datagen.commands.arguments import ConfigPath, Overrides
+from datagen.commands.terminal import hint, quoted, say, shown
+
 if TYPE_CHECKING:
+    from collections import Counter
+
     from datagen.inspect.explain import Found
 
+SHOWN_IN_FULL = 3
+LISTED = 40
 _OUTCOME_STYLE = {"passed": "green", "failed": "bold red", "remark": "yellow", "not reached": "dim", "seen": ""}
 
 
-def mount(app: typer.Typer) -> None:
-    """Give an application these commands."""
-    for command in (curate, why, reasons):
-        app.command()(command)
-
-
 def curate(
-    what: Annotated[
-        Path, typer.Argument(help="A configuration (.toml), or a folder, CIF, .zip, .tar.gz, .csv or .parquet.")
-    ],
+    config: ConfigPath,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the table; by default WHAT's name and -curated.")
+        Path | None, typer.Option("--out", "-o", help="Folder for the table.", show_default="CONFIG's name + -curated")
     ] = None,
     processes: Annotated[
-        int | None, typer.Option("--processes", "-j", min=1, help="Worker processes; by default one for each core.")
+        int | None,
+        typer.Option("--processes", "-j", min=1, help="Number of worker processes.", show_default="usable cores"),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Set a value of the configuration: --set curation.max_atoms=200 (repeatable)."),
-    ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away what an earlier run left in the folder.")
-    ] = False,
+    overrides: Overrides = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")] = False,
 ) -> None:
-    """Judge every structure: accepted with labels, or refused with a reason. Interrupted, the same command goes on."""
-    from datagen.commands.curate_progress import ShownProgress
-    from datagen.config.config import config_for_path
-    from datagen.steps.curate import CurateJob
-    from datagen.steps.curate import curate as run
+    """Curate structures without simulating them: accepted with labels, or refused with a reason.
 
-    job = CurateJob.of(config_for_path(what, settings or ()))
-    folder = out or Path(f"{what.absolute().name.split('.')[0] or 'catalog'}-curated")
-    with ShownProgress(Console(stderr=True)) as progress:
-        summary = run(job, folder, processes=processes or _cores(), restart=restart, progress=progress)
+    An interrupted run is resumed by the same command.
+    """
+    from datagen import api
+    from datagen.progress import Display
+
+    summary = api.curate_catalogs(
+        config, out, processes=processes, overrides=overrides or (), restart=restart, display=Display()
+    )
     console = Console()
     console.print(_reasons_with_counts(summary.counts))
-    judged = summary.n_records - summary.n_resumed
-    resumed = f", {summary.n_resumed} of them finished before" if summary.n_resumed else ""
-    rate = f", {judged / summary.seconds:.1f} a second" if judged else ""
-    _say(console, f"\n{summary.n_records} records in {summary.seconds:.1f} s{resumed}{rate}")
-    _say(console, f"table: {summary.table}")
+    curated = summary.n_records - summary.n_resumed
+    resumed = f", {summary.n_resumed:,} of them finished before" if summary.n_resumed else ""
+    rate = f", {curated / summary.seconds:.1f} per second" if curated else ""
+    say(console, f"\n{summary.n_records:,} records in {summary.seconds:.1f} s{resumed}{rate}")
+    say(console, f"table: {summary.table}")
     if summary.casualties is not None:
-        _say(console, f"what records printed that crashed or hung: {summary.casualties}")
-    where = "" if folder == Path() else f" --dataset {_quoted(folder)}"
-    _say(console, f"next: datagen why ID{where}   (what every check saw for one record)")
-    _say(console, "      datagen reasons   (what each reason means and what can be done)")
+        say(console, f"output of records that crashed or hung: {summary.casualties}")
+    folder = summary.table.parent
+    where = "" if folder == Path() else f" --dataset {quoted(folder)}"
+    hint(console, f"next:  datagen explain ID{where}   (the value of every check for one record)")
+    hint(console, "       datagen reasons   (the meaning of each reason, and remedies)")
 
 
-def why(
+def explain(
     record: Annotated[
-        str, typer.Argument(metavar="ID", help="A record's id, its file's name, or its hash's beginning.")
+        str, typer.Argument(metavar="ID", help="Id of a record, its file name, or the start of its structure hash.")
     ],
     dataset: Annotated[
-        Path, typer.Option("--dataset", "-d", help="Folder that `datagen curate` wrote, or the table itself.")
+        Path, typer.Option("--dataset", "-d", help="A dataset, or a folder or table that `datagen curate` wrote.")
     ] = Path(),
 ) -> None:
-    """Say what every check saw for one record."""
+    """Print what every check of one record found, and why it was accepted or refused."""
     from datagen.inspect.explain import find, headline, near_misses
 
     console = Console()
     matches = find(dataset, record)
     if not matches:
         near = near_misses(dataset, record)
-        _say(console, f"no record is called {record!r}" + (", but there are:" if near else f" in {dataset}"))
+        say(console, f"no record {record!r} in {dataset}" + ("; did you mean one of these?" if near else ""))
         for name in near:
-            _say(console, f"  {name}")
+            say(console, f"  {name}")
         raise typer.Exit(1)
-    if len(matches) > _SHOWN_IN_FULL:
-        _say(console, f"{len(matches)} records match {record!r}; ask for one of them:")
-        for found in matches[:_LISTED]:
-            _say(console, f"  {found.verdict.source}/{found.verdict.source_id}   {headline(found.verdict)}"[:200])
-        if len(matches) > _LISTED:
-            _say(console, f"  ... and {len(matches) - _LISTED} more")
+    if len(matches) > SHOWN_IN_FULL:
+        say(console, f"{len(matches):,} records match {record!r}; name one of them:")
+        for found in matches[:LISTED]:
+            say(console, f"  {found.verdict.source}/{found.verdict.source_id}   {headline(found.verdict)}"[:200])
+        if len(matches) > LISTED:
+            say(console, f"  ... and {len(matches) - LISTED:,} more")
         return
     for found in matches:
-        _explain(console, found)
-
-
-_SHOWN_IN_FULL = 3
-_LISTED = 40
+        _print_explanation(console, found)
 
 
 def reasons() -> None:
-    """List every reason for a refusal, what it means and what you can do about it."""
+    """Print every reason for a refusal, its meaning and its remedy."""
     from curation.reasons import REASONS, WARNINGS
     from datagen.steps.reasons import SIMULATION_REASONS, XRD_PEAKS_REASONS
     from datagen.store.density_codes import DENSITY_REASONS
 
     console = Console()
-    table = Table("reason", "stage", "meaning", "what you can do", title="Refusals", title_justify="left")
+    table = Table("reason", "stage", "meaning", "remedy", title="Refusals", title_justify="left")
     for reason in REASONS.values():
-        table.add_row(reason.code, reason.stage, escape(reason.meaning), escape(reason.remedy))
+        table.add_row(reason.code, reason.stage, shown(reason.meaning), shown(reason.remedy))
     for later in SIMULATION_REASONS.values():
-        table.add_row(later.code, "simulation", escape(later.meaning), escape(later.remedy))
+        table.add_row(later.code, "simulation", shown(later.meaning), shown(later.remedy))
     console.print(table)
-    title = "Structures that stay, without a density or without xrd_peaks"
-    without = Table("reason", "meaning", "what you can do", title=title, title_justify="left")
+    title = "Accepted structures without a density or without xrd_peaks"
+    without = Table("reason", "meaning", "remedy", title=title, title_justify="left")
     for density in DENSITY_REASONS:
-        without.add_row(density.code, escape(density.meaning), escape(density.remedy))
+        without.add_row(density.code, shown(density.meaning), shown(density.remedy))
     for peaks in XRD_PEAKS_REASONS.values():
-        without.add_row(peaks.code, escape(peaks.meaning), escape(peaks.remedy))
+        without.add_row(peaks.code, shown(peaks.meaning), shown(peaks.remedy))
     console.print(without)
-    remarks = Table("warning", "meaning", "what you can do", title="Remarks that refuse nothing", title_justify="left")
+    remarks = Table("warning", "meaning", "remedy", title="Warnings, which refuse nothing", title_justify="left")
     for warning in WARNINGS.values():
-        remarks.add_row(warning.code, escape(warning.meaning), escape(warning.remedy))
+        remarks.add_row(warning.code, shown(warning.meaning), shown(warning.remedy))
     console.print(remarks)
 
 
-def _explain(console: Console, found: Found) -> None:
+def _print_explanation(console: Console, found: Found) -> None:
     from datagen.inspect.explain import checks_of, headline
     from datagen.steps.reasons import REFUSALS
 
     v = found.verdict
-    _say(console, f"{v.source}/{v.source_id}", style="bold")
-    _say(console, f"  {headline(v)}", style="green" if v.accepted else "red")
-    _say(console, f"  from {v.origin}, licence {v.licence}")
-    table = Table("check", "saw", "expected", "", box=None, pad_edge=True)
+    say(console, f"{v.source}/{v.source_id}", style="bold")
+    say(console, f"  {headline(v)}", style="green" if v.accepted else "red")
+    say(console, f"  from {v.origin}, licence {v.licence}")
+    table = Table("check", "found", "expected", "", box=None, pad_edge=True)
     for seen in checks_of(v, found.settings):
         style = _OUTCOME_STYLE[seen.outcome]
-        shown = "" if seen.outcome == "seen" else seen.outcome
-        outcome = f"[{style}]{shown}[/]" if style and shown else shown
-        table.add_row(seen.check, escape(seen.value), escape(seen.limit), outcome)
+        word = "" if seen.outcome == "seen" else seen.outcome
+        outcome = f"[{style}]{word}[/]" if style and word else word
+        table.add_row(seen.check, shown(seen.value), shown(seen.limit), outcome)
     console.print(table)
     if v.accepted:
-        _say(console, f"  structure {v.structure_hash}, group {v.group}")
+        say(console, f"  structure {v.structure_hash}, group {v.group}")
     else:
-        _say(console, f"  {REFUSALS[v.reason].meaning} {REFUSALS[v.reason].remedy}")
+        say(console, f"  {REFUSALS[v.reason].meaning} {REFUSALS[v.reason].remedy}")
     for name, claim in v.claims.items():
-        _say(console, f"  source says {name}: {claim}"[:300])
+        say(console, f"  source says {name}: {claim}"[:300])
     console.print()
 
 
@@ -160,22 +149,11 @@ def _reasons_with_counts(counts: Counter[str]) -> Table:
     ordered = [ACCEPTED, *(code for code, _ in counts.most_common() if code != ACCEPTED)]
     for code in ordered:
         meaning = "" if code == ACCEPTED else REASONS[code].meaning
-        table.add_row(code, str(counts[code]), f"{100 * counts[code] / total:.1f}", escape(meaning))
+        table.add_row(code, str(counts[code]), f"{100 * counts[code] / total:.1f}", shown(meaning))
     return table
 
 
-def _cores() -> int:
-    """Cores that this process may use, which a scheduler's allocation may limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))
-
-
-def _say(console: Console, line: str, style: str | None = None) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True, style=style)
+def mount(app: typer.Typer) -> None:
+    """Add these commands to an application."""
+    for command in (curate, explain, reasons):
+        app.command()(command)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from datagen import __version__
+from datagen.cores import usable_cores
 
 Status = Literal["ok", "optional", "problem"]
 
@@ -166,11 +167,6 @@ PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
     "batch system": _schedulers,
     "disk": _disk,
 }
-
-
-def usable_cores() -> int:
-    """Cores this process may use, which a batch system may have made fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_GB() -> float:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from datagen.commands.run import AnyDataset, DatasetPath
+from datagen.commands.arguments import AnyDataset, DatasetPath
 
 if TYPE_CHECKING:
     from datagen.share.facts import Naming

@@ -1,10 +1,11 @@
-"""What a configuration file may say: one model for the whole of it, read from TOML, nothing unknown let through."""
+"""The model of a whole configuration file, and reading it from TOML."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,104 +17,97 @@ from cluster.config import ClusterSection
 from curation.sandbox import Limits
 from curation.settings import CurationSettings
 from datagen.config.mistakes import explain
+from datagen.config.overrides import apply_overrides, parse_overrides
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.density.make import DensitySettings
 from datagen.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 
 class DatagenConfig(BaseModel):
-    """The whole of a configuration file; every section but `[[catalog]]` has defaults."""
+    """A whole configuration file; every section but `[[catalog]]` has defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    catalog: tuple[CatalogConfig, ...] = Field(description="a [[catalog]] section for each source")
+    catalog: tuple[CatalogConfig, ...] = Field(description="one [[catalog]] section per source of structures")
     curation: CurationSettings = Field(
-        default_factory=lambda: CurationSettings.model_validate({}), description="thresholds of the screens"
+        default_factory=lambda: CurationSettings.model_validate({}), description="thresholds and policies of curation"
     )
-    limits: Limits = Field(default_factory=Limits, description="what curation of one structure may cost")
+    limits: Limits = Field(
+        default_factory=Limits, description="time and memory allowed for the curation of one structure"
+    )
     simulation: SimulationSettings = Field(
-        default_factory=lambda: SimulationSettings.model_validate({}), description="how patterns are made"
+        default_factory=lambda: SimulationSettings.model_validate({}), description="how patterns are simulated"
     )
-    density: DensitySettings = Field(default_factory=DensitySettings, description="what is done with densities")
+    density: DensitySettings = Field(
+        default_factory=DensitySettings, description="how electron densities are read and resampled"
+    )
     store: StoreSettings = Field(
-        default_factory=lambda: StoreSettings.model_validate({}), description="what the dataset holds"
+        default_factory=lambda: StoreSettings.model_validate({}), description="content and layout of the dataset"
     )
     run: RunSettings = Field(
-        default_factory=lambda: RunSettings.model_validate({}), description="how the work is carried out"
+        default_factory=lambda: RunSettings.model_validate({}), description="how the run is carried out"
     )
     cluster: ClusterSection = Field(
-        default_factory=lambda: ClusterSection.model_validate({}), description="who does the work"
+        default_factory=lambda: ClusterSection.model_validate({}),
+        description="where the work is done: a profile by default, and others in [cluster.NAME]",
     )
 
     @field_validator("catalog")
     @classmethod
-    def _some_and_each_with_its_own_name(cls, catalogs: tuple[CatalogConfig, ...]) -> tuple[CatalogConfig, ...]:
+    def _distinct_names(cls, catalogs: tuple[CatalogConfig, ...]) -> tuple[CatalogConfig, ...]:
         if not catalogs:
             raise ValueError("expected at least one [[catalog]] section, found none")
         names = [catalog.name for catalog in catalogs]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"every name once, found {', '.join(map(repr, repeated))} again; set name")
+            raise ValueError(
+                f"expected distinct names, found {', '.join(map(repr, repeated))} more than once; set `name`"
+            )
         return catalogs
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> DatagenConfig:
-    """The configuration in a TOML file, relative paths taken from its folder; `overrides` are `section.key=value`."""
+    """Read a TOML file; relative paths start at its folder, `overrides` are such as `simulation.seed=3`."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file{_similar_file(path)}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: expected TOML, which is UTF-8, found byte {error.start} that is not") from None
-    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: expected TOML in UTF-8, found another encoding at byte {error.start}") from None
+    except (ValueError, RecursionError) as error:  # tomllib passes Python's limits on digits and nesting through
         raise ConfigError(f"{path}: expected TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    log.debug("read %s", path)
     return parse_config(content, where=str(path), base=path.absolute().parent, overrides=overrides)
 
 
 def config_for_path(path: Path, overrides: Sequence[str] = ()) -> DatagenConfig:
-    """What the command line means by a path: a configuration, or with all defaults a folder, CIF, archive or table."""
+    """Read a TOML file, or make the default configuration for a folder, CIF, archive or table of structures."""
     if path.suffix.lower() == ".toml":
         return load_config(path, overrides)
     if (path / "zarr.json").exists():
         raise ConfigError(f"{path}: expected a configuration or a catalog of structures, found a dataset")
     catalog = guess_catalog(path)
-    said = {"kind": catalog.kind, **catalog.model_dump(exclude_unset=True)}
-    return parse_config({"catalog": [said]}, where="command line", base=Path.cwd(), overrides=overrides)
+    content = {"kind": catalog.kind, **catalog.model_dump(exclude_unset=True)}
+    return parse_config({"catalog": [content]}, where="command line", base=Path.cwd(), overrides=overrides)
 
 
-def parse_config(content: dict[str, Any], *, where: str, base: Path, overrides: Sequence[str] = ()) -> DatagenConfig:
-    """Check a configuration; `where` names it in messages, `base` is where relative paths start."""
-    for override in overrides:
-        _apply(content, override)
+def parse_config(content: Mapping[str, Any], *, where: str, base: Path, overrides: Sequence[str] = ()) -> DatagenConfig:
+    """Validate a configuration; `where` names it in messages, relative paths start at `base`."""
+    parsed = parse_overrides(overrides)
     try:
-        config = DatagenConfig.model_validate(content)
+        config = DatagenConfig.model_validate(apply_overrides(dict(content), parsed))
     except ValidationError as error:
-        raise ConfigError(explain(error, DatagenConfig, where)) from None
+        raise ConfigError(explain(error, DatagenConfig, where, [override.place for override in parsed])) from None
     return config.model_copy(update={"catalog": tuple(catalog.resolved(base) for catalog in config.catalog)})
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    """Set one value as `curation.max_atoms=200` asks; the value is read as TOML, or as text where it is none."""
-    name, equals, text = override.partition("=")
-    *sections, key = (part.strip() for part in name.split("."))
-    if not equals or not key or not sections:
-        raise ConfigError(f"--set {override}: expected SECTION.KEY=VALUE, such as curation.max_atoms=200")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
-            raise ConfigError(f"--set {override}: {section} holds no keys; edit the configuration file instead")
-    content[key] = value
 
 
 def _similar_file(path: Path) -> str:
     try:
         names = [entry.name for entry in path.parent.iterdir()]
     except OSError:
-        return f", nor its folder {path.parent}"
+        return f", and no folder {path.parent}"
     near = difflib.get_close_matches(path.name, names, n=1)
     return f"; did you mean {path.with_name(near[0])}?" if near else ""

@@ -1,4 +1,4 @@
-"""What a configuration says of simulation, storage and the run itself; catalogs and curation have their own."""
+"""Settings of simulation, storage and the run; catalogs, curation, densities and the cluster have their own modules."""
 
 from __future__ import annotations
 
@@ -8,31 +8,41 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from datagen.simulate import EngineName
 from datagen.simulate.augmentation import AugmentationSettings
-from datagen.simulate.instrument import Instrument
+from datagen.simulate.instrument import PRESETS, Instrument
 
 
-def _preset_by_name(given: Any) -> Any:
-    return Instrument.preset(given) if isinstance(given, str) else given
+def _from_preset(given: Any) -> Any:
+    """Return a whole instrument for a preset's name, or for a table with `base` and what differs from it."""
+    given = {"base": given} if isinstance(given, str) else given
+    if not isinstance(given, dict) or "base" not in given:
+        return given
+    base, changes = given["base"], {key: value for key, value in given.items() if key != "base"}
+    if base not in PRESETS:
+        raise ValueError(f"base: expected one of {', '.join(PRESETS)}, found {base!r}")
+    return {**PRESETS[base].model_dump(), **changes}
 
 
 class SimulationSettings(BaseModel):
-    """How patterns are made."""
+    """How patterns are simulated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: EngineName = Field("native", description="`native`, ours, or `gsas2`, GSAS-II itself where it is installed")
-    seed: int = Field(0, ge=0, description="another seed draws other augmentations of the same structures")
-    instrument: Annotated[Instrument, BeforeValidator(_preset_by_name)] = Field(
+    engine: EngineName = Field(
+        "native", description="`native`, this package's own engine, or `gsas2`, GSAS-II itself if it is installed"
+    )
+    seed: int = Field(0, ge=0, description="seed of the augmentation parameters")
+    instrument: Annotated[Instrument, BeforeValidator(_from_preset)] = Field(
         default_factory=lambda: Instrument.preset("alphadiffract"),
-        description="a preset's name (alphadiffract, cu_kalpha1, cu_kalpha, mo_kalpha) or a table of its own",
+        description="name of a preset (alphadiffract, cu_kalpha1, cu_kalpha, mo_kalpha), or a table: `base`, a preset, "
+        "and the keys that differ; or all keys",
     )
     augmentation: AugmentationSettings = Field(
-        default_factory=AugmentationSettings, description="how many patterns a structure gets and what varies"
+        default_factory=AugmentationSettings, description="number of patterns per structure, and what varies"
     )
 
 
 class StoreSettings(BaseModel):
-    """What goes into the dataset and in which portions."""
+    """Content and layout of the dataset."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,27 +50,31 @@ class StoreSettings(BaseModel):
         None,
         ge=1,
         le=4096,
-        description="structures written by one task into one set of files; by default 16 to 128, by their number",
+        description="structures per shard, the unit of work and of files; by default 16 to 128, by their total number",
     )
     duplicates: Literal["drop", "keep"] = Field(
         "drop",
-        description="what becomes of structures equal atom by atom, but for the first with a density, else the first: "
-        "they keep their verdict",
+        description="structures equal atom by atom: `drop` all but one (the first with a density, else the first), or "
+        "`keep` them all; the verdict table lists every one",
     )
     xrd_peaks: Literal["with_density", "all", "none"] = Field(
         "with_density", description="which structures get CrystalNet's stick vector (slow for cells above 10,000 A^3)"
     )
     max_files: int = Field(
-        100_000, ge=1, description="refuse to begin when the dataset would have more files than this (inode quotas)"
+        100_000, ge=1, description="refuse a run whose dataset would have more files than this (inode quotas)"
     )
 
 
 class RunSettings(BaseModel):
-    """How the work is carried out; nothing here changes a number in the dataset."""
+    """How the run is carried out; nothing here changes a number in the dataset."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     structure_time_limit_s: float = Field(
-        600.0, gt=0, description="a structure whose simulation takes longer is set aside with its reason"
+        600.0,
+        gt=0,
+        description="longest simulation of one structure in seconds; beyond it the structure is quarantined",
     )
-    verify_sample: int = Field(8, ge=0, description="patterns regenerated and compared bit for bit at the end")
+    verify_sample: int = Field(
+        8, ge=0, description="number of patterns regenerated and compared bit for bit at the end of the run"
+    )

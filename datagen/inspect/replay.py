@@ -84,7 +84,7 @@ def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[
                 return other
     raise StoreError(
         f"{dataset}: {identifier} was refused ({line['reason']}: {line['detail']}), so it has no patterns; "
-        f"datagen why tells what every check saw"
+        f"datagen explain tells what every check saw"
     )
 
 

@@ -118,7 +118,7 @@ def _reasons(table: Any) -> Section:
     meaning = {code: REFUSALS[code].meaning if code in REFUSALS else "" for code in refused}
     rows = [(code, f"{n:,}", f"{n / len(table):.1%}", meaning[code]) for code, n in refused.most_common()]
     body = _figure(report_figures.bars(dict(refused)), "inputs refused, by reason")
-    text = "Every input has a row in curation.parquet; <code>datagen why ID</code> tells what each check saw."
+    text = "Every input has a row in curation.parquet; <code>datagen explain ID</code> tells what each check saw."
     return Section("Refused inputs", text, body + _table(("reason", "inputs", "share", "meaning"), rows))
 
 

@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from datagen.api import default_dataset
 from datagen.commands import app
-from datagen.commands.run import _default_dataset
 from tests.datagen.small_runs import EVIL, Made, write_cifs
 from tests.faults.runs import command, environment, session_members
 
@@ -80,11 +79,14 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cifs", "dataset.zarr", "file"]
 
 
-def test_workers_are_refused_where_the_cluster_decides(tmp_path: Path) -> None:
+def test_workers_are_refused_where_the_cluster_decides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     cifs = write_cifs(tmp_path / "cifs", ["halite"])
-    ended = CliRunner().invoke(app.app, ["run", str(cifs), "--cluster", "inline", "--workers", "3"])
-    assert ended.exit_code == 2
-    assert "decides itself" in ended.output
+    options = ("--cluster", "inline", "--workers", "3")
+    code, text = said("run", cifs, *options, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2
+    assert "decides itself" in text
 
 
 def test_a_dry_run_writes_nothing(
@@ -102,12 +104,12 @@ def test_looking_after_a_dataset(
     made: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for arguments, words in (
-        (("status", made.dataset), ["complete", "none needed", "7 of 7 records: 6 accepted", "1 no_cell"]),
-        (("verify", made.dataset, "--deep", "--sample", "5"), ["good:", "5 structures", "5 patterns made again"]),
+        (("status", made.dataset), ["complete", "not needed", "7 of 7 records: 6 accepted", "1 no_cell"]),
+        (("verify", made.dataset, "--deep", "--sample", "5"), ["good:", "5 structures", "5 patterns regenerated"]),
         (("inspect", made.dataset), [str(made.dataset), "5 structures x 3 patterns x 512 points", "CC0-1.0"]),
         (("replay", made.dataset, EVIL, "-a", "1"), ["equal", "bit for bit"]),
-        (("retry", made.dataset, "--reason", "simulation_failed"), ["nothing is set aside", str(made.dataset)]),
-        (("why", "quartz.cif", "--dataset", made.dataset), ["accepted"]),
+        (("retry", made.dataset, "--reason", "simulation_failed"), ["no structure is quarantined", str(made.dataset)]),
+        (("explain", "quartz.cif", "--dataset", made.dataset), ["accepted"]),
     ):
         code, text = said(*arguments, capsys=capsys, monkeypatch=monkeypatch)
         assert code == 0, text
@@ -120,15 +122,15 @@ def test_looking_after_a_dataset(
     [("a/b.toml", "b.zarr"), ("crystals.tar.gz", "crystals.zarr"), ("cifs", "cifs.zarr"), ("cifs/", "cifs.zarr")],
 )
 def test_a_dataset_is_named_after_its_configuration(given: str, dataset: str) -> None:
-    assert _default_dataset(Path(given)) == Path(dataset)
+    assert default_dataset(Path(given)) == Path(dataset)
 
 
 def test_a_dataset_of_this_folder_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "minerals" / "more").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "minerals")
-    assert _default_dataset(Path()) == Path("minerals.zarr")
+    assert default_dataset(Path()) == Path("minerals.zarr")
     monkeypatch.chdir(tmp_path / "minerals" / "more")
-    assert _default_dataset(Path("..")) == Path("minerals.zarr")
+    assert default_dataset(Path("..")) == Path("minerals.zarr")
 
 
 def test_interrupted_it_says_one_line_and_leaves_nobody_behind(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_interrupted_it_says_one_line_and_leaves_nobody_behind(tmp_path: Path) -
         for pid in session_members(run.pid):
             os.kill(pid, signal.SIGKILL)
     text = log.read_text()
-    assert "datagen: interrupted; the same command goes on" in text
+    assert "datagen: interrupted; re-run the same command to resume" in text
     assert "Traceback" not in text
 
 

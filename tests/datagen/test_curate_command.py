@@ -1,4 +1,4 @@
-"""`datagen curate`, `why` and `reasons`: a verdict on every input, the same however often it was interrupted."""
+"""`datagen curate`, `explain` and `reasons`: a verdict on every input, the same however often it was interrupted."""
 
 from __future__ import annotations
 
@@ -441,7 +441,7 @@ def test_the_command_ends_with_reasons_and_what_to_type_next(pile: Path, tmp_pat
     assert "accepted" in words
     assert "no_cell" in words
     assert "110 records" in words
-    assert f"datagen why ID --dataset '{out}'" in words
+    assert f"datagen explain ID --dataset '{out}'" in words
 
 
 def test_a_mistake_is_one_sentence_with_exit_code_2_and_no_traceback(tmp_path: Path) -> None:
@@ -452,7 +452,7 @@ def test_a_mistake_is_one_sentence_with_exit_code_2_and_no_traceback(tmp_path: P
     )
     assert done.returncode == 2
     assert done.stderr.startswith(f"datagen: {config}: 2 mistakes\n")
-    assert "a [[catalog]] section for each source" in done.stderr
+    assert "one [[catalog]] section per source" in done.stderr
     assert "did you mean symprec_A?" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -470,12 +470,12 @@ def test_ctrl_c_says_that_the_same_command_goes_on(pile: Path, tmp_path: Path) -
     driver.send_signal(signal.SIGINT)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 130
-    assert "the same command goes on" in said
+    assert "re-run the same command to resume" in said
     assert "Traceback" not in said
 
 
-def test_why_says_what_every_check_saw(undisturbed: Path) -> None:
-    result = run("why", "halide 4.cif", "--dataset", undisturbed)
+def test_explain_says_what_every_check_saw(undisturbed: Path) -> None:
+    result = run("explain", "halide 4.cif", "--dataset", undisturbed)
     assert result.exit_code == 0
     words = " ".join(result.output.split())
     assert "accepted: NaCl, space group 225 (cubic)" in words
@@ -484,34 +484,34 @@ def test_why_says_what_every_check_saw(undisturbed: Path) -> None:
     assert "failed" not in words
 
 
-def test_why_names_the_check_that_failed_and_what_can_be_done(undisturbed: Path) -> None:
-    words = " ".join(run("why", "bad 3.cif", "-d", undisturbed).output.split())
+def test_explain_names_the_check_that_failed_and_what_can_be_done(undisturbed: Path) -> None:
+    words = " ".join(run("explain", "bad 3.cif", "-d", undisturbed).output.split())
     assert "refused: no_cell" in words
     assert "failed" in words
     assert "not reached" in words
     assert REASONS["no_cell"].remedy in words
 
 
-def test_why_finds_by_source_by_stem_by_block_and_by_hash(undisturbed: Path) -> None:
+def test_explain_finds_by_source_by_stem_by_block_and_by_hash(undisturbed: Path) -> None:
     row = next(row for row in rows_of(undisturbed) if row["source_id"] == "halide 4.cif")
     for name in (f"{row['source']}/halide 4.cif", "halide 4", row["structure_hash"], "HALIDE 4.CIF"):
-        assert "halide 4.cif" in run("why", name, "-d", undisturbed).output, name
-    many = run("why", "many blocks", "-d", undisturbed).output
+        assert "halide 4.cif" in run("explain", name, "-d", undisturbed).output, name
+    many = run("explain", "many blocks", "-d", undisturbed).output
     assert "20 records match" in many
 
 
-def test_why_suggests_what_was_meant(undisturbed: Path) -> None:
-    result = run("why", "halid 44.cif", "-d", undisturbed)
+def test_explain_suggests_what_was_meant(undisturbed: Path) -> None:
+    result = run("explain", "halid 44.cif", "-d", undisturbed)
     assert result.exit_code == 1
     assert "halide 44.cif" in result.output
 
 
-def test_why_answers_about_an_unfinished_run_too(pile: Path, tmp_path: Path) -> None:
+def test_explain_answers_about_an_unfinished_run_too(pile: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         curate(job(pile), tmp_path, progress=StopAfter(70))
-    assert "bad 3.cif" in run("why", "bad 3.cif", "-d", tmp_path).output
+    assert "bad 3.cif" in run("explain", "bad 3.cif", "-d", tmp_path).output
     with pytest.raises(PlanError, match="--dataset"):
-        raise run("why", "x", "-d", pile).exception
+        raise run("explain", "x", "-d", pile).exception
 
 
 def test_every_reason_is_listed_with_a_remedy() -> None:

@@ -160,7 +160,7 @@ def test_a_structure_that_kills_every_worker_is_set_aside_and_the_rest_is_made(
     dataset = tmp_path / "d.zarr"
     ended = datagen("run", config, "--out", dataset, extra=POISON)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "set aside" in ended.stdout
+    assert "quarantined" in ended.stdout
     rows = pq.read_table(dataset / "curation.parquet").to_pylist()
     refused = [row for row in rows if row["status"] == "refused"]
     assert [(row["source_id"], row["reason"], row["row"]) for row in refused] == [

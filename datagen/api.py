@@ -1,0 +1,211 @@
+"""The functions of `import datagen`; the command line calls the same ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+    from cluster.config import Profile
+    from curation.settings import CurationSettings
+    from curation.verdict import Verdict
+    from datagen.config.config import DatagenConfig
+    from datagen.inspect.explanation import Explanation
+    from datagen.inspect.structure_input import AseAtoms
+    from datagen.progress import Display
+    from datagen.steps.curate import Summary
+    from datagen.steps.outcome import Outcome
+
+PathLike = str | os.PathLike[str]
+
+
+def load_config(config: DatagenConfig | Mapping[str, Any] | PathLike, overrides: Sequence[str] = ()) -> DatagenConfig:
+    """Validate a configuration.
+
+    Parameters
+    ----------
+    config : path or mapping
+        A TOML file; or a folder, archive, table or file of CIFs, which gets all defaults; or the content of a
+        configuration as a mapping.
+    overrides : sequence of str
+        Changes of single settings, such as ``"simulation.seed=3"``.
+
+    Returns
+    -------
+    DatagenConfig
+        Frozen; `model_dump()` gives plain values.
+
+    Raises
+    ------
+    ConfigError
+        Lists every mistake with its place, what was expected and what was found.
+    """
+    from datagen.config.config import DatagenConfig, config_for_path, parse_config
+
+    if isinstance(config, DatagenConfig):
+        if overrides:
+            raise ConfigError("overrides change a file or a mapping; change a DatagenConfig by model_copy")
+        return config
+    if isinstance(config, Mapping):
+        return parse_config(config, where="configuration", base=Path.cwd(), overrides=overrides)
+    return config_for_path(Path(config), overrides)
+
+
+def run(
+    config: DatagenConfig | Mapping[str, Any] | PathLike,
+    out: PathLike | None = None,
+    *,
+    cluster: str | None = None,
+    workers: int | None = None,
+    overrides: Sequence[str] = (),
+    display: Display | None = None,
+) -> Outcome:
+    """Make a dataset: curate, simulate, store, verify, report. Calling it again resumes an interrupted run.
+
+    Parameters
+    ----------
+    config : path, mapping or DatagenConfig
+        As for `load_config`.
+    out : path, optional
+        Folder of the dataset; by default the configuration's name with ``.zarr``, in the working directory.
+    cluster : str, optional
+        Where the work is done: a kind, such as ``"local"`` or ``"slurm"``, or the name of a ``[cluster.NAME]`` section.
+    workers : int, optional
+        Number of worker processes.
+    overrides : sequence of str
+        Changes of single settings, such as ``"simulation.seed=3"``.
+    display : Display, optional
+        Where progress is shown; by default on standard error.
+
+    Returns
+    -------
+    Outcome
+        Counts, sizes and times of the finished run, and the path of the dataset.
+    """
+    from datagen.run import run as make
+
+    settings = load_config(config, overrides)
+    dataset = Path(out) if out is not None else default_dataset(config)
+    return make(settings, dataset, profile=profile_of(settings, cluster, workers), display=display)
+
+
+def curate(
+    what: Structure | AseAtoms | PathLike, settings: CurationSettings | Mapping[str, Any] | None = None
+) -> Verdict:
+    """Curate one structure.
+
+    Parameters
+    ----------
+    what : pymatgen Structure, ASE Atoms, path or str
+        The structure; a path of a CIF file, or the text of a CIF.
+    settings : CurationSettings or mapping, optional
+        Thresholds and policies; by default those of a run.
+
+    Returns
+    -------
+    Verdict
+        Accepted with labels, or refused with a reason; `explain()` tells what every check found.
+    """
+    from curation.curate import curate_record
+    from datagen.inspect.structure_input import record_of
+
+    return curate_record(record_of(what), _curation_settings(settings))
+
+
+def explain(
+    what: Verdict | Structure | AseAtoms | PathLike,
+    settings: CurationSettings | Mapping[str, Any] | None = None,
+    *,
+    dataset: PathLike | None = None,
+) -> Explanation:
+    """Explain a verdict: what every check found, what it expected, and how it ended.
+
+    Parameters
+    ----------
+    what : Verdict, or a structure as for `curate`
+        With `dataset`, the id of a record, its file name, or the start of its structure hash.
+    settings : CurationSettings or mapping, optional
+        The settings that the verdict was reached under; by default those of a run.
+    dataset : path, optional
+        A dataset, or a folder or table that `datagen curate` wrote, to look the verdict up in.
+
+    Returns
+    -------
+    Explanation
+        Prints as a table; `checks` has the values.
+    """
+    from curation.verdict import Verdict
+    from datagen.inspect.explanation import Explanation, look_up
+
+    if dataset is not None:
+        found = look_up(str(what), Path(dataset))
+        return Explanation.of(found.verdict, found.settings)
+    settings = _curation_settings(settings)
+    return Explanation.of(what if isinstance(what, Verdict) else curate(what, settings), settings)
+
+
+def curate_catalogs(
+    config: DatagenConfig | Mapping[str, Any] | PathLike,
+    out: PathLike | None = None,
+    *,
+    processes: int | None = None,
+    overrides: Sequence[str] = (),
+    restart: bool = False,
+    display: Display | None = None,
+) -> Summary:
+    """Curate every structure of a configuration's catalogs into one table, on this machine. Resumes as `run` does."""
+    from datagen.cores import usable_cores
+    from datagen.progress import Display
+    from datagen.steps.curate import CurateJob
+    from datagen.steps.curate import curate as curate_all
+    from datagen.steps.curation_display import CurationDisplay
+
+    job = CurateJob.of(load_config(config, overrides))
+    folder = Path(out) if out is not None else Path(f"{_stem(config, 'catalog')}-curated")
+    with CurationDisplay(display or Display()) as progress:
+        return curate_all(job, folder, processes=processes or usable_cores(), restart=restart, progress=progress)
+
+
+def default_dataset(config: DatagenConfig | Mapping[str, Any] | PathLike) -> Path:
+    """Return the folder that a run writes to if none is given: the configuration's name with .zarr."""
+    return Path(f"{_stem(config, 'dataset')}.zarr")
+
+
+def profile_of(config: DatagenConfig, cluster: str | None = None, workers: int | None = None) -> Profile:
+    """Return the cluster profile of that name or kind, with another number of workers if one is given."""
+    profile = config.cluster.choose(cluster)
+    if workers is None:
+        return profile
+    if "workers" not in type(profile).model_fields:
+        raise ConfigError(
+            f"workers: a cluster of kind {profile.kind!r} decides itself how many there are; leave it out"
+        )
+    return profile.model_copy(update={"workers": workers})
+
+
+def _curation_settings(settings: CurationSettings | Mapping[str, Any] | None) -> CurationSettings:
+    from pydantic import ValidationError
+
+    from curation.settings import CurationSettings
+    from datagen.config.mistakes import explain as mistakes_in
+
+    if isinstance(settings, CurationSettings):
+        return settings
+    try:
+        return CurationSettings.model_validate(settings or {})
+    except ValidationError as error:
+        raise ConfigError(mistakes_in(error, CurationSettings, "settings")) from None
+
+
+def _stem(config: Any, otherwise: str) -> str:
+    if not isinstance(config, str | os.PathLike):
+        return otherwise
+    path = Path(config)
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    return name.split(".")[0] or otherwise

@@ -1,0 +1,55 @@
+"""Curation's events on a display: records read, then records curated."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from catalogs.record import Record
+from curation.batch import ACCEPTED
+from datagen.progress import Display
+from datagen.steps.curate_here import Progress
+
+
+class CurationDisplay(Progress):
+    """Show reading and curation as two phases; use as a context manager."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._phase = ExitStack()
+        self._counts: Counter[str] = Counter()
+        self._guard = threading.Lock()
+        self._n_read = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._phase.__exit__(kind, error, tb)
+
+    def reading(self) -> None:
+        """Begin to show records as they are read."""
+        self._phase.enter_context(self._display.phase("read", None, "records"))
+
+    def read(self, record: Record) -> None:
+        """Count a record."""
+        del record
+        self._n_read += 1
+        self._display.advance(self._n_read)
+
+    def judging(self, total: int, finished: Counter[str]) -> None:
+        """Begin to show verdicts; an earlier run `finished` some, counted by reason."""
+        self._phase.close()
+        self._counts = Counter(finished)
+        self._phase.enter_context(self._display.phase("curate", total, "records", done=finished.total()))
+
+    def judged(self, row: dict[str, Any]) -> None:
+        """Count a verdict."""
+        with self._guard:
+            self._counts[row["reason"] or ACCEPTED] += 1
+            done, accepted = self._counts.total(), self._counts[ACCEPTED]
+            rate = f"{self._display.rate():.1f}/s"
+            self._display.advance(done, f"{accepted:,} accepted, {done - accepted:,} refused, {rate}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pyarrow.parquet as pq
 from curation.atomic import replacing
 from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
+from datagen.progress import printable
 from datagen.share.finished import Finished
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
 METADATA_KEY = b"pxrd_datagen"
 _AT_ONCE = 4096
+_TIMING = "seconds"
+"""The one column of curation that a dataset's table does not have."""
 
 Row = tuple[int, int]
 """Number of the source, and the row in it."""
@@ -69,9 +73,9 @@ _OURS = {field.name: field for field in (*VERDICT_SCHEMA, *ADDED)}
 def source_metadata_names(source: Finished) -> dict[str, set[str]]:
     """Return the names of the source metadata that rows of the dataset have, by catalog."""
     found: dict[str, set[str]] = {}
-    for _, batch in _batches([source], ["source", "claims"]):
+    for batch in batches(source, ["source", "claims"]):
         for line in batch.to_pylist():
-            found.setdefault(line["source"], set()).update(json.loads(line["claims"]))
+            found.setdefault(line["source"], set()).update(source_metadata_of(source, line))
     return found
 
 
@@ -86,6 +90,7 @@ class _Places:
         *,
         only_rows: bool,
     ) -> None:
+        self._sources = sources
         self._stands_for = stands_for
         self._row_at: list[list[int | None]] = []
         self._line_of: dict[Row, int] = {}
@@ -93,32 +98,53 @@ class _Places:
         """Lines of the new table by verdict."""
         line = 0
         for number, source in enumerate(sources):
-            with source.verdicts() as file:
-                table = pq.read_table(file, columns=["row", "status", "reason"])
-            rows: list[int | None] = table["row"].to_pylist()
+            rows: list[int | None] = []
             self._row_at.append(rows)
-            for row, status, reason in zip(rows, table["status"].to_pylist(), table["reason"].to_pylist(), strict=True):
+            seen: set[int] = set()
+            lines = (line for _, batch in _batches([source], ["row", "status", "reason"]) for line in batch.to_pylist())
+            for row, status, reason in (tuple(each.values()) for each in lines):
+                rows.append(row)
+                if row is not None and (row in seen or not 0 <= row < source.layout.n_structures):
+                    raise _malformed(source, f"line {len(rows) - 1} names row {row}, which is taken or does not exist")
+                if row is not None:
+                    seen.add(row)
                 taken = row is not None and (number, row) in new_rows
                 if row is not None and taken:
                     self._line_of[number, row] = line
                 if taken or not only_rows:
                     self.counts[status if status == "accepted" else reason] += 1
                     line += 1
+            if len(seen) != source.layout.n_structures:
+                raise _malformed(
+                    source, f"expected a line for each of {source.layout.n_structures} rows, found {len(seen)}"
+                )
 
     def same_structure(self, number: int, row: int | None, duplicate_of: int | None) -> int | None:
         """Line of the structure that a source's line repeats; None where it repeats none that is there."""
-        first = row if duplicate_of is None else self._row_at[number][duplicate_of]
+        rows = self._row_at[number]
+        if duplicate_of is not None and not 0 <= duplicate_of < len(rows):
+            raise _malformed(
+                self._sources[number], f"a line is a duplicate of line {duplicate_of}, which does not exist"
+            )
+        first = row if duplicate_of is None else rows[duplicate_of]
         if first is None or (duplicate_of is None and (number, first) not in self._stands_for):
             return None
         stands = self._stands_for.get((number, first), (number, first))
         return None if stands == (number, row) else self._line_of.get(stands)
 
 
+def batches(source: Finished, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read these columns of a dataset's table, a few thousand lines at a time, in this order."""
+    _schema(source)
+    with _read_errors(source), source.verdicts() as file, pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=_AT_ONCE, columns=names):
+            yield batch.select(names)
+
+
 def _batches(sources: Sequence[Finished], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     for number, source in enumerate(sources):
-        with source.verdicts() as file, pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=_AT_ONCE, columns=names):
-                yield number, batch
+        for batch in batches(source, names):
+            yield number, batch
 
 
 def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
@@ -128,18 +154,52 @@ def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
             different = sorted(set(map(str, schema)) ^ set(map(str, schemas[0])))
             raise StoreError(
                 f"{source.path}: its {CURATION_TABLE} has other columns than that of {sources[0].path} "
-                f"({', '.join(different)}); make both with the same version of pxrd-datagen"
+                f"({printable(', '.join(different)[:500])}); make both with the same version of pxrd-datagen"
             )
     return schemas[0].remove_metadata()
 
 
 def _schema(source: Finished) -> pa.Schema:
-    with source.verdicts() as file:
-        return pq.read_schema(file)
+    """Return the columns of a dataset's table, which must have this version's with their types."""
+    with _read_errors(source), source.verdicts() as file:
+        found = pq.read_schema(file)
+    for field in _OURS.values():
+        if field.name == _TIMING:
+            continue
+        there = found.get_all_field_indices(field.name)
+        if len(there) != 1 or found.field(there[0]).type != field.type:
+            said = ", ".join(str(found.field(index).type) for index in there) or "none"
+            raise _malformed(source, f"expected one column {field.name} of type {field.type}, found {said}")
+    return found
+
+
+@contextmanager
+def _read_errors(source: Finished) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _malformed(
+            source, f"it is not a Parquet table that can be read ({printable(str(error))[:200]})"
+        ) from error
+
+
+def _malformed(source: Finished, what: str) -> StoreError:
+    return StoreError(f"{source.path}/{CURATION_TABLE}: {what}; fetch the dataset again")
 
 
 def _about(sources: Sequence[Finished], counts: Counter[str]) -> dict[str, Any]:
-    first: dict[str, Any] = json.loads(_schema(sources[0]).metadata[METADATA_KEY])
-    fingerprint = dict(first["fingerprint"])
+    try:
+        first: dict[str, Any] = json.loads((_schema(sources[0]).metadata or {})[METADATA_KEY])
+        fingerprint = dict(first["fingerprint"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _malformed(sources[0], "its metadata does not say how it was curated") from error
     fingerprint["catalog"] = [c for source in sources for c in source.configuration["catalog"]]
     return {**first, "n_records": counts.total(), "counts": dict(sorted(counts.items())), "fingerprint": fingerprint}
+
+
+def source_metadata_of(source: Finished, line: dict[str, Any]) -> dict[str, Any]:
+    """Return what the source says of a record."""
+    try:
+        return dict(json.loads(line["claims"]))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _malformed(source, "the source metadata of a line is not a JSON object") from error

@@ -16,7 +16,7 @@ from datagen.inspect.verify import verify
 from datagen.progress import Display
 from datagen.share.card import CARD, card
 from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
-from datagen.share.curation_table import Row, source_metadata_names, write_lines
+from datagen.share.curation_table import Row, source_metadata_names, source_metadata_of, write_lines
 from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import Finished, open_finished
 from datagen.share.labels_table import LABELS_TABLE, write_labels
@@ -110,7 +110,9 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
         return redacted_values(values) if withheld[row[1]] else values
 
     def line(entry: dict[str, Any]) -> dict[str, Any]:
-        return redacted_line(entry) if terms.withholds(entry["licence"]) else open_line(entry, allowed)
+        if terms.withholds(entry["licence"]):
+            return redacted_line(entry)
+        return open_line(entry, source_metadata_of(source, entry), allowed)
 
     def table(path: Path) -> None:
         write_lines(

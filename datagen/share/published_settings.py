@@ -83,7 +83,7 @@ def published_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return _select(
         configuration,
         {
-            "catalog": lambda catalogs: [_catalog(catalog) for catalog in catalogs],
+            "catalog": lambda catalogs: [_catalog(catalog) for catalog in _list(catalogs)],
             "code": _versions,
             "format_version": _plain,
             "physics_version": _plain,
@@ -116,7 +116,16 @@ def _checked(where: str, model: type[BaseModel], value: Any) -> Any:
 
 
 def _select(given: Mapping[str, Any], allowed: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    return {name: allowed[name](value) for name, value in given.items() if name in allowed}
+    """Return the listed entries, each as its function passes it on; {} for anything but a mapping."""
+    return {name: allowed[name](value) for name, value in _items(given) if name in allowed}
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, Mapping) else []
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _plain(value: Any) -> Any:
@@ -127,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 
 def _words(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(inner) for name, inner in value.items() if _NAME.fullmatch(name)}
+    return {name: _plain(inner) for name, inner in _items(value) if _NAME.fullmatch(name)}
 
 
 def _versions(value: Mapping[str, Any]) -> dict[str, str]:
@@ -153,7 +162,7 @@ def _derived_from(value: Mapping[str, Any]) -> dict[str, Any]:
         {
             "operation": _plain,
             "given": _given,
-            "sources": lambda sources: [_origin(source) for source in sources],
+            "sources": lambda sources: [_origin(source) for source in _list(sources)],
         },
     )
 
@@ -166,9 +175,11 @@ def _given(value: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _expression(text: str | None) -> str | None:
+def _expression(text: Any) -> str | None:
     """Return a selection with file names in place of the paths that it quotes."""
-    return text and _QUOTED.sub(lambda found: found[0][0] + file_name(found[0][1:-1]) + found[0][-1], text)
+    if not isinstance(text, str):
+        return None
+    return _QUOTED.sub(lambda found: found[0][0] + file_name(found[0][1:-1]) + found[0][-1], text)
 
 
 def _origin(value: Mapping[str, Any]) -> dict[str, Any]:

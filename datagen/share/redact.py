@@ -96,14 +96,15 @@ def redacted_line(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value if name in KEPT_COLUMNS else _EMPTY.get(name) for name, value in line.items()}
 
 
-def open_line(line: dict[str, Any], source_metadata: Mapping[str, Collection[str]]) -> dict[str, Any]:
+def open_line(
+    line: dict[str, Any], stated: Mapping[str, Any], source_metadata: Mapping[str, Collection[str]]
+) -> dict[str, Any]:
     """Return an open row of the curation table: `OPEN_COLUMNS`, file names and the source metadata that is allowed."""
     found = {name: value if name in OPEN_COLUMNS else _EMPTY.get(name) for name, value in line.items()}
     for name in _FILES:
         if line.get(name):
             found[name] = _file_names(line[name])
     allowed = source_metadata.get(line["source"], ())
-    stated: dict[str, Any] = json.loads(line["claims"])
     found["claims"] = json.dumps(
         {name: value for name, value in stated.items() if name in allowed}, sort_keys=True, ensure_ascii=False
     )

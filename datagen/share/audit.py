@@ -13,7 +13,7 @@ from datagen.errors import ConfigError, StoreError
 from datagen.progress import Display, Silence, printable
 from datagen.share.curation_table import batches
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
@@ -69,7 +69,7 @@ def audit(
     )
 
 
-def _fingerprint(where: Where, salt: bytes) -> tuple[Fingerprint, Finished | None]:
+def _fingerprint(where: Where, salt: bytes) -> tuple[Fingerprint, FinishedDataset | None]:
     if _is_fingerprint(where):
         return read_fingerprint(where), None
     source = open_finished(where)
@@ -82,9 +82,9 @@ def _is_fingerprint(where: Where) -> TypeGuard[Path]:
 
 def _overlap(
     trained: Fingerprint,
-    trained_source: Finished | None,
+    trained_source: FinishedDataset | None,
     tested: Fingerprint,
-    tested_source: Finished | None,
+    tested_source: FinishedDataset | None,
     train: str,
     test: str,
     display: Display,
@@ -136,7 +136,7 @@ def _structure(text: str) -> Structure:
         ) from error
 
 
-def _crystals_by_row(source: Finished | None) -> dict[int, str] | None:
+def _crystals_by_row(source: FinishedDataset | None) -> dict[int, str] | None:
     """Every row's atoms; None where a row came without."""
     if source is None:
         return None

@@ -16,7 +16,7 @@ from curation.atomic import replacing
 from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
 from datagen.progress import printable
-from datagen.share.finished import Finished
+from datagen.share.finished import FinishedDataset
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
 METADATA_KEY = b"pxrd_datagen"
@@ -24,15 +24,15 @@ _AT_ONCE = 4096
 _TIMING = "seconds"
 """The one column of curation that a dataset's table does not have."""
 
-Row = tuple[int, int]
+SourceRow = tuple[int, int]
 """Number of the source, and the row in it."""
 
 
 def write_lines(
     path: Path,
-    sources: Sequence[Finished],
-    new_rows: Mapping[Row, int],
-    stands_for: Mapping[Row, Row],
+    sources: Sequence[FinishedDataset],
+    new_rows: Mapping[SourceRow, int],
+    kept_row_of: Mapping[SourceRow, SourceRow],
     *,
     only_rows: bool,
     columns: Container[str] | None = None,
@@ -41,12 +41,12 @@ def write_lines(
 ) -> None:
     """Join the sources' tables, in order, under the new dataset's row numbers.
 
-    `new_rows`: row taken from a source -> row now. `stands_for`: row not taken -> the taken row with the same
+    `new_rows`: row taken from a source -> row now. `kept_row_of`: row not taken -> the taken row with the same
     structure. `only_rows` leaves out every line without a row: verdicts on inputs that stay with the source.
     `columns` are those that the new table keeps, with this version's descriptions; None: all, as they are.
     `change` and `about` have the last word on each line and on the table's own metadata.
     """
-    places = _Places(sources, new_rows, stands_for, only_rows=only_rows)
+    places = _LineNumbers(sources, new_rows, kept_row_of, only_rows=only_rows)
     schema = _common_schema(sources)
     if columns is not None:
         schema = pa.schema([_OURS.get(field.name, field) for field in schema if field.name in columns])
@@ -70,7 +70,7 @@ def write_lines(
 _OURS = {field.name: field for field in (*VERDICT_SCHEMA, *ADDED)}
 
 
-def source_metadata_names(source: Finished) -> dict[str, set[str]]:
+def source_metadata_by_catalog(source: FinishedDataset) -> dict[str, set[str]]:
     """Return the names of the source metadata that rows of the dataset have, by catalog."""
     found: dict[str, set[str]] = {}
     for batch in batches(source, ["source", "claims"]):
@@ -79,21 +79,21 @@ def source_metadata_names(source: Finished) -> dict[str, set[str]]:
     return found
 
 
-class _Places:
+class _LineNumbers:
     """Where the sources' lines and rows stand in the new table."""
 
     def __init__(
         self,
-        sources: Sequence[Finished],
-        new_rows: Mapping[Row, int],
-        stands_for: Mapping[Row, Row],
+        sources: Sequence[FinishedDataset],
+        new_rows: Mapping[SourceRow, int],
+        kept_row_of: Mapping[SourceRow, SourceRow],
         *,
         only_rows: bool,
     ) -> None:
         self._sources = sources
-        self._stands_for = stands_for
+        self._stands_for = kept_row_of
         self._row_at: list[list[int | None]] = []
-        self._line_of: dict[Row, int] = {}
+        self._line_of: dict[SourceRow, int] = {}
         self.counts: Counter[str] = Counter()
         """Lines of the new table by verdict."""
         line = 0
@@ -133,7 +133,7 @@ class _Places:
         return None if stands == (number, row) else self._line_of.get(stands)
 
 
-def batches(source: Finished, names: list[str]) -> Iterator[pa.RecordBatch]:
+def batches(source: FinishedDataset, names: list[str]) -> Iterator[pa.RecordBatch]:
     """Read these columns of a dataset's table, a few thousand lines at a time, in this order."""
     _schema(source)
     with _read_errors(source), source.verdicts() as file, pq.ParquetFile(file) as table:
@@ -141,13 +141,13 @@ def batches(source: Finished, names: list[str]) -> Iterator[pa.RecordBatch]:
             yield batch.select(names)
 
 
-def _batches(sources: Sequence[Finished], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _batches(sources: Sequence[FinishedDataset], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     for number, source in enumerate(sources):
         for batch in batches(source, names):
             yield number, batch
 
 
-def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
+def _common_schema(sources: Sequence[FinishedDataset]) -> pa.Schema:
     schemas = [_schema(source) for source in sources]
     for source, schema in zip(sources, schemas, strict=True):
         if not schema.equals(schemas[0]):
@@ -159,7 +159,7 @@ def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
     return schemas[0].remove_metadata()
 
 
-def _schema(source: Finished) -> pa.Schema:
+def _schema(source: FinishedDataset) -> pa.Schema:
     """Return the columns of a dataset's table, which must have this version's with their types."""
     with _read_errors(source), source.verdicts() as file:
         found = pq.read_schema(file)
@@ -174,7 +174,7 @@ def _schema(source: Finished) -> pa.Schema:
 
 
 @contextmanager
-def _read_errors(source: Finished) -> Iterator[None]:
+def _read_errors(source: FinishedDataset) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -183,11 +183,11 @@ def _read_errors(source: Finished) -> Iterator[None]:
         ) from error
 
 
-def _malformed(source: Finished, what: str) -> StoreError:
+def _malformed(source: FinishedDataset, what: str) -> StoreError:
     return StoreError(f"{source.path}/{CURATION_TABLE}: {what}; fetch the dataset again")
 
 
-def _about(sources: Sequence[Finished], counts: Counter[str]) -> dict[str, Any]:
+def _about(sources: Sequence[FinishedDataset], counts: Counter[str]) -> dict[str, Any]:
     try:
         first: dict[str, Any] = json.loads((_schema(sources[0]).metadata or {})[METADATA_KEY])
         fingerprint = dict(first["fingerprint"])
@@ -197,7 +197,7 @@ def _about(sources: Sequence[Finished], counts: Counter[str]) -> dict[str, Any]:
     return {**first, "n_records": counts.total(), "counts": dict(sorted(counts.items())), "fingerprint": fingerprint}
 
 
-def source_metadata_of(source: Finished, line: dict[str, Any]) -> dict[str, Any]:
+def source_metadata_of(source: FinishedDataset, line: dict[str, Any]) -> dict[str, Any]:
     """Return what the source says of a record."""
     try:
         return dict(json.loads(line["claims"]))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen.share.finished import Finished
-from datagen.share.licences import Leaving, Terms, summary
+from datagen.share.finished import FinishedDataset
+from datagen.share.licences import LicenceSummary, Terms, summary
 from datagen.share.published_settings import published_attributes
 from datagen.store.schema import SPLITS
 
@@ -46,7 +46,7 @@ class Facts:
     n_groups: int
     volume_A3: tuple[float, float]
     n_atoms: tuple[int, int]
-    licences: list[Leaving]
+    licences: list[LicenceSummary]
     """Of what is published; rows that were left out are not among them."""
 
     @property
@@ -55,10 +55,10 @@ class Facts:
         return self.terms.profile != "labels"
 
 
-def facts_of(dataset: Finished, naming: Naming, terms: Terms) -> Facts:
+def facts_of(dataset: FinishedDataset, naming: Naming, terms: Terms) -> Facts:
     """Count; rows that do not leave under the terms are left out."""
     licences = dataset.column("licence")
-    kept = np.array([terms.leaves(licence) for licence in licences.tolist()], dtype=np.bool_)
+    kept = np.array([terms.publishes(licence) for licence in licences.tolist()], dtype=np.bool_)
     systems = Counter(dataset.column("crystal_system")[kept].tolist())
     splits = Counter(dataset.column("split")[kept].tolist())
     volume, n_atoms = dataset.column("volume")[kept], dataset.column("n_atoms")[kept]

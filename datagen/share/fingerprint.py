@@ -19,7 +19,7 @@ from curation.atomic import replacing
 from datagen.errors import ConfigError, StoreError
 from datagen.progress import printable
 from datagen.share.compose import refuse_taken
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
 
@@ -62,7 +62,7 @@ def read_salt(path: Path) -> bytes:
     return salt
 
 
-def fingerprint_of(source: Finished, salt: bytes) -> Fingerprint:
+def fingerprint_of(source: FinishedDataset, salt: bytes) -> Fingerprint:
     """Hash a dataset's structures, groups and near-duplicate classes."""
     groups = source.column("group").tolist()
     per_atom = source.column("volume") / source.column("n_atoms")

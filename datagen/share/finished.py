@@ -1,4 +1,4 @@
-"""Which dataset is this, and is it whole? Finished datasets as everything here reads them."""
+"""Which dataset is this, and is it whole? FinishedDataset datasets as everything here reads them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from datagen.store.schema import Layout
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
+class FinishedDataset:
     """A complete dataset with its receipts; `open_finished` makes one."""
 
     path: Location
@@ -122,7 +122,7 @@ class Finished:
             )
 
 
-def open_finished(where: Where) -> Finished:
+def open_finished(where: Where) -> FinishedDataset:
     """The dataset there; refuses one that is not finished, lacks receipts or whose frame is damaged."""
     path = location_of(where)
     try:
@@ -142,7 +142,7 @@ def open_finished(where: Where) -> Finished:
             f"{path}: its ledger is not whole: expected {ledger.FRAME} and {layout.n_shards} receipts; "
             "datagen verify tells what is missing"
         )
-    found = Finished(path, attributes, layout, frame, receipts)
+    found = FinishedDataset(path, attributes, layout, frame, receipts)
     found.check_files(frame)
     return found
 

@@ -16,11 +16,11 @@ from datagen.inspect.verify import verify
 from datagen.progress import Display
 from datagen.share.card import CARD, card
 from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
-from datagen.share.curation_table import Row, source_metadata_names, source_metadata_of, write_lines
+from datagen.share.curation_table import SourceRow, source_metadata_by_catalog, source_metadata_of, write_lines
 from datagen.share.facts import Naming, facts_of
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.labels_table import LABELS_TABLE, write_labels
-from datagen.share.licences import Leaving, Terms, summary
+from datagen.share.licences import LicenceSummary, Terms, summary
 from datagen.share.manifest import entries, write_manifest, write_zip
 from datagen.share.metadata import CROISSANT, SCHEMA_ORG, croissant, schema_org
 from datagen.share.origins import PUBLICATION, derived_attributes
@@ -39,18 +39,18 @@ from datagen.store.shard_reader import Value
 ZIP = ".zarr.zip"
 
 
-def what_leaves(dataset: Path, terms: Terms) -> list[Leaving]:
+def licence_summaries(dataset: Path, terms: Terms) -> list[LicenceSummary]:
     """What would leave and what would stay, by licence; nothing is written."""
     return summary(open_finished(dataset).column("licence").tolist(), terms)
 
 
-def source_metadata(dataset: Path, terms: Terms) -> tuple[list[str], list[str]]:
+def source_metadata_names(dataset: Path, terms: Terms) -> tuple[list[str], list[str]]:
     """Return the names of the source metadata that open rows keep, and of those that are withheld."""
     return _source_metadata(open_finished(dataset), terms)
 
 
-def _source_metadata(source: Finished, terms: Terms) -> tuple[list[str], list[str]]:
-    there = source_metadata_names(source)
+def _source_metadata(source: FinishedDataset, terms: Terms) -> tuple[list[str], list[str]]:
+    there = source_metadata_by_catalog(source)
     known = set().union(*there.values())
     if unknown := sorted(set(terms.source_metadata) - known):
         raise ConfigError(
@@ -80,7 +80,9 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
         verify(dataset, display=display)
         _publish_labels(source, dest, naming, terms)
         return
-    rows: list[Row] = [(0, row) for row, licence in enumerate(source.column("licence")) if terms.leaves(licence)]
+    rows: list[SourceRow] = [
+        (0, row) for row, licence in enumerate(source.column("licence")) if terms.publishes(licence)
+    ]
     if not rows:
         raise StoreError(f"{dataset}: no structure may leave under these terms; nothing was written")
     compose(dest, _recipe(source, rows, naming, terms), display)
@@ -101,12 +103,12 @@ def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, displa
     shutil.rmtree(staged)
 
 
-def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> Recipe:
+def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, terms: Terms) -> Recipe:
     licences = source.column("licence").tolist()
     allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
     withheld = [terms.withholds(licence) for licence in licences]
 
-    def change(row: Row, values: dict[str, Value]) -> dict[str, Value]:
+    def change(row: SourceRow, values: dict[str, Value]) -> dict[str, Value]:
         return redacted_values(values) if withheld[row[1]] else values
 
     def line(entry: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
     return Recipe([source], rows, layout, attributes, table, change, place)
 
 
-def _publish_labels(source: Finished, dest: Path, naming: Naming, terms: Terms) -> None:
+def _publish_labels(source: FinishedDataset, dest: Path, naming: Naming, terms: Terms) -> None:
     fingerprint = {"source": source.content, **_plain(asdict(naming) | asdict(terms))}
     with private_folder(dest, fingerprint) as making:
         folder = making / "labels"
@@ -155,9 +157,9 @@ def _publish_labels(source: Finished, dest: Path, naming: Naming, terms: Terms) 
         rename_into_place(folder, dest)
 
 
-def _describe(dataset: Finished, folder: Path, naming: Naming, terms: Terms) -> None:
+def _describe(dataset: FinishedDataset, folder: Path, naming: Naming, terms: Terms) -> None:
     """Card, table of labels, metadata; the manifest last."""
-    if not np.any([terms.leaves(licence) for licence in dataset.column("licence").tolist()]):
+    if not np.any([terms.publishes(licence) for licence in dataset.column("licence").tolist()]):
         raise StoreError(f"{dataset.path}: no structure may leave under these terms; nothing was written")
     facts = facts_of(dataset, naming, terms)
     write_labels(dataset, terms, folder / LABELS_TABLE)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.errors import StoreError
-from datagen.share.finished import Finished
+from datagen.share.finished import FinishedDataset
 from datagen.share.foreign_chunk import check_size, decode
 from datagen.store import schema, zarr_store
 from datagen.store.density_codes import CODES as DENSITY_CODES
@@ -22,13 +22,13 @@ _DERIVED = ("has_density", "has_xrd_peaks", "n_reflections", "n_members")
 """What the writer counts itself."""
 
 
-class StoredRows:
+class RowReader:
     """Rows of a finished dataset, read in any order and fastest in theirs; each shard's checksums are tested first.
 
     A shard's files are read once, mapped from disk; memory holds its small variables and one structure's large ones.
     """
 
-    def __init__(self, dataset: Finished, target: Layout, only: Container[str] | None = None) -> None:
+    def __init__(self, dataset: FinishedDataset, target: Layout, only: Container[str] | None = None) -> None:
         self._dataset, self._layout = dataset, dataset.layout
         own = {v.name: v for v in schema.variables(dataset.layout) if v.home == "shard"}
         self._wanted = [v for v in schema.variables(target) if v.name in own and (only is None or v.name in only)]
@@ -133,7 +133,7 @@ class StoredRows:
         self._shard = shard
 
 
-def _stored_alike(dataset: Finished, target: Layout) -> set[str]:
+def _stored_alike(dataset: FinishedDataset, target: Layout) -> set[str]:
     """Sharded variables that both keep in chunks of one type, shape and codec."""
     there = json.loads(dataset.path.read("zarr.json"))["consolidated_metadata"]["metadata"]
     found = set()

@@ -22,7 +22,7 @@ from datagen.run import run
 from datagen.share.facts import Naming
 from datagen.share.licences import PROFILES, Profile, Terms
 from datagen.share.merge import merge
-from datagen.share.publish import publish, source_metadata
+from datagen.share.publish import publish, source_metadata_names
 from datagen.share.published_settings import _CATALOG, _CATALOG_FILES, published_attributes
 from datagen.share.redact import SOURCE_METADATA
 from datagen.share.subset import Selection, subset
@@ -117,7 +117,7 @@ def test_open_rows_keep_file_names_and_what_known_catalogs_state(private: Path, 
 
 
 def test_named_source_metadata_is_published_and_nothing_beside_it(private: Path, tmp_path: Path) -> None:
-    kept, withheld = source_metadata(private, Terms(source_metadata=("year",)))
+    kept, withheld = source_metadata_names(private, Terms(source_metadata=("year",)))
     assert "year" in kept
     assert {"note", "charge", "citation"} <= set(withheld)
     publish(private, tmp_path / "out.zarr", NAMING, Terms(source_metadata=("year",)))

@@ -26,7 +26,7 @@ from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import open_finished
 from datagen.share.licences import PROFILES, Profile, Restricted, Terms, summary
 from datagen.share.merge import merge
-from datagen.share.publish import publish, what_leaves
+from datagen.share.publish import licence_summaries, publish
 from datagen.share.subset import Selection, subset
 from datagen.store import zarr_store
 from datagen.store.shard_writer import ShardWriter
@@ -251,9 +251,13 @@ def test_a_model_density_is_called_one(ours: Path) -> None:
 
 
 def test_what_would_leave_is_told_before(mixed: Path) -> None:
-    rows = {row.licence: row for row in what_leaves(mixed, Terms())}
-    assert (rows["ICSD"].n_structures, rows["ICSD"].is_open, rows["ICSD"].leaves) == (4, False, ("labels", "patterns"))
-    assert rows["CC-BY-4.0"].stays == ()
+    rows = {row.licence: row for row in licence_summaries(mixed, Terms())}
+    assert (rows["ICSD"].n_structures, rows["ICSD"].is_open, rows["ICSD"].published) == (
+        4,
+        False,
+        ("labels", "patterns"),
+    )
+    assert rows["CC-BY-4.0"].withheld == ()
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["curate", "explain", "load_config", "open_dataset", "run"]
+__all__ = ["curate", "explain", "load_config", "open_dataset", "run", "simulate"]
 
 if TYPE_CHECKING:
-    from datagen.api import curate, explain, load_config, open_dataset, run
+    from datagen.api import curate, explain, load_config, open_dataset, run, simulate
 
 _ALSO_MODULES = ("run", "simulate")
 

@@ -24,7 +24,8 @@ from datagen.progress import Display
 from datagen.run_log import run_log
 from datagen.steps.accepted import Accepted, write_accepted
 from datagen.steps.curate import TABLE, UNFINISHED, CurateJob, curate_locked
-from datagen.steps.curate_on_cluster import ClusterJudge, RunProgress
+from datagen.steps.curate_on_cluster import ClusterJudge
+from datagen.steps.curation_display import CurationDisplay
 from datagen.steps.disk_space import check_room, least_bytes
 from datagen.steps.layout import files_of, layout_for
 from datagen.steps.make_shards import ShardMaker
@@ -77,8 +78,8 @@ def curate(
 ) -> None:
     """Stage every record, judge every batch, join the verdicts into one table."""
     work = dataset / WORK
-    judge = ClusterJudge(workers, display)
-    summary = curate_locked(CurateJob.of(config), work, judge, lock, RunProgress(display))
+    with CurationDisplay(display) as progress:
+        summary = curate_locked(CurateJob.of(config), work, ClusterJudge(workers), lock, progress)
     outcome.counts.update(summary.counts)
     if summary.n_records == 0:
         (work / TABLE).unlink()  # an empty listing binds nobody: the same command looks again

@@ -55,8 +55,9 @@ def _screen(cif: str, settings: CurationSettings, row: Row) -> None:
     reduced = _reduced(primitive, row)
     _check_lattice(reduced, settings, row)
     _check_size(reduced, settings, row)
-    _check_reflections(reduced, settings, row)
-    _label(reduced, settings, row)
+    crystal = _crystal(reduced.atoms)
+    _check_reflections(crystal, settings, row)
+    _label(crystal, settings, row)
 
 
 def _read(cif: str, settings: CurationSettings, row: Row) -> tuple[Atoms, float]:
@@ -192,17 +193,16 @@ def _check_size(reduced: Primitive, settings: CurationSettings, row: Row) -> Non
         raise Refused("too_many_atoms", f"{n_atoms} sites, expected at most {settings.max_atoms}")
 
 
-def _check_reflections(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
+def _check_reflections(crystal: Crystal, settings: CurationSettings, row: Row) -> None:
     limits = settings.two_theta_min_deg, settings.two_theta_max_deg
-    row["n_reflections"] = count_reflections(reduced.atoms, settings.wavelength_A, limits)
+    row["n_reflections"] = count_reflections(crystal, settings.wavelength_A, limits)
     if row["n_reflections"] == 0:
         raise Refused(
             "no_reflections", f"between {limits[0]:g} and {limits[1]:g} degrees at {settings.energy_keV:g} keV"
         )
 
 
-def _label(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
-    crystal = _crystal(reduced.atoms)
+def _label(crystal: Crystal, settings: CurationSettings, row: Row) -> None:
     group = group_of(row["formula"], row["space_group"])
     row |= {
         "structure": crystal.to_json(),

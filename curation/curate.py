@@ -16,7 +16,7 @@ from curation.composition import reduced_formula
 from curation.crystal import Crystal
 from curation.labels import crystal_system_of
 from curation.lattice_rules import bravais_lattice, lattice_deviation
-from curation.niggli import Metric, metric_of, reduce_metric
+from curation.niggli import NIGGLI_TOLERANCE, Metric, metric_of, reduce_metric
 from curation.read import read_cif
 from curation.reasons import Refused
 from curation.reflections import count_reflections
@@ -157,9 +157,9 @@ def _reduced(primitive: Primitive, row: Row) -> Primitive:
         "niggli_volume_ratio": reduced.atoms.volume_A3 / primitive.atoms.volume_A3,
         "niggli_idempotence": float(np.max(np.abs(after - before)) / np.max(before)),
     }
-    if abs(row["niggli_determinant"] - 1.0) > 1e-6 or abs(row["niggli_volume_ratio"] - 1.0) > 1e-6:
+    if any(abs(row[name] - 1.0) > NIGGLI_TOLERANCE for name in ("niggli_determinant", "niggli_volume_ratio")):
         raise Refused("reduction_failed", f"determinant {row['niggli_determinant']:g}, expected +1")
-    if row["niggli_idempotence"] > 1e-6:
+    if row["niggli_idempotence"] > NIGGLI_TOLERANCE:
         raise Refused("reduction_failed", f"reduced again, the cell changes by {row['niggli_idempotence']:.1e}")
     atoms = reduced.atoms
     # Cholesky's factor of the metric has a along x and b in the xy plane.

@@ -18,8 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from catalogs.atomic_write import sweep, write_text
 from catalogs.open import open_catalogs
-from curation.atomic import sweep, write_text
 from curation.batch import ACCEPTED, Receipt, read_receipt
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.reasons import REASONS

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from catalogs.atomic_write import sha256_of, sweep, write_text
 from catalogs.record import Record
-from curation.atomic import sha256_of, sweep, write_text
 from curation.table import record_to_row, write_records
 from datagen.errors import PlanError
 

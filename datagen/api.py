@@ -207,10 +207,10 @@ def open_dataset(dataset: PathLike) -> xarray.Dataset:
     xarray.Dataset
         Labels as text; arrays are read when they are used.
     """
-    from datagen.share.dataset_list import dataset_called
+    from datagen.share.registry import resolve_dataset
     from datagen.store.zarr_store import open_xarray
 
-    return open_xarray(dataset_called(os.fspath(dataset)))
+    return open_xarray(resolve_dataset(os.fspath(dataset)))
 
 
 def curate_catalogs(

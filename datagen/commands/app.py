@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from datagen.commands import config, curate, dataset, run, share, simulate
+from datagen.commands import config, curate, dataset, publish, registry, run, share, simulate
 from datagen.commands.terminal import INTERRUPTED, VerbosityGroup, facts, say, set_verbosity, show_error
 from datagen.progress import Verbosity
 
@@ -29,6 +29,8 @@ MODULES = {
     curate: "Look at structures",
     simulate: "Look at structures",
     share: "Share datasets",
+    publish: "Share datasets",
+    registry: "Share datasets",
 }
 for module, panel in MODULES.items():
     mounted = len(app.registered_commands), len(app.registered_groups)

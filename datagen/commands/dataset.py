@@ -47,9 +47,9 @@ def status(dataset: DatasetPath) -> None:
 def inspect(dataset: AnyDataset) -> None:
     """Print what a dataset holds: variables, sizes, counts, instrument, engine, licences."""
     from datagen.inspect.describe import inspect as print_description
-    from datagen.share.dataset_list import dataset_called
+    from datagen.share.registry import resolve_dataset
 
-    print_description(dataset_called(dataset), Console())
+    print_description(resolve_dataset(dataset), Console())
 
 
 def verify(
@@ -61,9 +61,9 @@ def verify(
 ) -> None:
     """Check every file against its checksum, and every count."""
     from datagen.inspect.verify import verify as check
-    from datagen.share.dataset_list import dataset_called
+    from datagen.share.registry import resolve_dataset
 
-    found = check(dataset_called(dataset), sample=sample if deep else 0, display=Display())
+    found = check(resolve_dataset(dataset), sample=sample if deep else 0, display=Display())
     regenerated = f", {found.regenerated} patterns regenerated bit for bit" if deep else ""
     Console().print(
         f"[green]good:[/] {found.n_structures:,} structures in {found.n_shards} shards, "
@@ -85,9 +85,9 @@ def replay(
 ) -> None:
     """Regenerate one pattern and compare it with the stored one; exit with 1 if they differ."""
     from datagen.inspect.replay import replay as regenerate
-    from datagen.share.dataset_list import dataset_called
+    from datagen.share.registry import resolve_dataset
 
-    found = regenerate(dataset_called(dataset), identifier, augmentation, out)
+    found = regenerate(resolve_dataset(dataset), identifier, augmentation, out)
     console = Console()
     console.print(facts((name, shown(value)) for name, value in found.facts.items()))
     if found.difference_steps == 0:

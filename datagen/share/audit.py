@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from curation.crystal import Crystal
 from datagen.errors import ConfigError, StoreError
-from datagen.progress import Display, Silence
+from datagen.progress import Display, Silence, printable
+from datagen.share.curation_table import batches
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
+from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
 
 NO_SALT = b"compared within one process"
 BY_CRYSTALS = "pymatgen's StructureMatcher within the group"
@@ -66,7 +69,7 @@ def audit(
     )
 
 
-def _fingerprint(where: Where, salt: bytes) -> tuple[Fingerprint, Finished | None]:
+def _fingerprint(where: Where, salt: bytes) -> tuple[Fingerprint, FinishedDataset | None]:
     if _is_fingerprint(where):
         return read_fingerprint(where), None
     source = open_finished(where)
@@ -79,9 +82,9 @@ def _is_fingerprint(where: Where) -> TypeGuard[Path]:
 
 def _overlap(
     trained: Fingerprint,
-    trained_source: Finished | None,
+    trained_source: FinishedDataset | None,
     tested: Fingerprint,
-    tested_source: Finished | None,
+    tested_source: FinishedDataset | None,
     train: str,
     test: str,
     display: Display,
@@ -120,21 +123,29 @@ def _matches(text: str, others: list[str]) -> bool:
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher = StructureMatcher()
-    structure = Crystal.from_json(text).to_pymatgen()
-    return any(matcher.fit(structure, Crystal.from_json(other).to_pymatgen()) for other in others)
+    structure = _structure(text)
+    return any(matcher.fit(structure, _structure(other)) for other in others)
 
 
-def _crystals_by_row(source: Finished | None) -> dict[int, str] | None:
+def _structure(text: str) -> Structure:
+    try:
+        return Crystal.from_json(text).to_pymatgen()
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        raise StoreError(
+            f"{CURATION_TABLE}: a structure is malformed, found {printable(text[:80])!r}; fetch the dataset again"
+        ) from error
+
+
+def _crystals_by_row(source: FinishedDataset | None) -> dict[int, str] | None:
     """Every row's atoms; None where a row came without."""
     if source is None:
         return None
-    found = dict(_lines(source))
+    found: dict[int, str] = {}
+    for batch in batches(source, ["row", "structure"]):
+        found |= {line["row"]: line["structure"] for line in batch.to_pylist() if line["row"] is not None}
+    if set(found) != set(range(source.layout.n_structures)):
+        raise StoreError(
+            f"{source.path}/{CURATION_TABLE}: expected a line for each of {source.layout.n_structures} rows; fetch the "
+            "dataset again"
+        )
     return found if all(found.values()) else None
-
-
-def _lines(source: Finished) -> Iterator[tuple[int, str]]:
-    with source.verdicts() as file, pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(columns=["row", "structure"]):
-            for line in batch.to_pylist():
-                if line["row"] is not None:
-                    yield line["row"], line["structure"]

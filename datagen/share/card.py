@@ -99,10 +99,10 @@ def _quality(facts: Facts) -> str:
 def _terms(facts: Facts) -> str:
     lines = ["| licence of the source | structures | here | withheld |", "|---|---|---|---|"]
     for row in facts.licences:
-        stays = ", ".join(row.stays) or "-"
-        lines += [f"| {_cell(row.licence)} | {row.n_structures:,} | {', '.join(row.leaves)} | {stays} |"]
+        stays = ", ".join(row.withheld) or "-"
+        lines += [f"| {_cell(row.licence)} | {row.n_structures:,} | {', '.join(row.published)} | {stays} |"]
     text = "\n".join(lines) + "\n\nEach structure has the terms of its source: the label `licence` of its row.\n"
-    if facts.has_arrays and any(row.stays for row in facts.licences):
+    if facts.has_arrays and any(row.withheld for row in facts.licences):
         text += (
             "What is withheld reads as absent: no reflections (`n_reflections` is 0), `has_density` false, no\n"
             "structure in `curation.parquet`. Such rows cannot be replayed or broadened anew.\n"

@@ -18,9 +18,9 @@ from curation.atomic import sha256_of
 from datagen.errors import StoreError
 from datagen.inspect.verify import verify
 from datagen.progress import Display, Silence
-from datagen.share.curation_table import Row
-from datagen.share.finished import Finished
-from datagen.share.row_reader import StoredRows
+from datagen.share.curation_table import SourceRow
+from datagen.share.finished import FinishedDataset
+from datagen.share.row_reader import RowReader
 from datagen.steps.shards import shard_length
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, ledger, schema, zarr_store
@@ -34,13 +34,13 @@ from datagen.store.shard_writer import ShardWriter
 class Recipe:
     """What the new dataset is to be."""
 
-    sources: Sequence[Finished]
-    rows: Sequence[Row]
+    sources: Sequence[FinishedDataset]
+    rows: Sequence[SourceRow]
     layout: Layout
     attributes: dict[str, Any]
     write_table: Callable[[Path], None]
     """Writes the table of verdicts to a path."""
-    change: Callable[[Row, dict[str, Value]], dict[str, Value]] | None = None
+    change: Callable[[SourceRow, dict[str, Value]], dict[str, Value]] | None = None
     """What is written instead of a row's arrays; None: themselves. It must follow from `attributes` and the row."""
     place: Callable[[Path, Path], None] = field(default=lambda finished, out: rename_into_place(finished, out))
     """Puts the finished dataset under its name."""
@@ -56,7 +56,7 @@ class Recipe:
         }
 
 
-def layout_of_rows(sources: Sequence[Finished], rows: Sequence[Row], n_augmentations: int) -> Layout:
+def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow], n_augmentations: int) -> Layout:
     """Sizes that hold rows of all sources; what one of them lacks (densities, stick vectors) its rows go without."""
     layouts = [source.layout for source in sources]
     methods = [m for layout in layouts if (m := layout.density_method) is not None]
@@ -79,7 +79,7 @@ def layout_of_rows(sources: Sequence[Finished], rows: Sequence[Row], n_augmentat
     )
 
 
-def labels_of(sources: Sequence[Finished], rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+def labels_of(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]) -> dict[str, NDArray[Any]]:
     """The label columns of these rows."""
     which = np.array([source for source, _ in rows])
     there = np.array([row for _, row in rows])
@@ -150,7 +150,7 @@ def _begin(making: Path, now: dict[str, Any]) -> None:
 
 
 def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
-    readers = [StoredRows(source, recipe.layout) for source in recipe.sources]
+    readers = [RowReader(source, recipe.layout) for source in recipe.sources]
     whole = hashlib.sha256(json.dumps(recipe.fingerprint(), sort_keys=True).encode()).hexdigest()
     keys = []
     with display.phase("copy", recipe.layout.n_shards, "shards"):

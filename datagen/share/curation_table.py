@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +13,43 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.atomic import replacing
-from curation.table import COMPRESSION
+from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
-from datagen.share.finished import Finished
-from datagen.steps.structures_table import CURATION_TABLE
+from datagen.progress import printable
+from datagen.share.finished import FinishedDataset
+from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
 METADATA_KEY = b"pxrd_datagen"
 _AT_ONCE = 4096
+_TIMING = "seconds"
+"""The one column of curation that a dataset's table does not have."""
 
-Row = tuple[int, int]
+SourceRow = tuple[int, int]
 """Number of the source, and the row in it."""
 
 
 def write_lines(
     path: Path,
-    sources: Sequence[Finished],
-    new_rows: Mapping[Row, int],
-    stands_for: Mapping[Row, Row],
+    sources: Sequence[FinishedDataset],
+    new_rows: Mapping[SourceRow, int],
+    kept_row_of: Mapping[SourceRow, SourceRow],
     *,
     only_rows: bool,
+    columns: Container[str] | None = None,
     change: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: line,
     about: Callable[[Any], Any] = lambda metadata: metadata,
 ) -> None:
     """Join the sources' tables, in order, under the new dataset's row numbers.
 
-    `new_rows`: row taken from a source -> row now. `stands_for`: row not taken -> the taken row with the same
+    `new_rows`: row taken from a source -> row now. `kept_row_of`: row not taken -> the taken row with the same
     structure. `only_rows` leaves out every line without a row: verdicts on inputs that stay with the source.
+    `columns` are those that the new table keeps, with this version's descriptions; None: all, as they are.
     `change` and `about` have the last word on each line and on the table's own metadata.
     """
-    places = _Places(sources, new_rows, stands_for, only_rows=only_rows)
+    places = _LineNumbers(sources, new_rows, kept_row_of, only_rows=only_rows)
     schema = _common_schema(sources)
+    if columns is not None:
+        schema = pa.schema([_OURS.get(field.name, field) for field in schema if field.name in columns])
     metadata = json.dumps(about(_about(sources, places.counts))).encode()
     with (
         replacing(path) as temporary,
@@ -59,71 +67,139 @@ def write_lines(
                 out.write_table(pa.Table.from_pylist(kept, schema=out.schema))
 
 
-class _Places:
+_OURS = {field.name: field for field in (*VERDICT_SCHEMA, *ADDED)}
+
+
+def source_metadata_by_catalog(source: FinishedDataset) -> dict[str, set[str]]:
+    """Return the names of the source metadata that rows of the dataset have, by catalog."""
+    found: dict[str, set[str]] = {}
+    for batch in batches(source, ["source", "claims"]):
+        for line in batch.to_pylist():
+            found.setdefault(line["source"], set()).update(source_metadata_of(source, line))
+    return found
+
+
+class _LineNumbers:
     """Where the sources' lines and rows stand in the new table."""
 
     def __init__(
         self,
-        sources: Sequence[Finished],
-        new_rows: Mapping[Row, int],
-        stands_for: Mapping[Row, Row],
+        sources: Sequence[FinishedDataset],
+        new_rows: Mapping[SourceRow, int],
+        kept_row_of: Mapping[SourceRow, SourceRow],
         *,
         only_rows: bool,
     ) -> None:
-        self._stands_for = stands_for
+        self._sources = sources
+        self._stands_for = kept_row_of
         self._row_at: list[list[int | None]] = []
-        self._line_of: dict[Row, int] = {}
+        self._line_of: dict[SourceRow, int] = {}
         self.counts: Counter[str] = Counter()
         """Lines of the new table by verdict."""
         line = 0
         for number, source in enumerate(sources):
-            with source.verdicts() as file:
-                table = pq.read_table(file, columns=["row", "status", "reason"])
-            rows: list[int | None] = table["row"].to_pylist()
+            rows: list[int | None] = []
             self._row_at.append(rows)
-            for row, status, reason in zip(rows, table["status"].to_pylist(), table["reason"].to_pylist(), strict=True):
+            seen: set[int] = set()
+            lines = (line for _, batch in _batches([source], ["row", "status", "reason"]) for line in batch.to_pylist())
+            for row, status, reason in (tuple(each.values()) for each in lines):
+                rows.append(row)
+                if row is not None and (row in seen or not 0 <= row < source.layout.n_structures):
+                    raise _malformed(source, f"line {len(rows) - 1} names row {row}, which is taken or does not exist")
+                if row is not None:
+                    seen.add(row)
                 taken = row is not None and (number, row) in new_rows
                 if row is not None and taken:
                     self._line_of[number, row] = line
                 if taken or not only_rows:
                     self.counts[status if status == "accepted" else reason] += 1
                     line += 1
+            if len(seen) != source.layout.n_structures:
+                raise _malformed(
+                    source, f"expected a line for each of {source.layout.n_structures} rows, found {len(seen)}"
+                )
 
     def same_structure(self, number: int, row: int | None, duplicate_of: int | None) -> int | None:
         """Line of the structure that a source's line repeats; None where it repeats none that is there."""
-        first = row if duplicate_of is None else self._row_at[number][duplicate_of]
+        rows = self._row_at[number]
+        if duplicate_of is not None and not 0 <= duplicate_of < len(rows):
+            raise _malformed(
+                self._sources[number], f"a line is a duplicate of line {duplicate_of}, which does not exist"
+            )
+        first = row if duplicate_of is None else rows[duplicate_of]
         if first is None or (duplicate_of is None and (number, first) not in self._stands_for):
             return None
         stands = self._stands_for.get((number, first), (number, first))
         return None if stands == (number, row) else self._line_of.get(stands)
 
 
-def _batches(sources: Sequence[Finished], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+def batches(source: FinishedDataset, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read these columns of a dataset's table, a few thousand lines at a time, in this order."""
+    _schema(source)
+    with _read_errors(source), source.verdicts() as file, pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=_AT_ONCE, columns=names):
+            yield batch.select(names)
+
+
+def _batches(sources: Sequence[FinishedDataset], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     for number, source in enumerate(sources):
-        with source.verdicts() as file, pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=_AT_ONCE, columns=names):
-                yield number, batch
+        for batch in batches(source, names):
+            yield number, batch
 
 
-def _common_schema(sources: Sequence[Finished]) -> pa.Schema:
+def _common_schema(sources: Sequence[FinishedDataset]) -> pa.Schema:
     schemas = [_schema(source) for source in sources]
     for source, schema in zip(sources, schemas, strict=True):
         if not schema.equals(schemas[0]):
             different = sorted(set(map(str, schema)) ^ set(map(str, schemas[0])))
             raise StoreError(
                 f"{source.path}: its {CURATION_TABLE} has other columns than that of {sources[0].path} "
-                f"({', '.join(different)}); make both with the same version of pxrd-datagen"
+                f"({printable(', '.join(different)[:500])}); make both with the same version of pxrd-datagen"
             )
     return schemas[0].remove_metadata()
 
 
-def _schema(source: Finished) -> pa.Schema:
-    with source.verdicts() as file:
-        return pq.read_schema(file)
+def _schema(source: FinishedDataset) -> pa.Schema:
+    """Return the columns of a dataset's table, which must have this version's with their types."""
+    with _read_errors(source), source.verdicts() as file:
+        found = pq.read_schema(file)
+    for field in _OURS.values():
+        if field.name == _TIMING:
+            continue
+        there = found.get_all_field_indices(field.name)
+        if len(there) != 1 or found.field(there[0]).type != field.type:
+            said = ", ".join(str(found.field(index).type) for index in there) or "none"
+            raise _malformed(source, f"expected one column {field.name} of type {field.type}, found {said}")
+    return found
 
 
-def _about(sources: Sequence[Finished], counts: Counter[str]) -> dict[str, Any]:
-    first: dict[str, Any] = json.loads(_schema(sources[0]).metadata[METADATA_KEY])
-    fingerprint = dict(first["fingerprint"])
+@contextmanager
+def _read_errors(source: FinishedDataset) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _malformed(
+            source, f"it is not a Parquet table that can be read ({printable(str(error))[:200]})"
+        ) from error
+
+
+def _malformed(source: FinishedDataset, what: str) -> StoreError:
+    return StoreError(f"{source.path}/{CURATION_TABLE}: {what}; fetch the dataset again")
+
+
+def _about(sources: Sequence[FinishedDataset], counts: Counter[str]) -> dict[str, Any]:
+    try:
+        first: dict[str, Any] = json.loads((_schema(sources[0]).metadata or {})[METADATA_KEY])
+        fingerprint = dict(first["fingerprint"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _malformed(sources[0], "its metadata does not say how it was curated") from error
     fingerprint["catalog"] = [c for source in sources for c in source.configuration["catalog"]]
     return {**first, "n_records": counts.total(), "counts": dict(sorted(counts.items())), "fingerprint": fingerprint}
+
+
+def source_metadata_of(source: FinishedDataset, line: dict[str, Any]) -> dict[str, Any]:
+    """Return what the source says of a record."""
+    try:
+        return dict(json.loads(line["claims"]))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _malformed(source, "the source metadata of a line is not a JSON object") from error

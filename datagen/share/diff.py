@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from datagen.progress import Display, Silence
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.merge import differences
 from datagen.share.origins import DERIVED_FROM
-from datagen.share.row_reader import StoredRows
+from datagen.share.row_reader import RowReader
 from datagen.store import schema
 from datagen.store.location import Where
 
@@ -66,25 +66,25 @@ def diff(a: Where, b: Where, *, patterns: bool = True, display: Display | None =
     return found
 
 
-def _origin(dataset: Finished) -> str:
+def _origin(dataset: FinishedDataset) -> str:
     origin = dataset.attributes.get(DERIVED_FROM)
     if origin is None:
         return "a run"
     return f"{origin['operation']} of {', '.join(s['content_sha256'][:12] for s in origin['sources'])}"
 
 
-def _rows_by_hash(dataset: Finished) -> dict[str, int]:
+def _rows_by_hash(dataset: FinishedDataset) -> dict[str, int]:
     found: dict[str, int] = {}
     for row, structure in enumerate(dataset.column("structure_hash").tolist()):
         found.setdefault(structure, row)
     return found
 
 
-def _names(dataset: Finished, rows: list[int]) -> list[str]:
+def _names(dataset: FinishedDataset, rows: list[int]) -> list[str]:
     return [str(name) for name in dataset.column("source_id")[rows]]
 
 
-def _relabelled(a: Finished, b: Finished, common: list[tuple[int, int]]) -> dict[str, int]:
+def _relabelled(a: FinishedDataset, b: FinishedDataset, common: list[tuple[int, int]]) -> dict[str, int]:
     rows_a = np.array([row for row, _ in common], dtype=np.int64)
     rows_b = np.array([row for _, row in common], dtype=np.int64)
     found = {}
@@ -99,13 +99,13 @@ def _relabelled(a: Finished, b: Finished, common: list[tuple[int, int]]) -> dict
 
 
 def _compare_patterns(
-    a: Finished, b: Finished, common: list[tuple[int, int]], found: Difference, display: Display
+    a: FinishedDataset, b: FinishedDataset, common: list[tuple[int, int]], found: Difference, display: Display
 ) -> None:
     if not np.array_equal(a.column("two_theta"), b.column("two_theta")):
         found.not_compared = "their angles differ"
         return
     count = min(a.layout.n_augmentations, b.layout.n_augmentations)
-    readers = [StoredRows(each, replace(each.layout, n_augmentations=count), only=("pattern",)) for each in (a, b)]
+    readers = [RowReader(each, replace(each.layout, n_augmentations=count), only=("pattern",)) for each in (a, b)]
     with display.phase("compare", len(common), "structures"):
         for done, (row_a, row_b) in enumerate(common, start=1):
             here, there = readers[0].values(row_a)["pattern"], readers[1].values(row_b)["pattern"]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen.share.finished import Finished
-from datagen.share.licences import Leaving, Terms, summary
+from datagen.share.finished import FinishedDataset
+from datagen.share.licences import LicenceSummary, Terms, summary
+from datagen.share.published_settings import published_attributes
 from datagen.store.schema import SPLITS
 
 
@@ -45,7 +46,7 @@ class Facts:
     n_groups: int
     volume_A3: tuple[float, float]
     n_atoms: tuple[int, int]
-    licences: list[Leaving]
+    licences: list[LicenceSummary]
     """Of what is published; rows that were left out are not among them."""
 
     @property
@@ -54,10 +55,10 @@ class Facts:
         return self.terms.profile != "labels"
 
 
-def facts_of(dataset: Finished, naming: Naming, terms: Terms) -> Facts:
+def facts_of(dataset: FinishedDataset, naming: Naming, terms: Terms) -> Facts:
     """Count; rows that do not leave under the terms are left out."""
     licences = dataset.column("licence")
-    kept = np.array([terms.leaves(licence) for licence in licences.tolist()], dtype=np.bool_)
+    kept = np.array([terms.publishes(licence) for licence in licences.tolist()], dtype=np.bool_)
     systems = Counter(dataset.column("crystal_system")[kept].tolist())
     splits = Counter(dataset.column("split")[kept].tolist())
     volume, n_atoms = dataset.column("volume")[kept], dataset.column("n_atoms")[kept]
@@ -71,7 +72,7 @@ def facts_of(dataset: Finished, naming: Naming, terms: Terms) -> Facts:
         n_densities=sum(receipt.n_densities for receipt in dataset.receipts.values()) if arrays else 0,
         density_method=dataset.layout.density_method,
         n_points=dataset.layout.n_points,
-        attributes=dataset.attributes,
+        attributes=published_attributes(dataset.attributes),
         systems={name: systems[i] for i, name in enumerate(CRYSTAL_SYSTEMS, start=1)},
         splits={name: splits[i] for i, name in enumerate(SPLITS)},
         n_space_groups=len(set(dataset.column("space_group")[kept].tolist())),

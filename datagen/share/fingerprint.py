@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from curation.atomic import replacing
 from datagen.errors import ConfigError, StoreError
+from datagen.progress import printable
 from datagen.share.compose import refuse_taken
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
 
@@ -28,6 +29,7 @@ VOLUME_TOLERANCE = 0.04
 """Width of a bin of volume per atom, relative; two grids shifted by half of it, so that less than half always meets."""
 _KEY = b"pxrd_fingerprint"
 _FORMAT = 1
+_COLUMNS = ("structure", "group", "near_0", "near_1", "split")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ def read_salt(path: Path) -> bytes:
     return salt
 
 
-def fingerprint_of(source: Finished, salt: bytes) -> Fingerprint:
+def fingerprint_of(source: FinishedDataset, salt: bytes) -> Fingerprint:
     """Hash a dataset's structures, groups and near-duplicate classes."""
     groups = source.column("group").tolist()
     per_atom = source.column("volume") / source.column("n_atoms")
@@ -108,21 +110,25 @@ def write_fingerprint(dataset: Where, salt_file: Path, out: Path) -> int:
 def read_fingerprint(path: Path) -> Fingerprint:
     """A fingerprint that `write_fingerprint` wrote."""
     try:
-        table = pq.read_table(path)
-        about: dict[str, Any] = json.loads((table.schema.metadata or {})[_KEY])
-        columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in table.schema.names}
+        found = pq.read_schema(path)
+        about: dict[str, Any] = json.loads((found.metadata or {})[_KEY])
+        if any(found.field(name).type != pa.string() for name in _COLUMNS):
+            raise StoreError(f"{path}: expected columns of text as datagen fingerprint writes them; write it again")
+        table = pq.read_table(path, columns=list(_COLUMNS))
+        columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in _COLUMNS}
         if about["format"] != _FORMAT:
             raise StoreError(f"{path}: expected a fingerprint of format {_FORMAT}, found {about['format']}")
         return Fingerprint(
             path.name,
-            about["salt_check"],
+            str(about["salt_check"]),
             columns["structure"],
             columns["group"],
             (columns["near_0"], columns["near_1"]),
             columns["split"],
         )
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise StoreError(f"{path}: expected what datagen fingerprint writes, found something else ({error})") from error
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
+        said = printable(str(error))[:200]
+        raise StoreError(f"{path}: expected what datagen fingerprint writes, found something else ({said})") from error
 
 
 def _bin(step: float) -> int | None:

@@ -1,4 +1,4 @@
-"""Which dataset is this, and is it whole? Finished datasets as everything here reads them."""
+"""Which dataset is this, and is it whole? FinishedDataset datasets as everything here reads them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import zarr
 from numpy.typing import NDArray
 
 from datagen.errors import StoreError
+from datagen.share.foreign_chunk import decode
+from datagen.share.foreign_metadata import checked_layout, checked_receipts
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import ledger, schema, zarr_store
 from datagen.store.location import Location, Where, location_of
@@ -21,7 +22,7 @@ from datagen.store.schema import Layout
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
+class FinishedDataset:
     """A complete dataset with its receipts; `open_finished` makes one."""
 
     path: Location
@@ -32,7 +33,7 @@ class Finished:
     receipts: dict[int, ledger.Receipt]
     _columns: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def files(self) -> dict[str, dict[str, Any]]:
         """Every file that the ledger knows, with size and sha256."""
         found = dict(self.frame)
@@ -57,18 +58,41 @@ class Finished:
     def column(self, name: str) -> NDArray[Any]:
         """A label of every structure as stored; text as `str`. Read once."""
         if name not in self._columns:
-            array = self._group[name]
-            assert isinstance(array, zarr.Array)
-            values = np.asarray(array[...])
-            if values.ndim == 2 and name in _TEXTS:
-                values = np.array(zarr_store.decode_text(values), dtype=object)
+            variable = next((v for v in schema.variables(self.layout) if v.name == name and v.chunk is None), None)
+            if variable is None:
+                raise StoreError(f"{self.path}: the dataset has no column {name}")
+            values = self._read(variable)
+            if schema.is_text(variable):
+                values = self._texts(name, values)
+            self._check_values(name, values)
             values.flags.writeable = False
             self._columns[name] = values
         return self._columns[name]
 
-    @cached_property
-    def _group(self) -> zarr.Group:
-        return zarr_store.open_group(self.path)
+    def _read(self, variable: schema.Variable) -> NDArray[Any]:
+        """Return the array, from files that the ledger confirms."""
+        whole, per_file = schema.shape(variable, self.layout), schema.file_shape(variable, self.layout)
+        keys = [schema.chunk_key(variable, i) for i in range(-(-whole[0] // per_file[0]))]
+        listed = self.files
+        stored = self.bytes_of({key: listed[key] for key in keys if key in listed})
+        dtype = np.dtype(variable.dtype)
+        parts = [decode(f"{self.path}/{key}", stored.get(key), per_file, dtype, variable.fill_value) for key in keys]
+        return np.concatenate(parts)[: whole[0]].copy()
+
+    def _texts(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        try:
+            return np.array(zarr_store.decode_text(values), dtype=object)
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{self.path}: {name}: expected text in UTF-8; fetch the dataset again") from error
+
+    def _check_values(self, name: str, values: NDArray[Any]) -> None:
+        """Refuse labels outside of their range, which readers use as indices and divisors."""
+        low, high = _RANGES.get(name, (None, None))
+        if low is not None and not bool(np.all((values >= low) & (values <= high))):
+            wrong = values[~((values >= low) & (values <= high))][0]
+            raise StoreError(
+                f"{self.path}: {name}: expected values of {low} to {high}, found {wrong}; fetch the dataset again"
+            )
 
     def verdicts(self) -> pa.NativeFile:
         """Return the table with the verdict on every input, for Arrow."""
@@ -98,24 +122,27 @@ class Finished:
             )
 
 
-def open_finished(where: Where) -> Finished:
+def open_finished(where: Where) -> FinishedDataset:
     """The dataset there; refuses one that is not finished, lacks receipts or whose frame is damaged."""
     path = location_of(where)
-    attributes = zarr_store.read_attributes(path)
-    layout = Layout.from_dict(attributes["layout"])
-    receipts = ledger.committed(path)
-    if not attributes.get("complete"):
+    try:
+        attributes = zarr_store.read_attributes(path)
+    except (AttributeError, RecursionError) as error:
+        raise StoreError(f"{path}: zarr.json is not that of a dataset; fetch it again") from error
+    layout = checked_layout(path, attributes)
+    receipts = checked_receipts(path, layout)
+    if attributes.get("complete") is not True:
         raise StoreError(
             f"{path}: expected a complete dataset, found {len(receipts)} of {layout.n_shards} shards committed; "
             "let its run finish first (datagen status tells how far it is)"
         )
     frame = ledger.read_frame(path)
-    if frame is None or CURATION_TABLE not in frame or sorted(receipts) != list(range(layout.n_shards)):
+    if frame is None or CURATION_TABLE not in frame or len(receipts) != layout.n_shards:
         raise StoreError(
             f"{path}: its ledger is not whole: expected {ledger.FRAME} and {layout.n_shards} receipts; "
             "datagen verify tells what is missing"
         )
-    found = Finished(path, attributes, layout, frame, receipts)
+    found = FinishedDataset(path, attributes, layout, frame, receipts)
     found.check_files(frame)
     return found
 
@@ -126,4 +153,11 @@ def _damage(name: str, data: memoryview | None, entry: dict[str, Any]) -> ledger
     return ledger.damage_of(name, entry, len(data), lambda: hashlib.sha256(data).hexdigest())
 
 
-_TEXTS = {variable.name for variable in schema.LABELS if schema.is_text(variable)}
+_RANGES = {
+    "split": (0, len(schema.SPLITS) - 1),
+    "crystal_system": (1, 7),
+    "space_group": (1, 230),
+    "n_atoms": (1, 1_000_000),
+    "volume": (1e-3, 1e12),
+}
+"""Labels that are used as indices and divisors."""

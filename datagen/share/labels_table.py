@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from curation.atomic import replacing
 from curation.labels import CRYSTAL_SYSTEMS
-from datagen.share.finished import Finished
+from datagen.share.finished import FinishedDataset
 from datagen.share.licences import Terms
 from datagen.store import schema
 from datagen.store.schema import SPLITS
@@ -42,10 +42,10 @@ SCHEMA = pa.schema(
 )
 
 
-def write_labels(dataset: Finished, terms: Terms, path: Path) -> None:
+def write_labels(dataset: FinishedDataset, terms: Terms, path: Path) -> None:
     """Write the table of the rows that leave under these terms."""
     licences = dataset.column("licence").tolist()
-    rows = np.array([i for i, licence in enumerate(licences) if terms.leaves(licence)], dtype=np.int64)
+    rows = np.array([i for i, licence in enumerate(licences) if terms.publishes(licence)], dtype=np.int64)
     columns: dict[str, Any] = {"row": np.arange(len(rows))}
     for variable in schema.LABELS:
         if schema.is_text(variable):

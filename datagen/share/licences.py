@@ -15,7 +15,7 @@ RESTRICTED: tuple[Restricted, ...] = ("redact", "leave-out")
 OPEN_PREFIXES = ("CC0", "CC-BY", "CC BY", "PDDL", "ODC-BY", "ODBL", "PUBLIC DOMAIN")
 """Licences that let structures be passed on, in changed form too; No-Derivatives variants do not."""
 
-KEPT_BACK = ("coordinates", "sticks", "densities", "source text")
+WITHHELD = ("coordinates", "sticks", "densities", "source text")
 """What of a restricted structure never leaves."""
 
 
@@ -27,7 +27,9 @@ class Terms:
     restricted: Restricted = "redact"
     """What becomes of rows whose licence is not known to be open."""
     declared_open: tuple[str, ...] = ()
-    """Licences that the publisher answers for being open."""
+    """Licences that the publisher states to be open."""
+    source_metadata: tuple[str, ...] = ()
+    """Source metadata to publish of open rows beside what is published unasked."""
 
     def is_open(self, licence: str) -> bool:
         """Whether structures under this licence may be passed on; what is not known to be open is not."""
@@ -40,38 +42,38 @@ class Terms:
         """Whether coordinates, sticks, densities and source text of such a row stay."""
         return self.profile != "full" or not self.is_open(licence)
 
-    def leaves(self, licence: str) -> bool:
+    def publishes(self, licence: str) -> bool:
         """Whether such a row leaves at all."""
         return self.restricted == "redact" or self.is_open(licence)
 
 
 @dataclass(frozen=True)
-class Leaving:
+class LicenceSummary:
     """What leaves of the rows under one licence."""
 
     licence: str
     n_structures: int
     is_open: bool
-    leaves: tuple[str, ...]
-    stays: tuple[str, ...]
+    published: tuple[str, ...]
+    withheld: tuple[str, ...]
 
 
-def summary(licences: Iterable[str], terms: Terms) -> list[Leaving]:
+def summary(licences: Iterable[str], terms: Terms) -> list[LicenceSummary]:
     """What leaves and what stays by licence, most rows first."""
     found = []
     for licence, count in sorted(Counter(licences).items(), key=lambda item: (-item[1], item[0])):
         leaves, stays = _parts(terms, licence)
-        found.append(Leaving(licence, count, terms.is_open(licence), leaves, stays))
+        found.append(LicenceSummary(licence, count, terms.is_open(licence), leaves, stays))
     return found
 
 
 def _parts(terms: Terms, licence: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    everything = ("labels", "patterns", *KEPT_BACK)
-    if not terms.leaves(licence):
+    everything = ("labels", "patterns", *WITHHELD)
+    if not terms.publishes(licence):
         return (), everything
     stays: Collection[str] = ()
     if terms.profile == "labels":
         stays = everything[1:]
     elif terms.withholds(licence):
-        stays = KEPT_BACK
+        stays = WITHHELD
     return tuple(part for part in everything if part not in stays), tuple(part for part in everything if part in stays)

@@ -13,8 +13,8 @@ import numpy as np
 from datagen.errors import StoreError
 from datagen.progress import Display
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
-from datagen.share.curation_table import Row, write_lines
-from datagen.share.finished import Finished, open_finished
+from datagen.share.curation_table import SourceRow, write_lines
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.origins import derived_attributes
 from datagen.store import zarr_store
 from datagen.store.location import Location, Where
@@ -27,7 +27,7 @@ MUST_AGREE = ("format_version", "physics_version", "simulation", "curation", "de
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergeSummary:
     """What a merge came to."""
 
     n_structures: int
@@ -36,7 +36,7 @@ class Merged:
     n_duplicates: int
 
 
-def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) -> Merged:
+def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) -> MergeSummary:
     """Make one dataset of all rows, in the order given; duplicates by `RULE`, splits as they are."""
     refuse_taken(out)
     if len(datasets) < 2:
@@ -45,7 +45,7 @@ def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) 
     refuse_same(sources)
     refuse_differences(sources)
     refuse_torn_groups(sources)
-    rows, stands_for = rows_to_take(sources)
+    rows, kept_row_of = rows_to_take(sources)
     taken = tuple(sum(source == number for source, _ in rows) for number in range(len(sources)))
     numbers = {row: new for new, row in enumerate(rows)}
     recipe = Recipe(
@@ -53,13 +53,13 @@ def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) 
         rows,
         layout_of_rows(sources, rows, sources[0].layout.n_augmentations),
         derived_attributes("merge", sources, taken, {"duplicates": RULE}),
-        partial(write_lines, sources=sources, new_rows=numbers, stands_for=stands_for, only_rows=False),
+        partial(write_lines, sources=sources, new_rows=numbers, kept_row_of=kept_row_of, only_rows=False),
     )
     compose(out, recipe, display)
-    return Merged(len(rows), taken, len(stands_for))
+    return MergeSummary(len(rows), taken, len(kept_row_of))
 
 
-def refuse_same(sources: Sequence[Finished]) -> None:
+def refuse_same(sources: Sequence[FinishedDataset]) -> None:
     """The same dataset named twice is a slip."""
     seen: dict[str, Location] = {}
     for source in sources:
@@ -68,7 +68,7 @@ def refuse_same(sources: Sequence[Finished]) -> None:
         seen[source.content] = source.path
 
 
-def refuse_differences(sources: Sequence[Finished]) -> None:
+def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
     """Name every setting in which the datasets differ, and both values."""
     first = sources[0]
     for source in sources[1:]:
@@ -98,7 +98,7 @@ def differences(name: str, a: Any, b: Any) -> list[str]:
     return [] if a == b else [f"{name}: {a} and {b}"]
 
 
-def refuse_torn_groups(sources: Sequence[Finished]) -> None:
+def refuse_torn_groups(sources: Sequence[FinishedDataset]) -> None:
     """Like structures must lie on one side of the split everywhere, or a model is tested on what it learned."""
     side_of: dict[str, tuple[int, Location]] = {}
     for source in sources:
@@ -111,9 +111,9 @@ def refuse_torn_groups(sources: Sequence[Finished]) -> None:
                 )
 
 
-def rows_to_take(sources: Sequence[Finished]) -> tuple[list[Row], dict[Row, Row]]:
+def rows_to_take(sources: Sequence[FinishedDataset]) -> tuple[list[SourceRow], dict[SourceRow, SourceRow]]:
     """Rows that are kept, in order; and for every row that is not, the one that stands for it."""
-    best: dict[str, Row] = {}
+    best: dict[str, SourceRow] = {}
     with_density = [_has_density(source) for source in sources]
     hashes = [source.column("structure_hash").tolist() for source in sources]
     for number, each in enumerate(hashes):
@@ -121,23 +121,23 @@ def rows_to_take(sources: Sequence[Finished]) -> tuple[list[Row], dict[Row, Row]
             kept = best.setdefault(structure, (number, row))
             if with_density[number][row] and not with_density[kept[0]][kept[1]]:
                 best[structure] = (number, row)
-    rows: list[Row] = []
-    stands_for: dict[Row, Row] = {}
+    rows: list[SourceRow] = []
+    kept_row_of: dict[SourceRow, SourceRow] = {}
     for number, each in enumerate(hashes):
         for row, structure in enumerate(each):
             if best[structure] == (number, row):
                 rows.append((number, row))
             else:
-                stands_for[number, row] = best[structure]
-    return rows, stands_for
+                kept_row_of[number, row] = best[structure]
+    return rows, kept_row_of
 
 
-def _has_density(source: Finished) -> list[bool]:
+def _has_density(source: FinishedDataset) -> list[bool]:
     if source.layout.density_method is None:
         return [False] * source.layout.n_structures
     return [bool(v) for v in source.column("has_density")]
 
 
-def _same_angles(a: Finished, b: Finished) -> bool:
+def _same_angles(a: FinishedDataset, b: FinishedDataset) -> bool:
     angles = [np.asarray(zarr_store.open_array(each.path, "two_theta")[...]) for each in (a, b)]
     return bool(np.array_equal(angles[0], angles[1]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datagen.config.fingerprint import TITLE
-from datagen.share.finished import Finished
+from datagen.share.finished import FinishedDataset
 
 DERIVED_FROM = "derived_from"
 PUBLICATION = "publication"
@@ -16,7 +16,7 @@ _CITED = ("name", "version", "creators", "url")
 
 
 def derived_attributes(
-    operation: str, sources: Sequence[Finished], n_rows: Sequence[int], given: dict[str, Any]
+    operation: str, sources: Sequence[FinishedDataset], n_rows: Sequence[int], given: dict[str, Any]
 ) -> dict[str, Any]:
     """Attributes for a dataset of rows of these sources, `n_rows` from each.
 
@@ -57,7 +57,7 @@ def publications(attributes: dict[str, Any]) -> list[dict[str, Any]]:
     return _union([found])
 
 
-def _cited(source: Finished) -> dict[str, Any]:
+def _cited(source: FinishedDataset) -> dict[str, Any]:
     named = source.attributes.get(PUBLICATION)
     return {} if named is None else {PUBLICATION: {key: named[key] for key in _CITED if key in named}}
 

@@ -16,15 +16,22 @@ from datagen.inspect.verify import verify
 from datagen.progress import Display
 from datagen.share.card import CARD, card
 from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
-from datagen.share.curation_table import Row, write_lines
+from datagen.share.curation_table import SourceRow, source_metadata_by_catalog, source_metadata_of, write_lines
 from datagen.share.facts import Naming, facts_of
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.labels_table import LABELS_TABLE, write_labels
-from datagen.share.licences import Leaving, Terms, summary
+from datagen.share.licences import LicenceSummary, Terms, summary
 from datagen.share.manifest import entries, write_manifest, write_zip
 from datagen.share.metadata import CROISSANT, SCHEMA_ORG, croissant, schema_org
 from datagen.share.origins import PUBLICATION, derived_attributes
-from datagen.share.redact import line_without_places, redacted_line, redacted_values, without_places
+from datagen.share.published_settings import published_attributes, published_table_metadata
+from datagen.share.redact import (
+    TABLE_COLUMNS,
+    open_line,
+    published_source_metadata,
+    redacted_line,
+    redacted_values,
+)
 from datagen.share.upload import check_destination, upload
 from datagen.store import files
 from datagen.store.shard_reader import Value
@@ -32,9 +39,27 @@ from datagen.store.shard_reader import Value
 ZIP = ".zarr.zip"
 
 
-def what_leaves(dataset: Path, terms: Terms) -> list[Leaving]:
+def licence_summaries(dataset: Path, terms: Terms) -> list[LicenceSummary]:
     """What would leave and what would stay, by licence; nothing is written."""
     return summary(open_finished(dataset).column("licence").tolist(), terms)
+
+
+def source_metadata_names(dataset: Path, terms: Terms) -> tuple[list[str], list[str]]:
+    """Return the names of the source metadata that open rows keep, and of those that are withheld."""
+    return _source_metadata(open_finished(dataset), terms)
+
+
+def _source_metadata(source: FinishedDataset, terms: Terms) -> tuple[list[str], list[str]]:
+    there = source_metadata_by_catalog(source)
+    known = set().union(*there.values())
+    if unknown := sorted(set(terms.source_metadata) - known):
+        raise ConfigError(
+            f"--source-metadata {unknown[0]}: no structure of {source.path} has it; expected one of "
+            f"{', '.join(sorted(known)) or 'none'}"
+        )
+    allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
+    kept = {name for catalog, names in there.items() for name in names & allowed.get(catalog, set())}
+    return sorted(kept), sorted(known - kept)
 
 
 def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Display | None = None) -> None:
@@ -47,13 +72,17 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
     if PUBLICATION in source.attributes:
         version = source.attributes[PUBLICATION]["version"]
         raise StoreError(f"{dataset}: is a publication already (version {version}); copy it as it is")
+    if terms.source_metadata:
+        _source_metadata(source, terms)
     if terms.profile == "labels":
         if dest.name.endswith(ZIP):
             raise ConfigError(f"{dest}: labels are a table and no arrays; expected a folder, not a {ZIP}")
         verify(dataset, display=display)
         _publish_labels(source, dest, naming, terms)
         return
-    rows: list[Row] = [(0, row) for row, licence in enumerate(source.column("licence")) if terms.leaves(licence)]
+    rows: list[SourceRow] = [
+        (0, row) for row, licence in enumerate(source.column("licence")) if terms.publishes(licence)
+    ]
     if not rows:
         raise StoreError(f"{dataset}: no structure may leave under these terms; nothing was written")
     compose(dest, _recipe(source, rows, naming, terms), display)
@@ -74,15 +103,18 @@ def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, displa
     shutil.rmtree(staged)
 
 
-def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> Recipe:
+def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, terms: Terms) -> Recipe:
     licences = source.column("licence").tolist()
+    allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
     withheld = [terms.withholds(licence) for licence in licences]
 
-    def change(row: Row, values: dict[str, Value]) -> dict[str, Value]:
+    def change(row: SourceRow, values: dict[str, Value]) -> dict[str, Value]:
         return redacted_values(values) if withheld[row[1]] else values
 
     def line(entry: dict[str, Any]) -> dict[str, Any]:
-        return redacted_line(entry) if terms.withholds(entry["licence"]) else line_without_places(entry)
+        if terms.withholds(entry["licence"]):
+            return redacted_line(entry)
+        return open_line(entry, source_metadata_of(source, entry), allowed)
 
     def table(path: Path) -> None:
         write_lines(
@@ -91,8 +123,9 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
             {row: new for new, row in enumerate(rows)},
             {},
             only_rows=terms.restricted == "leave-out",
+            columns=TABLE_COLUMNS,
             change=line,
-            about=without_places,
+            about=published_table_metadata,
         )
 
     def place(finished: Path, out: Path) -> None:
@@ -106,7 +139,7 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
 
     given = _plain({"terms": asdict(terms)})
     attributes = derived_attributes("publish", [source], [len(rows)], given)
-    attributes = without_places(attributes) | {
+    attributes = published_attributes(attributes) | {
         "title": naming.name,
         PUBLICATION: _plain(asdict(naming) | asdict(terms)),
     }
@@ -114,7 +147,7 @@ def _recipe(source: Finished, rows: list[Row], naming: Naming, terms: Terms) -> 
     return Recipe([source], rows, layout, attributes, table, change, place)
 
 
-def _publish_labels(source: Finished, dest: Path, naming: Naming, terms: Terms) -> None:
+def _publish_labels(source: FinishedDataset, dest: Path, naming: Naming, terms: Terms) -> None:
     fingerprint = {"source": source.content, **_plain(asdict(naming) | asdict(terms))}
     with private_folder(dest, fingerprint) as making:
         folder = making / "labels"
@@ -124,9 +157,9 @@ def _publish_labels(source: Finished, dest: Path, naming: Naming, terms: Terms) 
         rename_into_place(folder, dest)
 
 
-def _describe(dataset: Finished, folder: Path, naming: Naming, terms: Terms) -> None:
+def _describe(dataset: FinishedDataset, folder: Path, naming: Naming, terms: Terms) -> None:
     """Card, table of labels, metadata; the manifest last."""
-    if not np.any([terms.leaves(licence) for licence in dataset.column("licence").tolist()]):
+    if not np.any([terms.publishes(licence) for licence in dataset.column("licence").tolist()]):
         raise StoreError(f"{dataset.path}: no structure may leave under these terms; nothing was written")
     facts = facts_of(dataset, naming, terms)
     write_labels(dataset, terms, folder / LABELS_TABLE)

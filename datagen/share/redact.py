@@ -1,12 +1,17 @@
-"""What is left of a row, of a table's line and of the attributes when structure and source text stay in the house?"""
+"""Columns and arrays of a publication: allow-lists for open and for restricted rows."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from curation.table import VERDICT_COLUMNS
+from datagen.share.published_settings import file_name
+from datagen.steps.structures_table import ADDED
 from datagen.store import schema
 from datagen.store.density_codes import CODES as DENSITY_CODES
 from datagen.store.shard_reader import StoredChunks, Value
@@ -15,7 +20,7 @@ KEPT_VARIABLES = frozenset(
     {"pattern", "pattern_max", "density_reason"}
     | {v.name for v in (*schema.AUGMENTATIONS, *schema.EXTRA_AUGMENTATIONS, *schema.DIAGNOSTICS)}
 )
-"""What of a row's arrays leaves. Everything else stays, also what a later version may add."""
+"""Arrays of a restricted row that are published."""
 KEPT_COLUMNS = frozenset(
     {
         *("source", "source_id", "licence", "status", "reason", "formula", "structure_hash", "group", "split"),
@@ -24,14 +29,54 @@ KEPT_COLUMNS = frozenset(
         *(f"niggli_{name}" for name in schema.NIGGLI),
     }
 )
-"""What of a line of the table of verdicts leaves, likewise."""
-_INSTEAD: dict[str, Any] = {"claims": "{}", "origin": "", "detail": "", "warnings": []}
-"""What stands in columns that are never empty; in all others, nothing."""
-_PLACES = ("path", "index")
+"""Columns of a restricted row of the curation table that are published."""
+OPEN_COLUMNS = KEPT_COLUMNS | {
+    *("n_atoms_read", "volume_read", "symprec_A", "angle_tolerance_deg", "space_group_at", "n_primitive_at"),
+    *("stated_space_group", "stated_formula", "min_distance_A", "max_occupancy", "formula_difference"),
+    *("niggli_determinant", "niggli_volume_ratio", "niggli_idempotence", "lattice_character", "lattice_deviation"),
+    *("structure", "density_format", "density_reason", "xrd_peaks_reason"),
+}
+"""Columns of an open row that are published as they are. Free text of the run (`detail`, ...) may quote local paths."""
+TABLE_COLUMNS = (frozenset(VERDICT_COLUMNS) | {field.name for field in ADDED}) - {"seconds"}
+"""Columns that a published table has; in those that may not be published the entries are empty."""
+_FILES = ("origin", "density_path", "density_member")
+"""Published as file names."""
+_EMPTY: dict[str, Any] = {"claims": "{}", "origin": "", "detail": "", "warnings": []}
+"""Entries of columns that are never null."""
+_CODE = re.compile(r"[a-z0-9_]{1,64}")
+
+_OF_EVERY_FILE = frozenset({"density_note", "duplicate_of", "encoding"})
+SOURCE_METADATA: dict[str, frozenset[str]] = {
+    "folder": _OF_EVERY_FILE,
+    "zip": _OF_EVERY_FILE,
+    "tar": _OF_EVERY_FILE,
+    "table": frozenset(),
+    "icsd": _OF_EVERY_FILE | {"collection_code", "restricted"},
+    "cod": _OF_EVERY_FILE | {"cod_id"},
+    "rruff": _OF_EVERY_FILE | {"amcsd_code", "mineral"},
+    "examples": _OF_EVERY_FILE | {"name", "formula", "space_group", "citation"},
+    "materials_project": _OF_EVERY_FILE
+    | {"material_id", "formula", "space_group_number", "energy_above_hull_eV", "theoretical", "database_ids"}
+    | {"density_task_id", "density_sha256"},
+}
+"""Source metadata that is published unasked, by kind of catalog; of tables nothing."""
+
+
+def published_source_metadata(catalogs: Iterable[Mapping[str, Any]], named: Collection[str]) -> Mapping[str, set[str]]:
+    """Return the source metadata that may be published, by the name of the catalog.
+
+    Catalogs of different kinds that share a name publish what both allow.
+    """
+    found: dict[str, set[str]] = {}
+    for catalog in catalogs:
+        stated = set(SOURCE_METADATA.get(str(catalog.get("kind")), frozenset()))
+        name = str(catalog.get("name"))
+        found[name] = found.get(name, stated) & stated
+    return {name: stated | set(named) for name, stated in found.items()}
 
 
 def redacted_values(values: dict[str, Value]) -> dict[str, Value]:
-    """A row for `ShardWriter.add` with `KEPT_VARIABLES` alone: no reflections, no density, fill values."""
+    """Return a restricted row for `ShardWriter.add`: `KEPT_VARIABLES`, no reflections, no density."""
     ragged = {v.name for v in schema.every_variable() if set(v.dims) & set(schema.RAGGED)}
     found: dict[str, Value] = {}
     for name, value in values.items():
@@ -47,31 +92,26 @@ def redacted_values(values: dict[str, Value]) -> dict[str, Value]:
 
 
 def redacted_line(line: dict[str, Any]) -> dict[str, Any]:
-    """A line of the table of verdicts without coordinates and without the source's words."""
-    return {name: value if name in KEPT_COLUMNS else _INSTEAD.get(name) for name, value in line.items()}
+    """Return a restricted row of the curation table: `KEPT_COLUMNS` alone."""
+    return {name: value if name in KEPT_COLUMNS else _EMPTY.get(name) for name, value in line.items()}
 
 
-def without_places(value: Any) -> Any:
-    """Settings with the names of files in place of paths: where things lie in one house is nobody else's affair."""
-    if isinstance(value, dict):
-        return {
-            name: file_name(inner) if name in _PLACES and isinstance(inner, str) else without_places(inner)
-            for name, inner in value.items()
-        }
-    return [without_places(inner) for inner in value] if isinstance(value, list) else value
-
-
-def line_without_places(line: dict[str, Any]) -> dict[str, Any]:
-    """A line of the table of verdicts with file names in place of absolute paths."""
-    found = dict(line)
-    for name in ("origin", "density_path"):
-        if found.get(name):
-            found[name] = file_name(found[name])
+def open_line(
+    line: dict[str, Any], stated: Mapping[str, Any], source_metadata: Mapping[str, Collection[str]]
+) -> dict[str, Any]:
+    """Return an open row of the curation table: `OPEN_COLUMNS`, file names and the source metadata that is allowed."""
+    found = {name: value if name in OPEN_COLUMNS else _EMPTY.get(name) for name, value in line.items()}
+    for name in _FILES:
+        if line.get(name):
+            found[name] = _file_names(line[name])
+    allowed = source_metadata.get(line["source"], ())
+    found["claims"] = json.dumps(
+        {name: value for name, value in stated.items() if name in allowed}, sort_keys=True, ensure_ascii=False
+    )
+    found["warnings"] = [code for code in line["warnings"] or () if _CODE.fullmatch(code)]
     return found
 
 
-def file_name(path: str) -> str:
-    """The last part of an absolute path; anything else stays."""
-    if path.startswith(("/", "~")):
-        return PurePosixPath(path).name
-    return PureWindowsPath(path).name if PureWindowsPath(path).is_absolute() else path
+def _file_names(origin: str) -> str:
+    """Return the file name of a path and, behind `!`, that of the entry in an archive."""
+    return "!".join(file_name(part) for part in origin.split("!"))

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Container
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.share.finished import Finished
+from datagen.errors import StoreError
+from datagen.share.finished import FinishedDataset
+from datagen.share.foreign_chunk import check_size, decode
 from datagen.store import schema, zarr_store
 from datagen.store.density_codes import CODES as DENSITY_CODES
 from datagen.store.schema import Layout, Variable
-from datagen.store.shard_reader import ShardBytes, StoredChunks, Value, decode_chunk
+from datagen.store.shard_reader import ShardBytes, StoredChunks, Value
 
 _DERIVED = ("has_density", "has_xrd_peaks", "n_reflections", "n_members")
 """What the writer counts itself."""
 
 
-class StoredRows:
+class RowReader:
     """Rows of a finished dataset, read in any order and fastest in theirs; each shard's checksums are tested first.
 
     A shard's files are read once, mapped from disk; memory holds its small variables and one structure's large ones.
     """
 
-    def __init__(self, dataset: Finished, target: Layout, only: Container[str] | None = None) -> None:
+    def __init__(self, dataset: FinishedDataset, target: Layout, only: Container[str] | None = None) -> None:
         self._dataset, self._layout = dataset, dataset.layout
         own = {v.name: v for v in schema.variables(dataset.layout) if v.home == "shard"}
         self._wanted = [v for v in schema.variables(target) if v.name in own and (only is None or v.name in only)]
@@ -76,7 +79,7 @@ class StoredRows:
             own = self._own[variable.name]
             assert own.chunk is not None
             dtype = np.dtype(own.dtype)
-            parts = [decode_chunk(chunk, own.chunk[1:], dtype, own.fill_value) for chunk in stored.chunks]
+            parts = [decode(self._at(own), chunk, own.chunk[1:], dtype, own.fill_value) for chunk in stored.chunks]
             whole = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, *own.chunk[2:]), dtype), *parts])
             value = whole[: len(stored)]
         return value[: self._n_augmentations] if dims and dims[0] == "augmentation" else value
@@ -86,7 +89,13 @@ class StoredRows:
         assert own.chunk is not None
         shape = self._shapes[own.name]
         if own.dims[1] in schema.RAGGED:
-            shape = (self._count(f"n_{own.dims[1]}s", row), *shape[1:])
+            count = self._count(f"n_{own.dims[1]}s", row)
+            if not 0 <= count <= shape[0]:
+                raise StoreError(
+                    f"{self._at(own)}: expected at most {shape[0]} {own.dims[1]}s of row {row}, found {count}; "
+                    "fetch the dataset again"
+                )
+            shape = (count, *shape[1:])
         elif own.optional and not self._count(_FLAG[own.name], row):
             return None
         used = -(-shape[0] // own.chunk[1])
@@ -94,7 +103,13 @@ class StoredRows:
         first = row % per_shard * (self._n_chunks[own.name] // per_shard)
         file = self._large.get(own.name)
         chunks = tuple(None if file is None else file.chunk(first + part) for part in range(used))
+        n_bytes = math.prod(own.chunk) * np.dtype(own.dtype).itemsize
+        for chunk in chunks:
+            check_size(self._at(own), chunk, n_bytes)
         return StoredChunks(shape, np.dtype(own.dtype), chunks)
+
+    def _at(self, variable: Variable) -> str:
+        return f"{self._dataset.path}/{variable.name}"
 
     def _count(self, name: str, row: int) -> int:
         return int(self._small[name][row % self._layout.structures_per_shard])
@@ -110,13 +125,15 @@ class StoredRows:
             data = brought.get(keys[name])
             if variable.chunk is None:
                 whole = schema.file_shape(variable, self._layout)
-                self._small[name] = decode_chunk(data, whole, np.dtype(variable.dtype), variable.fill_value)
+                self._small[name] = decode(
+                    self._at(variable), data, whole, np.dtype(variable.dtype), variable.fill_value
+                )
             elif data is not None:
                 self._large[name] = ShardBytes(f"{self._dataset.path}/{keys[name]}", data, self._n_chunks[name])
         self._shard = shard
 
 
-def _stored_alike(dataset: Finished, target: Layout) -> set[str]:
+def _stored_alike(dataset: FinishedDataset, target: Layout) -> set[str]:
     """Sharded variables that both keep in chunks of one type, shape and codec."""
     there = json.loads(dataset.path.read("zarr.json"))["consolidated_metadata"]["metadata"]
     found = set()

@@ -18,7 +18,7 @@ from datagen.errors import ConfigError, StoreError
 from datagen.progress import Display
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
 from datagen.share.curation_table import write_lines
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.origins import derived_attributes
 from datagen.share.where import Columns, rows_where
 from datagen.store import schema
@@ -66,7 +66,7 @@ def subset(dataset: Where, out: Path, selection: Selection, display: Display | N
     return len(rows)
 
 
-def selected_rows(source: Finished, selection: Selection) -> NDArray[np.int64]:
+def selected_rows(source: FinishedDataset, selection: Selection) -> NDArray[np.int64]:
     """The rows that are meant, in order."""
     chosen = np.ones(source.layout.n_structures, dtype=np.bool_)
     if selection.where is not None:
@@ -92,7 +92,7 @@ def _sample(rows: NDArray[np.int64], hashes: Sequence[str], count: int, seed: in
     return np.sort(rows[order[:count]])
 
 
-def _patterns(source: Finished, selection: Selection) -> int:
+def _patterns(source: FinishedDataset, selection: Selection) -> int:
     there = source.layout.n_augmentations
     if selection.patterns is None:
         return there
@@ -101,7 +101,7 @@ def _patterns(source: Finished, selection: Selection) -> int:
     return selection.patterns
 
 
-def _columns(source: Finished) -> Columns:
+def _columns(source: FinishedDataset) -> Columns:
     found: dict[str, Callable[[], NDArray[Any]]] = {}
     for variable in schema.LABELS:
         if variable.dims == ("structure",) or schema.is_text(variable):
@@ -119,11 +119,11 @@ def _columns(source: Finished) -> Columns:
     return Columns(found, meanings, partial(_has_element, source))
 
 
-def _niggli(source: Finished, position: int) -> NDArray[Any]:
+def _niggli(source: FinishedDataset, position: int) -> NDArray[Any]:
     return np.asarray(source.column("niggli")[:, position])
 
 
-def _has_element(source: Finished, symbol: str) -> NDArray[np.bool_]:
+def _has_element(source: FinishedDataset, symbol: str) -> NDArray[np.bool_]:
     number = gemmi.Element(symbol).atomic_number
     if not 1 <= number <= N_ELEMENTS or gemmi.Element(symbol).name != symbol:
         raise ConfigError(f"--where: expected the symbol of an element, such as Fe, found {symbol!r}")

@@ -48,6 +48,9 @@ class Zipped(Location):
                 f"{path}: its files are compressed once more; expected a zip as datagen publish writes it: unpack it "
                 "and name the folder"
             )
+        size = os.fstat(self._file).st_size
+        if any(entry.header_offset < 0 or entry.header_offset + entry.file_size > size for entry in entries):
+            raise StoreError(f"{path}: its directory names bytes outside of the file; fetch it again")
         self._entries = {entry.filename: entry for entry in entries}
 
     def __del__(self) -> None:

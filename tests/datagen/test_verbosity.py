@@ -115,6 +115,6 @@ def test_warnings_reach_the_terminal_unless_quiet(datagen: Any, monkeypatch: pyt
         logging.getLogger("cluster.submit").warning("worker died")
 
     monkeypatch.setattr("datagen.inspect.describe.inspect", warns)
-    monkeypatch.setattr("datagen.share.dataset_list.dataset_called", lambda name: name)
+    monkeypatch.setattr("datagen.share.registry.resolve_dataset", lambda name: name)
     assert "warning: cluster.submit: worker died" in datagen("inspect", "d.zarr")[2]
     assert datagen("inspect", "d.zarr", "-q")[2] == ""

@@ -24,6 +24,8 @@ def files_of(publication: Path) -> dict[str, bytes]:
 def decoded(publication: Path) -> Iterator[tuple[str, bytes]]:
     """Files as they are, chunks decompressed whole, tables as text."""
     found = files_of(publication)
+    if publication.is_file():
+        yield publication.name, publication.read_bytes()
     for name, data in found.items():
         yield name, data
         if "/c/" in name:
@@ -35,6 +37,7 @@ def decoded(publication: Path) -> Iterator[tuple[str, bytes]]:
             table = pq.read_table(io.BytesIO(data))
             yield name, repr(table.to_pylist()).encode()
             yield name, repr(table.schema.metadata).encode()
+            yield name, repr([(field.name, field.metadata) for field in table.schema]).encode()
 
 
 def _inner(data: bytes, metadata: dict[str, object]) -> list[bytes]:

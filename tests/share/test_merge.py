@@ -14,9 +14,9 @@ import pytest
 from datagen.errors import PlanError, StoreError
 from datagen.inspect.replay import replay
 from datagen.inspect.verify import verify
-from datagen.share.finished import Finished, open_finished
+from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.merge import merge, refuse_differences, refuse_torn_groups
-from datagen.share.row_reader import StoredRows
+from datagen.share.row_reader import RowReader
 from datagen.share.subset import Selection, subset
 from datagen.store import zarr_store
 from datagen.store.lock import locked
@@ -116,7 +116,7 @@ def test_a_merge_of_a_merge_keeps_the_older_origins(both: Path, theirs: Path, tm
     assert open_dataset(tmp_path / "more.zarr").n_structures == 9
 
 
-def changed(dataset: Finished, *path: str, value: Any) -> Finished:
+def changed(dataset: FinishedDataset, *path: str, value: Any) -> FinishedDataset:
     attributes = copy.deepcopy(dataset.attributes)
     place = attributes["configuration"]
     for name in path[:-1]:
@@ -146,14 +146,14 @@ def test_datasets_that_mean_different_things_are_refused_by_name(
 
 def test_a_group_on_two_sides_is_refused(ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [open_finished(ours), open_finished(theirs)]
-    column = Finished.column
+    column = FinishedDataset.column
 
-    def other_sides(dataset: Finished, name: str) -> Any:
+    def other_sides(dataset: FinishedDataset, name: str) -> Any:
         values = column(dataset, name)
         return (values + 1) % 3 if name == "split" and dataset is sources[1] else values
 
     refuse_torn_groups(sources)
-    monkeypatch.setattr(Finished, "column", other_sides)
+    monkeypatch.setattr(FinishedDataset, "column", other_sides)
     with pytest.raises(StoreError, match=r"group .* is on the side"):
         refuse_torn_groups(sources)
 
@@ -174,7 +174,7 @@ def test_two_merges_into_one_place_do_not_meet(ours: Path, theirs: Path, tmp_pat
 
 def test_no_more_than_one_shard_is_held_while_rows_are_copied(theirs: Path) -> None:
     source = open_finished(theirs)
-    rows = StoredRows(source, source.layout)
+    rows = RowReader(source, source.layout)
     for row in range(5):
         values = rows.values(row)
         assert values["pattern"].shape == (3, 512)

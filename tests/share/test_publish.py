@@ -26,8 +26,7 @@ from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import open_finished
 from datagen.share.licences import PROFILES, Profile, Restricted, Terms, summary
 from datagen.share.merge import merge
-from datagen.share.publish import publish, what_leaves
-from datagen.share.redact import without_places
+from datagen.share.publish import licence_summaries, publish
 from datagen.share.subset import Selection, subset
 from datagen.store import zarr_store
 from datagen.store.shard_writer import ShardWriter
@@ -252,9 +251,13 @@ def test_a_model_density_is_called_one(ours: Path) -> None:
 
 
 def test_what_would_leave_is_told_before(mixed: Path) -> None:
-    rows = {row.licence: row for row in what_leaves(mixed, Terms())}
-    assert (rows["ICSD"].n_structures, rows["ICSD"].is_open, rows["ICSD"].leaves) == (4, False, ("labels", "patterns"))
-    assert rows["CC-BY-4.0"].stays == ()
+    rows = {row.licence: row for row in licence_summaries(mixed, Terms())}
+    assert (rows["ICSD"].n_structures, rows["ICSD"].is_open, rows["ICSD"].published) == (
+        4,
+        False,
+        ("labels", "patterns"),
+    )
+    assert rows["CC-BY-4.0"].withheld == ()
 
 
 @pytest.mark.parametrize(
@@ -274,11 +277,6 @@ def test_what_is_not_known_to_be_open_is_restricted(licence: str, is_open: bool)
     assert Terms().is_open(licence) is is_open
     assert Terms(declared_open=(licence,)).is_open(licence)
     assert summary([licence], Terms())[0].is_open is is_open
-
-
-def test_settings_keep_the_names_of_files_and_lose_their_places() -> None:
-    settings = {"catalog": [{"kind": "zip", "path": "/home/me/mp.zip"}], "other": {"index": "C:\\data\\a.csv"}}
-    assert without_places(settings) == {"catalog": [{"kind": "zip", "path": "mp.zip"}], "other": {"index": "a.csv"}}
 
 
 def test_only_what_is_whole_and_new_is_published(mixed: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which dataset does a name mean? A group lists its own with `datagen catalog`: one TOML file."""
+"""Names of datasets: a group registers its own with `datagen datasets` in one TOML file."""
 
 from __future__ import annotations
 

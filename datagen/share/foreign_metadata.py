@@ -1,0 +1,189 @@
+"""Checks of what a dataset says of itself, before anything is computed or allocated by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from datagen.errors import StoreError
+from datagen.progress import printable
+from datagen.store import ledger, schema, zarr_store
+from datagen.store.location import Location
+from datagen.store.schema import Layout
+
+MAX_STRUCTURES = 1_000_000_000
+MAX_PER_SHARD = 4096
+_Count = Annotated[int, Field(ge=1, le=10_000_000)]
+_Text = Annotated[str, StringConstraints(max_length=10_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class _LayoutModel(_Strict):
+    model_config = ConfigDict(extra="forbid")
+
+    n_structures: Annotated[int, Field(ge=1, le=MAX_STRUCTURES)]
+    n_augmentations: _Count
+    n_points: _Count
+    structures_per_shard: Annotated[int, Field(ge=1, le=MAX_PER_SHARD)]
+    reflection_slots: _Count
+    member_slots: _Count
+    n_lines: Annotated[int, Field(ge=1, le=100)]
+    text_bytes: dict[str, Annotated[int, Field(ge=1, le=100_000)]]
+    with_members: bool
+    with_xrd_peaks: bool
+    density_method: str | None
+    extra_augmentations: list[str]
+
+
+class _Line(_Strict):
+    wavelength_A: float
+
+
+class _Instrument(_Strict):
+    lines: Annotated[list[_Line], Field(min_length=1, max_length=100)]
+    two_theta_min_deg: float
+    two_theta_max_deg: float
+
+
+class _Catalog(_Strict):
+    name: _Text
+    kind: _Text
+
+
+class _Augmentation(_Strict):
+    count: _Count
+
+
+class _Simulation(_Strict):
+    augmentation: _Augmentation
+
+
+class _Store(_Strict):
+    structures_per_shard: Annotated[int, Field(ge=1, le=MAX_PER_SHARD)] | None
+
+
+class _Configuration(_Strict):
+    catalog: list[_Catalog]
+    curation: dict[str, Any]
+    simulation: _Simulation
+    store: _Store
+
+
+class _Agreement(_Strict):
+    reference: _Text
+    median: float
+    percentile_95: float
+    worst: float
+    patterns: int
+    crystals: int
+
+
+class _Engine(_Strict):
+    agreement_with_gsas2: _Agreement | _Text | None = None
+
+
+class _Citation(_Strict):
+    name: _Text
+    version: _Text
+    creators: list[_Text] = []
+    url: _Text = ""
+
+
+class _Origin(_Strict):
+    content_sha256: _Text
+    configuration: dict[str, Any] = {}
+    software: dict[str, _Text] = {}
+    publication: _Citation = _Citation(name="", version="")
+    derived_from: _DerivedFrom = Field(default_factory=lambda: _DerivedFrom(operation="", sources=[]))
+
+
+class _DerivedFrom(_Strict):
+    operation: _Text
+    given: dict[str, Any] = {}
+    sources: list[_Origin]
+
+
+class _Attributes(_Strict):
+    title: _Text = ""
+    source: _Text = ""
+    software: dict[str, _Text] = {}
+    configuration: _Configuration
+    instrument: _Instrument
+    engine: _Engine = _Engine()
+    derived_from: _DerivedFrom = Field(default_factory=lambda: _DerivedFrom(operation="", sources=[]))
+    publication: _Citation = _Citation(name="", version="")
+    layout: _LayoutModel
+
+
+def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
+    """Return the layout of a dataset whose attributes and arrays are as this version writes them, or raise."""
+    try:
+        _Attributes.model_validate(attributes)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = printable(".".join(map(str, first["loc"])))
+        found = printable(repr(first["input"])[:80])
+        raise StoreError(
+            f"{path}: attribute {name} is malformed: {first['msg'].lower()}, found {found}; fetch the dataset again"
+        ) from error
+    layout = Layout.from_dict(attributes["layout"])
+    _check_names(path, layout)
+    _check_arrays(path, layout)
+    return layout
+
+
+def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt]:
+    """Return the receipts of all shards that are committed, each for the rows of its shard, or raise."""
+    if ledger.read(path, layout.n_shards - 1) is None and path.names(ledger.FOLDER) is None:
+        return {}  # a web server cannot list: do not request receipts by the million
+    receipts = ledger.committed(path)
+    for shard, receipt in receipts.items():
+        rows = layout.rows(shard) if 0 <= shard < layout.n_shards else range(0)
+        found = receipt.first_row, receipt.n_structures
+        densities = receipt.n_densities
+        if found != (rows.start, len(rows)) or not isinstance(densities, int) or not 0 <= densities <= len(rows):
+            raise StoreError(
+                f"{path}: receipt of shard {shard}: expected {len(rows)} structures from row {rows.start} and at most "
+                f"as many densities, found {printable(str((*found, densities))[:80])}; fetch the dataset again"
+            )
+    return receipts
+
+
+def _check_names(path: Location, layout: Layout) -> None:
+    """Refuse names that the format does not have."""
+    extra = {variable.name for variable in schema.EXTRA_AUGMENTATIONS}
+    unknown = [name for name in layout.extra_augmentations if name not in extra]
+    if layout.density_method is not None and layout.density_method not in schema.DENSITY_MEANINGS:
+        unknown.append(layout.density_method)
+    if unknown:
+        raise StoreError(
+            f"{path}: attribute layout: {printable(unknown[0][:80])!r} is unknown to this version of pxrd-datagen; "
+            "read the dataset with the version that wrote it"
+        )
+
+
+def _check_arrays(path: Location, layout: Layout) -> None:
+    """Refuse arrays whose shapes or types are not those that the layout gives."""
+    try:
+        content = json.loads(path.read("zarr.json"))
+        there: Any = content["consolidated_metadata"]["metadata"]
+        found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in there.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: zarr.json holds no metadata of arrays; fetch the dataset again") from error
+    for variable in schema.variables(layout):
+        expected = zarr_store.array_metadata(variable, layout)
+        for key in _FIXED:
+            if (said := found.get(variable.name, {}).get(key)) != expected[key]:
+                raise StoreError(
+                    f"{path}: array {variable.name}: expected {key} {expected[key]}, found "
+                    f"{printable(repr(said)[:80])}; fetch the dataset again"
+                )
+
+
+_FIXED = ("shape", "data_type", "chunk_grid", "fill_value")

@@ -252,8 +252,8 @@ def predict(
 
 
 def _predict_qmixer(arguments: list[Path], wavelength: str | None, top: int) -> list[dict[str, Any]]:
-    from trainer.predict import space_group_symbols, wavelength_of
-    from trainer.qmixer import load_weights, predict_scan, ranked
+    from trainer.prediction.predict import space_group_symbols, wavelength_of
+    from trainer.prediction.qmixer import load_weights, predict_scan, ranked
     from trainer.scans.read import read_pattern
 
     models = [path for path in arguments if path.suffix == ".safetensors"]
@@ -285,8 +285,8 @@ def _predict(
     from trainer.evaluation.evaluate import load_models
     from trainer.evaluation.gradcam import attention
     from trainer.models.alphadiffract import AlphaDiffract
-    from trainer.predict import predict as predicted
-    from trainer.predict import subtract_background, to_model_grid, wavelength_of
+    from trainer.prediction.predict import predict as predicted
+    from trainer.prediction.predict import subtract_background, to_model_grid, wavelength_of
     from trainer.scans.read import read_pattern
     from trainer.simulate.noise import standardise
     from trainer.training import distributed

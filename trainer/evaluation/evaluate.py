@@ -17,9 +17,9 @@ from trainer.data.sampler import Sampler
 from trainer.data.sources import DensitySource, LabelColumns, PatternSource, StickSource
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
-from trainer.evaluation import metrics
-from trainer.evaluation.metrics import LATTICE, plain
-from trainer.models.alphadiffract import AlphaDiffract
+from trainer.evaluation.metrics import LATTICE, Regression, plain
+from trainer.evaluation.sums import AccuracySums, ByStructure, GraphDistanceSums, RegressionSums, Structures
+from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS, AlphaDiffract
 from trainer.models.crystalnet import CrystalNet
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoint
@@ -30,22 +30,25 @@ from trainer.training.similarity import psnr, rotations, ssim
 from trainer.training.tasks import autocast, guess_densities
 
 EVALUATION_SEED = 0xE7A1
+SHOWN_STRUCTURES = 5000
+"""Structures drawn in a parity plot."""
+_COLUMNS = 20
+"""Of a sample in `LatticeSums`: two fractions, and variance over models, truth and prediction of six parameters."""
 Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class LatticeEvaluation:
-    """Everything predicted, for plots: probabilities (model, sample, class), lattices (model, sample, 6), truths."""
+    """The report of an evaluation, and what its plots show."""
 
-    crystal_system: NDArray[np.float64]
-    space_group: NDArray[np.float64]
-    lattice: NDArray[np.float64]
-    true_crystal_system: NDArray[np.int64]
-    true_space_group: NDArray[np.int64]
-    true_lattice: NDArray[np.float64]
-    structure: NDArray[np.int64]
-    names: dict[int, str]
     report: dict[str, Any]
+    confusion: NDArray[np.int64]
+    """Patterns of each true crystal system (row) by predicted one."""
+    names: dict[int, str]
+    """Crystal systems from 0."""
+    shown_truth: NDArray[np.float64]
+    """Lattices of structures evenly spread over the split, at most `SHOWN_STRUCTURES`."""
+    shown_prediction: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,79 +143,109 @@ def evaluate_alphadiffract(
     loader: Loader[Any, Any] = Loader(of_input(dataset, labels), sampler, config.workers)
     inputs = build_inputs(config, dataset)
     generator = torch.Generator(place.device).manual_seed(EVALUATION_SEED)
-    systems: list[NDArray[np.float64]] = []
-    groups: list[NDArray[np.float64]] = []
-    lattices: list[NDArray[np.float64]] = []
-    seen: list[NDArray[np.int64]] = []
+    names = {value - 1: name for value, name in dataset.vocabulary("crystal_system").items()}
+    sums = LatticeSums(labels, train, names, every=-(-len(rows) // SHOWN_STRUCTURES))
     for number, batch in enumerate(loader.epoch(0)):
-        here = batch.to(place.device)
-        pattern = inputs(here, generator)
+        pattern = inputs(batch.to(place.device), generator)
         with autocast(config.precision, place.device):
             predictions = [model(pattern) for model in models]
-        systems.append(np.stack([_numpy(p.crystal_system.softmax(dim=1)) for p in predictions]))
-        groups.append(np.stack([_numpy(p.space_group.softmax(dim=1)) for p in predictions]))
-        lattices.append(np.stack([_numpy(p.lattice) for p in predictions]))
-        seen.append(batch.row.numpy())
+        sums.add(
+            np.stack([_numpy(p.crystal_system.softmax(dim=1)) for p in predictions]),
+            np.stack([_numpy(p.space_group.softmax(dim=1)) for p in predictions]),
+            np.stack([_numpy(p.lattice) for p in predictions]),
+            batch.row.numpy(),
+        )
         if told:
             told(number + 1, sampler.batches_per_epoch)
-    structure = np.concatenate(seen)
-    names = {value - 1: name for value, name in dataset.vocabulary("crystal_system").items()}
-    found = LatticeEvaluation(
-        crystal_system=np.concatenate(systems, axis=1),
-        space_group=np.concatenate(groups, axis=1),
-        lattice=np.concatenate(lattices, axis=1),
-        true_crystal_system=labels.crystal_system[structure],
-        true_space_group=labels.space_group[structure],
-        true_lattice=labels.lattice[structure],
-        structure=structure,
-        names=names,
-        report={},
-    )
-    report = _report(found, labels, train)
+    report = sums.report()
     report |= {"model": "alphadiffract", "models": len(models), "input": config.input, "split": split, "noise": noise}
-    return replace(found, report=plain(report))
+    truth, prediction = sums.shown
+    return LatticeEvaluation(plain(report), sums.confusion, names, truth, prediction)
 
 
-def _report(found: LatticeEvaluation, labels: LabelColumns, train: NDArray[np.int64]) -> dict[str, Any]:
-    def majority(classes: NDArray[np.int64]) -> int:
-        return int(np.bincount(classes[train]).argmax()) if len(train) else 0
+class LatticeSums:
+    """Running sums of all figures of AlphaDiffract's report."""
 
-    system = metrics.accuracy(
-        found.crystal_system, found.true_crystal_system, found.structure, majority(labels.crystal_system), found.names
-    )
-    group_names = {group: str(group + 1) for group in np.unique(found.true_space_group).tolist()}
-    group = metrics.accuracy(
-        found.space_group, found.true_space_group, found.structure, majority(labels.space_group), group_names
-    )
-    predicted = found.space_group.mean(axis=0).argmax(axis=1)
-    top5 = np.argsort(-found.space_group.mean(axis=0), axis=1)[:, :5]
-    of_system = {
-        name: float((predicted == found.true_space_group)[found.true_crystal_system == c].mean())
-        for c, name in found.names.items()
-        if (found.true_crystal_system == c).any()
-    }
-    centre = labels.lattice[train].mean(axis=0) if len(train) else np.full(6, np.nan)
-    lattice = {
-        name: metrics.regression(found.lattice[:, :, k], found.true_lattice[:, k], found.structure, float(centre[k]))
-        for k, name in enumerate(LATTICE)
-    }
-    return {
-        "structures": len(np.unique(found.structure)),
-        "patterns": len(found.structure),
-        "crystal_system": system,
-        "space_group": {
-            **plain(group),
-            "top5_accuracy": float((top5 == found.true_space_group[:, None]).any(1).mean()),
-        },
-        "space_group_accuracy_by_crystal_system": of_system,
-        "graph_distance": metrics.graph_distances(predicted, found.true_space_group),
-        "lattice": lattice,
-        "lengths": _mean_of([lattice[name] for name in LATTICE[:3]]),
-        "angles": _mean_of([lattice[name] for name in LATTICE[3:]]),
-    }
+    def __init__(self, labels: LabelColumns, train: NDArray[np.int64], names: dict[int, str], every: int = 1) -> None:
+        self.labels, self.names, self.every = labels, names, every
+        self.majorities = [_majority(classes[train]) for classes in (labels.crystal_system, labels.space_group)]
+        self.system, self.group = AccuracySums(CRYSTAL_SYSTEMS), AccuracySums(SPACE_GROUPS)
+        self.group_correct_of_system = np.zeros(CRYSTAL_SYSTEMS, dtype=np.int64)
+        self.confusion = np.zeros((CRYSTAL_SYSTEMS, CRYSTAL_SYSTEMS), dtype=np.int64)
+        self.distances = GraphDistanceSums()
+        self.lattice = RegressionSums(labels.lattice[train].mean(axis=0) if len(train) else np.full(6, np.nan))
+        self.structures = 0
+        self._by_structure = ByStructure()
+        self._shown: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+
+    def add(
+        self,
+        crystal_system: NDArray[np.float64],
+        space_group: NDArray[np.float64],
+        lattice: NDArray[np.float64],
+        structure: NDArray[np.int64],
+    ) -> None:
+        """Take probabilities (model, sample, class) and lattices (model, sample, 6) of samples of structures."""
+        true_system, true_group = self.labels.crystal_system[structure], self.labels.space_group[structure]
+        systems, system_correct = self.system.add(crystal_system, true_system)
+        groups, group_correct = self.group.add(space_group, true_group)
+        self.group_correct_of_system += np.bincount(true_system[group_correct], minlength=CRYSTAL_SYSTEMS)
+        np.add.at(self.confusion, (true_system, systems), 1)
+        self.distances.add(groups, true_group)
+        of_models = lattice.var(axis=0, ddof=1) if len(lattice) > 1 else np.zeros(lattice.shape[1:])
+        fractions = np.stack([system_correct, group_correct], axis=1).astype(np.float64)
+        columns = [fractions, of_models, self.labels.lattice[structure], lattice.mean(axis=0)]
+        self._close(self._by_structure.add(structure, np.concatenate(columns, axis=1)))
+
+    def report(self) -> dict[str, Any]:
+        """Return all figures."""
+        self._close(self._by_structure.finish(_COLUMNS))
+        group_names = {group: str(group + 1) for group in range(SPACE_GROUPS)}
+        lattice = {name: self.lattice.result(k) for k, name in enumerate(LATTICE)}
+        of_system = self.system.of_class
+        return {
+            "structures": self.structures,
+            "patterns": self.system.samples,
+            "crystal_system": self.system.result(self.majorities[0], self.names),
+            "space_group": {
+                **plain(self.group.result(self.majorities[1], group_names)),
+                "top5_accuracy": self.group.in_top / self.group.samples,
+            },
+            "space_group_accuracy_by_crystal_system": {
+                name: float(self.group_correct_of_system[c] / of_system[c])
+                for c, name in self.names.items()
+                if of_system[c]
+            },
+            "graph_distance": self.distances.result(),
+            "lattice": lattice,
+            "lengths": _mean_of([lattice[name] for name in LATTICE[:3]]),
+            "angles": _mean_of([lattice[name] for name in LATTICE[3:]]),
+        }
+
+    @property
+    def shown(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """True and predicted lattices of every `every`-th structure."""
+        truth, prediction = zip(*self._shown, strict=True)
+        return np.stack(truth), np.stack(prediction)
+
+    def _close(self, found: Structures) -> None:
+        if not len(found.count):
+            return
+        self.system.add_structures(found.mean[:, 0])
+        self.group.add_structures(found.mean[:, 1])
+        of_models, truth, predicted = (found.mean[:, first : first + 6] for first in (2, 8, 14))
+        of_augmentations = found.squares[:, 14:] / np.maximum(found.count - 1, 1)[:, None]
+        self.lattice.add_structures(truth, predicted, of_models + of_augmentations)  # eq. 10
+        for i in range(-self.structures % self.every, len(found.count), self.every):
+            self._shown.append((truth[i], predicted[i]))
+        self.structures += len(found.count)
 
 
-def _mean_of(parts: list[metrics.Regression]) -> dict[str, float]:
+def _majority(classes: NDArray[np.int64]) -> int:
+    return int(np.bincount(classes).argmax()) if len(classes) else 0
+
+
+def _mean_of(parts: list[Regression]) -> dict[str, float]:
     return {
         name: float(np.mean([getattr(p, name) for p in parts]))
         for name in ("mae", "mape_percent", "r2", "mean_baseline_mae")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.atoms import cell_matrix
 from curation.labels import CRYSTAL_SYSTEMS, crystal_system_of
 
 Array = NDArray[np.float64]
@@ -44,6 +45,11 @@ class Candidate:
     scale: float
     """Size of the fitted crystal relative to the library's."""
     zero_shift_deg: float
+
+    @property
+    def reciprocal(self) -> Array:
+        """Rows a*, b*, c* of the fitted Niggli cell, 1/A."""
+        return np.asarray(np.linalg.inv(cell_matrix(*self.niggli)).T, dtype=np.float64)
 
 
 @dataclass(frozen=True)

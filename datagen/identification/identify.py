@@ -18,6 +18,8 @@ from datagen.identification.index import Index
 from datagen.identification.refine import Fitted, refine
 
 CANDIDATES = 60
+REDUCTION_TOLERANCE = 1e-5
+"""Of the Niggli reduction, in units of volume^(2/3): library cells are kept to 1e-6 A."""
 SCANS_AT_ONCE = 8
 Allowed = NDArray[np.bool_]
 
@@ -78,6 +80,7 @@ def _candidate(fit: _Fit, k: int, share: float, explained: float) -> Candidate:
     index, fitted = fit.index, fit.fitted
     s = int(fitted.structure[k])
     lattice = np.asarray(np.linalg.inv(fit.cells[k]).T, dtype=np.float64)
+    reduced = reduce_metric(metric_of(lattice), REDUCTION_TOLERANCE) @ lattice
     names = index.names[s]
     return Candidate(
         formula=names["formula"],
@@ -92,7 +95,7 @@ def _candidate(fit: _Fit, k: int, share: float, explained: float) -> Candidate:
         line_odds=float(fit.odds[k]),
         explained_lines=explained,
         probability=share,
-        niggli=tuple(float(v) for v in cell_parameters(reduce_metric(metric_of(lattice)) @ lattice)),
+        niggli=tuple(float(v) for v in cell_parameters(reduced)),
         scale=float(np.exp(-fitted.shift[k])),
         zero_shift_deg=float(np.degrees(fitted.zero_rad[k])),
     )

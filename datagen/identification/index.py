@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from datagen.identification.strain import free_strains
 from datagen.simulate.instrument import Instrument, Line
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.sticks import compute_sticks
-from datagen.store.location import Location, location_of
+from datagen.store.location import Location, is_url, location_of
 
 VERSION = 1
 TABLE, FACTS = "curation.parquet", "index.json"
@@ -163,14 +164,29 @@ def load_index(dataset: Path | Location, folder: Path) -> Index | None:
     return index
 
 
+def open_index(
+    dataset: Path | Location, *, workers: int | None = None, report: Callable[[int], None] = lambda n: None
+) -> Index:
+    """Return the index of a dataset, made first where there is none or it is stale."""
+    folder = folder_of(dataset)
+    found = load_index(dataset, folder)
+    if found is None:
+        found = load_index(dataset, build_index(dataset, folder, workers=workers, report=report))
+    if found is None:
+        raise StoreError(f"{location_of(dataset)}: its table changed while its index was made; try again")
+    return found
+
+
 def folder_of(dataset: Path | Location) -> Path:
-    """Return where the index of a dataset is kept: beside a folder or zip, otherwise in the user's cache."""
+    """Return where the index of a dataset is kept: beside it, or in the user's cache where nothing can be written."""
     location = location_of(dataset)
-    path = Path(str(location))
-    if "://" in str(location):
-        key = hashlib.sha256(str(location).encode()).hexdigest()[:16]
-        return Path.home() / ".cache" / "pxrd-datagen" / "index" / key
-    return path.with_name(f"{path.name}.index")
+    path = Path(str(location)).absolute()
+    beside = path.with_name(f"{path.name}.index")
+    if not is_url(str(location)) and (beside.is_dir() or os.access(path.parent, os.W_OK)):
+        return beside
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = str(location) if is_url(str(location)) else str(path)
+    return cache / "pxrd-datagen" / "index" / hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def _settings() -> dict[str, float]:

@@ -80,6 +80,12 @@ def explained(scan: Observed, ln_q: Array, weight: Array, reciprocal: Array, zer
     return float(weight[distance < TOLERANCE].sum() / weight.sum())
 
 
+def two_theta_deg(reciprocal: Array, wavelength_A: float, zero_shift_deg: float) -> Array:
+    """Return the angles of a cell's lines down to the end of the axis."""
+    sine = np.exp(_lines(reciprocal, 1e-3, Q_MAX / (2 * np.pi))) * wavelength_A / (4 * np.pi)
+    return np.asarray(2 * np.degrees(np.arcsin(np.sort(sine[sine < 1]))) + zero_shift_deg, dtype=np.float64)
+
+
 def _lines(reciprocal: Array, low: float, high: float) -> Array:
     """Return ln q of the half sphere of reflections between two 1/d."""
     volume = abs(float(np.linalg.det(reciprocal)))

@@ -72,6 +72,8 @@ def refine(index: Index, scan: Observed, coarse: Coarse, trials: int = TRIALS) -
             shift[k],
             scan.wavelength_A,
             _steps(trials if n_strains else trials // 2),
+            SIZE_PENALTY,
+            PENALTY,
         )
         cosine[k], score[k], shift[k], zero[k] = fit[0], fit[1], fit[2], fit[3]
         strain[k, :n_strains] = fit[4 : 4 + n_strains]
@@ -139,6 +141,8 @@ def _climb(
     shift: float,
     wavelength_A: float,
     steps: Array,
+    size_penalty: float,
+    penalty: float,
 ) -> Array:
     """Return cosine, score, shift, zero and strains after steps of which each is kept where the score rises."""
     n = direction.shape[1]
@@ -148,15 +152,15 @@ def _climb(
     best[0] = shift
     trial = best.copy()
     cosine = _cosine(query, norm, measured, ln_q0, f_squared, direction, best, wavelength_A, lines)
-    score = cosine - SIZE_PENALTY * shift * shift
+    score = cosine - size_penalty * shift * shift
     for t in range(len(steps)):
         for j in range(2 + n):
             trial[j] = best[j] + steps[t, j]
         if abs(trial[1]) > LARGEST_ZERO_RAD:
             trial[1] = best[1]
-        cost = SIZE_PENALTY * trial[0] * trial[0]
+        cost = size_penalty * trial[0] * trial[0]
         for j in range(n):
-            cost += PENALTY * trial[2 + j] * trial[2 + j]
+            cost += penalty * trial[2 + j] * trial[2 + j]
         value = _cosine(query, norm, measured, ln_q0, f_squared, direction, trial, wavelength_A, lines)
         if value - cost > score:
             cosine = value

@@ -18,6 +18,8 @@ TEMPERATURE = 0.03
 LINE_WEIGHT = 0.25
 FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
+NETWORK_WEIGHT, LIBRARY_FLOOR = 0.5, 0.01
+"""Of the product with a network's probabilities; chosen on simulated scans."""
 EXPLAINED = 0.6
 """Cosine below which no structure of the library explains a scan."""
 
@@ -116,4 +118,11 @@ def weights(score: Array, odds: Array) -> Array:
 def vote(share: Array, space_group: NDArray[np.int64]) -> Array:
     """Return probabilities of the space groups by the candidates' shares."""
     found = np.bincount(space_group - 1, share, minlength=230) + FLOOR
+    return np.asarray(found / found.sum(), dtype=np.float64)
+
+
+def combined(library: Array, network: Array) -> Array:
+    """Return probabilities of the space groups by the library's vote and a network's answer, as a weighted product."""
+    value = NETWORK_WEIGHT * np.log(network + 1e-6) + np.log(library + LIBRARY_FLOOR)
+    found = np.exp(value - value.max())
     return np.asarray(found / found.sum(), dtype=np.float64)

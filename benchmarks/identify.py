@@ -32,7 +32,7 @@ from datagen.identification.index import Index, open_index
 from datagen.store.location import locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
-from trainer.qmixer import Weights, load_weights, predict_inputs, predict_scan
+from trainer.prediction.qmixer import Weights, load_weights, predict_inputs, predict_scan
 from trainer.training.fit_qmixer import draw, read_split
 
 Array = NDArray[np.float64]

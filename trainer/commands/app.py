@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from trainer.commands.fit_qmixer import fit_qmixer
 from trainer.commands.predict import predict
 from trainer.commands.terminal import TerminalReporter, counting, mistakes_told, print_tables
 from trainer.errors import TrainerError
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 fit_app = typer.Typer(help="Train a model. torchrun starts one process a GPU.", no_args_is_help=True)
 app.add_typer(fit_app, name="fit")
+fit_app.command("qmixer")(fit_qmixer)
 
 NEEDED = ("torch", "numpy", "zarr")
 

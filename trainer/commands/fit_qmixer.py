@@ -22,9 +22,7 @@ def fit_qmixer(
         float | None, typer.Option(min=0.01, help="Budget of training time, resumed runs included.")
     ] = None,
     patterns: Annotated[int | None, typer.Option(min=1, help="Budget of patterns, instead of minutes.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume last.pt in --out, with a larger budget.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume last.pt in --out, with a larger budget.")] = False,
     batch_size: Annotated[int, typer.Option(min=2, help="Patterns per step.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and patterns.")] = 0,

@@ -160,13 +160,9 @@ def evaluate(
 ) -> None:
     """Judge checkpoints on a dataset, beside baselines that need no model."""
     from trainer.data.store import open_dataset
-    from trainer.evaluation.evaluate import (
-        evaluate_alphadiffract,
-        evaluate_crystalnet,
-        load_models,
-        refuse_other_instrument,
-        structures_of_trained_groups,
-    )
+    from trainer.evaluation.densities import evaluate_crystalnet
+    from trainer.evaluation.lattices import evaluate_alphadiffract
+    from trainer.evaluation.models import load_models, refuse_other_instrument, structures_of_trained_groups
     from trainer.evaluation.tables import evaluation_tables
     from trainer.training import distributed
     from trainer.training.config import INPUTS, kind_of
@@ -208,7 +204,7 @@ def evaluate(
             if plots:
                 from trainer.evaluation.plots import plot_density_evaluation, plot_lattice_evaluation
 
-                draw: Any = plot_lattice_evaluation if hasattr(found, "lattice") else plot_density_evaluation
+                draw: Any = plot_lattice_evaluation if hasattr(found, "confusion") else plot_density_evaluation
                 draw(found, out)
 
 

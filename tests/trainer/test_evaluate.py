@@ -14,8 +14,10 @@ import torch
 from tests.trainer import small
 from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.evaluation.evaluate import evaluate_alphadiffract, evaluate_crystalnet, load_models
+from trainer.evaluation.densities import evaluate_crystalnet
+from trainer.evaluation.lattices import evaluate_alphadiffract
 from trainer.evaluation.metrics import LATTICE, Z_975, t_975
+from trainer.evaluation.models import load_models
 from trainer.evaluation.plots import plot_attention, plot_density_evaluation, plot_lattice_evaluation
 from trainer.evaluation.tables import evaluation_tables
 from trainer.models.alphadiffract import Prediction

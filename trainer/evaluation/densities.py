@@ -19,6 +19,7 @@ from trainer.errors import TrainerError
 from trainer.evaluation.metrics import plain
 from trainer.evaluation.models import EVALUATION_SEED, Told, as_numpy, rows_of_split
 from trainer.training.config import CrystalNetTraining
+from trainer.training.datasets import choose_rows
 from trainer.training.distributed import Place
 from trainer.training.similarity import psnr, rotations, ssim
 from trainer.training.tasks import guess_densities
@@ -119,4 +120,4 @@ def _mean_density(config: CrystalNetTraining, dataset: Dataset, points: int, mos
     total = np.zeros((points, points, points))
     for row in chosen:
         total += dataset.density(int(row))[::step, ::step, ::step]
-    return torch.fromas_numpy((total / len(chosen)).astype(np.float32))
+    return torch.from_numpy((total / len(chosen)).astype(np.float32))

@@ -17,7 +17,7 @@ from trainer.models.alphadiffract import AlphaDiffract
 from trainer.models.crystalnet import CrystalNet
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoint
-from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining, kind_of
+from trainer.training.config import AlphaDiffractTraining, Config, kind_of
 from trainer.training.datasets import choose_rows, dataset_identity, group_hashes
 
 EVALUATION_SEED = 0xE7A1
@@ -74,9 +74,8 @@ def structures_of_trained_groups(states: Sequence[Checkpoint], dataset: Dataset,
     return int(np.isin(group_hashes(dataset, rows), np.concatenate(kept)).sum())
 
 
-def rows_of_split(
-    config: AlphaDiffractTraining | CrystalNetTraining, dataset: Dataset, split: str
-) -> NDArray[np.int64]:
+def rows_of_split(config: Config, dataset: Dataset, split: str) -> NDArray[np.int64]:
+    """Return the structures of a split that a model of this kind can be evaluated on; refuse an empty split."""
     rows = choose_rows(config, dataset, split)
     if len(rows) == 0:
         raise TrainerError(
@@ -87,4 +86,5 @@ def rows_of_split(
 
 
 def as_numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
+    """Return a tensor in double precision."""
     return np.asarray(tensor.double().cpu().numpy(), dtype=np.float64)

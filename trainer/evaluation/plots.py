@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from trainer.evaluation.evaluate import DensityEvaluation, LatticeEvaluation
+    from trainer.evaluation.densities import DensityEvaluation
+    from trainer.evaluation.lattices import LatticeEvaluation
 
 UNITS = ("Å", "Å", "Å", "°", "°", "°")
 

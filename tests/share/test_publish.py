@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import warnings
@@ -239,6 +240,27 @@ def test_what_is_made_of_publications_is_published_under_its_own_name_and_cites_
     assert (attributes["title"], attributes["publication"]["version"]) == ("Nine crystals", "3.0.0")
     page = (tmp_path / "out.zarr" / "README.md").read_text()
     assert "- A Group. Seven oxides, version 1.2.0. https://example.org/seven\n" in page
+
+
+def test_foreign_text_adds_neither_html_nor_markup_to_the_card(ours: Path) -> None:
+    foreign = "<script>alert(1)</script> <img src=x> [x](javascript:z) ![i](http://evil) `c` | # h\n\n# Title\x1b[2J"
+    facts = facts_of(open_finished(ours), replace(NAMING, name=foreign, creators=(foreign,)), Terms())
+    cited = {"name": foreign, "version": foreign, "creators": [foreign], "url": "https://x/<script>](y) z"}
+    attributes = facts.attributes | {
+        "source": foreign,
+        "engine": {"agreement_with_gsas2": foreign},
+        "derived_from": {"sources": [{"publication": cited}]},
+    }
+    licences = [replace(facts.licences[0], licence=foreign)]
+    page = card(replace(facts, attributes=attributes, licences=licences))
+    assert "<" not in page
+    assert not re.search(r"(?<!\\)\]\(", page)
+    assert "\x1b" not in page
+    plain = card(facts_of(open_finished(ours), NAMING, Terms()))
+    for marker in ("# ", "| ", "- "):
+        count = sum(line.startswith(marker) for line in page.splitlines())
+        assert count == sum(line.startswith(marker) for line in plain.splitlines()) + (marker == "- ")
+    assert all(line.count("|") - line.count("\\|") in (0, 3, 5) for line in page.splitlines())
 
 
 def test_a_model_density_is_called_one(ours: Path) -> None:

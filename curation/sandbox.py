@@ -42,7 +42,7 @@ CasualtyReason = Literal["timeout", "crashed", "out_of_memory", "raised"]
 class Limits(BaseModel):
     """What one item may cost."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Time for one item: CPU time while it computes, clock time while it waits; a busy machine changes no verdict."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from datagen.errors import ConfigError
 
 if TYPE_CHECKING:
+    import xarray
+    from pydantic import BaseModel
     from pymatgen.core.structure import Structure
 
     from cluster.config import Profile
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
     from datagen.inspect.explanation import Explanation
     from datagen.inspect.structure_input import AseAtoms
     from datagen.progress import Display
+    from datagen.simulate.instrument import Instrument
     from datagen.steps.curate import Summary
     from datagen.steps.outcome import Outcome
 
+Model = TypeVar("Model", bound="BaseModel")
 PathLike = str | os.PathLike[str]
 
 
@@ -118,6 +122,46 @@ def curate(
     return curate_record(record_of(what), _curation_settings(settings))
 
 
+def simulate(
+    what: Structure | AseAtoms | PathLike,
+    instrument: str | Mapping[str, Any] | Instrument = "alphadiffract",
+    count: int = 100,
+    seed: int = 0,
+    *,
+    engine: str = "native",
+    preset: str = "alphadiffract",
+) -> xarray.Dataset:
+    """Simulate the patterns of one structure: bit for bit what a run with these settings stores.
+
+    Parameters
+    ----------
+    what : pymatgen Structure, ASE Atoms, path or str
+        The structure; a path of a CIF file, or the text of a CIF.
+    instrument : str, mapping or Instrument
+        A preset (``alphadiffract``, ``cu_kalpha1``, ``cu_kalpha``, ``mo_kalpha``), or a table as in a configuration:
+        ``{"base": "cu_kalpha", "two_theta_max_deg": 120}``.
+    count : int
+        Number of patterns, each with its own broadening.
+    seed : int
+        Seed of the drawn parameters.
+    engine : str
+        ``native``, or ``gsas2`` if GSAS-II is installed.
+    preset : str
+        Ranges of the drawn parameters: ``alphadiffract`` or ``realistic``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``pattern`` (augmentation, two_theta) relative to each pattern's maximum, every drawn parameter, and the sticks.
+    """
+    from datagen.config.settings import SimulationSettings
+    from datagen.inspect.simulated import simulated
+
+    augmentation = {"preset": preset, "count": count}
+    values = {"engine": engine, "seed": seed, "instrument": instrument, "augmentation": augmentation}
+    return simulated(what, _validated(SimulationSettings, values, "simulate"))
+
+
 def explain(
     what: Verdict | Structure | AseAtoms | PathLike,
     settings: CurationSettings | Mapping[str, Any] | None = None,
@@ -150,6 +194,25 @@ def explain(
     return Explanation.of(what if isinstance(what, Verdict) else curate(what, settings), settings)
 
 
+def open_dataset(dataset: PathLike) -> xarray.Dataset:
+    """Open a dataset, finished or in the making, for reading.
+
+    Parameters
+    ----------
+    dataset : path or str
+        A folder, a ``.zarr.zip``, a URL (``https://``, ``s3://``), or a name registered by ``datagen datasets``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Labels as text; arrays are read when they are used.
+    """
+    from datagen.share.registry import resolve_dataset
+    from datagen.store.zarr_store import open_xarray
+
+    return open_xarray(resolve_dataset(os.fspath(dataset)))
+
+
 def curate_catalogs(
     config: DatagenConfig | Mapping[str, Any] | PathLike,
     out: PathLike | None = None,
@@ -160,9 +223,9 @@ def curate_catalogs(
     display: Display | None = None,
 ) -> Summary:
     """Curate every structure of a configuration's catalogs into one table, on this machine. Resumes as `run` does."""
+    from datagen.config.fingerprint import CurateJob
     from datagen.cores import usable_cores
     from datagen.progress import Display
-    from datagen.steps.curate import CurateJob
     from datagen.steps.curate import curate as curate_all
     from datagen.steps.curation_display import CurationDisplay
 
@@ -190,17 +253,23 @@ def profile_of(config: DatagenConfig, cluster: str | None = None, workers: int |
 
 
 def _curation_settings(settings: CurationSettings | Mapping[str, Any] | None) -> CurationSettings:
+    from curation.settings import CurationSettings
+
+    return (
+        settings if isinstance(settings, CurationSettings) else _validated(CurationSettings, settings or {}, "settings")
+    )
+
+
+def _validated(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """Return a model of these values, or raise the list of their mistakes."""
     from pydantic import ValidationError
 
-    from curation.settings import CurationSettings
     from datagen.config.mistakes import explain as mistakes_in
 
-    if isinstance(settings, CurationSettings):
-        return settings
     try:
-        return CurationSettings.model_validate(settings or {})
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(mistakes_in(error, CurationSettings, "settings")) from None
+        raise ConfigError(mistakes_in(error, model, where)) from None
 
 
 def _stem(config: Any, otherwise: str) -> str:

@@ -61,12 +61,6 @@ class Display:
         """Print one line of rich markup as a warning."""
         self._print(f"[yellow]warning:[/] {text}", logging.WARNING)
 
-    def note(self, text: str) -> None:
-        """Print a passing remark, at most one every few seconds."""
-        if time.monotonic() - self._last_line > PLAIN_LINE_EVERY_s:
-            self._last_line = time.monotonic()
-            self._print(text, logging.DEBUG)
-
     @contextmanager
     def phase(self, name: str, total: int | None, unit: str, done: int = 0) -> Iterator[None]:
         """Show a phase of the work, counted in `unit`; of `total`, `done` were finished by an earlier run."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datagen.steps.outcome import Outcome
 
 SHORT_s = 60.0
+SMALL_h = 0.01
 QUARANTINED_SHOWN = 20
 
 
@@ -62,7 +63,7 @@ def plan(
     profile = api.profile_of(settings, cluster, workers)
     found = estimate(settings, display=Display(), structures=structures)
     n_workers = found.workers(profile)
-    wall = found.core_seconds / n_workers
+    wall, hours = found.core_seconds / n_workers, found.core_seconds / 3600
     share = f"{found.accepted_share:.0%} of a sample of {found.sample:,}"
     console = Console()
     console.print(
@@ -73,7 +74,7 @@ def plan(
                 ("patterns", f"{found.n_patterns:,}"),
                 ("shards, files", f"{found.n_shards:,}, {found.n_files:,}"),
                 ("disk space", f"{size(found.n_bytes)}, and {size(found.n_work_bytes)} more during the run"),
-                ("work", f"{found.core_seconds / 3600:,.2f} core-hours"),
+                ("work", f"{hours:,.2f} core-hours" if hours >= SMALL_h else f"under {SMALL_h} core-hours"),
                 *(
                     (f"  {stage}", f"{seconds / max(found.core_seconds, 1e-12):.0%}")
                     for stage, seconds in found.stage_seconds.items()

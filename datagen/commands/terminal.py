@@ -23,6 +23,8 @@ from datagen.progress import Display, Verbosity, printable
 INTERRUPTED = 130
 MISTAKE = 2
 BUG = 1
+SHOWN_ANYWAY = ("datagen.progress", "datagen.run_log")
+"""Loggers whose messages a display and `show_error` print."""
 PACKAGES = ("catalogs", "curation", "cluster", "datagen")
 
 
@@ -103,11 +105,11 @@ def program(name: str) -> str:
 
 
 class _TerminalHandler(logging.Handler):
-    """Log messages on standard error; a display prints its own."""
+    """Log messages on standard error, without those that the terminal shows anyway."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        if record.name != "datagen.progress":
+        if record.name not in SHOWN_ANYWAY:
             text = f"{record.levelname.lower()}: {record.name}: {record.getMessage()}"
             print(text, file=sys.stderr)
             if record.exc_info and Display.verbosity is Verbosity.VERBOSE:

@@ -37,6 +37,7 @@ UNITS = {
     "_GB": "10⁹ bytes",
     "_MB": "10⁶ bytes",
     "_bytes": "bytes",
+    "megabytes": "2²⁰ bytes",
     "microstrain": "10⁻⁶",
 }
 """Endings of keys, longest match first, and the unit that they state."""
@@ -162,7 +163,7 @@ def _table(model: type[BaseModel], names: list[str], meanings: Mapping[str, str]
         meaning = " ".join(meanings.get(name, field.description or "").split()).replace("|", "\\|")
         choices = _choices(field.annotation)
         if choices and not all(f"`{choice}`" in meaning or choice in meaning for choice in choices):
-            meaning += f" ({' or '.join(f'`{choice}`' for choice in choices)})"
+            meaning = f"{meaning.rstrip('.')} ({' or '.join(f'`{choice}`' for choice in choices)})"
         lines.append(f"| `{name}` | {_default(field)} | {_unit(name)} | {_sentence(meaning)} |")
     return "\n".join(lines)
 

@@ -22,7 +22,7 @@ from datagen.store.density_codes import CODES, DensityRefused
 class DensitySettings(BaseModel):
     """Where densities come from and what is demanded of them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     method: Literal["fourier", "crystalnet", "independent_atoms"] = "fourier"
     """`fourier`: exact resampling of the source's density. `crystalnet`: CrystalNet's rule, for those who reproduce its

@@ -59,24 +59,30 @@ class AugmentationSettings(BaseModel):
     Fields given beside a preset replace the preset's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     preset: Literal["alphadiffract", "realistic"] = "alphadiffract"
+    """Ranges by default: `alphadiffract`, the paper's Table 5; `realistic` adds what measured patterns have."""
     count: int = Field(default=100, ge=1, le=100_000)
     """Patterns per structure."""
 
     microstrain: NonNegativeRange = (500.0, 10_000.0)
-    """GSAS-II units: 1e-6."""
+    """Isotropic microstrain, as in GSAS-II."""
     crystallite_size_um: PositiveRange = (0.1, 1.0)
+    """Isotropic crystallite size."""
     U_cdeg2: Range = (0.0, 3.0)
+    """Gaussian instrument term U of Caglioti's formula."""
     V_cdeg2: Range = (-1.0, 0.0)
+    """Gaussian instrument term V of Caglioti's formula."""
     W_cdeg2: Range = (0.0, 4.0)
+    """Gaussian instrument term W of Caglioti's formula."""
 
     X_cdeg: NonNegativeRange = (0.0, 0.0)
     """Instrument's Lorentzian width X / cos(theta), centidegrees."""
     Y_cdeg: NonNegativeRange = (0.0, 0.0)
     """Instrument's Lorentzian width Y tan(theta), centidegrees."""
     zero_shift_deg: Range = (0.0, 0.0)
+    """Zero shift of the diffractometer."""
     displacement_um: Range = (0.0, 0.0)
     """Sample displacement; moves peaks as the instrument's geometry and radius say."""
     march_r: PositiveRange = (1.0, 1.0)
@@ -90,6 +96,7 @@ class AugmentationSettings(BaseModel):
     hump_d_A: PositiveRange = (3.0, 5.0)
     """Where the hump's centre lies, as a d spacing: nearest-neighbour distances of glasses."""
     hump_fwhm_deg: PositiveRange = (3.0, 8.0)
+    """Full width of the hump at half maximum."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,16 +15,18 @@ HC_KEV_A = 12.398420
 class Line(BaseModel):
     """One emission line: its wavelength and its share of the intensity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     wavelength_A: float = Field(gt=0.05, lt=10.0)
+    """Wavelength."""
     weight: float = Field(default=1.0, gt=0.0)
+    """Share of the intensity, relative to the other lines."""
 
 
 class Instrument(BaseModel):
     """Everything about the measurement that is the same for all patterns of a dataset."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     lines: tuple[Line, ...] = Field(min_length=1)
     """K-alpha 1 first. A pattern is the sum over lines; weights need not add up to one."""
@@ -33,12 +35,15 @@ class Instrument(BaseModel):
     sh_over_l: float = Field(default=0.002, ge=0.0, le=0.5)
     """Axial divergence (S + H)/L; values below 0.002 act as 0.002, as in GSAS-II."""
     two_theta_min_deg: float = Field(gt=0.0, lt=180.0)
+    """First point of the grid."""
     two_theta_max_deg: float = Field(gt=0.0, lt=180.0)
+    """Last point of the grid."""
     n_points: int = Field(ge=2, le=1_000_000)
     """Equally spaced points, both ends included."""
     geometry: Literal["transmission", "reflection"] = "transmission"
     """Where a displaced sample moves the peaks: along the beam (Debye-Scherrer) or off the circle (Bragg-Brentano)."""
     goniometer_radius_mm: float = Field(default=200.0, gt=0.0)
+    """Distance from sample to detector; a displaced sample moves peaks in proportion to displacement / radius."""
 
     @model_validator(mode="after")
     def _range_is_a_range(self) -> Instrument:

@@ -18,19 +18,25 @@ from datagen.store.lock import Lock
 
 
 class Progress:
-    """Told what happens, from several threads; this one says nothing."""
+    """Events of curation, from several threads; this class ignores them."""
 
     def reading(self) -> None:
-        """The catalogs are being read."""
+        """Called before the catalogs are read."""
 
     def read(self, record: Record) -> None:
-        """A record was read."""
+        """Called after a record was read."""
 
     def judging(self, total: int, finished: Counter[str]) -> None:
-        """Records are about to be judged; of `total`, some were finished in an earlier run, counted by reason."""
+        """Called before curation; of `total` records, an earlier run finished some, counted by reason."""
+
+    def started(self) -> None:
+        """Called when the workers begin."""
 
     def judged(self, row: dict[str, Any]) -> None:
-        """A verdict was found."""
+        """Called after each verdict, by executors that see each."""
+
+    def finished(self, receipt: Receipt) -> None:
+        """Called after each batch, by executors that see whole batches."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ Judge = Callable[[Judging, list[Batch]], Iterable[Receipt]]
 
 def judge_here(judging: Judging, batches: list[Batch], *, processes: int) -> list[Receipt]:
     """Receipts of all batches, in the order they were finished, from so many sandboxes on this machine."""
+    judging.progress.started()
     return _Work(judging).do(batches, processes)
 
 

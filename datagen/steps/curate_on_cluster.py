@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogs.record import Record
 from cluster.submit import Task, run_tasks
 from cluster.task import Failure
 from curation.batch import Receipt, curate_batch
 from curation.sandbox import Limits
 from curation.settings import CurationSettings
 from datagen.errors import PlanError
-from datagen.progress import Display
-from datagen.steps.curate_here import Judging, Progress
+from datagen.steps.curate_here import Judging
 from datagen.steps.staging import Batch
 from datagen.steps.task_errors import explained
 from datagen.steps.workers import Workers
@@ -43,18 +40,16 @@ def judge_batch(order: BatchOrder) -> Receipt:
 
 
 class ClusterJudge:
-    """Has batches judged on a cluster and shows how far they are."""
+    """Curate batches with the workers of a cluster."""
 
-    def __init__(self, workers: Workers, display: Display) -> None:
+    def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._display = display
 
     def __call__(self, judging: Judging, batches: list[Batch]) -> list[Receipt]:
         """Receipts of all these batches."""
         receipts: list[Receipt] = []
         if not batches:
             return receipts
-        progress = judging.progress
         settings, limits = judging.settings.model_dump_json(), judging.limits.model_dump_json()
         tasks = [
             Task(
@@ -72,54 +67,19 @@ class ClusterJudge:
 
         def received(_: Task[BatchOrder], receipt: Receipt) -> None:
             receipts.append(receipt)
-            if isinstance(progress, RunProgress):
-                progress.finished(receipt)
+            judging.progress.finished(receipt)
 
         def failed(task: Task[BatchOrder], failure: Failure) -> None:
             raise explained(failure, f"curation of {task.key}", judging.staged.folder, PlanError)
 
         cluster = self._workers.cluster()
-        total = judging.staged.n_records
-        with self._display.phase("curate", total, "records"):
-            if isinstance(progress, RunProgress):
-                progress.show()
-            run_tasks(
-                cluster,
-                judge_batch,
-                tasks,
-                on_receipt=received,
-                on_failure=failed,
-                heartbeat=lambda _: judging.lock.check(),
-            )
+        judging.progress.started()
+        run_tasks(
+            cluster,
+            judge_batch,
+            tasks,
+            on_receipt=received,
+            on_failure=failed,
+            heartbeat=lambda _: judging.lock.check(),
+        )
         return receipts
-
-
-class RunProgress(Progress):
-    """Curation's progress on the run's display, a batch at a time."""
-
-    def __init__(self, display: Display) -> None:
-        self._display = display
-        self._counts: Counter[str] = Counter()
-        self._read = 0
-
-    def read(self, record: Record) -> None:
-        """A record was read."""
-        del record
-        self._read += 1
-        if self._read % 500 == 0:
-            self._display.note(f"{self._read:,} records read")
-
-    def judging(self, total: int, finished: Counter[str]) -> None:
-        """How much there is, and how much of it an earlier run finished."""
-        del total
-        self._counts = Counter(finished)
-
-    def finished(self, receipt: Receipt) -> None:
-        """A batch was judged."""
-        self._counts.update(receipt.counts)
-        self.show()
-
-    def show(self) -> None:
-        """Counts so far."""
-        done, accepted = self._counts.total(), self._counts["accepted"]
-        self._display.advance(done, f"{accepted:,} accepted, {done - accepted:,} refused")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 from catalogs.record import Record
-from curation.batch import ACCEPTED
+from curation.batch import ACCEPTED, Receipt
 from datagen.progress import Display
 from datagen.steps.curate_here import Progress
 
@@ -22,7 +23,7 @@ class CurationDisplay(Progress):
         self._phase = ExitStack()
         self._counts: Counter[str] = Counter()
         self._guard = threading.Lock()
-        self._n_read = 0
+        self._n_read = self._total = 0
 
     def __enter__(self) -> Self:
         return self
@@ -41,15 +42,26 @@ class CurationDisplay(Progress):
         self._display.advance(self._n_read)
 
     def judging(self, total: int, finished: Counter[str]) -> None:
-        """Begin to show verdicts; an earlier run `finished` some, counted by reason."""
+        """End reading; an earlier run `finished` some of `total` records, counted by reason."""
         self._phase.close()
-        self._counts = Counter(finished)
-        self._phase.enter_context(self._display.phase("curate", total, "records", done=finished.total()))
+        self._total, self._counts = total, Counter(finished)
+
+    def started(self) -> None:
+        """Begin to show verdicts."""
+        self._phase.enter_context(self._display.phase("curate", self._total, "records", done=self._counts.total()))
 
     def judged(self, row: dict[str, Any]) -> None:
         """Count a verdict."""
+        self._add({row["reason"] or ACCEPTED: 1})
+
+    def finished(self, receipt: Receipt) -> None:
+        """Count the verdicts of a batch."""
+        self._add(receipt.counts)
+
+    def _add(self, counts: Mapping[str, int]) -> None:
         with self._guard:
-            self._counts[row["reason"] or ACCEPTED] += 1
+            self._counts.update(counts)
             done, accepted = self._counts.total(), self._counts[ACCEPTED]
-            rate = f"{self._display.rate():.1f}/s"
-            self._display.advance(done, f"{accepted:,} accepted, {done - accepted:,} refused, {rate}")
+            self._display.advance(
+                done, f"{accepted:,} accepted, {done - accepted:,} refused, {self._display.rate():.1f}/s"
+            )

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,8 @@ def test_every_name_is_listed_and_documented() -> None:
         documented = inspect.unwrap(function).__doc__
         for parameter in inspect.signature(function).parameters:
             assert f"{parameter} :" in documented, f"{name}({parameter})"
+    out = python("import datagen; print(datagen.errors.DatagenError.__name__, datagen.progress.Silence.__name__)")
+    assert out.split() == ["DatagenError", "Silence"]
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         datagen.nothing  # noqa: B018
 
@@ -178,6 +181,70 @@ def test_bad_input_is_a_refusal_with_its_reason_and_settings_count() -> None:
         datagen.curate(SALT, {"max_atom": 1})
 
 
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import datagen",
+        "import datagen.simulate",
+        "import datagen.simulate.native",
+        "from datagen.simulate import engine",
+        "from datagen import simulate",
+        "import datagen; datagen.simulate; from datagen.simulate import kernel",
+    ],
+)
+def test_simulate_is_a_function_and_a_package_whatever_was_imported_before(imports: str) -> None:
+    out = python(
+        f"{imports}\n"
+        "import datagen, inspect\n"
+        "from datagen.simulate.native import simulate as native\n"
+        "from datagen import simulate\n"
+        "assert simulate is datagen.simulate and datagen.simulate.native.simulate is native\n"
+        "print(*inspect.signature(datagen.simulate).parameters)\n"
+        "print(datagen.simulate('catalogs/examples/halite.cif', count=2).sizes['augmentation'])\n"
+    )
+    assert out.splitlines() == ["what instrument count seed engine preset", "2"]
+
+
+@pytest.mark.parametrize("preset", ["alphadiffract", "realistic"])
+def test_simulated_patterns_equal_those_that_a_run_stores(preset: str, tmp_path: Path) -> None:
+    cifs = write_cifs(tmp_path / "cifs", ["quartz"])
+    instrument = {"base": "cu_kalpha", "n_points": 700}
+    content = {
+        "catalog": [{"kind": "folder", "path": str(cifs)}],
+        "simulation": {"seed": 3, "instrument": instrument, "augmentation": {"preset": preset, "count": 4}},
+    }
+    datagen.run(content, tmp_path / "d.zarr", cluster="inline")
+    stored = datagen.open_dataset(tmp_path / "d.zarr").isel(structure=0).load()
+    made = datagen.simulate(cifs / "quartz.cif", instrument, 4, 3, preset=preset)
+    assert {"pattern", "microstrain", "reflection_two_theta", "reflection_line"} <= set(made.data_vars)
+    for name, array in made.variables.items():
+        length = {dim: made.sizes[dim] for dim in ("reflection", "member") if dim in array.dims}
+        there = stored.variables[name].isel({dim: slice(n) for dim, n in length.items()})
+        assert array.dims == there.dims, name
+        assert array.dtype == there.dtype, name
+        assert array.attrs == there.attrs, name
+        np.testing.assert_array_equal(array.values, there.values, err_msg=str(name))
+    assert made.attrs["structure_hash"] == stored.structure_hash.item()
+    assert made.two_theta.units == "degree"
+
+
+def test_every_form_of_a_structure_gives_the_same_patterns() -> None:
+    a, b = datagen.simulate(SALT, count=2), datagen.simulate(SALT.to(fmt="cif"), count=2)
+    np.testing.assert_array_equal(a.pattern.values, b.pattern.values)
+    assert (a.formula, a.space_group) == ("NaCl", 225)
+
+
+def test_a_refused_structure_is_simulated_with_a_warning_and_an_unreadable_one_is_not() -> None:
+    almost_cubic = Structure(Lattice.tetragonal(4.1, 4.13), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.warns(UserWarning, match="a dataset would refuse this structure: symmetry_unstable"):
+        assert datagen.simulate(almost_cubic, count=1).attrs["refused"].startswith("symmetry_unstable")
+    with pytest.raises(DatagenError, match="no crystal structure could be read: no_cell"):
+        datagen.simulate("data_empty\n")
+    for wrong, message in (({"count": 0}, "augmentation.count"), ({"instrument": "cu"}, "instrument: base: expected")):
+        with pytest.raises(ConfigError, match=message):
+            datagen.simulate(SALT, **wrong)
+
+
 def test_an_explanation_names_every_check_and_prints_in_terminal_and_notebook(made: Made) -> None:
     told = datagen.explain(datagen.curate(SALT))
     assert repr(told).splitlines()[0] == "Structure Na4 Cl4: accepted: NaCl, space group 225 (cubic), train"
@@ -192,6 +259,21 @@ def test_an_explanation_names_every_check_and_prints_in_terminal_and_notebook(ma
         datagen.explain("quarz.cif", dataset=made.dataset)
 
 
+def test_a_dataset_opens_by_path_zip_and_name_with_text_decoded(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("d.zarr.zip", "w") as packed:
+        for path in sorted(p for p in made.dataset.rglob("*") if p.is_file()):
+            packed.write(path, path.relative_to(made.dataset))
+    for where in (made.dataset, str(made.dataset), "d.zarr.zip"):
+        opened = datagen.open_dataset(where)
+        assert {"NaCl", "SiO2"} <= set(opened.formula.values.tolist())
+        assert opened.pattern.dims == ("structure", "augmentation", "two_theta")
+    with pytest.raises(DatagenError, match="nothing"):
+        datagen.open_dataset("nothing")
+
+
 @pytest.mark.skipif(shutil.which("mypy") is None and not (Path(sys.executable).parent / "mypy").exists(), reason="mypy")
 def test_a_type_checker_sees_functions(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -200,9 +282,11 @@ def test_a_type_checker_sees_functions(tmp_path: Path) -> None:
         "import datagen.run\n"
         "reveal_type(datagen.run('x.toml').n_structures)\n"
         "reveal_type(datagen.curate('x.cif').accepted)\n"
+        "reveal_type(datagen.open_dataset('x.zarr'))\n"
     )
     environment = {**os.environ, "MYPYPATH": str(ROOT)}
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--no-error-summary", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert 'Revealed type is "int"' in done.stdout, done.stdout + done.stderr
     assert 'Revealed type is "bool"' in done.stdout, done.stdout
+    assert "xarray.core.dataset.Dataset" in done.stdout, done.stdout

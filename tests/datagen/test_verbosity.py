@@ -90,6 +90,14 @@ def test_verbose_adds_log_messages_once_and_tracebacks(datagen: Any) -> None:
     assert (code, "Traceback" in err, "debug" in err) == (2, False, False)
 
 
+def test_an_error_of_a_run_is_printed_once_and_logged(datagen: Any) -> None:
+    assert datagen(*RUN)[0] == 0
+    code, _, err = datagen(*RUN, "--set", "simulation.seed=4")
+    assert code == 2
+    assert err.count("simulation.seed: was 0, now 4") == 1
+    assert "simulation.seed: was 0, now 4" in Path("d.zarr/.run/run.log").read_text()
+
+
 def test_a_bug_says_that_it_is_one(datagen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("deep inside")

@@ -147,7 +147,7 @@ def fit_crystalnet(
 def evaluate(
     arguments: Annotated[list[str], typer.Argument(metavar="CHECKPOINT... DATASET", help="Several are an ensemble.")],
     split: Annotated[str, typer.Option(help="Side of the split to judge on.")] = "test",
-    samples: Annotated[int, typer.Option(help="Patterns of each structure (alphadiffract).")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="Patterns of each structure (alphadiffract).")] = 1,
     input: Annotated[str | None, typer.Option(help="patterns or sticks; default: as trained.")] = None,  # noqa: A002
     noise: Annotated[bool, typer.Option(help="The paper's noise on the patterns.")] = True,
     guesses: Annotated[int, typer.Option(help="Latent samples (crystalnet).")] = 5,
@@ -159,10 +159,17 @@ def evaluate(
 ) -> None:
     """Judge checkpoints on a dataset, beside baselines that need no model."""
     from trainer.data.store import open_dataset
-    from trainer.evaluation.evaluate import evaluate_alphadiffract, evaluate_crystalnet, load_models
+    from trainer.evaluation.evaluate import (
+        evaluate_alphadiffract,
+        evaluate_crystalnet,
+        load_models,
+        refuse_other_instrument,
+        structures_of_trained_groups,
+    )
     from trainer.evaluation.tables import evaluation_tables
     from trainer.training import distributed
     from trainer.training.config import INPUTS, kind_of
+    from trainer.training.datasets import choose_rows
 
     with mistakes_told():
         if len(arguments) < 2:
@@ -172,7 +179,9 @@ def evaluate(
         if input is not None and input not in INPUTS:
             raise TrainerError(f"--input {input}: expected one of {', '.join(INPUTS)}")
         *paths, dataset_path = arguments
-        place = distributed.start(device)
+        if int(os.environ.get("RANK", "0")) != 0:
+            return  # torchrun started several processes; one evaluates
+        place = distributed.alone(device)
         models, states = load_models([Path(path) for path in paths], place.device)
         dataset = open_dataset(dataset_path)
         configs: Any = [state.config for state in states]
@@ -181,11 +190,14 @@ def evaluate(
             options["batch_size"] = batch_size
         with counting("batches") as told:
             if kind_of(configs[0]) == "alphadiffract":
+                refuse_other_instrument(states, dataset)
                 options |= {"samples": samples, "noise": noise, "input": input}
                 found: Any = evaluate_alphadiffract(models, configs, dataset, place, told=told, **options)
             else:
                 options |= {"guesses": guesses, "points": points}
                 found = evaluate_crystalnet(models, configs, dataset, place, told=told, **options)
+        rows = choose_rows(configs[0], dataset, split)
+        found.report["structures_of_trained_groups"] = structures_of_trained_groups(states, dataset, rows)
         tables = evaluation_tables(found.report)
         print_tables(tables)
         if out is not None:
@@ -202,7 +214,11 @@ def evaluate(
 @app.command()
 def predict(
     arguments: Annotated[
-        list[Path], typer.Argument(metavar="CHECKPOINT... FILE...", help="Checkpoints (.pt), then measured patterns.")
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL...] FILE...",
+            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then measured scans.",
+        ),
     ],
     wavelength: Annotated[
         str | None, typer.Option(help="Of the measurement: angstroms, 20keV, CuKa1; default: as the file states.")
@@ -216,9 +232,16 @@ def predict(
     gradcam: Annotated[Path | None, typer.Option(help="Folder for plots of what the model looked at.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Ranked crystal systems and space groups, and a lattice, for measured patterns."""
+    """Rank crystal systems and space groups of measured scans, and predict their lattice.
+
+    Without a checkpoint the weights that come with the package are used, for any wavelength and range.
+    """
     with mistakes_told():
-        results = _predict(arguments, wavelength, subtract_background, draws, top, gradcam, device)
+        of_package = not any(path.suffix == ".pt" for path in arguments)
+        if of_package:
+            results = _predict_qmixer(arguments, wavelength, top)
+        else:
+            results = _predict(arguments, wavelength, subtract_background, draws, top, gradcam, device)
     if as_json:
         print_json(results)
         return
@@ -226,6 +249,25 @@ def predict(
 
     for result in results:
         print_tables(prediction_tables(Path(result["file"]).name, result))
+
+
+def _predict_qmixer(arguments: list[Path], wavelength: str | None, top: int) -> list[dict[str, Any]]:
+    from trainer.predict import space_group_symbols, wavelength_of
+    from trainer.qmixer import load_weights, predict_scan, ranked
+    from trainer.scans.read import read_pattern
+
+    models = [path for path in arguments if path.suffix == ".safetensors"]
+    scans = [path for path in arguments if path.suffix != ".safetensors"]
+    if len(models) > 1 or not scans:
+        raise TrainerError("expected one scan or more, and at most one file of weights (.safetensors)")
+    weights = load_weights(*models)
+    results = []
+    for path in scans:
+        measured = read_pattern(path)
+        used = wavelength_of(path, measured, wavelength)
+        prediction = predict_scan(weights, measured.two_theta_deg, measured.intensity, used)
+        results.append({"file": str(path), "wavelength_A": used, **ranked(prediction, space_group_symbols(), top)})
+    return results
 
 
 def _predict(

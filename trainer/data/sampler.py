@@ -46,7 +46,7 @@ class Sampler:
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= self.slots:
             raise ValueError(f"{self.samples} samples of {self.slots} slots cannot be drawn without repetition")
-        if len(self.rows) < self.world:
+        if self.shuffle and len(self.rows) < self.world:
             raise ValueError(f"{len(self.rows)} structures are too few for {self.world} processes")
 
     @property

@@ -199,6 +199,11 @@ class Dataset:
             self.require([row], name)
         return np.asarray(array[int(row)])
 
+    def block(self, name: str, first: int, last: int, width: int | None = None) -> NDArray[Any]:
+        """Return a variable of consecutive structures, the first `width` entries of each; call `require` before."""
+        array = self._array(name)
+        return np.asarray(array[first:last] if width is None else array[first:last, :width])
+
     def require(self, rows: Iterable[int], variable: str | None = None) -> None:
         """Refuse rows whose shard is not committed or lacks a file its receipt names, of one variable or of all."""
         for shard in sorted({int(row) // self._structures_per_shard for row in rows}):

@@ -24,7 +24,7 @@ from trainer.models.crystalnet import CrystalNet
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining, kind_of
-from trainer.training.datasets import build_inputs, choose_rows
+from trainer.training.datasets import build_inputs, choose_rows, dataset_identity, group_hashes
 from trainer.training.distributed import Place
 from trainer.training.similarity import psnr, rotations, ssim
 from trainer.training.tasks import autocast, guess_densities
@@ -76,6 +76,36 @@ def load_models(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Mo
             ) from error
         models.append(model.to(device).eval())
     return models, found
+
+
+def refuse_other_instrument(states: Sequence[Checkpoint], dataset: Dataset) -> None:
+    """Raise TrainerError if patterns of the dataset are not on the axis that the models were trained on."""
+    here = _axis(dataset_identity(dataset))
+    for state in states:
+        for what, expected in _axis(state.dataset).items():
+            found = here[what]
+            if len(found) != len(expected) or not np.allclose(found, expected, rtol=1e-6):
+                raise TrainerError(
+                    f"{dataset.path}: expected patterns like those that the model was trained on, with {what} "
+                    f"{expected}, found {found}; evaluate on a dataset of the same instrument and range"
+                )
+
+
+def _axis(identity: dict[str, Any]) -> dict[str, list[float]]:
+    lines = identity.get("instrument", {}).get("lines", [])
+    return {
+        "wavelengths in A": [float(line["wavelength_A"]) for line in lines],
+        "2theta from and to": [identity["two_theta_min_deg"], identity["two_theta_max_deg"]],
+        "points": [identity["n_points"]],
+    }
+
+
+def structures_of_trained_groups(states: Sequence[Checkpoint], dataset: Dataset, rows: NDArray[np.int64]) -> int | None:
+    """Return how many structures have a formula and space group that a model was trained on; None if unknown."""
+    kept = [state.dataset["train_groups"].numpy() for state in states if "train_groups" in state.dataset]
+    if not kept or len(kept) < len(states):
+        return None
+    return int(np.isin(group_hashes(dataset, rows), np.concatenate(kept)).sum())
 
 
 @torch.no_grad()

@@ -41,7 +41,10 @@ def prediction_tables(name: str, found: dict[str, Any]) -> list[Table]:
 
 
 def _lattice_tables(report: dict[str, Any]) -> list[Table]:
-    what = f"{report['patterns']} patterns of {report['structures']} structures, {report['split']} side"
+    what = f"{report['patterns']} patterns of {report['structures']} structures, {report['split']} split"
+    seen = report.get("structures_of_trained_groups")
+    if seen is not None:
+        what += f"; {seen} of them of a formula and space group that was trained on"
     classes = []
     for name in ("crystal_system", "space_group"):
         entry = report[name]

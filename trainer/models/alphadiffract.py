@@ -123,11 +123,11 @@ class AlphaDiffract(nn.Module):
         return self.extractor(self.prepare(pattern)).flatten(1)  # type: ignore[no-any-return]
 
     def heads(self, features: Tensor) -> Prediction:
-        """What the three heads make of a feature vector; y = sigmoid(p) (UB - LB) + LB for the lattice (eq. 4)."""
-        # The sigmoid in full precision: half precision resolves 500 A in steps of an angstrom.
-        raw = self.start + self.unit * self.lattice(features).float()
+        """Return the predictions of the three heads; y = sigmoid(p) (UB - LB) + LB for the lattice (eq. 4)."""
+        raw = self.start + self.unit * in_full_precision(self.lattice, features)
         lattice = torch.sigmoid(raw) * (self.upper - self.lower) + self.lower
-        return Prediction(self.crystal_system(features).float(), self.space_group(features).float(), lattice)
+        system, group = (in_full_precision(head, features) for head in (self.crystal_system, self.space_group))
+        return Prediction(system, group, lattice)
 
     def forward(self, pattern: Tensor) -> Prediction:
         """Predict from patterns (batch, two_theta)."""
@@ -172,6 +172,18 @@ class DropPath(nn.Module):
         keep = 1.0 - self.probability
         kept = torch.empty(x.shape[0], *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
         return x * kept / keep
+
+
+def in_full_precision(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Apply layers, the last one in single precision whatever autocast says.
+
+    In bfloat16 the output of the lattice head near 5 A moves in steps of 0.16 A.
+    """
+    hidden: Tensor = layers[:-1](x)
+    last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.linear(hidden.float(), last.weight.float(), last.bias.float())
 
 
 def head(features: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 XRD_BINS = 1024
 ELEMENTS = 118
@@ -111,7 +112,9 @@ class CrystalNet(nn.Module):
         x = self.regressor[0](conditioned)
         for block in self.regressor[1:]:
             x = block(torch.cat([x, conditioned], dim=1))
-        return self.density(x).float().view(crystals, -1)  # type: ignore[no-any-return]
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would quantise densities to three digits
+            density = functional.linear(x.float(), self.density.weight.float(), self.density.bias.float())
+        return density.view(crystals, -1)
 
     def forward(
         self, pattern: Tensor, composition: Tensor, position: Tensor, generator: torch.Generator | None = None

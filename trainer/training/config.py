@@ -18,6 +18,18 @@ SCORES = ("accuracies", "all")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
+_AT_LEAST_1 = (
+    "epochs",
+    "batch_size",
+    "accumulate",
+    "pool_structures",
+    "workers",
+    "validate_every_epochs",
+    "save_every_steps",
+    "log_every_steps",
+)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """What both models' training has in common."""
@@ -39,9 +51,11 @@ class TrainConfig:
     log_every_steps: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "pool_structures", "workers", "validate_every_epochs"):
+        for name in _AT_LEAST_1:
             if getattr(self, name) < 1:
                 raise TrainerError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.seed < 0:
+            raise TrainerError(f"seed: expected 0 or more, found {self.seed}")
         if not self.learning_rate > 0:
             raise TrainerError(f"learning_rate: expected more than 0, found {self.learning_rate}")
         _one_of("precision", self.precision, PRECISIONS)
@@ -80,6 +94,10 @@ class AlphaDiffractTraining(TrainConfig):
         _one_of("balance", self.balance, BALANCES)
         _one_of("lattice_loss", self.lattice_loss, LATTICE_LOSSES)
         _one_of("best_by", self.best_by, SCORES)
+        if self.samples_per_structure is not None and self.samples_per_structure < 1:
+            raise TrainerError(f"samples_per_structure: expected at least 1, found {self.samples_per_structure}")
+        if self.validation_samples < 1:
+            raise TrainerError(f"validation_samples: expected at least 1, found {self.validation_samples}")
         if not 0 <= self.cell_strain <= 0.5:
             raise TrainerError(f"cell_strain: expected 0 to 0.5, found {self.cell_strain}")
 
@@ -112,6 +130,11 @@ class CrystalNetTraining(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.batch_size < 2:
+            raise TrainerError("batch_size: expected at least 2, which batch normalisation needs, found 1")
+        for name in ("divisions", "validation_guesses", "validation_points", "validation_structures"):
+            if getattr(self, name) < 1:
+                raise TrainerError(f"{name}: expected at least 1, found {getattr(self, name)}")
         if 50 % self.validation_points:
             raise TrainerError(f"validation_points: expected a divisor of 50, found {self.validation_points}")
         if not set(self.crystal_systems) <= set(range(1, 8)) or not self.crystal_systems:
@@ -126,6 +149,9 @@ KINDS: dict[str, type[AlphaDiffractTraining | CrystalNetTraining]] = {
 _NESTED: dict[str, type[Any]] = {
     c.__name__: c for c in (AlphaDiffractConfig, CrystalNetConfig, Cyclic, WarmRestarts, Constant)
 }
+
+
+_SCHEDULES: dict[str, type[Schedule]] = {c.__name__: c for c in (Cyclic, WarmRestarts, Constant)}
 
 
 def kind_of(config: Config) -> str:
@@ -170,6 +196,8 @@ def change(config: Config, path: str, text: str) -> Config:
     known = {f.name for f in fields(config)}
     if first not in known:
         raise TrainerError(f"--set {path}: unknown; expected one of {', '.join(sorted(known))}")
+    if first == "schedule" and not rest and value in _SCHEDULES:
+        return replace(config, schedule=_SCHEDULES[value]())
     if not rest:
         built: Config = _build(type(config), {**_shallow(config), first: value}, "--set")
         return built

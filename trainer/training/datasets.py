@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
 from trainer.data.sampler import Rows, Sampler, balancing_weights
@@ -14,6 +16,7 @@ from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.simulate.parameters import NEUTRAL, Instrument
 from trainer.simulate.strain import Strain
+from trainer.training import distributed
 from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining
 from trainer.training.distributed import Place
 from trainer.training.lattices import lattice_statistics
@@ -72,6 +75,8 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
         rows = rows[np.isin(rows // int(dataset.attributes["layout"]["structures_per_shard"]), shards)]
     training = split == "train"
     minimum = place.world if training else 1
+    if training and isinstance(config, CrystalNetTraining):
+        minimum = 2 * place.world  # batch normalisation needs two crystals
     if len(rows) < minimum:
         what = "with a density " if isinstance(config, CrystalNetTraining) else ""
         raise TrainerError(
@@ -111,6 +116,19 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
     return Data(rows, Loader(source, sampler, config.workers, finish=pin))
 
 
+def agreed_shards(dataset: Dataset, place: Place) -> tuple[int, ...]:
+    """Return the committed shards that every process trains on: those that the first one sees."""
+    shards = distributed.same_for_all(dataset.committed_shards, place)
+    if set(shards) - set(dataset.committed_shards):
+        dataset.refresh()
+    if missing := sorted(set(shards) - set(dataset.committed_shards)):
+        raise TrainerError(
+            f"{dataset.path}: process {place.rank} does not see shard {missing[0]}, which process 0 sees; expected one "
+            "file system for all processes"
+        )
+    return shards
+
+
 def probe(data: Data, structures: int = 4) -> None:
     """Read a few structures, so that a dataset that cannot be trained on is refused before anything is written."""
     for row in _spread(data.rows, structures):
@@ -145,6 +163,16 @@ def dataset_identity(dataset: Dataset) -> dict[str, Any]:
         "instrument": dataset.attributes.get("instrument", {}),
         "crystal_systems": [name for _, name in sorted(dataset.vocabulary("crystal_system").items())],
     }
+
+
+def group_hashes(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
+    """Return a hash of each structure's group (formula and space group).
+
+    A checkpoint keeps those of its training structures, so that an evaluation can tell what the model has seen.
+    """
+    groups = dataset.text("group")
+    digests = (hashlib.blake2b(groups[row].encode(), digest_size=8).digest() for row in rows.tolist())
+    return np.array([int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=np.int64)
 
 
 def _spread(rows: Rows, most: int) -> Rows:

@@ -27,23 +27,32 @@ class Place:
 
 
 def start(device: str = "auto") -> Place:
-    """Join the other processes where torchrun started several, and take a device."""
+    """Join the other processes if torchrun started several, and take a device."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainerError("--device cuda: torch finds no CUDA device here; use --device cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise TrainerError(f"--device {device}: expected cpu, cuda or cuda:N ({str(error).splitlines()[0]})") from error
+    chosen = _device(device)
     if world > 1:
         if chosen.type == "cuda":
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(chosen)
         distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return Place(chosen, rank, world)
+
+
+def alone(device: str = "auto") -> Place:
+    """Take a device without joining other processes."""
+    return Place(_device(device))
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainerError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise TrainerError(f"--device {device}: expected cpu, cuda or cuda:N ({str(error).splitlines()[0]})") from error
 
 
 def finish(place: Place) -> None:
@@ -67,6 +76,15 @@ def gather(states: dict[str, Tensor], place: Place) -> dict[str, Tensor]:
     everyone: list[dict[str, Tensor] | None] = [None] * place.world
     distributed.all_gather_object(everyone, states)
     return {f"{name}-{rank}": state for rank, theirs in enumerate(everyone) for name, state in (theirs or {}).items()}
+
+
+def same_for_all(value: tuple[int, ...], place: Place) -> tuple[int, ...]:
+    """Return the value of the first process: what each sees of a shared file system may differ."""
+    if place.world == 1:
+        return value
+    shared: list[tuple[int, ...]] = [value]
+    distributed.broadcast_object_list(shared, src=0)
+    return shared[0]
 
 
 def agree(flag: bool, place: Place) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -22,7 +24,14 @@ from trainer.training import checkpoint as checkpoints
 from trainer.training import distributed
 from trainer.training.checkpoint import Checkpoint, Progress
 from trainer.training.config import AlphaDiffractTraining, Config, kind_of
-from trainer.training.datasets import build_task, dataset_identity, open_split, probe
+from trainer.training.datasets import (
+    agreed_shards,
+    build_task,
+    dataset_identity,
+    group_hashes,
+    open_split,
+    probe,
+)
 from trainer.training.distributed import Place
 from trainer.training.logs import Log
 from trainer.training.meter import Meter
@@ -80,8 +89,9 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
     if not resume and (out / LAST).exists():
         raise TrainerError(f"{out / LAST} exists: give --resume to go on with it, or another --out")
     progress = before.progress if before else Progress()
-    # A run goes on with the shards it began with; only one that follows takes new ones, between epochs.
-    shards = progress.shards if before and (progress.batch or not config.follow) else None
+    # A run continues with the shards it began with; only one that follows takes new ones, between epochs.
+    keeps = before is not None and (progress.batch or not config.follow)
+    shards = progress.shards if keeps else agreed_shards(dataset, place)
     task = build_task(config, dataset, place)
     train = open_split(config, dataset, "train", place, shards)
     validation = open_split(config, dataset, "validation", place, shards)
@@ -89,7 +99,7 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
         probe(data)
 
     torch.manual_seed(config.seed)  # the same weights everywhere,
-    module = task.build()
+    module = _built(task, config)
     torch.manual_seed(config.seed + place.rank)  # other dropped paths
     optimiser = build_optimiser(module, config)
     noise = torch.Generator(place.device).manual_seed(config.seed + place.rank)
@@ -99,12 +109,13 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
         _restore_generators(before.generators, noise, place)
     model = _wrapped(module, config, place)
 
+    train_groups = group_hashes(dataset, train.rows)
+
     def save(name: str) -> None:
         states = distributed.gather(_generator_states(noise, place), place)
         if place.is_first:
-            state = Checkpoint(
-                config, progress, module.state_dict(), optimiser.state_dict(), states, dataset_identity(dataset)
-            )
+            identity = dataset_identity(dataset) | {"train_groups": torch.from_numpy(np.unique(train_groups))}
+            state = Checkpoint(config, progress, module.state_dict(), optimiser.state_dict(), states, identity)
             checkpoints.save(out / name, state)
 
     values: dict[str, float] = {}
@@ -118,7 +129,7 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
             sampler = train.loader.sampler
             reporter.begin(kind_of(config), len(train.rows), len(validation.rows), sampler.batches_per_epoch, place)
         if before is None:
-            progress.shards = dataset.committed_shards
+            progress.shards = shards
             save(LAST)
 
         while progress.epoch < config.epochs:
@@ -158,7 +169,7 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
             progress.epoch, progress.batch = progress.epoch + 1, 0
             if progress.epoch % config.validate_every_epochs == 0 or progress.epoch == config.epochs:
                 values, score = _validate(task, module, validation.loader.epoch(0), place)
-                improved = progress.best is None or score > progress.best
+                improved = math.isfinite(score) and (progress.best is None or score > progress.best)
                 if improved:
                     progress.best = score
                 if log:
@@ -168,11 +179,22 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
                 if improved:
                     save(BEST)
             if config.follow and not dataset.complete:
-                progress.shards = dataset.refresh()
-                train = open_split(config, dataset, "train", place, None)
-                validation = open_split(config, dataset, "validation", place, None)
+                dataset.refresh()
+                progress.shards = agreed_shards(dataset, place)
+                train = open_split(config, dataset, "train", place, progress.shards)
+                validation = open_split(config, dataset, "validation", place, progress.shards)
+                train_groups = group_hashes(dataset, train.rows)
             save(LAST)
     return Outcome(True, progress, values)
+
+
+def _built(task: Task, config: Config) -> nn.Module:
+    """Build the network; sizes that torch cannot build are the configuration's fault."""
+    try:
+        return task.build()
+    except (ValueError, RuntimeError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainerError(f"model: no network can be built with {config.model} ({first_line})") from error
 
 
 def build_optimiser(module: nn.Module, config: Config) -> torch.optim.Optimizer:

@@ -1,0 +1,236 @@
+"""QMixer: laboratory patterns from reflections, the network, and training that follows a budget and resumes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from datagen.config.config import parse_config
+from tests.datagen.small_runs import make
+from trainer.data.read_flat_sticks import lorentz_polarisation, read_flat_sticks
+from trainer.data.store import open_dataset
+from trainer.errors import TrainerError
+from trainer.models.qmixer import QMixer, QMixerConfig, QMixerOutput
+from trainer.simulate.artefacts import Artefacts, Simulator, _draw
+from trainer.simulate.log_q import N_ANGLES, N_BINS, STEP_DEG, angles_deg
+from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
+from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer, read_split
+
+INSTRUMENT = {
+    "lines": [{"wavelength_A": 0.619921}],
+    "polarisation": 0.99,
+    "two_theta_min_deg": 2.0,
+    "two_theta_max_deg": 36.5,
+    "n_points": 64,
+}
+SMALL = QMixerConfig(stem_channels=8, channels=16, blocks=1, mixing=32, token_features=4, hidden=64, features=48)
+TRAINING = QMixerTraining(patterns=96, batch=16, model=SMALL, warm_up_steps=1, validation_structures=8)
+CLEAN = Artefacts(
+    strain=0.0,
+    texture_share=0.0,
+    jitter_share=0.0,
+    kalpha2_share=0.0,
+    asymmetry_share=0.0,
+    second_phase_share=0.0,
+    lines_share=0.0,
+    background=(1e-6, 1e-6),
+    counts=(1e7, 1e7),
+    displacement_A2=(0.0, 0.0),
+    cut_share=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def minerals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled crystals with the reflections of a wide range and their members."""
+    content = {
+        "catalog": [{"kind": "examples"}],
+        "simulation": {"instrument": INSTRUMENT, "augmentation": {"preset": "realistic", "count": 1}},
+        "store": {"xrd_peaks": "none"},
+        "density": {"method": "none"},
+    }
+    path = tmp_path_factory.mktemp("qmixer") / "minerals.zarr"
+    del content["density"]
+    make(parse_config(content, where="test", base=path.parent), path)
+    return path
+
+
+def test_reflections_are_those_of_the_crystal(minerals: Path) -> None:
+    """Silicon: q of 111, 220, 311 and the ratio of |F|^2 of lines with the same structure factor type."""
+    dataset = open_dataset(minerals)
+    row = next(i for i, name in enumerate(dataset.text("source_id")) if name.startswith("silicon."))
+    sticks = read_flat_sticks(dataset, np.array([row]))
+    a = 5.4309
+    expected = 2 * np.pi * np.sqrt(np.array([3, 8, 11])) / a
+    np.testing.assert_allclose(sticks.q[:3].numpy(), expected, rtol=1e-3)
+    on_cu = sticks.f_squared.double().numpy() * lorentz_polarisation(sticks.q.double().numpy())
+    assert on_cu.max() == pytest.approx(1.0, abs=1e-6)
+    # Powder diffraction file, Cu K-alpha: 100, 55, 30.
+    np.testing.assert_allclose(on_cu[:3], [1.0, 0.6, 0.33], atol=0.08)
+    assert sticks.member_first[1] - sticks.member_first[0] == 4
+    shares = sticks.member_share[: int(sticks.member_first[1])]
+    assert float(shares.sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_rows_keep_their_order(minerals: Path) -> None:
+    dataset = open_dataset(minerals)
+    rows = np.array([7, 3, 50])
+    together = read_flat_sticks(dataset, rows)
+    for number, row in enumerate(rows):
+        alone = read_flat_sticks(dataset, np.array([row]))
+        first, last = together.first[number], together.first[number + 1]
+        assert torch.equal(together.q[first:last], alone.q)
+        assert torch.equal(together.reciprocal_metric[number], alone.reciprocal_metric[0])
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_a_peak_has_its_area_and_width(eta: float) -> None:
+    peaks = torch.tensor([[0.0], [40.01], [3.0], [0.2], [eta], [0.0]])
+    pattern = _draw(peaks, 1)[0]
+    area = float(pattern.sum()) * STEP_DEG
+    assert area == pytest.approx(3.0, rel=0.01 if eta == 0 else 0.12)
+    above = angles_deg()[pattern.numpy() >= float(pattern.max()) / 2]
+    assert above[-1] - above[0] == pytest.approx(0.2, abs=2 * STEP_DEG)
+    assert abs(angles_deg()[int(pattern.argmax())] - 40.01) <= STEP_DEG
+
+
+def test_peaks_anywhere_stay_in_their_pattern() -> None:
+    angle = torch.tensor([4.1, 5.0, 47.0, 90.0, 90.9])
+    for width in (0.02, 0.3, 5.0):
+        row = torch.full_like(angle, 1.0)
+        peaks = torch.stack([row, angle, row, row * width, row * 0.9, row])
+        patterns = _draw(peaks, 3)
+        assert patterns.shape == (3, N_ANGLES)
+        assert float(patterns[0].abs().max()) == float(patterns[2].abs().max()) == 0.0
+        assert torch.isfinite(patterns).all()
+
+
+def test_clean_patterns_show_the_lines_of_the_crystal(minerals: Path) -> None:
+    dataset = open_dataset(minerals)
+    row = next(i for i, name in enumerate(dataset.text("source_id")) if name.startswith("silicon."))
+    simulator = Simulator(read_flat_sticks(dataset, np.array([row])), CLEAN)
+    inputs, log_scale = simulator(torch.zeros(2, dtype=torch.long), torch.Generator().manual_seed(0))
+    assert inputs.shape == (2, 2, N_BINS)
+    assert torch.equal(log_scale, torch.zeros(2))
+    assert float(inputs[:, 1].mean()) > 0.9
+    assert (inputs[:, 0] > 0.3).float().mean() < 0.1
+
+
+def test_every_artefact_changes_the_pattern_and_none_breaks_it(minerals: Path) -> None:
+    dataset = open_dataset(minerals)
+    sticks = read_flat_sticks(dataset, dataset.rows())
+    plain = Simulator(sticks, CLEAN)(torch.arange(40), torch.Generator().manual_seed(3))[0]
+    full = Artefacts()
+    for name in vars(CLEAN):
+        changed = replace(CLEAN, **{name: getattr(full, name) if not name.endswith("share") else 1.0})
+        if name == "strain":
+            changed = replace(CLEAN, strain=0.06)
+        inputs, _ = Simulator(sticks, changed)(torch.arange(40), torch.Generator().manual_seed(3))
+        assert torch.isfinite(inputs).all(), name
+        assert 0.0 <= float(inputs.min()) <= float(inputs.max()) <= 1.0, name
+        if name not in ("march_r", "jitter", "second_phase"):  # without their share these do nothing
+            assert not torch.equal(inputs, plain), name
+
+
+def test_texture_leaves_a_powder_of_a_random_orientation_alone(minerals: Path) -> None:
+    """March's r of 1 is no texture, whatever its share."""
+    dataset = open_dataset(minerals)
+    sticks = read_flat_sticks(dataset, dataset.rows()[:20])
+    textured = replace(CLEAN, texture_share=1.0, march_r=(1.0, 1.0))
+    a = Simulator(sticks, CLEAN)(torch.arange(20), torch.Generator().manual_seed(1))[0]
+    b = Simulator(sticks, textured)(torch.arange(20), torch.Generator().manual_seed(1))[0]
+    assert float((a - b).abs().mean()) < 2e-3
+
+
+def test_a_batch_is_a_function_of_seed_and_number(minerals: Path) -> None:
+    train = read_split(open_dataset(minerals), "train")
+    first = [next(batches(TRAINING, train, number, 1)) for number in (0, 1, 2)]
+    stream = batches(TRAINING, train, 0, 2)
+    again = [next(stream) for _ in range(3)]
+    stream.close()
+    for (a, la), (b, lb) in zip(first, again, strict=True):
+        assert torch.equal(a, b)
+        assert all(torch.equal(la[name], lb[name]) for name in la)
+    assert not torch.equal(first[0][0], first[1][0])
+
+
+def test_training_resumes_to_the_same_weights(minerals: Path, tmp_path: Path) -> None:
+    straight = fit_qmixer(TRAINING, minerals, tmp_path / "straight")
+
+    def stop_after_three(config: QMixerTraining, *rest: object) -> object:
+        for number, batch in enumerate(batches(config, *rest)):  # type: ignore[arg-type]
+            if number == 3:
+                return
+            yield batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer.training.fit_qmixer.batches", stop_after_three)
+        assert fit_qmixer(TRAINING, minerals, tmp_path / "stopped").step == 3
+    resumed = fit_qmixer(TRAINING, minerals, tmp_path / "stopped", resume=True)
+    assert resumed.step == straight.step == 6
+    for name, value in straight.average.state_dict().items():
+        assert torch.equal(value, resumed.average.state_dict()[name]), name
+    with pytest.raises(TrainerError, match="begun with another batch"):
+        fit_qmixer(replace(TRAINING, batch=8), minerals, tmp_path / "stopped", resume=True)
+    with pytest.raises(TrainerError, match="resume it with --resume"):
+        fit_qmixer(TRAINING, minerals, tmp_path / "stopped")
+
+
+def test_it_learns_a_few_crystals(minerals: Path, tmp_path: Path) -> None:
+    config = replace(TRAINING, patterns=16 * 60, learning_rate=3e-3)
+    values: list[dict[str, float]] = []
+    state = fit_qmixer(config, minerals, tmp_path / "run", report=values.append)
+    assert state.patterns == 960
+    assert values[-1]["space_group_loss"] < 5.0  # the logarithm of 230 is 5.44
+
+
+def test_a_budget_is_needed() -> None:
+    with pytest.raises(TrainerError, match="either minutes or patterns"):
+        QMixerTraining()
+
+
+def test_crystal_system_and_space_group_cannot_contradict_each_other() -> None:
+    output = QMixerOutput(torch.randn(5, 230), torch.zeros(5, 14, 6))
+    assert torch.allclose(output.log_crystal_system.exp().sum(dim=1), torch.ones(5))
+    cubic = torch.full((1, 230), -50.0)
+    cubic[0, 224] = 0.0
+    assert int(QMixerOutput(cubic, torch.zeros(1, 14, 6)).log_crystal_system.argmax()) == 6
+
+
+def test_lattices_are_not_quantised_under_autocast() -> None:
+    model = QMixer(SMALL).eval()
+    inputs = torch.rand(64, 2, N_BINS)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = model(inputs)
+    assert output.lattice.dtype == output.space_group.dtype == torch.float32
+    assert len(output.lattice[:, 11, 0].unique()) > 60
+
+
+def test_every_space_group_has_its_bravais_lattice() -> None:
+    found = bravais_of_groups()
+    assert len(found) == 230
+    for number, lattice in (
+        (1, "aP"),
+        (5, "mS"),
+        (14, "mP"),
+        (63, "oS"),
+        (70, "oF"),
+        (139, "tI"),
+        (166, "hR"),
+        (194, "hP"),
+        (225, "cF"),
+        (229, "cI"),
+        (221, "cP"),
+        (38, "oS"),
+        (72, "oI"),
+    ):
+        assert BRAVAIS[found[number - 1]] == lattice
+
+
+def test_cells_survive_the_way_to_numbers_and_back() -> None:
+    cells = np.array([[3.0, 4.0, 5.0, 80.0, 95.0, 120.0], [50.0, 60.0, 70.0, 60.0, 60.0, 60.0]])
+    np.testing.assert_allclose(from_numbers(to_numbers(cells)), cells, rtol=1e-5)

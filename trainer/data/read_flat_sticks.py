@@ -1,0 +1,116 @@
+"""Reading of a dataset's reflections into flat arrays.
+
+A dataset stores positions and intensities of one instrument. Here they are converted to what belongs to the crystal, so
+that a pattern of any wavelength and geometry follows by formula.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainer.data.store import Dataset
+from trainer.errors import TrainerError
+from trainer.simulate.flat_sticks import FlatSticks
+from trainer.simulate.log_q import CU_KALPHA1_A, Q_MAX, Q_MIN
+
+ROWS_AT_ONCE = 128
+WEAKEST = 3e-4
+"""Of the strongest reflection in the range: weaker ones are left out."""
+MOST = 1500
+"""Reflections kept of a structure, the strongest ones."""
+STRAIN_MARGIN = 1.08
+"""Reflections this far beyond the range are kept, since a strained crystal brings them into it."""
+
+
+def read_flat_sticks(dataset: Dataset, rows: NDArray[np.int64]) -> FlatSticks:
+    """Read the reflections of some structures, in the order of `rows`; needs a dataset with members (texture)."""
+    lines = dataset.instrument["lines"]
+    if len(lines) != 1 or not dataset.has("member_hkl"):
+        raise TrainerError(
+            f"{dataset.path}: expected a dataset of one wavelength with the variable member_hkl; make it with a "
+            "monochromatic instrument and the augmentation preset 'realistic'"
+        )
+    wavelength, polarisation = float(lines[0]["wavelength_A"]), float(dataset.instrument["polarisation"])
+    found: dict[int, tuple[NDArray[Any], ...]] = {}
+    wanted = set(rows.tolist())
+    for first in range(0, dataset.n_structures, ROWS_AT_ONCE):
+        block = [row for row in range(first, min(first + ROWS_AT_ONCE, dataset.n_structures)) if row in wanted]
+        if block:
+            found.update(_read_block(dataset, block, wavelength, polarisation))
+    parts = [found[row] for row in rows.tolist()]
+    counts = np.array([len(part[0]) for part in parts])
+    sizes = np.concatenate([part[2] for part in parts]) if parts else np.zeros(0)
+    return FlatSticks(
+        torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)),
+        torch.from_numpy(np.concatenate([part[0] for part in parts]).astype(np.float32)),
+        torch.from_numpy(np.concatenate([part[1] for part in parts]).astype(np.float32)),
+        torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)),
+        torch.from_numpy(np.concatenate([part[3] for part in parts]).astype(np.int16)),
+        torch.from_numpy(np.concatenate([part[4] for part in parts]).astype(np.float32)),
+        torch.from_numpy(np.stack([part[5] for part in parts]).astype(np.float32)),
+    )
+
+
+def _read_block(
+    dataset: Dataset, rows: list[int], wavelength_A: float, polarisation: float
+) -> dict[int, tuple[NDArray[Any], ...]]:
+    first, last = rows[0], rows[-1] + 1
+    dataset.require(rows)
+    n, m = dataset.block("n_reflections", first, last), dataset.block("n_members", first, last)
+    n_most, m_most = int(n.max()), int(m.max())
+    angle = dataset.block("reflection_two_theta", first, last, n_most)
+    intensity = dataset.block("reflection_intensity", first, last, n_most)
+    members = dataset.block("reflection_members", first, last, n_most)
+    hkl = dataset.block("member_hkl", first, last, m_most)
+    share = dataset.block("member_intensity", first, last, m_most)
+    metric = dataset.block("reciprocal_metric", first, last)
+    found = {}
+    for row in rows:
+        k = row - first
+        found[row] = (
+            *_kept(
+                angle[k, : n[k]], intensity[k, : n[k]], members[k, : n[k]], hkl[k], share[k], wavelength_A, polarisation
+            ),
+            metric[k],
+        )
+    return found
+
+
+def _kept(
+    angle_deg: NDArray[np.float64],
+    intensity: NDArray[np.float64],
+    members: NDArray[np.int64],
+    hkl: NDArray[np.float64],
+    share: NDArray[np.float64],
+    wavelength_A: float,
+    polarisation: float,
+) -> tuple[NDArray[Any], ...]:
+    """Return q, |F|^2, members, hkl and shares of the reflections that matter in the range of ln q."""
+    angle = np.radians(angle_deg)
+    half = angle / 2
+    factor = ((1 - polarisation) * np.cos(angle) ** 2 + polarisation) / (2 * np.sin(half) ** 2 * np.cos(half))
+    f_squared = intensity / factor
+    q = 4 * np.pi * np.sin(half) / wavelength_A
+    on_cu = f_squared * lorentz_polarisation(q)
+    inside = (q > Q_MIN / STRAIN_MARGIN) & (q < Q_MAX * STRAIN_MARGIN)
+    strongest = float(on_cu[inside].max()) if inside.any() else 0.0
+    keep = np.flatnonzero(inside & (on_cu > WEAKEST * strongest))
+    if len(keep) > MOST:
+        keep = np.sort(keep[np.argsort(on_cu[keep])[-MOST:]])
+    start = np.concatenate([[0], np.cumsum(members)])
+    at = np.concatenate([np.arange(start[i], start[i + 1]) for i in keep]) if len(keep) else np.zeros(0, np.int64)
+    sums = np.add.reduceat(share[at], np.cumsum(np.r_[0, members[keep][:-1]])) if len(keep) else np.zeros(0)
+    shares = share[at] / np.repeat(np.maximum(sums, 1e-300), members[keep])
+    return q[keep], f_squared[keep] / max(strongest, 1e-300), members[keep], hkl[at], shares
+
+
+def lorentz_polarisation(q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Lorentz-polarisation factor of an unpolarised Cu K-alpha1 tube at q, 1/A."""
+    sine = (q * CU_KALPHA1_A / (4 * np.pi)).clip(0, 0.999999)
+    cosine_2 = 1 - 2 * sine**2
+    found: NDArray[np.float64] = (1 + cosine_2**2) / (sine**2 * np.sqrt(1 - sine**2))
+    return found

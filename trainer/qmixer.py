@@ -1,0 +1,184 @@
+"""Predictions of QMixer for measured scans at any wavelength and range, with the weights that come with the package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.errors import TrainerError
+from trainer.models.qmixer import SYSTEM_ENDS, QMixer, QMixerConfig
+from trainer.simulate.log_q import LN_Q_STEP, network_input, scan_on_grid, shifted
+from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers
+
+FORMAT, FORMAT_VERSION = "pxrd-trainer-qmixer-weights", 1
+CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+VIEWS = (-24, -16, -8, 0, 8, 16, 24)
+"""Shifts in bins of ln q over which a prediction is averaged: the crystal at 0.94 to 1.07 times its size."""
+PARTS = ("lattice_mean", "lattice_deviation", "log_prior")
+FEWEST_BINS = 200
+"""Bins of ln q that a scan must cover, a tenth of the axis."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained network with what its outputs mean."""
+
+    model: QMixer
+    lattice_mean: Tensor
+    lattice_deviation: Tensor
+    log_prior: Tensor
+    facts: dict[str, Any]
+    """Where the weights come from: data, licences, minutes, patterns."""
+
+    def __repr__(self) -> str:
+        millions = sum(p.numel() for p in self.model.parameters()) / 1e6
+        return f"Weights(QMixer, {millions:.1f} million parameters, {self.facts.get('patterns', 0):,} patterns seen)"
+
+
+@dataclass(frozen=True)
+class QMixerPrediction:
+    """Probabilities and lattices of one scan."""
+
+    space_group: NDArray[np.float64]
+    """Probability of groups 1 to 230 (at 0 to 229)."""
+    lattices: NDArray[np.float64]
+    """Niggli cell (14, 6) for each Bravais lattice, A and degrees."""
+    covered: float
+    """Share of the axis ln q that the scan covers."""
+
+    @property
+    def crystal_system(self) -> NDArray[np.float64]:
+        """Probability of the seven crystal systems."""
+        return np.add.reduceat(self.space_group, (0, *SYSTEM_ENDS[:-1]))
+
+    @property
+    def bravais(self) -> NDArray[np.float64]:
+        """Probability of the 14 Bravais lattices."""
+        found = np.bincount(bravais_of_groups(), self.space_group, minlength=len(BRAVAIS))
+        return np.asarray(found, dtype=np.float64)
+
+    @property
+    def niggli(self) -> NDArray[np.float64]:
+        """Niggli cell of the most probable Bravais lattice, A and degrees."""
+        found: NDArray[np.float64] = self.lattices[int(self.bravais.argmax())]
+        return found
+
+    def __repr__(self) -> str:
+        system, group = int(self.crystal_system.argmax()), int(self.space_group.argmax())
+        return (
+            f"QMixerPrediction({CRYSTAL_SYSTEMS[system]} {self.crystal_system[system]:.0%}, "
+            f"space group {group + 1} {self.space_group[group]:.0%})"
+        )
+
+
+def load_weights(path: Path | None = None) -> Weights:
+    """Load exported weights, by default those that come with the package."""
+    from safetensors import SafetensorError, safe_open
+
+    name = str(path or files("trainer.models").joinpath("qmixer.safetensors"))
+    try:
+        with safe_open(name, framework="pt") as opened:
+            facts = json.loads((opened.metadata() or {}).get("pxrd", "{}"))
+            tensors = {key: opened.get_tensor(key).float() for key in opened.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError:
+        raise TrainerError(f"{name}: no weights here") from None
+    except (SafetensorError, ValueError, OSError) as error:
+        raise TrainerError(f"{name}: expected weights in safetensors, found something else ({error})") from error
+    if facts.get("format") != FORMAT or facts.get("format_version") != FORMAT_VERSION:
+        raise TrainerError(
+            f"{name}: expected weights of {FORMAT} {FORMAT_VERSION}, found {facts.get('format')!r} "
+            f"{facts.get('format_version')}"
+        )
+    model = QMixer(QMixerConfig(**facts["model"]))
+    try:
+        model.load_state_dict({key: value for key, value in tensors.items() if key not in PARTS})
+        parts = {key: tensors[key] for key in PARTS}
+    except (RuntimeError, KeyError) as error:
+        raise TrainerError(f"{name}: its weights are not those of its configuration ({error})") from error
+    return Weights(model.eval(), **parts, facts=facts)
+
+
+def export_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
+    """Write the averaged weights of a training run in half precision, with facts about them."""
+    from safetensors.torch import save_file
+
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    described = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "model": content["config"]["model"],
+        "patterns": content["step"] * content["config"]["batch"],
+        "minutes": round(content["seconds"] / 60, 1),
+        "training": {name: value for name, value in content["config"].items() if name != "model"},
+        **facts,
+    }
+    tensors = {name: value.half().contiguous() for name, value in content["average"].items()}
+    # Some priors are beyond the range of half precision.
+    tensors |= {name: content[name].float().contiguous() for name in PARTS}
+    save_file(tensors, out, metadata={"pxrd": json.dumps(described, sort_keys=True)})
+
+
+def predict_scan(
+    weights: Weights, two_theta_deg: NDArray[np.float64], intensity: NDArray[np.float64], wavelength_A: float
+) -> QMixerPrediction:
+    """Predict space group and lattice of a scan."""
+    found = scan_on_grid(two_theta_deg, intensity, wavelength_A)
+    inputs = None if found is None else network_input(found[0][None], found[1][None])
+    if inputs is None or float(inputs[0, 1].sum()) < FEWEST_BINS:
+        raise TrainerError(
+            f"the scan from {min(two_theta_deg):g} to {max(two_theta_deg):g} degrees at {wavelength_A:g} A covers too "
+            "little of 5 to 90 degrees of Cu K-alpha; give the right --wavelength or a wider scan"
+        )
+    return predict_inputs(weights, inputs)[0]
+
+
+@torch.no_grad()
+def predict_inputs(weights: Weights, inputs: Tensor) -> list[QMixerPrediction]:
+    """Predict from inputs of `network_input`, averaged over shifted views."""
+    probability = torch.zeros(len(inputs), 230)
+    numbers = torch.zeros(len(inputs), len(BRAVAIS), 6)
+    for bins in VIEWS:
+        output = weights.model(shifted(inputs, bins))
+        probability += torch.softmax(output.space_group - weights.log_prior, dim=1) / len(VIEWS)
+        lattice = output.lattice * weights.lattice_deviation + weights.lattice_mean
+        # A pattern shifted to larger q is that of a smaller crystal.
+        lattice[..., :3] += bins * LN_Q_STEP
+        numbers += lattice / len(VIEWS)
+    lattices = from_numbers(numbers.numpy())
+    return [
+        QMixerPrediction(p, cells, float(one[1].mean()))
+        for p, cells, one in zip(probability.double().numpy(), lattices, inputs, strict=True)
+    ]
+
+
+def ranked(prediction: QMixerPrediction, symbols: Sequence[str], top: int) -> dict[str, Any]:
+    """Return the answers of a prediction in order, as plain values."""
+    systems, groups, bravais = prediction.crystal_system, prediction.space_group, prediction.bravais
+    names = ("a", "b", "c", "alpha", "beta", "gamma")
+    return {
+        "crystal_system": [
+            {"name": CRYSTAL_SYSTEMS[i], "probability": float(systems[i]), "spread": None}
+            for i in np.argsort(-systems).tolist()
+        ],
+        "space_group": [
+            {"number": i + 1, "symbol": symbols[i], "probability": float(groups[i]), "spread": None}
+            for i in np.argsort(-groups)[:top].tolist()
+        ],
+        "niggli_lattice": {
+            name: {"value": float(value), "spread": None} for name, value in zip(names, prediction.niggli, strict=True)
+        },
+        "bravais_lattice": [
+            {"name": BRAVAIS[i], "probability": float(bravais[i]), "niggli": prediction.lattices[i].tolist()}
+            for i in np.argsort(-bravais)[:3].tolist()
+        ],
+        "covered": prediction.covered,
+    }

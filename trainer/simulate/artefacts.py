@@ -1,0 +1,310 @@
+"""Patterns as laboratories measure them, drawn on the device from the reflections of crystals.
+
+Every pattern has its own strain, widths, zero shift, displacement, K-alpha2, asymmetry, texture, second phase, foreign
+lines, background, range and counting noise. Ranges are those of laboratory scans: widths of 0.03 to 0.15 degrees and
+crystallites of 20 to 600 nm; 30 to 30,000 counts at the maximum; backgrounds of 0.4 to 60 % of it. They were chosen by
+hand to cover what public laboratory scans (RRUFF) show.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.simulate.flat_sticks import FlatSticks
+from trainer.simulate.log_q import CU_KALPHA1_A, N_ANGLES, STEP_DEG, TWO_THETA_MIN_DEG, network_input
+
+CU_KALPHA2_A = 1.5444274
+TWO_THETA_MAX_DEG = TWO_THETA_MIN_DEG + STEP_DEG * (N_ANGLES - 1)
+PADDING = 560
+"""Points beside the grid, so that peaks near its ends need no tests."""
+HALF_WIDTHS = (4, 6, 9, 12, 16, 22, 30, 40, 54, 72, 100, 140, 220, 356, PADDING - 50)
+"""Peaks are drawn in classes of these half widths, in points."""
+POINTS_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """Ranges of what is drawn for every pattern, and the share of patterns that have it."""
+
+    strain: float = 0.06
+    """Largest relative change of scale of the crystal."""
+    texture_share: float = 0.5
+    march_r: tuple[float, float] = (0.35, 1.9)
+    jitter_share: float = 0.4
+    jitter: float = 0.5
+    """Largest standard deviation of the logarithm of an intensity."""
+    kalpha2_share: float = 0.75
+    asymmetry_share: float = 0.7
+    second_phase_share: float = 0.3
+    second_phase: tuple[float, float] = (0.005, 0.15)
+    """Height of a second phase relative to the first."""
+    lines_share: float = 0.1
+    background: tuple[float, float] = (0.004, 0.6)
+    air_share: float = 0.6
+    hump_share: float = 0.35
+    counts: tuple[float, float] = (30.0, 30_000.0)
+    """Counts at the maximum."""
+    displacement_A2: tuple[float, float] = (-0.4, 1.6)
+    """Change of the overall B."""
+    cut_share: float = 0.4
+    """Patterns that begin late, and patterns that end early."""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Parameters of the profile, one per pattern, degrees."""
+
+    gauss_u: Tensor
+    gauss_w: Tensor
+    size_x: Tensor
+    strain_y: Tensor
+    asymmetry: Tensor
+    kalpha2: Tensor
+    zero: Tensor
+    displacement: Tensor
+    b_change: Tensor
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """Draw inputs of the network for structures by their number."""
+
+    sticks: FlatSticks
+    artefacts: Artefacts = Artefacts()
+
+    def __call__(self, structures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return inputs (pattern, 2, bin) and the logarithm of each crystal's scale (pattern,)."""
+        a, n = self.artefacts, len(structures)
+        scale = 1 + a.strain * (2 * _uniform(n, generator) - 1)
+        widths = self._draw_widths(n, generator)
+        pattern = self._render(structures, scale, widths, generator, texture=True)
+        pattern = pattern / pattern.amax(dim=1, keepdim=True).clamp(min=1e-9)
+        self._add_second_phases(pattern, widths, generator)
+        self._add_lines(pattern, generator)
+        measured = self._draw_range(n, generator)
+        pattern = torch.where(measured, pattern, 0.0)
+        pattern = pattern / pattern.amax(dim=1, keepdim=True).clamp(min=1e-9)
+        pattern = torch.where(measured, pattern + self._draw_background(n, measured, generator), 0.0)
+        counts = _log_uniform(n, a.counts, generator)[:, None]
+        noisy = torch.poisson(pattern * counts, generator=generator)
+        window = 1.5 * (0.7 + 0.6 * float(_uniform(1, generator)))
+        return network_input(noisy, measured, window), torch.log(scale)
+
+    def _draw_widths(self, n: int, g: torch.Generator) -> Widths:
+        a = self.artefacts
+        size_A = _log_uniform(n, (200.0, 6000.0), g)
+        strain_y = 4 * 0.003 * _uniform(n, g) ** 2 * math.degrees(1)
+        strain_y = torch.where(_uniform(n, g) < 0.15, 2 * strain_y, strain_y)
+        kalpha2 = torch.where(_uniform(n, g) < 0.85, 0.5, 0.3 * _uniform(n, g))
+        low, high = a.displacement_A2
+        return Widths(
+            gauss_u=(0.12 * _uniform(n, g)) ** 2,
+            gauss_w=(0.03 + 0.12 * _uniform(n, g)) ** 2,
+            size_x=0.9 * CU_KALPHA1_A / size_A * math.degrees(1),
+            strain_y=strain_y,
+            asymmetry=torch.where(_uniform(n, g) < a.asymmetry_share, 0.06 * _uniform(n, g), 0.0),
+            kalpha2=torch.where(_uniform(n, g) < a.kalpha2_share, kalpha2, 0.0),
+            zero=0.025 * _normal(n, g),
+            displacement=0.05 * _normal(n, g),
+            b_change=low + (high - low) * _uniform(n, g),
+        )
+
+    def _render(
+        self, structures: Tensor, scale: Tensor, widths: Widths, g: torch.Generator, *, texture: bool
+    ) -> Tensor:
+        """Return patterns on the grid of angles, by the Lorentz-polarisation factor of a laboratory tube."""
+        a, sticks = self.artefacts, self.sticks
+        first, last = sticks.first[structures], sticks.first[structures + 1]
+        owner, at = _ranges(first, last)
+        q = sticks.q[at] / scale[owner]
+        sine = q * (CU_KALPHA1_A / (4 * math.pi))
+        intensity = sticks.f_squared[at] * torch.exp(-2 * widths.b_change[owner] * (q / (4 * math.pi)).square())
+        if texture:
+            n = len(structures)
+            textured = (_uniform(n, g) < a.texture_share) & (last > first)
+            march_r = torch.where(textured, _log_uniform(n, a.march_r, g), 1.0)
+            chosen = first + (_uniform(n, g) * (last - first).clamp(max=8)).long()
+            intensity = intensity * self._march_dollase(structures, owner, at, march_r, chosen, textured)
+        jitter = torch.where(
+            _uniform(len(structures), g) < a.jitter_share, a.jitter * _uniform(len(structures), g), 0.0
+        )
+        intensity = intensity * torch.exp(jitter[owner] * _normal(len(at), g))
+        inside = (sine > 0.035) & (sine < 0.72)
+        owner, sine, intensity = owner[inside], sine[inside], intensity[inside]
+        peaks = [_peaks(owner, sine, intensity, widths)]
+        second = widths.kalpha2[owner] > 0
+        longer = sine[second] * (CU_KALPHA2_A / CU_KALPHA1_A)
+        peaks.append(
+            _peaks(owner[second], sine[second], intensity[second] * widths.kalpha2[owner[second]], widths, longer)
+        )
+        return _draw(torch.cat(peaks, dim=1), len(structures))
+
+    def _march_dollase(
+        self, structures: Tensor, owner: Tensor, at: Tensor, march_r: Tensor, chosen: Tensor, textured: Tensor
+    ) -> Tensor:
+        """Return the factor of each reflection for texture about the normal of the chosen reflection's plane."""
+        sticks = self.sticks
+        factor = torch.ones(len(at))
+        which = textured[owner].nonzero().squeeze(1)
+        if not len(which):
+            return factor
+        here = at[which]
+        reflection, member = _ranges(sticks.member_first[here], sticks.member_first[here + 1])
+        pattern = owner[which][reflection]
+        metric = sticks.reciprocal_metric[structures]
+        axis = sticks.member_hkl[sticks.member_first[chosen.clamp(max=len(sticks.q) - 1)]].float()
+        along = torch.einsum("bij,bj->bi", metric, axis)
+        axis_2 = (along * axis).sum(dim=1)
+        hkl = sticks.member_hkl[member].float()
+        projection = (hkl * along[pattern]).sum(dim=1)
+        length_2 = torch.einsum("mi,mij,mj->m", hkl, metric[pattern], hkl)
+        cosine_2 = (projection.square() / (axis_2[pattern] * length_2).clamp(min=1e-12)).clamp(max=1)
+        r = march_r[pattern]
+        weight = (r.square() * cosine_2 + (1 - cosine_2) / r) ** -1.5 * sticks.member_share[member]
+        summed = torch.zeros(len(which)).index_add_(0, reflection, weight)
+        factor[which] = summed
+        return factor
+
+    def _add_second_phases(self, pattern: Tensor, widths: Widths, g: torch.Generator) -> None:
+        a, n = self.artefacts, len(pattern)
+        has = (_uniform(n, g) < a.second_phase_share).nonzero().squeeze(1)
+        if not len(has):
+            return
+        others = (_uniform(len(has), g) * len(self.sticks)).long()
+        scale = 1 + 0.03 * (2 * _uniform(len(has), g) - 1)
+        own = Widths(**{name: getattr(widths, name)[has] for name in Widths.__dataclass_fields__})
+        second = self._render(others, scale, own, g, texture=False)
+        height = second.amax(dim=1).clamp(min=1e-9)
+        pattern[has] += second * (_log_uniform(len(has), a.second_phase, g) / height)[:, None]
+
+    def _add_lines(self, pattern: Tensor, g: torch.Generator) -> None:
+        n = len(pattern)
+        grid = _grid()
+        has = _uniform(n, g) < self.artefacts.lines_share
+        for number in range(2):
+            here = has if number == 0 else has & (_uniform(n, g) < 0.5)
+            centre, width = 8 + 80 * _uniform(n, g), 0.1 + 0.1 * _uniform(n, g)
+            height = torch.where(here, 0.06 * _uniform(n, g) ** 2, 0.0)
+            for i in here.nonzero().squeeze(1).tolist():
+                pattern[i] += height[i] / (1 + 4 * ((grid - centre[i]) / width[i]).square())
+
+    def _draw_range(self, n: int, g: torch.Generator) -> Tensor:
+        share = self.artefacts.cut_share
+        low = torch.where(_uniform(n, g) < share, 5 + 15 * _uniform(n, g), 5.0)
+        high = torch.where(_uniform(n, g) < share, 55 + 35 * _uniform(n, g), 90.0)
+        grid = _grid()
+        return (grid >= low[:, None] - 1e-6) & (grid <= high[:, None] + 1e-6)
+
+    def _draw_background(self, n: int, measured: Tensor, g: torch.Generator) -> Tensor:
+        """Return a Chebyshev polynomial, scattering by air and an amorphous hump, relative to the maximum."""
+        a = self.artefacts
+        grid = _grid()
+        x = ((grid - 47.5) / 42.5)[None, :]
+        c1, c2, c3 = (s * _normal(n, g)[:, None] for s in (0.5, 0.3, 0.15))
+        shape = 1 + c1 * x + c2 * (2 * x**2 - 1) + c3 * (4 * x**3 - 3 * x)
+        air = torch.where(_uniform(n, g) < a.air_share, 6 * _uniform(n, g) ** 2, 0.0)
+        start = TWO_THETA_MIN_DEG + STEP_DEG * measured.float().argmax(dim=1)
+        shape = shape + air[:, None] * torch.exp(-(grid - start[:, None]) / 6).clamp(max=1)
+        hump = torch.where(_uniform(n, g) < a.hump_share, 1.2 * _uniform(n, g), 0.0)
+        centre, width = 15 + 20 * _uniform(n, g), 4 + 8 * _uniform(n, g)
+        shape = shape + hump[:, None] * torch.exp(-((grid - centre[:, None]) / width[:, None]).square())
+        return _log_uniform(n, a.background, g)[:, None] * shape.clamp(min=0.05)
+
+
+def _peaks(
+    owner: Tensor, sine: Tensor, intensity: Tensor, widths: Widths, shifted_sine: Tensor | None = None
+) -> Tensor:
+    """Return pattern, angle, area, full width, Lorentzian share and asymmetry of each peak as rows, degrees.
+
+    Widths are those of the first line, at whose angle the reflection's Lorentz factor is taken too.
+    """
+    cosine = torch.sqrt(1 - sine.square())
+    tangent = sine / cosine
+    cosine_2 = 1 - 2 * sine.square()
+    area = intensity * (1 + cosine_2.square()) / (sine.square() * cosine)
+    lorentz = widths.size_x[owner] / cosine + widths.strain_y[owner] * tangent
+    gauss = torch.sqrt((widths.gauss_u[owner] * tangent.square() + widths.gauss_w[owner]).clamp(min=1e-5))
+    # Thompson, Cox & Hastings, J. Appl. Cryst. 20 (1987) 79.
+    fifth = gauss**5 + 2.69269 * gauss**4 * lorentz + 2.42843 * gauss**3 * lorentz**2
+    fifth = fifth + 4.47163 * gauss**2 * lorentz**3 + 0.07842 * gauss * lorentz**4 + lorentz**5
+    width = fifth**0.2
+    ratio = lorentz / width
+    eta = 1.36603 * ratio - 0.47719 * ratio**2 + 0.11116 * ratio**3
+    position = sine if shifted_sine is None else shifted_sine
+    angle = torch.rad2deg(2 * torch.arcsin(position.clamp(max=0.9999)))
+    angle = angle + widths.zero[owner] + widths.displacement[owner] * cosine
+    sine_2 = 2 * sine * cosine
+    skew = (widths.asymmetry[owner] * cosine_2.abs() / sine_2.clamp(min=0.05)).clamp(max=1)
+    skew = torch.where(angle < 60, skew, 0.0)
+    return torch.stack([owner.float(), angle, area, width, eta, skew])
+
+
+def _draw(peaks: Tensor, n_patterns: int) -> Tensor:
+    """Sum pseudo-Voigt peaks, wider on their left by the asymmetry, on the grid of angles."""
+    angle = peaks[1]
+    owner, angle, area, width, eta, skew = peaks[:, (angle > TWO_THETA_MIN_DEG - 1) & (angle < TWO_THETA_MAX_DEG + 1)]
+    padded = N_ANGLES + 2 * PADDING
+    out = torch.zeros(n_patterns * padded)
+    nearest = torch.round((angle - TWO_THETA_MIN_DEG) / STEP_DEG)
+    from_centre = nearest * STEP_DEG + TWO_THETA_MIN_DEG - angle
+    start = owner.long() * padded + PADDING + nearest.long()
+    # The Gaussian ends where it is a thousandth of its height, the Lorentzian far outside.
+    lorentz, gauss = area * eta * 0.63662 / width, area * (1 - eta) * 0.939437 / width
+    for height, reach, profile in (
+        (lorentz, 6 * width * eta.clamp(min=0.1) + 1.6 * width, _lorentzian),
+        (gauss, 1.6 * width, _gaussian),
+    ):
+        points = torch.ceil(reach * (1 + skew) / STEP_DEG).clamp(max=HALF_WIDTHS[-1])
+        smallest = -1
+        for half in HALF_WIDTHS:
+            members = ((points > smallest) & (points <= half)).nonzero().squeeze(1)
+            smallest = half
+            offsets = torch.arange(-half, half + 1)
+            for part in torch.split(members, max(1, POINTS_AT_ONCE // len(offsets))):
+                distance = from_centre[part, None] + offsets * STEP_DEG
+                sharper = 2 / width[part, None]
+                scaled = distance * torch.where(distance < 0, sharper / (1 + skew[part, None]), sharper)
+                value = profile(scaled.square_()) * height[part, None]
+                # Points beyond the reach belong to the class of widths, not to the peak.
+                value.mul_(scaled <= (reach[part, None] * sharper).square())
+                out.index_add_(0, (start[part, None] + offsets).reshape(-1), value.reshape(-1))
+    return out.view(n_patterns, padded)[:, PADDING : PADDING + N_ANGLES]
+
+
+def _lorentzian(u: Tensor) -> Tensor:
+    """Return 1 / (1 + u), u the squared distance in half widths."""
+    return (u + 1).reciprocal_()
+
+
+def _gaussian(u: Tensor) -> Tensor:
+    """Return 2^-u, u the squared distance in half widths."""
+    return torch.exp2(-u)
+
+
+def _ranges(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for ranges first:last one after another, the number of the range and the index of each element."""
+    counts = last - first
+    owner = torch.repeat_interleave(torch.arange(len(first)), counts)
+    before = counts.cumsum(0) - counts
+    return owner, torch.arange(int(counts.sum())) - before[owner] + first[owner]
+
+
+def _grid() -> Tensor:
+    return TWO_THETA_MIN_DEG + STEP_DEG * torch.arange(N_ANGLES)
+
+
+def _uniform(n: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(n, generator=generator)
+
+
+def _normal(n: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, generator=generator)
+
+
+def _log_uniform(n: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
+    low, high = (math.log(v) for v in limits)
+    return torch.exp(low + (high - low) * _uniform(n, generator))

@@ -1,0 +1,33 @@
+"""Reflections of many structures as flat arrays that stay on the device: d-spacings, |F|^2 and the members of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FlatSticks:
+    """Structures one after another; reflections of structure i are `first[i]:first[i + 1]`, in ascending q."""
+
+    first: Tensor
+    q: Tensor
+    """2 pi / d, 1/A."""
+    f_squared: Tensor
+    """Multiplicity times |F|^2 relative to the strongest line of the structure, without Lorentz factor."""
+    member_first: Tensor
+    """Members of reflection j are `member_first[j]:member_first[j + 1]`."""
+    member_hkl: Tensor
+    member_share: Tensor
+    reciprocal_metric: Tensor
+    """(structure, 3, 3), 1/A^2."""
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
+
+    def to(self, device: torch.device) -> Self:
+        """Return the arrays on a device."""
+        return type(self)(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})

@@ -28,7 +28,7 @@ BY_VOLUME = "same group and volume per atom, to within 2 to 4 %"
 
 @dataclass(frozen=True)
 class Overlap:
-    """Structures of one dataset's test split that the other's training split has; each count includes the one before."""
+    """Structures in the test split of one dataset and in the training split of another, counted cumulatively."""
 
     trained: str
     tested: str

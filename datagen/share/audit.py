@@ -10,7 +10,7 @@ import numpy as np
 
 from curation.crystal import Crystal
 from datagen.errors import ConfigError, StoreError
-from datagen.progress import Display, Silence, printable
+from datagen.progress import Display, Silence, one_line
 from datagen.share.curation_table import batches
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
 from datagen.share.finished import FinishedDataset, open_finished
@@ -139,7 +139,7 @@ def _structure(text: str) -> Structure:
         return Crystal.from_json(text).to_pymatgen()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise StoreError(
-            f"{CURATION_TABLE}: a structure is malformed, found {printable(text[:80])!r}; fetch the dataset again"
+            f"{CURATION_TABLE}: a structure is malformed, found {one_line(text, 80)}; fetch the dataset again"
         ) from error
 
 

@@ -157,7 +157,7 @@ def _cell(text: str) -> str:
 
 def _text(foreign: object) -> str:
     """Return foreign text as Markdown that shows it and nothing else: one line, no markup, no HTML."""
-    line = " ".join(printable(str(foreign)).split())
+    line = printable(" ".join(str(foreign).split()))
     escaped = re.sub(r"([\\`*_\[\]|#!~$])", r"\\\1", line)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from catalogs.atomic_write import replacing
 from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
-from datagen.progress import printable
+from datagen.progress import one_line
 from datagen.share.finished import FinishedDataset
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
@@ -153,7 +153,7 @@ def _common_schema(sources: Sequence[FinishedDataset]) -> pa.Schema:
             different = sorted(set(map(str, schema)) ^ set(map(str, schemas[0])))
             raise StoreError(
                 f"{source.path}: its {CURATION_TABLE} has other columns than that of {sources[0].path} "
-                f"({printable(', '.join(different)[:500])}); make both with the same version of pxrd-datagen"
+                f"({one_line(', '.join(different), 500)}); make both with the same version of pxrd-datagen"
             )
     return schemas[0].remove_metadata()
 
@@ -177,9 +177,7 @@ def _read_errors(source: FinishedDataset) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _malformed(
-            source, f"it is not a Parquet table that can be read ({printable(str(error))[:200]})"
-        ) from error
+        raise _malformed(source, f"it is not a Parquet table that can be read ({one_line(error, 200)})") from error
 
 
 def _malformed(source: FinishedDataset, what: str) -> StoreError:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from datagen.errors import ConfigError
-from datagen.progress import printable
+from datagen.progress import one_line
 from datagen.store.remote import without_password
 
 TIME_LIMIT_s = 30.0
@@ -20,7 +20,7 @@ _STALL_s = 10.0
 
 def download(url: str, max_bytes: int) -> bytes:
     """Return the content of an http(s) address."""
-    shown = printable(without_password(url))
+    shown = one_line(without_password(url), 500)
     if urlsplit(url).scheme not in ("http", "https"):
         raise ConfigError(f"{shown}: expected a path or an http(s) address")
     found: list[bytes | Exception] = []
@@ -34,7 +34,7 @@ def download(url: str, max_bytes: int) -> bytes:
     if isinstance(result, _ExcessError):
         raise ConfigError(f"{shown}: expected at most {max_bytes:,} bytes, found {result}")
     if isinstance(result, Exception):
-        said = without_password(printable(" ".join(str(result).split()))[:200])
+        said = without_password(one_line(result, 200))
         raise ConfigError(f"{shown}: cannot be read ({said})") from result
     return result
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from catalogs.atomic_write import replacing
 from datagen.errors import ConfigError, StoreError
-from datagen.progress import printable
+from datagen.progress import one_line
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.store.location import Where
@@ -127,7 +127,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
             columns["split"],
         )
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
-        said = printable(str(error))[:200]
+        said = one_line(error, 200)
         raise StoreError(f"{path}: expected what datagen fingerprint writes, found something else ({said})") from error
 
 

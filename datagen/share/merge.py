@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from datagen.errors import StoreError
-from datagen.progress import Display
+from datagen.progress import Display, one_line
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
 from datagen.share.curation_table import SourceRow, write_lines
 from datagen.share.finished import FinishedDataset, open_finished
@@ -85,7 +85,7 @@ def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
                 hint = "; datagen subset --patterns makes the number of patterns equal"
             raise StoreError(
                 f"{source.path} cannot be merged with {first.path}: they differ in\n  "
-                + "\n  ".join(different)
+                + "\n  ".join(one_line(line, 500) for line in different)
                 + f"\nmake them with the same settings{hint}"
             )
 
@@ -106,8 +106,8 @@ def refuse_torn_groups(sources: Sequence[FinishedDataset]) -> None:
             before, where = split_of.setdefault(group, (split, source.path))
             if before != split:
                 raise StoreError(
-                    f"{source.path}: group {group} is in split {SPLITS[split]}, in {where} in split {SPLITS[before]}; "
-                    "expected equal groups in equal splits: the datasets were split by different versions"
+                    f"{source.path}: group {one_line(group, 200)} is in split {SPLITS[split]}, in {where} in split "
+                    f"{SPLITS[before]}; expected one split per group: the datasets were split by different versions"
                 )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from datagen.errors import ConfigError, StoreError
 from datagen.inspect.verify import verify
-from datagen.progress import Display
+from datagen.progress import Display, one_line
 from datagen.share.card import CARD, card
 from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
 from datagen.share.curation_table import SourceRow, source_metadata_by_catalog, source_metadata_of, write_lines
@@ -55,7 +55,7 @@ def _source_metadata(source: FinishedDataset, terms: Terms) -> tuple[list[str], 
     if unknown := sorted(set(terms.source_metadata) - known):
         raise ConfigError(
             f"--source-metadata {unknown[0]}: no structure of {source.path} has it; expected one of "
-            f"{', '.join(sorted(known)) or 'none'}"
+            f"{one_line(', '.join(sorted(known))) or 'none'}"
         )
     allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
     kept = {name for catalog, names in there.items() for name in names & allowed.get(catalog, set())}

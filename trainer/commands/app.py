@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from trainer.commands.terminal import TerminalReporter, counting, mistakes_told, print_json, print_tables
+from trainer.commands.predict import predict
+from trainer.commands.terminal import TerminalReporter, counting, mistakes_told, print_tables
 from trainer.errors import TrainerError
 
 # torch takes seconds to import: commands import what they need, so that --help and mistakes answer at once.
@@ -211,124 +212,7 @@ def evaluate(
                 draw(found, out)
 
 
-@app.command()
-def predict(
-    arguments: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="[MODEL...] FILE...",
-            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then measured scans.",
-        ),
-    ],
-    wavelength: Annotated[
-        str | None, typer.Option(help="Of the measurement: angstroms, 20keV, CuKa1; default: as the file states.")
-    ] = None,
-    subtract_background: Annotated[
-        bool, typer.Option("--subtract-background", help="Take away what is smooth: training patterns have none.")
-    ] = False,
-    draws: Annotated[int, typer.Option(min=0, help="Patterns redrawn within their uncertainties, for the spread.")] = 8,
-    top: Annotated[int, typer.Option(min=1, max=230, help="Space groups to name.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables.")] = False,
-    gradcam: Annotated[Path | None, typer.Option(help="Folder for plots of what the model looked at.")] = None,
-    device: DeviceOption = "auto",
-) -> None:
-    """Rank crystal systems and space groups of measured scans, and predict their lattice.
-
-    Without a checkpoint the weights that come with the package are used, for any wavelength and range.
-    """
-    with mistakes_told():
-        of_package = not any(path.suffix == ".pt" for path in arguments)
-        if of_package:
-            results = _predict_qmixer(arguments, wavelength, top)
-        else:
-            results = _predict(arguments, wavelength, subtract_background, draws, top, gradcam, device)
-    if as_json:
-        print_json(results)
-        return
-    from trainer.evaluation.tables import prediction_tables
-
-    for result in results:
-        print_tables(prediction_tables(Path(result["file"]).name, result))
-
-
-def _predict_qmixer(arguments: list[Path], wavelength: str | None, top: int) -> list[dict[str, Any]]:
-    from trainer.predict import space_group_symbols, wavelength_of
-    from trainer.qmixer import load_weights, predict_scan, ranked
-    from trainer.scans.read import read_pattern
-
-    models = [path for path in arguments if path.suffix == ".safetensors"]
-    scans = [path for path in arguments if path.suffix != ".safetensors"]
-    if len(models) > 1 or not scans:
-        raise TrainerError("expected one scan or more, and at most one file of weights (.safetensors)")
-    weights = load_weights(*models)
-    results = []
-    for path in scans:
-        measured = read_pattern(path)
-        used = wavelength_of(path, measured, wavelength)
-        prediction = predict_scan(weights, measured.two_theta_deg, measured.intensity, used)
-        results.append({"file": str(path), "wavelength_A": used, **ranked(prediction, space_group_symbols(), top)})
-    return results
-
-
-def _predict(
-    arguments: list[Path],
-    wavelength: str | None,
-    subtract: bool,
-    draws: int,
-    top: int,
-    gradcam: Path | None,
-    device: str,
-) -> list[dict[str, Any]]:
-    import numpy as np
-    import torch
-
-    from trainer.evaluation.evaluate import load_models
-    from trainer.evaluation.gradcam import attention
-    from trainer.models.alphadiffract import AlphaDiffract
-    from trainer.predict import predict as predicted
-    from trainer.predict import subtract_background, to_model_grid, wavelength_of
-    from trainer.scans.read import read_pattern
-    from trainer.simulate.noise import standardise
-    from trainer.training import distributed
-
-    checkpoints = [path for path in arguments if path.suffix == ".pt"]
-    patterns = [path for path in arguments if path.suffix != ".pt"]
-    if not checkpoints or not patterns:
-        raise TrainerError("expected one checkpoint (.pt) or more, and one pattern file or more")
-    place = distributed.start(device)
-    models, states = load_models(checkpoints, place.device)
-    networks = [model for model in models if isinstance(model, AlphaDiffract)]
-    if len(networks) < len(models):
-        raise TrainerError(f"{checkpoints[0]}: expected a checkpoint of alphadiffract, found one of crystalnet")
-    facts = states[0].dataset
-    grids = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
-    if any(state.dataset[name] != facts[name] for state in states for name in grids):
-        raise TrainerError("an ensemble's models were trained on one instrument and range of angles; these differ")
-    grid = np.linspace(facts["two_theta_min_deg"], facts["two_theta_max_deg"], facts["n_points"])
-    results = []
-    seen = []
-    for path in patterns:
-        measured = read_pattern(path)
-        used = wavelength_of(path, measured, wavelength)
-        intensity, sigma = to_model_grid(str(path), measured, used, facts)
-        if subtract:
-            intensity = subtract_background(intensity, facts["n_points"] // 40)
-        answer = predicted(networks, intensity, sigma, facts["crystal_systems"], place.device, draws, top)
-        results.append({"file": str(path), "wavelength_A": used, "background_subtracted": subtract, **answer})
-        seen.append(intensity)
-    if gradcam is not None:
-        from trainer.evaluation.plots import plot_attention
-
-        gradcam.mkdir(parents=True, exist_ok=True)
-        for path, intensity in zip(patterns, seen, strict=True):
-            pattern = standardise(torch.from_numpy(intensity)[None].float()).to(place.device)
-            looked = {
-                head: np.mean([attention(model, pattern, head)[0].double().cpu().numpy() for model in networks], axis=0)
-                for head in ("crystal_system", "space_group")
-            }
-            name = path.name.split(".")[0]
-            plot_attention(grid, pattern[0].double().cpu().numpy(), looked, path.name, gradcam / f"{name}.png")
-    return results
+app.command()(predict)
 
 
 def _fit(

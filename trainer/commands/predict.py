@@ -66,9 +66,9 @@ def predict(
 
 def _plot(predictor: AlphaDiffractPredictor, scan: Path, wavelength_A: float, folder: Path) -> None:
     from trainer.evaluation.plots import plot_attention
-    from trainer.scans.read import read_pattern
+    from trainer.scans.read import read_scan
 
-    intensity, _ = predictor.on_grid(str(scan), read_pattern(scan), wavelength_A)
+    intensity, _ = predictor.on_grid(str(scan), read_scan(scan), wavelength_A)
     pattern, attention = predictor.attention(intensity)
     folder.mkdir(parents=True, exist_ok=True)
     plot_attention(predictor.grid_deg, pattern, attention, scan.name, folder / f"{scan.name.split('.')[0]}.png")

@@ -19,7 +19,9 @@ from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction import predict as scaled
 from trainer.prediction.qmixer import Weights, load_weights, predict_scan, ranked
 from trainer.prediction.result import ScanPrediction
-from trainer.scans.read import Measured, read_pattern
+from trainer.scans.bring import snip
+from trainer.scans.read import read_scan
+from trainer.scans.scan import Scan
 from trainer.simulate.noise import standardise
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import kind_of
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_SUFFIX = ".safetensors"
 GRIDS = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
-Scan = str | Path | Measured
+ScanSource = str | Path | Scan
 """A file, or a scan at hand."""
 
 
@@ -77,7 +79,7 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> Loaded:
 
 def predict(
     checkpoint: str | Path | Loaded | Sequence[str | Path | Loaded] | None = None,
-    scans: Scan | Sequence[Scan] | None = None,
+    scans: ScanSource | Sequence[ScanSource] | None = None,
     wavelength: str | float | None = None,
     *,
     subtract_background: bool = False,
@@ -93,7 +95,7 @@ def predict(
     """
     if scans is None:
         checkpoint, scans = None, _as_scans(checkpoint)
-    if isinstance(scans, str | Path | Measured):
+    if isinstance(scans, str | Path | Scan):
         scans = [scans]
     if not scans:
         raise TrainerError("scans: expected at least one file")
@@ -104,7 +106,7 @@ def predict(
 class Predictor(Protocol):
     """A network, or an ensemble, that predicts one scan at a time."""
 
-    def answer(self, name: str, measured: Measured, wavelength_A: float) -> dict[str, Any]:
+    def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         ...
 
@@ -121,7 +123,7 @@ class AlphaDiffractPredictor:
     top: int
     device: torch.device
 
-    def answer(self, name: str, measured: Measured, wavelength_A: float) -> dict[str, Any]:
+    def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         intensity, sigma = self.on_grid(name, measured, wavelength_A)
         found = scaled.predict(
@@ -136,12 +138,12 @@ class AlphaDiffractPredictor:
         return np.linspace(*ends, self.dataset["n_points"])
 
     def on_grid(
-        self, name: str, measured: Measured, wavelength_A: float
+        self, name: str, measured: Scan, wavelength_A: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return intensities and uncertainties at the networks' angles."""
         intensity, sigma = scaled.to_model_grid(name, measured, wavelength_A, self.dataset)
         if self.subtract_background:
-            intensity = scaled.subtract_background(intensity, self.dataset["n_points"] // 40)
+            intensity = intensity - snip(intensity, self.dataset["n_points"] // 40)
         return intensity, sigma
 
     def attention(self, intensity: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
@@ -161,7 +163,7 @@ class QMixerPredictor:
     weights: Weights
     top: int
 
-    def answer(self, name: str, measured: Measured, wavelength_A: float) -> dict[str, Any]:
+    def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         try:
             found = predict_scan(self.weights, measured.two_theta_deg, measured.intensity, wavelength_A)
@@ -207,12 +209,12 @@ def open_predictor(
     return AlphaDiffractPredictor(models, identity, subtract_background, draws, top, place.device)
 
 
-def predict_file(predictor: Predictor, scan: Scan, wavelength: str | float | None = None) -> ScanPrediction:
+def predict_file(predictor: Predictor, scan: ScanSource, wavelength: str | float | None = None) -> ScanPrediction:
     """Read a scan and predict it."""
-    if isinstance(scan, Measured):
+    if isinstance(scan, Scan):
         name, measured = "scan", scan
     else:
-        name, measured = str(scan), read_pattern(Path(scan))
+        name, measured = str(scan), read_scan(scan)
     text = None if wavelength is None else str(wavelength)
     used = scaled.wavelength_of(Path(name), measured, text)
     return ScanPrediction.of_answer(name, used, predictor.answer(name, measured, used))

@@ -8,14 +8,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.scans.scan import Array, Radiation, Scan, ScanError, ScanRange, Unit
+from trainer.scans.scan import MOST_POINTS, Array, Radiation, Scan, ScanError, ScanRange, Unit
 from trainer.scans.uncertainty import counting
 
 FEWEST_POINTS = 50
-MOST_POINTS = 5_000_000
 LOWEST_DEG, HIGHEST_DEG = -30.0, 180.0
 SAME_ANGLE_DEG = 1e-5
 MOST_JUMPS = 100
+SHORTEST_RANGE = 10
+"""Points of a range in a list of angles that start again; shorter ones are mistakes."""
+SIMILAR_STEPS, LEAST_SIMILAR = 2.5, 0.7
+"""Neighbouring steps within this factor, and the least share of them in a scan; a list of peaks has 0.43."""
 LEAST_AGREEMENT = 0.9
 """Correlation of smoothed scans over one range below which they are taken for a series of different states."""
 
@@ -40,6 +43,8 @@ def join(
         raise ScanError(f"expected a scan of at least {FEWEST_POINTS} points, found {found}")
     if sum(len(part.intensity) for part in parts) > MOST_POINTS:
         raise ScanError(f"expected at most {MOST_POINTS:,} points")
+    for part in parts:
+        _refuse_peaks(part)
     unit = _checked_unit(parts, unit, said)
     if len(parts) > 1 and _same_angles(parts):
         whole = _added(parts, unit, said)
@@ -87,7 +92,8 @@ def _rising(part: ScanRange, said: list[str]) -> list[ScanRange]:
     jumps = np.flatnonzero(steps < 0) + 1
     if len(jumps) == 0:
         return [part]
-    if len(jumps) > MOST_JUMPS or len(jumps) > len(steps) / 20:
+    shortest = int(np.diff([0, *jumps, len(part.intensity)]).min())
+    if len(jumps) > MOST_JUMPS or shortest < SHORTEST_RANGE:
         at = int(jumps[0])
         x = part.two_theta_deg
         raise ScanError(
@@ -95,6 +101,17 @@ def _rising(part: ScanRange, said: list[str]) -> list[ScanRange]:
         )
     said.append(f"the angles start again {len(jumps)} times; read as ranges of their own")
     return [_chosen(part, index) for index in np.split(np.arange(len(part.intensity)), jumps)]
+
+
+def _refuse_peaks(part: ScanRange) -> None:
+    """Refuse a list of peaks: its steps are uneven, those of a scan change little from one to the next."""
+    steps = np.diff(part.two_theta_deg)
+    steps = steps[steps > SAME_ANGLE_DEG]
+    if len(steps) < FEWEST_POINTS // 2:
+        return
+    ratio = np.abs(np.log(steps[1:] / steps[:-1]))
+    if np.mean(ratio < np.log(SIMILAR_STEPS)) < LEAST_SIMILAR:
+        raise ScanError(f"expected a scan with even steps, found {len(part.intensity)} uneven ones: a list of peaks")
 
 
 def _checked_unit(parts: list[ScanRange], unit: Unit, said: list[str]) -> Unit:

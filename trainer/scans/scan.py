@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 Unit = Literal["counts", "counts/s", "arbitrary"]
 
 SHORTEST_A, LONGEST_A = 0.05, 10.0
+MOST_POINTS = 5_000_000
 COUNTS_GAIN = (0.3, 3.0)
 """Variance of counts over their mean: 1 by Poisson's law, with some latitude for few counts and estimated noise."""
 
@@ -62,6 +63,27 @@ class Scan:
     format: str = ""
     ranges: int = 1
     remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        two_theta_deg: Array,
+        intensity: Array,
+        wavelength_A: float | None = None,
+        sigma: Array | None = None,
+        unit: Unit | None = None,
+    ) -> Scan:
+        """Make a scan of arrays, with the checks of a file; whole numbers that scatter as counts are counts."""
+        from trainer.scans.join import join
+
+        x, y = (np.asarray(values, dtype=np.float64) for values in (two_theta_deg, intensity))
+        errors = None if sigma is None else np.asarray(sigma, dtype=np.float64)
+        if x.ndim != 1 or x.shape != y.shape or (errors is not None and errors.shape != y.shape):
+            raise ScanError("expected one-dimensional arrays of one length")
+        if unit is None:
+            unit = "arbitrary" if errors is not None else unit_of(y)
+        radiation = Radiation(() if wavelength_A is None else (float(wavelength_A),))
+        return join("arrays", [ScanRange(x, y, errors)], unit, radiation)
 
     @property
     def wavelength_A(self) -> float | None:

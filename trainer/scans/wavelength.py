@@ -8,6 +8,7 @@ import re
 from trainer.errors import TrainerError
 from trainer.scans.scan import LONGEST_A, SHORTEST_A
 
+SAME_LINE = 1e-3
 HC_KEV_A = 12.398420
 """Energy times wavelength, keV A."""
 ALPHA_A = {
@@ -68,3 +69,9 @@ def wavelength_A(text: str) -> float | None:
     else:
         return None
     return float(found) if math.isfinite(found) and SHORTEST_A < found < LONGEST_A else None
+
+
+def is_of_a_tube(wavelength: float) -> bool:
+    """Return whether a wavelength is the K-alpha radiation of a common anode."""
+    lines = [(*pair, (2 * pair[0] + pair[1]) / 3) for pair in ALPHA_A.values()]
+    return any(abs(wavelength / line - 1) < SAME_LINE for lines_of_one in lines for line in lines_of_one)

@@ -23,12 +23,12 @@ _STATED = re.compile(
     r"(?:wave\s*-?\s*length|lambda|λ|k-?alpha-?\s*1)[^\d\n]{0,20}?(\d+[.,]\d+(?:e[-+]?\d+)?)\s*(nm\b|m\b|pm\b)?",
     re.IGNORECASE,
 )
-_ANGLE = re.compile(r"2\s*-?_?\s*th|two\s*_?-?\s*th|2\s*θ|tth|angle|^x$|°|pos", re.IGNORECASE)
+_ANGLE = re.compile(r"2\s*-?_?\s*th|two\s*_?-?\s*th|2\s*θ|tth|angle|^x$|°|(?<![a-z])pos", re.IGNORECASE)
 _OTHER_AXIS = re.compile(
     r"^\W*(?:q|s|d|d[-_ ]?spacing|energy|tof)\b|\bq\s*[\[(]|1/\s*(?:a|å|nm)|(?:a|å|nm)\^?-1", re.IGNORECASE
 )
-_INTENSITY = re.compile(r"int|count|cps|obs|^y$|^i$", re.IGNORECASE)
-_SIGMA = re.compile(r"sig|esd|err|unc|std|weight|^e$|^dy$", re.IGNORECASE)
+_INTENSITY = re.compile(r"(?<![a-z])int|count|cps|obs|^y$|^i$", re.IGNORECASE)
+_SIGMA = re.compile(r"sigma|esd|err|uncert|std|^e$|^dy$", re.IGNORECASE)
 _RATE = re.compile(r"cps|counts?\s*(?:/|per)\s*s|rate", re.IGNORECASE)
 
 

@@ -12,7 +12,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.scans.scan import ScanError
+from trainer.scans.scan import MOST_POINTS, ScanError
 
 Array = NDArray[np.float64]
 
@@ -73,6 +73,8 @@ def evenly(start: float, step: float, count: int) -> Array:
     """Return the angles of a range; refuse a step or start that cannot be."""
     if not (np.isfinite(start) and np.isfinite(step) and 0 < abs(step) <= 10 and abs(start) <= 360):
         raise ScanError(f"states an impossible range of angles: from {start:g} in steps of {step:g}")
+    if count > MOST_POINTS:
+        raise ScanError(f"states {count:,} points, more than {MOST_POINTS:,}")
     return np.asarray(start + step * np.arange(count), dtype=np.float64)
 
 

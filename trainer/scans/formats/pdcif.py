@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.scans.formats.content import Array, decoded, evenly, number
 from trainer.scans.join import join
-from trainer.scans.scan import Radiation, Scan, ScanError, ScanRange, Unit
+from trainer.scans.scan import LONGEST_A, SHORTEST_A, Radiation, Scan, ScanError, ScanRange, Unit
 
 ANGLES = ("_pd_meas_2theta_scan", "_pd_proc_2theta_corrected", "_pd_meas_angle_2theta", "_pd_meas_2theta_corrected")
 INTENSITIES: tuple[tuple[str, Unit], ...] = (
@@ -116,7 +116,7 @@ def _scan(block: Block, blocks: list[Block]) -> Scan:
     remarks = [f"intensities are {name}"]
     if name.endswith("_net"):
         remarks.append("background was removed")
-    radiation = Radiation(_wavelengths(block, blocks, everywhere), anode=everywhere.get("_pd_instr_source_type"))
+    radiation = _radiation(block, blocks, everywhere)
     seconds = number(everywhere.get("_pd_meas_step_count_time"))
     sample = next((everywhere[key] for key in SAMPLES if key in everywhere), block.name)
     return join("pdcif", [ScanRange(x, intensity, sigma, seconds)], unit, radiation, sample, remarks)
@@ -154,12 +154,14 @@ def _angles(block: Block, everywhere: dict[str, str], count: int) -> Array:
     raise ScanError("expected 2theta (a loop of _pd_meas_2theta_scan, or its range and increment), found none")
 
 
-def _wavelengths(block: Block, blocks: list[Block], everywhere: dict[str, str]) -> tuple[float, ...]:
+def _radiation(block: Block, blocks: list[Block], everywhere: dict[str, str]) -> Radiation:
     name = "_diffrn_radiation_wavelength"
     for other in (block, *blocks):
         for key in (name, f"{name}.value"):
             if key in other.loops:
-                values, _ = _values(other.loops[key])
-                return tuple(float(v) for v in values if 0.05 < v < 10)
-    values, _ = _values([everywhere.get(name, "?")])
-    return tuple(float(v) for v in values if 0.05 < v < 10)
+                lines = _values(other.loops[key])[0]
+                weights = _values(other.loops.get(f"{name}_wt", []))[0]
+                ratio = float(weights[1] / weights[0]) if len(weights) == len(lines) > 1 and weights[0] > 0 else None
+                return Radiation(tuple(float(w) for w in lines if SHORTEST_A < w < LONGEST_A), ratio)
+    stated = _values([everywhere.get(name, "?")])[0]
+    return Radiation(tuple(float(w) for w in stated if SHORTEST_A < w < LONGEST_A))

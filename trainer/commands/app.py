@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,8 +12,27 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from trainer.commands.evaluate import evaluate
+from trainer.commands.fit_qmixer import fit_qmixer
+from trainer.commands.options import (
+    AccumulateOption,
+    BatchOption,
+    CompileOption,
+    DatasetArgument,
+    DeterministicOption,
+    DeviceOption,
+    EpochsOption,
+    FollowOption,
+    OutOption,
+    PrecisionOption,
+    RateOption,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+    WorkersOption,
+)
 from trainer.commands.predict import predict
-from trainer.commands.terminal import TerminalReporter, counting, mistakes_told, print_tables
+from trainer.commands.terminal import TerminalReporter, mistakes_told
 from trainer.errors import TrainerError
 
 # torch takes seconds to import: commands import what they need, so that --help and mistakes answer at once.
@@ -28,30 +46,9 @@ app = typer.Typer(
 )
 fit_app = typer.Typer(help="Train a model. torchrun starts one process a GPU.", no_args_is_help=True)
 app.add_typer(fit_app, name="fit")
+fit_app.command("qmixer")(fit_qmixer)
 
 NEEDED = ("torch", "numpy", "zarr")
-
-DatasetArgument = Annotated[
-    str,
-    typer.Argument(help="A dataset, finished or in the making: its folder, .zarr.zip, address, or name in the list."),
-]
-OutOption = Annotated[Path, typer.Option(help="Folder for checkpoints and logs.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with last.pt in --out, with its configuration.")]
-EpochsOption = Annotated[int | None, typer.Option(help="Epochs in all.")]
-BatchOption = Annotated[int | None, typer.Option(help="Samples a batch and process.")]
-RateOption = Annotated[float | None, typer.Option(help="Nominal learning rate.")]
-AccumulateOption = Annotated[int | None, typer.Option(help="Batches for each update.")]
-SeedOption = Annotated[int | None, typer.Option(help="Seed of weights, order and noise.")]
-PrecisionOption = Annotated[str | None, typer.Option(help="auto, fp32 or bf16; auto is bf16 on a GPU that has it.")]
-CompileOption = Annotated[bool, typer.Option("--compile", help="Let torch.compile fuse the network.")]
-DeterministicOption = Annotated[bool, typer.Option("--deterministic", help="Only algorithms that repeat bit for bit.")]
-FollowOption = Annotated[bool, typer.Option("--follow", help="Between epochs, pick up shards committed meanwhile.")]
-WorkersOption = Annotated[int | None, typer.Option(help="Threads that read.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any value of the configuration, such as model.drop_path=0.1."),
-]
 
 
 @fit_app.command("alphadiffract")
@@ -144,74 +141,7 @@ def fit_crystalnet(
     _fit(CrystalNetTraining, "crystalnet", given, settings, dataset, out, resume, device)
 
 
-@app.command()
-def evaluate(
-    arguments: Annotated[list[str], typer.Argument(metavar="CHECKPOINT... DATASET", help="Several are an ensemble.")],
-    split: Annotated[str, typer.Option(help="Side of the split to judge on.")] = "test",
-    samples: Annotated[int, typer.Option(min=1, help="Patterns of each structure (alphadiffract).")] = 1,
-    input: Annotated[str | None, typer.Option(help="patterns or sticks; default: as trained.")] = None,  # noqa: A002
-    noise: Annotated[bool, typer.Option(help="The paper's noise on the patterns.")] = True,
-    guesses: Annotated[int, typer.Option(help="Latent samples (crystalnet).")] = 5,
-    points: Annotated[int, typer.Option(help="Grid points along each axis (crystalnet).")] = 50,
-    batch_size: Annotated[int | None, typer.Option(help="Samples at a time.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and plots.")] = None,
-    plots: Annotated[bool, typer.Option("--plots", help="Draw PNG figures into --out.")] = False,
-    device: DeviceOption = "auto",
-) -> None:
-    """Judge checkpoints on a dataset, beside baselines that need no model."""
-    from trainer.data.store import open_dataset
-    from trainer.evaluation.evaluate import (
-        evaluate_alphadiffract,
-        evaluate_crystalnet,
-        load_models,
-        refuse_other_instrument,
-        structures_of_trained_groups,
-    )
-    from trainer.evaluation.tables import evaluation_tables
-    from trainer.training import distributed
-    from trainer.training.config import INPUTS, kind_of
-    from trainer.training.datasets import choose_rows
-
-    with mistakes_told():
-        if len(arguments) < 2:
-            raise TrainerError("expected one checkpoint or more, and a dataset last")
-        if plots and out is None:
-            raise TrainerError("--plots needs --out, the folder to draw into")
-        if input is not None and input not in INPUTS:
-            raise TrainerError(f"--input {input}: expected one of {', '.join(INPUTS)}")
-        *paths, dataset_path = arguments
-        if int(os.environ.get("RANK", "0")) != 0:
-            return  # torchrun started several processes; one evaluates
-        place = distributed.alone(device)
-        models, states = load_models([Path(path) for path in paths], place.device)
-        dataset = open_dataset(dataset_path)
-        configs: Any = [state.config for state in states]
-        options: dict[str, Any] = {"split": split}
-        if batch_size is not None:
-            options["batch_size"] = batch_size
-        with counting("batches") as told:
-            if kind_of(configs[0]) == "alphadiffract":
-                refuse_other_instrument(states, dataset)
-                options |= {"samples": samples, "noise": noise, "input": input}
-                found: Any = evaluate_alphadiffract(models, configs, dataset, place, told=told, **options)
-            else:
-                options |= {"guesses": guesses, "points": points}
-                found = evaluate_crystalnet(models, configs, dataset, place, told=told, **options)
-        rows = choose_rows(configs[0], dataset, split)
-        found.report["structures_of_trained_groups"] = structures_of_trained_groups(states, dataset, rows)
-        tables = evaluation_tables(found.report)
-        print_tables(tables)
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "report.json").write_text(json.dumps(found.report, indent=2) + "\n")
-            (out / "report.md").write_text("\n".join(table.markdown() for table in tables))
-            if plots:
-                from trainer.evaluation.plots import plot_density_evaluation, plot_lattice_evaluation
-
-                draw: Any = plot_lattice_evaluation if hasattr(found, "lattice") else plot_density_evaluation
-                draw(found, out)
-
-
+app.command()(evaluate)
 app.command()(predict)
 
 

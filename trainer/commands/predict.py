@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trainer.commands.options import DeviceOption
 from trainer.commands.terminal import mistakes_told, print_json, print_tables
 from trainer.errors import TrainerError
 
@@ -35,7 +36,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, max=230, help="Number of space groups to list.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables.")] = False,
     gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Rank crystal systems and space groups of measured scans, and predict their lattice.
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainer.errors import TrainerError
-from trainer.evaluation.evaluate import load_models
 from trainer.evaluation.gradcam import attention
+from trainer.evaluation.models import load_models
 from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction import predict as scaled
 from trainer.prediction.qmixer import Weights, load_weights, predict_scan, ranked

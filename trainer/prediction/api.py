@@ -19,9 +19,10 @@ from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction import predict as scaled
 from trainer.prediction.qmixer import Weights, load_weights, predict_scan, ranked
 from trainer.prediction.result import ScanPrediction
-from trainer.scans.bring import snip
-from trainer.scans.read import read_scan
+from trainer.scans.bring import polarisation_ratio, snip
+from trainer.scans.collect import ScanFile, scan_files
 from trainer.scans.scan import Scan
+from trainer.simulate.log_q import CU_KALPHA1_A
 from trainer.simulate.noise import standardise
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import kind_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 WEIGHTS_SUFFIX = ".safetensors"
 GRIDS = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
 ScanSource = str | Path | Scan
-"""A file, or a scan at hand."""
+"""A file, a folder or an archive of files, or a scan at hand."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,7 +101,11 @@ def predict(
     if not scans:
         raise TrainerError("scans: expected at least one file")
     predictor = open_predictor(checkpoint, subtract_background, draws, top, device)
-    return [predict_file(predictor, scan, wavelength) for scan in scans]
+    return [
+        predict_file(predictor, entry, wavelength)
+        for scan in scans
+        for entry in ([scan] if isinstance(scan, Scan) else scan_files(scan))
+    ]
 
 
 class Predictor(Protocol):
@@ -166,7 +171,9 @@ class QMixerPredictor:
     def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         try:
-            found = predict_scan(self.weights, measured.two_theta_deg, measured.intensity, wavelength_A)
+            # The network knows patterns of an unpolarised tube.
+            intensity = measured.intensity * polarisation_ratio(measured, wavelength_A, CU_KALPHA1_A, 0.5)
+            found = predict_scan(self.weights, measured.two_theta_deg, intensity, wavelength_A)
         except TrainerError as error:
             raise TrainerError(f"{name}: {error}") from error
         return ranked(found, scaled.space_group_symbols(), self.top)
@@ -209,12 +216,9 @@ def open_predictor(
     return AlphaDiffractPredictor(models, identity, subtract_background, draws, top, place.device)
 
 
-def predict_file(predictor: Predictor, scan: ScanSource, wavelength: str | float | None = None) -> ScanPrediction:
+def predict_file(predictor: Predictor, scan: ScanFile | Scan, wavelength: str | float | None = None) -> ScanPrediction:
     """Read a scan and predict it."""
-    if isinstance(scan, Scan):
-        name, measured = "scan", scan
-    else:
-        name, measured = str(scan), read_scan(scan)
+    name, measured = ("scan", scan) if isinstance(scan, Scan) else (scan.name, scan.read())
     text = None if wavelength is None else str(wavelength)
     used = scaled.wavelength_of(Path(name), measured, text)
     return ScanPrediction.of_answer(name, used, predictor.answer(name, measured, used))

@@ -17,10 +17,11 @@ from torch import Tensor
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE
 from trainer.models.alphadiffract import AlphaDiffract
-from trainer.scans.bring import LARGEST_GAP_DEG, Grid, bragg, bring, missing_range
+from trainer.scans.bring import Grid, bring, missing_range
 from trainer.scans.scan import Scan, ScanError
 from trainer.scans.wavelength import parse_wavelength
 from trainer.simulate.noise import standardise
+from trainer.simulate.resample import LARGEST_GAP_DEG, bragg
 
 Array = NDArray[np.float64]
 

@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 
 from trainer.scans.scan import Array, Scan, ScanError
 from trainer.scans.wavelength import is_of_a_tube
+from trainer.simulate.resample import LARGEST_GAP_DEG, average_onto, bragg, covered
 
-LARGEST_GAP_DEG = 0.1
-"""Distance of neighbouring points up to which the angles between them count as measured."""
-GAP_STEPS = 2.5
-"""The same in steps of a coarse scan."""
 MONOCHROMATOR_D_A = 3.3
 """Spacing of the crystals of monochromators: graphite (002) 3.35 A, germanium (111) 3.27 A."""
 
@@ -65,23 +62,24 @@ def bring(scan: Scan, grid: Grid, wavelength_A: float | None = None, *, polarise
         raise ScanError(f"no angle of the scan is within reach of {grid.wavelength_A:g} A")
     factor = np.ones_like(angle)
     if polarise:
-        tube = scan.radiation.anode is not None or is_of_a_tube(used)
-        at_scan = polarisation_of_tube(scan.two_theta_deg, used, scan.radiation.monochromator) if tube else 1.0
-        factor = polarisation(angle, grid.polarisation) / at_scan
-    return average_onto(
-        grid.two_theta_deg,
-        angle[reached],
-        (scan.intensity * factor)[reached],
-        (scan.uncertainty * factor)[reached],
-        max(LARGEST_GAP_DEG, 2 * grid.step_deg),
-    )
+        factor = polarisation_ratio(scan, used, grid.wavelength_A, grid.polarisation)
+    x, at, sigma = angle[reached], grid.two_theta_deg, (scan.uncertainty * factor)[reached]
+    intensity, points = average_onto(at, x, (scan.intensity * factor)[reached])
+    variance, _ = average_onto(at, x, sigma**2)
+    measured = covered(at, x, max(LARGEST_GAP_DEG, 2 * grid.step_deg))
+    # The noise of points within a step averages out; where there is less than one it stays as it is.
+    spread = np.sqrt(np.maximum(variance, 0.0) / np.maximum(points, 1.0))
+    return Brought(np.where(measured, intensity, 0.0), np.where(measured, spread, 0.0), measured)
 
 
-def bragg(two_theta_deg: Array, wavelength_A: float, to_wavelength_A: float) -> Array:
-    """Return the angles at another wavelength, by sin(theta') = sin(theta) lambda' / lambda; NaN beyond its reach."""
-    sine = np.sin(np.radians(np.asarray(two_theta_deg, dtype=np.float64) / 2)) * to_wavelength_A / wavelength_A
-    with np.errstate(invalid="ignore"):
-        return np.asarray(2 * np.degrees(np.arcsin(np.where(np.abs(sine) < 1, sine, np.nan))))
+def polarisation_ratio(scan: Scan, wavelength_A: float, to_wavelength_A: float, polarised: float) -> Array:
+    """Return the polarisation factor of an instrument over that of the scan, at each point; NaN beyond its reach.
+
+    A scan at the wavelength of a tube is taken for unpolarised, any other for that of a synchrotron.
+    """
+    tube = scan.radiation.anode is not None or is_of_a_tube(wavelength_A)
+    at_scan = polarisation_of_tube(scan.two_theta_deg, wavelength_A, scan.radiation.monochromator) if tube else 1.0
+    return np.asarray(polarisation(bragg(scan.two_theta_deg, wavelength_A, to_wavelength_A), polarised) / at_scan)
 
 
 def polarisation(two_theta_deg: Array, polarised: float) -> Array:
@@ -94,43 +92,6 @@ def polarisation_of_tube(two_theta_deg: Array, wavelength_A: float, monochromato
     angle = 2 * np.arcsin(min(1.0, wavelength_A / 2 / MONOCHROMATOR_D_A)) if monochromator else 0.0
     crystal = float(np.cos(angle)) ** 2
     return np.asarray((1 + crystal * np.cos(np.radians(two_theta_deg)) ** 2) / (1 + crystal), dtype=np.float64)
-
-
-def average_onto(
-    grid_deg: Array, x: Array, intensity: Array, sigma: Array, largest_gap_deg: float = LARGEST_GAP_DEG
-) -> Brought:
-    """Average a scan over the steps of a grid; between its points a scan is a straight line.
-
-    Where the scan is finer than the grid, every point counts; where it is coarser, this is interpolation. The grid
-    and ``x`` rise.
-    """
-    middle = 0.5 * (grid_deg[1:] + grid_deg[:-1])
-    edges = np.concatenate([[2 * grid_deg[0] - middle[0]], middle, [2 * grid_deg[-1] - middle[-1]]])
-    steps = np.diff(x)
-    half = 0.5 * float(np.median(steps))
-    inside = edges.clip(x[0], x[-1])
-    width = np.diff(inside)
-    mean = _mean(x, intensity, inside, grid_deg)
-    # Points within a step of the grid average out; fewer than one leave the uncertainty as it is.
-    points = np.maximum(1.0, width / np.interp(grid_deg, x[:-1], steps))
-    spread = np.sqrt(np.maximum(_mean(x, sigma**2, inside, grid_deg), 0.0) / points)
-    allowed = max(largest_gap_deg, GAP_STEPS * 2 * half)
-    after = np.searchsorted(x, grid_deg).clip(1, len(x) - 1)
-    measured = (grid_deg >= x[0] - half) & (grid_deg <= x[-1] + half) & (steps[after - 1] <= allowed)
-    return Brought(np.where(measured, mean, 0.0), np.where(measured, spread, 0.0), measured)
-
-
-def _mean(x: Array, y: Array, edges: Array, centre: Array) -> Array:
-    """Return the mean between edges of the straight lines through (x, y); where edges meet, the value at the centre."""
-    steps = np.diff(x)
-    total = np.concatenate([[0.0], np.cumsum(0.5 * (y[1:] + y[:-1]) * steps)])
-    at = (np.searchsorted(x, edges, side="right") - 1).clip(0, len(x) - 2)
-    part = edges - x[at]
-    area = total[at] + part * (y[at] + 0.5 * part * (y[at + 1] - y[at]) / steps[at])
-    width = np.diff(edges)
-    # The difference of two running sums is exact to their rounding only.
-    narrow = width < 1e-9 * max(1.0, float(np.abs(x).max()))
-    return np.where(narrow, np.interp(centre, x, y), np.diff(area) / np.where(narrow, 1.0, width))
 
 
 def snip(intensity: Array, half_width: int) -> Array:

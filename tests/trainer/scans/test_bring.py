@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.scans.bring import Grid, average_onto, bragg, bring, missing_range, polarisation_of_tube, snip
+from trainer.scans.bring import Grid, bring, missing_range, polarisation_of_tube, polarisation_ratio, snip
 from trainer.scans.scan import Radiation, Scan, ScanError
+from trainer.simulate.log_q import scan_on_grid
+from trainer.simulate.resample import average_onto, bragg, covered
 
 CU, SYNCHROTRON = 1.5405929, 0.619921
 MODEL = Grid(5.0, 20.0, 8192, SYNCHROTRON, 0.99)
@@ -30,8 +32,8 @@ def test_angles_beyond_reach_are_not_numbers() -> None:
 def test_finer_scans_are_averaged_not_sampled() -> None:
     x = np.arange(5, 20.0001, 0.0005)
     y = np.random.default_rng(0).poisson(100, len(x)).astype(float)
-    grid = np.linspace(6, 19, 1301)  # 20 points in each step
-    found = average_onto(grid, x, y, np.sqrt(y))
+    grid = Grid(6, 19, 1301, CU)  # 20 points in each step
+    found = bring(Scan.from_arrays(x, y, CU), grid)
     assert found.intensity.std() == pytest.approx(10 / np.sqrt(20), rel=0.1)
     assert found.sigma.mean() == pytest.approx(10 / np.sqrt(20), rel=0.05)
     assert found.measured.all()
@@ -42,25 +44,27 @@ def test_the_area_is_kept_whatever_the_steps() -> None:
     y = np.exp(-0.5 * ((x - 10) / 0.03) ** 2)
     for n in (60, 61, 200, 5000):
         grid = np.linspace(9.5, 10.5, n)
-        found = average_onto(grid, x, y, y)
-        assert found.intensity.sum() * (grid[1] - grid[0]) == pytest.approx(0.03 * np.sqrt(2 * np.pi), rel=1e-4)
+        found, points = average_onto(grid, x, y)
+        assert found.sum() * (grid[1] - grid[0]) == pytest.approx(0.03 * np.sqrt(2 * np.pi), rel=1e-4)
+        assert points.mean() == pytest.approx(1000 / (n - 1), rel=1e-3)
 
 
 def test_coarser_scans_are_interpolated() -> None:
     x = np.arange(5, 20.0001, 0.05)
-    found = average_onto(np.linspace(6, 19, 5000), x, 3 * x, x)
-    np.testing.assert_allclose(found.intensity, 3 * np.linspace(6, 19, 5000), rtol=1e-9)
-    np.testing.assert_allclose(found.sigma, np.linspace(6, 19, 5000), rtol=1e-4)
+    found, points = average_onto(np.linspace(6, 19, 5000), x, 3 * x)
+    np.testing.assert_allclose(found, 3 * np.linspace(6, 19, 5000), rtol=1e-9)
+    assert points.max() < 1
 
 
 def test_the_mask_leaves_out_what_was_not_measured() -> None:
     x = np.concatenate([np.arange(6, 9, 0.02), np.arange(10, 15, 0.02)])
     grid = np.linspace(5, 20, 1501)
-    found = average_onto(grid, x, np.ones_like(x), np.ones_like(x))
     wanted = ((grid > 5.98) & (grid < 9.0)) | ((grid > 9.99) & (grid < 15.0))
-    assert np.count_nonzero(found.measured != wanted) <= 4
+    assert np.count_nonzero(covered(grid, x) != wanted) <= 4
+    found = bring(Scan(x, 1 + np.sin(x) ** 2, radiation=Radiation((CU,))), Grid(5, 20, 1501, CU))
+    assert np.count_nonzero(found.measured != covered(grid, x)) <= 2
     assert (found.intensity[~found.measured] == 0).all()
-    np.testing.assert_allclose(found.intensity[found.measured], 1.0)
+    assert (found.intensity[found.measured] >= 0.99).all()
 
 
 def powder(wavelength_A: float, factor: np.ndarray, x: np.ndarray, spacings: np.ndarray, width: float) -> np.ndarray:
@@ -95,6 +99,19 @@ def test_a_synchrotron_scan_keeps_its_intensities() -> None:
     scan = Scan(x, 100 + np.sin(x), radiation=Radiation((0.413529,)))
     polarised = bring(scan, MODEL).intensity
     np.testing.assert_allclose(polarised, bring(scan, MODEL, polarise=False).intensity, rtol=0.002)
+
+
+def test_a_network_of_tube_patterns_sees_the_same_of_a_synchrotron() -> None:
+    spacings = np.array([4.0, 3.0, 2.4, 2.05, 1.5, 1.2])
+    seen = []
+    for wavelength, anode in ((CU, "Cu"), (0.413529, None)):
+        x = bragg(np.arange(10, 88, 0.01), CU, wavelength)
+        factor = polarisation_of_tube(x, wavelength, None) if anode else np.ones_like(x)
+        scan = Scan(x, powder(wavelength, factor, x, spacings, 0.003), radiation=Radiation((wavelength,), None, anode))
+        found = scan_on_grid(x, scan.intensity * polarisation_ratio(scan, wavelength, CU, 0.5), wavelength)
+        assert found is not None
+        seen.append(found[0] / found[0].max())
+    assert float((seen[0] - seen[1]).abs().max()) < 0.01
 
 
 def test_a_stated_wavelength_is_replaced_by_a_given_one() -> None:

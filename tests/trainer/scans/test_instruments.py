@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +195,12 @@ def test_a_scan_says_what_it_is() -> None:
     scan = read_bytes("a.raw", files.bruker_2())
     assert repr(scan) == "Scan(Bruker raw 2, 400 points from 10 to 17.98 degrees, counts, 1.54059 A)"
     assert "wavelength not stated" in repr(Scan.from_arrays(files.X, files.COUNTS))
+
+
+def test_reading_a_scan_needs_neither_torch_nor_other_packages_of_the_project() -> None:
+    code = (
+        "import sys, trainer.scans.read, trainer.scans.bring, trainer.scans.collect\n"
+        "print([m for m in ('torch', 'zarr', 'gemmi', 'datagen', 'curation', 'scipy') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -47,7 +47,7 @@ class Brought:
 
 
 def bring(scan: Scan, grid: Grid, wavelength_A: float | None = None, *, polarise: bool = True) -> Brought:
-    """Bring a scan to an instrument; ``wavelength_A`` stands in for the wavelength that the file states.
+    """Bring a scan to an instrument; ``wavelength_A`` replaces the wavelength that the file states.
 
     A point moves to the angle at which the instrument's wavelength meets the same spacing. Its intensity keeps its
     value but for polarisation: the Lorentz factor 1 / (sin^2(theta) cos(theta)) changes with the angle as the widths

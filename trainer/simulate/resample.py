@@ -24,7 +24,7 @@ def average_onto(grid_deg: Array, x: Array, y: Array) -> tuple[Array, Array]:
     """Return the average over each step of a grid of the straight lines through (x, y), and the points in each step.
 
     Where the pattern is finer than the grid, every point counts; where it is coarser, this is interpolation. Angles
-    rise; beyond the ends of ``x`` stands its last value.
+    rise; beyond the ends of ``x`` its last value holds.
     """
     middle = 0.5 * (grid_deg[1:] + grid_deg[:-1])
     edges = np.concatenate([[2 * grid_deg[0] - middle[0]], middle, [2 * grid_deg[-1] - middle[-1]]]).clip(x[0], x[-1])

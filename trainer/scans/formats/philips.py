@@ -46,7 +46,7 @@ def read_udf(data: bytes) -> Scan:
 
 
 def read_rd(data: bytes) -> Scan:
-    """Read V3RD or V5RD: counts as 16-bit numbers p that stand for p^2 / 100."""
+    """Read V3RD or V5RD: counts p^2 / 100 stored as 16-bit numbers p."""
     fields = Fields(data)
     step, start, stop = fields.f64(214), fields.f64(222), fields.f64(230)
     evenly(start, step, 0)

@@ -28,7 +28,7 @@ from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
 from datagen import __version__
 from datagen.config.fingerprint import DECIDING_LIBRARIES, CurateJob, refuse_other_settings
 from datagen.errors import DatagenError, PlanError
-from datagen.steps.curate_here import Judge, Judging, Progress, judge_here
+from datagen.steps.curate_locally import Judge, Judging, Progress, judge_here
 from datagen.steps.staging import Staged, read_staged, stage_records
 from datagen.store.lock import Lock, locked
 

@@ -11,7 +11,7 @@ from curation.batch import Receipt, curate_batch
 from curation.sandbox import Limits
 from curation.settings import CurationSettings
 from datagen.errors import PlanError
-from datagen.steps.curate_here import Judging
+from datagen.steps.curate_locally import Judging
 from datagen.steps.staging import Batch
 from datagen.steps.task_errors import explained
 from datagen.steps.workers import Workers

@@ -12,7 +12,7 @@ from typing import Any, Self
 from catalogs.record import Record
 from curation.batch import ACCEPTED, Receipt
 from datagen.progress import Display
-from datagen.steps.curate_here import Progress
+from datagen.steps.curate_locally import Progress
 
 
 class CurationDisplay(Progress):

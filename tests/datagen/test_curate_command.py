@@ -31,7 +31,7 @@ from datagen.config.config import config_for_path
 from datagen.config.fingerprint import CurateJob
 from datagen.errors import DatagenError, PlanError
 from datagen.steps.curate import METADATA_KEY, TABLE, UNFINISHED, curate
-from datagen.steps.curate_here import Progress
+from datagen.steps.curate_locally import Progress
 from tests.curation.cifs import rock_salt
 
 ROOT = Path(__file__).resolve().parents[2]

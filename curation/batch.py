@@ -1,4 +1,4 @@
-"""How a staged batch of records becomes a table of verdicts, each record judged inside a sandbox."""
+"""Curation of a staged batch of records into a table of verdicts, each record inside a sandbox."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 
 from catalogs.atomic_write import sha256_of
 from catalogs.record import Record
-from curation.sandbox import Casualty, Limits, Sandbox, borrowed_sandbox
+from curation.sandbox import Limits, Sandbox, SandboxFailure, borrowed_sandbox
 from curation.settings import CurationSettings
 from curation.table import iterate_rows, read_metadata, record_from_row, record_to_row, write_verdicts
 from curation.verdict import Verdict
 
-FACTORY = "curation.batch:judge"
+FACTORY = "curation.batch:curator"
 ACCEPTED = "accepted"
 _RECEIPT = "receipt"
 _UNREPRODUCIBLE = "seconds"
@@ -41,7 +41,7 @@ _atom_site_fract_z
 Na Na 0 0 0
 Cl Cl 0.5 0.5 0.5
 """
-"""Halite, judged before the clock runs, so that imports and compilation are not charged to the first record."""
+"""Halite, curated before the clock runs, so that imports and compilation do not count as the first record's time."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Receipt:
     """Clock time for the batch."""
     content_sha256: str
     """Of every value but timings: equal for equal input, settings and code."""
-    casualties: tuple[dict[str, str], ...] = ()
+    crashes: tuple[dict[str, str], ...] = ()
     """Records that cost their sandbox: id, reason and what was last printed there."""
 
     def to_json(self) -> str:
@@ -68,7 +68,7 @@ class Receipt:
     def from_json(cls, text: str) -> Receipt:
         """Inverse of `to_json`."""
         content = json.loads(text)
-        return cls(**{**content, "casualties": tuple(content["casualties"])})
+        return cls(**{**content, "crashes": tuple(content["crashes"])})
 
 
 def curate_batch(
@@ -81,7 +81,7 @@ def curate_batch(
     sandbox: Sandbox | None = None,
     on_verdict: Callable[[dict[str, Any]], None] | None = None,
 ) -> Receipt:
-    """Judge every record of a batch and write the verdicts to `out_path`, whole or not at all.
+    """Curate every record of a batch and write the verdicts to `out_path`, whole or not at all.
 
     A function of the batch and the settings, timings aside. `key` says what the result belongs to and is kept in the
     file, for `read_receipt`. Without a `sandbox` one is borrowed that stays warm in this process. `on_verdict` is
@@ -89,14 +89,14 @@ def curate_batch(
     """
     began = time.monotonic()
     rows: list[dict[str, Any]] = []
-    casualties: list[dict[str, str]] = []
+    crashes: list[dict[str, str]] = []
     counts: Counter[str] = Counter()
     content = hashlib.sha256()
     with ExitStack() as stack:
         if sandbox is None:
             sandbox = stack.enter_context(borrowed_sandbox(FACTORY, settings.model_dump(mode="json"), limits))
         for record_row in iterate_rows(batch_path):
-            row = _judged(record_row, sandbox, casualties)
+            row = _curated(record_row, sandbox, crashes)
             rows.append(row)
             counts[row["reason"] or ACCEPTED] += 1
             reproducible = {name: value for name, value in row.items() if name != _UNREPRODUCIBLE}
@@ -109,7 +109,7 @@ def curate_batch(
         counts=dict(sorted(counts.items())),
         seconds=time.monotonic() - began,
         content_sha256=content.hexdigest(),
-        casualties=tuple(casualties),
+        crashes=tuple(crashes),
     )
     write_verdicts(rows, out_path, {_RECEIPT: receipt.to_json(), "key": key, "batch_sha256": sha256_of(batch_path)})
     return receipt
@@ -126,7 +126,7 @@ def read_receipt(out_path: Path, *, key: str, batch_sha256: str) -> Receipt | No
     return Receipt.from_json(said[_RECEIPT])
 
 
-def judge(settings_json: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def curator(settings_json: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Inside the sandbox: what turns a staged row into a verdict's row."""
     from curation.curate import curate_record
 
@@ -139,16 +139,16 @@ def judge(settings_json: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str,
     return work
 
 
-def _judged(record_row: dict[str, Any], sandbox: Sandbox, casualties: list[dict[str, str]]) -> dict[str, Any]:
+def _curated(record_row: dict[str, Any], sandbox: Sandbox, crashes: list[dict[str, str]]) -> dict[str, Any]:
     """A verdict's row, from the sandbox or about what happened in it."""
     if record_row["defect_reason"] is not None:
         reason, detail = record_row["defect_reason"], record_row["defect_detail"]
         return Verdict.refusal(record_from_row(record_row), reason, detail).to_row()
     outcome = sandbox.call(record_row)
-    if not isinstance(outcome, Casualty):
+    if not isinstance(outcome, SandboxFailure):
         row: dict[str, Any] = outcome
         return row
     reason = "internal_error" if outcome.reason == "raised" else outcome.reason
-    casualties.append({"source_id": record_row["source_id"], "reason": reason, "output": outcome.output})
+    crashes.append({"source_id": record_row["source_id"], "reason": reason, "output": outcome.output})
     verdict = Verdict.refusal(record_from_row(record_row), reason, outcome.detail, seconds=outcome.seconds)
     return verdict.to_row()

@@ -51,7 +51,7 @@ class Limits(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Casualty:
+class SandboxFailure:
     """An item that got no answer: why, in words that are the same every time, and what it last printed."""
 
     reason: CasualtyReason
@@ -108,7 +108,7 @@ class Sandbox:
                 child.kill()
         self._child = self._spare = None
 
-    def call(self, item: Any) -> Any | Casualty:
+    def call(self, item: Any) -> Any | SandboxFailure:
         """The function's result for one item, or what became of it.
 
         An item that fails in a child that has served others before is tried once more in a fresh one: what it did to
@@ -118,20 +118,20 @@ class Sandbox:
         child = self._ready_child()
         blameless = child.served > 0
         outcome = self._attempt(child, payload)
-        if isinstance(outcome, Casualty) and (
+        if isinstance(outcome, SandboxFailure) and (
             (blameless and outcome.reason != "timeout") or child.signal == signal.SIGKILL
         ):
             outcome = self._attempt(self._ready_child(), payload)
         return outcome
 
-    def _attempt(self, child: _Child, payload: bytes) -> Any | Casualty:
+    def _attempt(self, child: _Child, payload: bytes) -> Any | SandboxFailure:
         began = time.monotonic()
         try:
             answer = child.exchange(payload, self.limits.seconds, self._order["memory_bytes"], self._start_spare)
         except _LostError as lost:
             self._child = None
             child.kill()
-            return Casualty(lost.reason, lost.detail, child.output(), time.monotonic() - began)
+            return SandboxFailure(lost.reason, lost.detail, child.output(), time.monotonic() - began)
         except BaseException:
             self.close()  # an answer may still be under way, and must not be taken for the next item's
             raise
@@ -142,9 +142,9 @@ class Sandbox:
         self._discard()
         seconds = time.monotonic() - began
         if "out_of_memory" in answer:
-            return Casualty("out_of_memory", _memory_detail(self._order["memory_bytes"]), child.output(), seconds)
+            return SandboxFailure("out_of_memory", _memory_detail(self._order["memory_bytes"]), child.output(), seconds)
         trace = str(answer["raised"])
-        return Casualty("raised", trace.strip().rsplit("\n", 1)[-1][:500], trace, seconds)
+        return SandboxFailure("raised", trace.strip().rsplit("\n", 1)[-1][:500], trace, seconds)
 
     def _discard(self) -> None:
         if self._child is not None:

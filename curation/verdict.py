@@ -121,7 +121,7 @@ class Verdict:
 
     @classmethod
     def refusal(cls, record: Record, reason: str, detail: str, *, seconds: float = 0.0) -> Verdict:
-        """A refusal from outside the checks: a defect of the source, or a casualty of the sandbox."""
+        """A refusal from outside the checks: a defect of the source, or a crash of the sandbox."""
         return cls.about(record, status="refused", reason=reason, detail=detail, seconds=seconds)
 
     def __repr__(self) -> str:

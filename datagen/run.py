@@ -27,7 +27,7 @@ from datagen.inspect.verify import verify
 from datagen.progress import Display
 from datagen.steps.accepted import Accepted, write_accepted
 from datagen.steps.curate import TABLE, UNFINISHED, Summary, curate_locked
-from datagen.steps.curate_on_cluster import ClusterJudge
+from datagen.steps.curate_on_cluster import ClusterCurator
 from datagen.steps.curation_display import CurationDisplay
 from datagen.steps.disk_space import check_room, least_bytes
 from datagen.steps.layout import files_of, layout_for
@@ -149,7 +149,7 @@ class Run:
         """Stage every record, curate every batch, join the verdicts into one table."""
         with CurationDisplay(self.display) as progress:
             summary = curate_locked(
-                CurateJob.of(self.config), self.work, ClusterJudge(self.workers), self.lock, progress
+                CurateJob.of(self.config), self.work, ClusterCurator(self.workers), self.lock, progress
             )
         if summary.n_records == 0:
             # Do not freeze the settings, so that a re-run lists the catalogs again.

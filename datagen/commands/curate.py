@@ -51,8 +51,8 @@ def curate(
     rate = f", {curated / summary.seconds:.1f} per second" if curated else ""
     say(console, f"\n{summary.n_records:,} records in {summary.seconds:.1f} s{resumed}{rate}")
     say(console, f"table: {summary.table}")
-    if summary.casualties is not None:
-        say(console, f"output of records that crashed or hung: {summary.casualties}")
+    if summary.crashes is not None:
+        say(console, f"output of records that crashed or hung: {summary.crashes}")
     folder = summary.table.parent
     where = "" if folder == Path() else f" --dataset {quoted(folder)}"
     hint(console, f"next:  datagen explain ID{where}   (the value of every check for one record)")

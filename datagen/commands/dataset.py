@@ -25,7 +25,7 @@ def status(dataset: DatasetPath) -> None:
     table.add_row("driver", found.driver or ("not needed" if complete else "not running: re-run the command to resume"))
     if found.n_records is not None:
         accepted = found.verdicts["accepted"]
-        table.add_row("curated", f"{found.n_judged:,} of {found.n_records:,} records: {accepted:,} accepted")
+        table.add_row("curated", f"{found.n_curated:,} of {found.n_records:,} records: {accepted:,} accepted")
     for reason, count in found.verdicts.most_common():
         if reason != "accepted":
             table.add_row("", f"{count:,} {reason}")

@@ -12,7 +12,7 @@ from catalogs.open import open_catalogs
 from catalogs.record import Record
 from cluster.config import Profile
 from curation.batch import FACTORY
-from curation.sandbox import Casualty, Sandbox
+from curation.sandbox import Sandbox, SandboxFailure
 from curation.table import record_to_row
 from curation.verdict import Verdict
 from datagen.config.config import DatagenConfig
@@ -120,7 +120,7 @@ def _curate(sample: list[Record], config: DatagenConfig, seconds: dict[str, floa
             began = time.perf_counter()
             answer = sandbox.call(record_to_row(record))
             seconds["curate"] += time.perf_counter() - began
-            if not isinstance(answer, Casualty):
+            if not isinstance(answer, SandboxFailure):
                 verdicts.append(Verdict.from_row(answer))
     return verdicts
 

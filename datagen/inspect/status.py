@@ -27,7 +27,7 @@ class Status:
     driver: str | None = None
     """Who is at work, as far as the lock's file says."""
     n_records: int | None = None
-    n_judged: int = 0
+    n_curated: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     n_shards: int | None = None
     n_committed: int = 0
@@ -58,7 +58,7 @@ def _look_at_curation(work: Path, status: Status) -> None:
     table = work / TABLE
     if table.exists():
         about = json.loads(read_metadata(table)["pxrd_datagen"])
-        status.n_records = status.n_judged = about["n_records"]
+        status.n_records = status.n_curated = about["n_records"]
         status.verdicts.update(about["counts"])
         status.phase = "simulate"
         return
@@ -71,12 +71,12 @@ def _look_at_curation(work: Path, status: Status) -> None:
         try:
             counts = json.loads(read_metadata(path)["receipt"])["counts"]
         except FileNotFoundError:
-            continue  # not judged yet; or the run has just joined the batches and cleared them away
+            continue  # not curated yet, or the run has just joined the batches and removed them
         except (OSError, ValueError, KeyError) as damaged:
-            status.mistakes.append(f"{path}: cannot be read ({damaged}); the run judges that batch again")
+            status.mistakes.append(f"{path}: cannot be read ({damaged}); the run curates that batch again")
             continue
         status.verdicts.update(counts)
-    status.n_judged = status.verdicts.total()
+    status.n_curated = status.verdicts.total()
 
 
 def _look_at_store(dataset: Path, status: Status) -> None:

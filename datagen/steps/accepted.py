@@ -1,4 +1,4 @@
-"""The accepted structures as one file that any task reads a few rows of, by position, without reading the rest."""
+"""The accepted structures in one file, of which a task reads single rows by position."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _AT_ONCE = 4096
 
 
 def write_accepted(curation_table: Path, out: Path, *, drop_duplicates: bool) -> dict[int, int]:
-    """Gather the accepted rows of the curation table, in its order; which rows repeat another one, and which.
+    """Write the accepted rows of the curation table in its order; return the duplicates, line to line.
 
-    Of rows with the same structure the first that names a density stands for all, else the first. Arrow's own file
-    format, uncompressed: a task maps it into memory and touches only its members' pages.
+    Of rows with the same structure the first that names a density is kept, else the first. The file has Arrow's own
+    format, uncompressed: a task maps it and touches only its members' pages.
     """
     table = pq.read_table(curation_table, columns=["status", "structure_hash", "density_path"])
     rows = np.flatnonzero(np.asarray(table["status"].to_pylist(), dtype=object) == "accepted")
@@ -68,21 +68,21 @@ class Accepted:
         return int(self._table.num_rows)
 
     def column(self, name: str) -> list[Any]:
-        """One column as plain values."""
+        """Return one column as plain values."""
         values: list[Any] = self._table[name].to_pylist()
         return values
 
     def rows(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """These structures' rows as plain values, in the order asked for."""
+        """Yield the rows of these structures as plain values, in the given order."""
         for position in positions:
             yield self._table.slice(position, 1).to_pylist()[0]
 
     def crystals(self) -> Iterator[Crystal]:
-        """Every structure, one in memory at a time."""
+        """Yield every structure, one in memory at a time."""
         return (Crystal.from_json(text.as_py()) for text in self._table["structure"])
 
     def labels(self, order: Sequence[int]) -> dict[str, NDArray[Any] | list[str]]:
-        """The store's label columns for structures in this order."""
+        """Return the store's label columns for structures in this order."""
         taken = self._table.take(pa.array(order, type=pa.int64()))
         labels: dict[str, NDArray[Any] | list[str]] = {
             name: taken[name].to_pylist()

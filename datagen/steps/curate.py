@@ -1,7 +1,7 @@
-"""From catalogs to one table with a verdict on every input, on this machine alone: stage, judge, join.
+"""Curation of catalogs into one table with a verdict on every input: stage, curate, join.
 
-Every step leaves finished files or none, so the command can be killed at any instant and given again. `datagen run`
-does the same with `stage_records` and `curate_batch` on a cluster.
+Every step leaves finished files or none, so that a killed command resumes when it is re-run. `datagen curate` uses a
+local pool of sandboxes, `datagen run` the workers of a cluster.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
 from datagen import __version__
 from datagen.config.fingerprint import DECIDING_LIBRARIES, CurateJob, refuse_other_settings
 from datagen.errors import DatagenError, PlanError
-from datagen.steps.curate_locally import Judge, Judging, Progress, judge_here
+from datagen.steps.curate_locally import CurateBatches, CurationWork, Progress, curate_locally
 from datagen.steps.staging import Staged, read_staged, stage_records
 from datagen.store.lock import Lock, locked
 
 TABLE = "curation.parquet"
-CASUALTIES = "curation-casualties.txt"
+CRASHES = "curation-crashes.txt"
 UNFINISHED = "curation.unfinished"
 """Folder of staged records and of finished batches; gone when the table is there."""
 METADATA_KEY = "pxrd_datagen"
@@ -42,7 +42,7 @@ RESTART = "discard what is there with --restart"
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of it."""
+    """Counts and files of a finished curation."""
 
     table: Path
     n_records: int
@@ -51,37 +51,37 @@ class Summary:
     n_resumed: int
     """Rows that an earlier run had finished."""
     seconds: float
-    casualties: Path | None = None
-    """What records printed that cost their sandbox, where there were such."""
+    crashes: Path | None = None
+    """Output of records that crashed or hung, if there were any."""
 
 
 def curate(
     job: CurateJob, out: Path, *, processes: int = 1, restart: bool = False, progress: Progress | None = None
 ) -> Summary:
-    """Judge every record of the job's catalogs and write `out/curation.parquet`, going on where a run was interrupted.
+    """Curate every record of the job's catalogs and write `out/curation.parquet`, or resume an interrupted run.
 
-    The table is the same, timings aside, whatever the number of processes and interruptions. Refuses where `out` was
-    begun with something else, unless `restart` asks to throw that away.
+    The table is the same, timings aside, whatever the number of processes and interruptions. Raises PlanError if `out`
+    was begun with other settings, unless `restart` discards it.
     """
     progress = progress or Progress()
     try:
         with locked(out) as lock:
             if restart:
                 _discard(out)
-            return curate_locked(job, out, partial(judge_here, processes=processes), lock, progress)
+            return curate_locked(job, out, partial(curate_locally, processes=processes), lock, progress)
     except SandboxError as error:
         raise DatagenError(f"curation cannot work here: {error}") from error
     except OSError as error:
         if error.errno is None:
             raise
         raise DatagenError(
-            f"{error.filename or out}: {error.strerror}; mend that and give the same command again, "
-            "what is finished stays"
+            f"{error.filename or out}: {error.strerror}; correct this and re-run the same command; "
+            "finished batches are kept"
         ) from error
 
 
-def curate_locked(job: CurateJob, out: Path, judge: Judge, lock: Lock, progress: Progress) -> Summary:
-    """The same for a caller that holds the folder's lock and has its own way to get batches judged."""
+def curate_locked(job: CurateJob, out: Path, curate_batches: CurateBatches, lock: Lock, progress: Progress) -> Summary:
+    """Do the same for a caller that holds the folder's lock and curates batches in its own way."""
     began = time.monotonic()
     unfinished, table, fingerprint = out / UNFINISHED, out / TABLE, job.fingerprint()
     sweep(out)
@@ -91,7 +91,7 @@ def curate_locked(job: CurateJob, out: Path, judge: Judge, lock: Lock, progress:
         return summary
     staged = read_staged(unfinished)
     if staged is None:
-        shutil.rmtree(unfinished, ignore_errors=True)  # verdicts without a manifest belong to nothing
+        shutil.rmtree(unfinished, ignore_errors=True)  # verdicts without a manifest cannot be assigned
         progress.reading()
         records = open_catalogs(job.catalogs)
         staged = stage_records(records, unfinished, fingerprint, on_record=progress.read)
@@ -104,9 +104,9 @@ def curate_locked(job: CurateJob, out: Path, judge: Judge, lock: Lock, progress:
         for batch in staged.batches
     }
     resumed = [receipt for receipt in receipts.values() if receipt is not None]
-    progress.judging(staged.n_records, _total(resumed))
+    progress.curating(staged.n_records, _total(resumed))
     left = [batch for batch in staged.batches if receipts[batch.file] is None]
-    for receipt in judge(Judging(job.settings, job.limits, staged, key, progress, lock), left):
+    for receipt in curate_batches(CurationWork(job.settings, job.limits, staged, key, progress, lock), left):
         receipts[receipt.batch] = receipt
     done = [receipts[batch.file] for batch in staged.batches]
     return _join(staged, [r for r in done if r is not None], table, began, sum(r.rows for r in resumed))
@@ -120,12 +120,12 @@ def _total(receipts: list[Receipt]) -> Counter[str]:
 
 
 def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_resumed: int) -> Summary:
-    """Make one table of the batches' tables, in input order, and remove what led to it."""
+    """Join the batches' tables in input order, and remove them."""
     counts = _total(receipts)
     if [(r.batch, r.rows) for r in receipts] != [(b.file, b.rows) for b in staged.batches]:
         raise PlanError(
-            f"{staged.folder}: {sum(counts.values())} verdicts on {staged.n_records} staged records; "
-            "report this, and start again with --restart"
+            f"{staged.folder}: {sum(counts.values())} verdicts for {staged.n_records} staged records; "
+            "report this bug, and discard the folder with --restart"
         )
     about = {
         "format": 1,
@@ -137,40 +137,40 @@ def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_
         "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
         "reasons": {code: REASONS[code].meaning for code in sorted(counts) if code != ACCEPTED},
     }
-    casualties = _write_casualties(receipts, table.with_name(CASUALTIES))
+    crashes = _write_crashes(receipts, table.with_name(CRASHES))
     schema = VERDICT_SCHEMA.with_metadata({METADATA_KEY: json.dumps(about)})
     concatenate((staged.verdicts_of(batch) for batch in staged.batches), table, schema)
     shutil.rmtree(staged.folder)
-    return Summary(table, staged.n_records, counts, n_resumed, time.monotonic() - began, casualties)
+    return Summary(table, staged.n_records, counts, n_resumed, time.monotonic() - began, crashes)
 
 
 def _finished(table: Path, fingerprint: dict[str, Any], began: float) -> Summary:
-    """What a table that is there already says, if it is this job's."""
+    """Return the summary of an existing table of the same job."""
     about = json.loads(read_metadata(table).get(METADATA_KEY, "{}"))
     if "fingerprint" not in about:
         raise PlanError(f"{table}: not a table that `datagen curate` wrote; choose another folder with --out")
     refuse_other_settings(about["fingerprint"], fingerprint, table, RESTART)
-    casualties = table.with_name(CASUALTIES)
+    crashes = table.with_name(CRASHES)
     n_records = about["n_records"]
     seconds = time.monotonic() - began
-    found = casualties if casualties.exists() else None
+    found = crashes if crashes.exists() else None
     return Summary(table, n_records, Counter(about["counts"]), n_records, seconds, found)
 
 
 def _discard(out: Path) -> None:
-    """Forget an earlier run; the table goes first, so that nothing half-removed looks finished."""
-    for name in (TABLE, CASUALTIES):
+    """Delete an earlier run, the table first, so that a half-deleted run never looks finished."""
+    for name in (TABLE, CRASHES):
         (out / name).unlink(missing_ok=True)
     if (out / UNFINISHED).exists():
         shutil.rmtree(out / UNFINISHED)
 
 
-def _write_casualties(receipts: list[Receipt], path: Path) -> Path | None:
-    casualties = [casualty for receipt in receipts for casualty in receipt.casualties]
-    if not casualties:
+def _write_crashes(receipts: list[Receipt], path: Path) -> Path | None:
+    crashes = [crash for receipt in receipts for crash in receipt.crashes]
+    if not crashes:
         path.unlink(missing_ok=True)
         return None
-    texts = [f"{c['source_id']}: {c['reason']}\n{c['output'] or '(nothing was printed)'}\n" for c in casualties]
+    texts = [f"{c['source_id']}: {c['reason']}\n{c['output'] or '(nothing was printed)'}\n" for c in crashes]
     write_text(path, "\n".join(texts))
     return path
 

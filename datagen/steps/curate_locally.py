@@ -1,4 +1,4 @@
-"""Who judges the batches: the threads of this process, each keeping a sandbox busy, or whoever the caller brings."""
+"""Curation of batches by a local pool of sandboxes, and the interface that other executors implement."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Progress:
     def read(self, record: Record) -> None:
         """Called after a record was read."""
 
-    def judging(self, total: int, finished: Counter[str]) -> None:
+    def curating(self, total: int, finished: Counter[str]) -> None:
         """Called before curation; of `total` records, an earlier run finished some, counted by reason."""
 
     def started(self) -> None:
         """Called when the workers begin."""
 
-    def judged(self, row: dict[str, Any]) -> None:
+    def curated(self, row: dict[str, Any]) -> None:
         """Called after each verdict, by executors that see each."""
 
     def finished(self, receipt: Receipt) -> None:
@@ -40,8 +40,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Judging:
-    """What the judging of batches needs to know."""
+class CurationWork:
+    """Settings, staged records and callbacks that an executor needs."""
 
     settings: CurationSettings
     limits: Limits
@@ -52,25 +52,25 @@ class Judging:
     lock: Lock
 
 
-Judge = Callable[[Judging, list[Batch]], Iterable[Receipt]]
+CurateBatches = Callable[[CurationWork, list[Batch]], Iterable[Receipt]]
 
 
-def judge_here(judging: Judging, batches: list[Batch], *, processes: int) -> list[Receipt]:
-    """Receipts of all batches, in the order they were finished, from so many sandboxes on this machine."""
-    judging.progress.started()
-    return _Work(judging).do(batches, processes)
+def curate_locally(work: CurationWork, batches: list[Batch], *, processes: int) -> list[Receipt]:
+    """Return the receipts of all batches, in the order they were finished, from `processes` local sandboxes."""
+    work.progress.started()
+    return _Work(work).do(batches, processes)
 
 
 @dataclass
 class _Work:
-    """The judging of what is left to do, by threads that each keep a sandbox busy."""
+    """Threads that each keep a sandbox busy."""
 
-    judging: Judging
+    work: CurationWork
     _sandboxes: list[Sandbox] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def do(self, batches: list[Batch], processes: int) -> list[Receipt]:
-        """Receipts of all batches, in the order they were finished."""
+        """Return the receipts of all batches, in the order they were finished."""
         receipts: list[Receipt] = []
         left = iter(batches)
         take = threading.Lock()
@@ -80,8 +80,8 @@ class _Work:
                 return None if self._stop.is_set() else next(left, None)
 
         n_threads = max(1, min(processes, len(batches)))
-        settings = self.judging.settings.model_dump(mode="json")
-        self._sandboxes = [Sandbox(FACTORY, settings, self.judging.limits) for _ in range(n_threads)]
+        settings = self.work.settings.model_dump(mode="json")
+        self._sandboxes = [Sandbox(FACTORY, settings, self.work.limits) for _ in range(n_threads)]
         with ThreadPoolExecutor(n_threads, thread_name_prefix="curate") as pool:
             futures = [pool.submit(self._keep_busy, sandbox, next_batch, receipts) for sandbox in self._sandboxes]
             try:
@@ -89,25 +89,25 @@ class _Work:
             finally:
                 self._end_if_needed(any(not future.done() for future in futures))
         failures = [error for future in futures if (error := future.exception()) is not None]
-        # An interrupted sandbox is a consequence; what caused it is what a person has to know.
+        # An interrupted sandbox is a consequence: raise its cause.
         for error in sorted(failures, key=lambda error: isinstance(error, SandboxInterruptedError)):
             raise error
         return receipts
 
     def _keep_busy(self, sandbox: Sandbox, next_batch: Callable[[], Batch | None], receipts: list[Receipt]) -> None:
-        judging = self.judging
+        work = self.work
         with sandbox:
             while (batch := next_batch()) is not None:
-                judging.lock.check()
-                staged = judging.staged
+                work.lock.check()
+                staged = work.staged
                 receipt = curate_batch(
                     staged.path_of(batch),
                     staged.verdicts_of(batch),
-                    judging.settings,
-                    judging.limits,
-                    key=judging.key,
+                    work.settings,
+                    work.limits,
+                    key=work.key,
                     sandbox=sandbox,
-                    on_verdict=judging.progress.judged,
+                    on_verdict=work.progress.curated,
                 )
                 receipts.append(receipt)
 

@@ -1,4 +1,4 @@
-"""Batches judged by the workers of a cluster: a task knows paths and settings, and returns a receipt."""
+"""Curation of batches by the workers of a cluster: a task gets paths and settings, and returns a receipt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from curation.batch import Receipt, curate_batch
 from curation.sandbox import Limits
 from curation.settings import CurationSettings
 from datagen.errors import PlanError
-from datagen.steps.curate_locally import Judging
+from datagen.steps.curate_locally import CurationWork
 from datagen.steps.staging import Batch
 from datagen.steps.task_errors import explained
 from datagen.steps.workers import Workers
@@ -19,7 +19,7 @@ from datagen.steps.workers import Workers
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """What a task is told."""
+    """Argument of a task: paths, settings and limits."""
 
     batch: str
     out: str
@@ -28,8 +28,8 @@ class BatchOrder:
     key: str
 
 
-def judge_batch(order: BatchOrder) -> Receipt:
-    """Judge one batch in this worker's sandbox, which stays warm from batch to batch."""
+def curate_one_batch(order: BatchOrder) -> Receipt:
+    """Curate one batch in this worker's sandbox, which is kept for the next batch."""
     return curate_batch(
         Path(order.batch),
         Path(order.out),
@@ -39,27 +39,27 @@ def judge_batch(order: BatchOrder) -> Receipt:
     )
 
 
-class ClusterJudge:
+class ClusterCurator:
     """Curate batches with the workers of a cluster."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
-    def __call__(self, judging: Judging, batches: list[Batch]) -> list[Receipt]:
-        """Receipts of all these batches."""
+    def __call__(self, work: CurationWork, batches: list[Batch]) -> list[Receipt]:
+        """Return the receipts of all these batches."""
         receipts: list[Receipt] = []
         if not batches:
             return receipts
-        settings, limits = judging.settings.model_dump_json(), judging.limits.model_dump_json()
+        settings, limits = work.settings.model_dump_json(), work.limits.model_dump_json()
         tasks = [
             Task(
                 batch.file,
                 BatchOrder(
-                    str(judging.staged.path_of(batch).absolute()),
-                    str(judging.staged.verdicts_of(batch).absolute()),
+                    str(work.staged.path_of(batch).absolute()),
+                    str(work.staged.verdicts_of(batch).absolute()),
                     settings,
                     limits,
-                    judging.key,
+                    work.key,
                 ),
             )
             for batch in batches
@@ -67,19 +67,19 @@ class ClusterJudge:
 
         def received(_: Task[BatchOrder], receipt: Receipt) -> None:
             receipts.append(receipt)
-            judging.progress.finished(receipt)
+            work.progress.finished(receipt)
 
         def failed(task: Task[BatchOrder], failure: Failure) -> None:
-            raise explained(failure, f"curation of {task.key}", judging.staged.folder, PlanError)
+            raise explained(failure, f"curation of {task.key}", work.staged.folder, PlanError)
 
         cluster = self._workers.cluster()
-        judging.progress.started()
+        work.progress.started()
         run_tasks(
             cluster,
-            judge_batch,
+            curate_one_batch,
             tasks,
             on_receipt=received,
             on_failure=failed,
-            heartbeat=lambda _: judging.lock.check(),
+            heartbeat=lambda _: work.lock.check(),
         )
         return receipts

@@ -41,7 +41,7 @@ class CurationDisplay(Progress):
         self._n_read += 1
         self._display.advance(self._n_read)
 
-    def judging(self, total: int, finished: Counter[str]) -> None:
+    def curating(self, total: int, finished: Counter[str]) -> None:
         """End reading; an earlier run `finished` some of `total` records, counted by reason."""
         self._phase.close()
         self._total, self._counts = total, Counter(finished)
@@ -50,7 +50,7 @@ class CurationDisplay(Progress):
         """Begin to show verdicts."""
         self._phase.enter_context(self._display.phase("curate", self._total, "records", done=self._counts.total()))
 
-    def judged(self, row: dict[str, Any]) -> None:
+    def curated(self, row: dict[str, Any]) -> None:
         """Count a verdict."""
         self._add({row["reason"] or ACCEPTED: 1})
 

@@ -1,4 +1,4 @@
-"""Does the dataset fit where it is to go: bytes on the disk, files in the quota?"""
+"""Checks that a dataset fits on the disk and in the quota of files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BYTES_PER_POINT = 0.3
 
 
 def check_room(n_files: int, n_bytes: float, dataset: Path, max_files: int) -> None:
-    """Refuse what would not fit: too many files for the quota, or more bytes than the disk has."""
+    """Raise PlanError if there are too many files for the quota, or more bytes than the disk has."""
     if n_files > max_files:
         raise PlanError(
             f"{dataset}: the dataset would have {n_files:,} files, store.max_files allows {max_files:,}; "
@@ -34,5 +34,5 @@ def check_room(n_files: int, n_bytes: float, dataset: Path, max_files: int) -> N
 
 
 def least_bytes(layout: Layout) -> float:
-    """What the patterns alone will take."""
+    """Return the bytes of the patterns alone."""
     return layout.n_structures * layout.n_augmentations * layout.n_points * BYTES_PER_POINT

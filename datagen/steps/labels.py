@@ -1,4 +1,4 @@
-"""What the store says of every structure before simulation: columns of labels and provenance from verdicts."""
+"""Labels and provenance of the structures, as columns of the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def label_columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """One entry for each of `schema.LABELS`, one row for each accepted verdict, in the order given."""
+    """Return a column for each of `schema.LABELS`, with a row for each accepted verdict in the given order."""
     return {
         "source": [v.source for v in verdicts],
         "source_id": [v.source_id for v in verdicts],
@@ -38,7 +38,7 @@ def label_columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def composition(crystal: Crystal) -> NDArray[np.float32]:
-    """Atomic fraction of each element, hydrogen first; occupancies count, charges and isotopes do not."""
+    """Return the atomic fraction of each element, hydrogen first; occupancies count, charges and isotopes do not."""
     amounts: dict[str, float] = {}
     for species, occupancy in zip(crystal.species, crystal.occupancy.tolist(), strict=True):
         amounts[species] = amounts.get(species, 0.0) + occupancy
@@ -46,7 +46,7 @@ def composition(crystal: Crystal) -> NDArray[np.float32]:
 
 
 def reflection_slots(crystals: Iterable[Crystal], wavelengths_A: Sequence[float], two_theta_max_deg: float) -> int:
-    """Room for the reflections of any of the crystals, all lines together: a bound, from their lattices alone.
+    """Return an upper bound of the reflections of any of the crystals, all lines together, from their lattices alone.
 
     A sphere of radius Q holds at most as many lattice points as its surroundings to half a cell's diameter D hold
     cells: V 4/3 pi (Q + D/2)^3, with D at most |a*| + |b*| + |c*|; of each Friedel pair one counts.

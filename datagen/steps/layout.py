@@ -1,4 +1,4 @@
-"""Which variables and sizes a dataset gets, from its settings and its structures; and how many files that makes."""
+"""Variables, sizes and number of files of a dataset, from its settings and structures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def layout_for(
     any_density: bool,
     text_bytes: dict[str, int] | None = None,
 ) -> Layout:
-    """The layout of a dataset of these crystals made with these settings."""
+    """Return the layout of a dataset of these crystals with these settings."""
     simulation, instrument = job.simulation, job.simulation.instrument
     wavelengths = [line.wavelength_A for line in instrument.lines]
     slots = reflection_slots(crystals, wavelengths, instrument.two_theta_max_deg)
@@ -44,7 +44,7 @@ def layout_for(
 
 
 def files_of(layout: Layout) -> int:
-    """Files of a dataset of this layout at most: arrays, metadata, ledger, table and report."""
+    """Return the largest number of files of a dataset: arrays, metadata, ledger, table and report."""
     chosen = variables(layout)
     in_shards = sum(v.home == "shard" for v in chosen)
     labels = sum(v.home == "label" for v in chosen) * math.ceil(layout.n_structures / LABEL_CHUNK)

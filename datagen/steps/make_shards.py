@@ -1,4 +1,4 @@
-"""Has the workers make the shards that are not committed yet, and finds out which structures kill them."""
+"""Simulation of the shards that are not committed yet, and the search for structures that kill workers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from datagen.store import ledger
 from datagen.store.lock import Lock
 
 PROBES = 2
-"""How often a shard whose worker died is probed, and found blameless, before we stop and say so."""
+"""Number of times a shard whose worker died is probed without a finding before the run stops."""
 CHECKING_THREADS = 4
 SOON_s = 5.0
-"""Waiting for workers shorter than this is not worth mentioning."""
+"""Shorter waits for workers are not shown."""
 
 
 class ShardMaker:
-    """Has the workers make the shards that are not committed yet, and finds out what kills them."""
+    """Simulate the shards that are not committed yet, and quarantine structures that kill workers."""
 
     def __init__(
         self,
@@ -71,15 +71,15 @@ class ShardMaker:
         self._before = outcome.n_patterns_now
 
     def make(self, workers: Workers) -> int:
-        """Make them all; how many structures were newly set aside, so that the plan has changed."""
+        """Make all shards; return the number of newly quarantined structures, after which the plan has changed."""
         if not self._orders:
             self._display.say(
-                f"nothing to make: all {self._total:,} structures are there already (their catalogs were read when the "
-                "dataset was begun; what was added to them since belongs in another dataset)"
+                f"nothing to do: all {self._total:,} structures are made (their catalogs were read when the "
+                "dataset was begun; structures added since need a new dataset)"
             )
             return 0
         if self._done:
-            self._display.say(f"going on: {self._done:,} of {self._total:,} structures were made before")
+            self._display.say(f"resuming: {self._done:,} of {self._total:,} structures were made before")
         cluster = workers.cluster()
         with self._display.phase("simulate", self._total, "structures"):
             todo = self._orders
@@ -89,7 +89,7 @@ class ShardMaker:
                 before = self._set_aside
                 self._send(cluster, probe_shard, "probe", todo)
                 if self._set_aside > before:
-                    todo = []  # they wait for the new plan; shards found blameless are tried again
+                    todo = []  # they wait for the new plan; shards without a finding are tried again
         return self._set_aside
 
     def _send(
@@ -102,7 +102,7 @@ class ShardMaker:
         for member, reason, detail in report.quarantined:
             row = next(self._accepted.rows([member]))
             self._quarantine.add(row["structure_hash"], row["source_id"], reason, detail)
-            self._display.say(f"[yellow]set aside[/] {escape(row['source_id'])}: {reason} ({escape(detail)})")
+            self._display.say(f"[yellow]quarantined[/] {escape(row['source_id'])}: {reason} ({escape(detail)})")
             self._set_aside += 1
         if report.committed:
             self._done += report.n_structures
@@ -120,9 +120,9 @@ class ShardMaker:
         self._probes[order.shard] += 1
         if self._probes[order.shard] > PROBES:
             raise StoreError(
-                f"{where}: workers die on it or lack memory, yet none of its structures does harm alone "
-                f"({failure.error}); give workers more memory, or look at the node's log, and "
-                "give the same command again"
+                f"{where}: workers die on it or run out of memory, but none of its structures does so alone "
+                f"({failure.error}); give workers more memory, or check the node's log, and "
+                "re-run the same command"
             )
         self._suspects.append(order)
 
@@ -132,14 +132,14 @@ class ShardMaker:
         facts = f"{rate:,.0f} patterns/s, {size(self._written)}, {progress.workers} workers"
         facts += f", {progress.in_flight} shards under way"
         if len(self._quarantine):
-            facts += f", {len(self._quarantine)} set aside"
+            facts += f", {len(self._quarantine)} quarantined"
         if progress.waiting_for_workers_s > SOON_s:
             facts += f", waiting {duration(progress.waiting_for_workers_s)} for workers"
         self._display.advance(self._done, facts)
 
 
 def is_committed(dataset: Path, shard: Shard) -> bool:
-    """Whether the shard is done for this very content and every byte is there; a damaged one is done again."""
+    """Return whether the shard is complete with this content; the receipt of a damaged one is revoked."""
     try:
         receipt = ledger.read(dataset, shard.index)
     except StoreError:

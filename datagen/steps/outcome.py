@@ -1,4 +1,4 @@
-"""What a run has made and what it took, in numbers."""
+"""Counts, sizes and times of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass
 class Outcome:
-    """What a run has made, in numbers."""
+    """Counts, sizes and times of a run."""
 
     dataset: Path
     counts: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ class Outcome:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Charge a stretch of the run to a phase."""
+        """Time a phase of the run."""
         began = time.monotonic()
         yield
         self.phase_seconds[phase] = time.monotonic() - began

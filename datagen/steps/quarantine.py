@@ -1,4 +1,4 @@
-"""Structures set aside because their simulation fails, crashes or hangs: which, why, remembered by content."""
+"""Structures whose simulation fails, crashes or hangs, with reasons, by structure hash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE = "quarantine.json"
 
 
 class Quarantine:
-    """What is set aside, by structure hash; every addition is on disk before it is acted on."""
+    """Quarantined structures by structure hash; every addition is on disk before it takes effect."""
 
     def __init__(self, work: Path) -> None:
         self._path = work / FILE
@@ -22,7 +22,7 @@ class Quarantine:
             self._entries = {}
         except ValueError as error:
             raise StoreError(
-                f"{self._path}: expected what was set aside as JSON, found something else ({error}); "
+                f"{self._path}: expected quarantined structures as JSON, found something else ({error}); "
                 "delete the file: what cannot be simulated is found again"
             ) from error
 
@@ -33,12 +33,12 @@ class Quarantine:
         return len(self._entries)
 
     def add(self, structure_hash: str, source_id: str, reason: str, detail: str) -> None:
-        """Set a structure aside."""
+        """Quarantine a structure."""
         self._entries[structure_hash] = {"source_id": source_id, "reason": reason, "detail": detail}
         self._write()
 
     def release(self, reason: str) -> int:
-        """Forget those set aside for this reason, so that they are tried again; how many."""
+        """Release the structures of this reason, so that they are tried again; return their number."""
         kept = {h: entry for h, entry in self._entries.items() if entry["reason"] != reason}
         released = len(self._entries) - len(kept)
         self._entries = kept
@@ -47,12 +47,12 @@ class Quarantine:
         return released
 
     def why(self, structure_hash: str) -> tuple[str, str] | None:
-        """Reason and detail."""
+        """Return reason and detail."""
         entry = self._entries.get(structure_hash)
         return None if entry is None else (entry["reason"], entry["detail"])
 
     def reasons(self) -> list[tuple[str, str]]:
-        """Source id and reason of each."""
+        """Return source id and reason of each."""
         return sorted((entry["source_id"], entry["reason"]) for entry in self._entries.values())
 
     def _write(self) -> None:

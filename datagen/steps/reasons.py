@@ -1,4 +1,4 @@
-"""Why an accepted structure has no row after all: each code that setting aside can give, with meaning and remedy."""
+"""Reasons for which an accepted structure is quarantined, with meaning and remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from curation.reasons import REASONS, Reason
 
 @dataclass(frozen=True, slots=True)
 class SimulationReason:
-    """A code and what stands behind it."""
+    """Meaning of a reason code, and a remedy."""
 
     code: str
     meaning: str
@@ -31,7 +31,7 @@ SIMULATION_REASONS: dict[str, SimulationReason] = {
         SimulationReason(
             FAILED,
             "The simulation raised an error on this structure; the detail holds it.",
-            "Report it with the CIF; once it is mended, datagen retry --reason simulation_failed.",
+            "Report it with the CIF; once it is fixed, datagen retry --reason simulation_failed.",
         ),
         SimulationReason(
             "simulation_crashed",

@@ -1,4 +1,4 @@
-"""What the store keeps of one structure's simulation: an engine's result and its draws as arrays by variable."""
+"""One structure's simulation as the store's arrays: patterns, draws, diagnostics and sticks."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _STORED_WITH = {
 
 
 def extra_augmentations(settings: AugmentationSettings) -> tuple[str, ...]:
-    """Which of `schema.EXTRA_AUGMENTATIONS` can have an effect under these settings and are therefore stored."""
+    """Return those of `schema.EXTRA_AUGMENTATIONS` that can have an effect under these settings."""
     active = [name for name, neutral in _NEUTRAL.items() if tuple(getattr(settings, name)) != (neutral, neutral)]
     wanted = {stored for name in active for stored in _STORED_WITH.get(name, (name,))}
     return tuple(v.name for v in schema.EXTRA_AUGMENTATIONS if v.name in wanted)
 
 
 def row_values(patterns: Patterns, augmentations: Augmentations, layout: schema.Layout) -> dict[str, NDArray[Any]]:
-    """Arrays for `ShardWriter.add`: patterns, draws, diagnostics and sticks."""
+    """Return the arrays for `ShardWriter.add`."""
     stored, maximum = quantise(patterns.intensity)
     sticks = patterns.sticks
     drawn = augmentations.columns()

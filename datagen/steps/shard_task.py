@@ -1,4 +1,4 @@
-"""The work of one task: simulate a shard's structures, compress them, commit; or find out which of them cannot be."""
+"""The tasks of the workers: simulate, compress and commit a shard, or probe which of its structures ends a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from catalogs.record import DensityRef
 from curation.crystal import Crystal
-from curation.sandbox import Casualty, Limits, Sandbox
+from curation.sandbox import Limits, Sandbox, SandboxFailure
 from datagen.config.job import WORK, Job, cached_job
 from datagen.density.make import make_density, refusal_variables
 from datagen.errors import DatagenError, EngineError, StoreError
@@ -45,7 +45,7 @@ ROCK_SALT = Crystal.canonical(
 
 @dataclass(frozen=True)
 class ShardOrder:
-    """What a task is told: which shard of which dataset, made of which accepted structures."""
+    """Argument of a task: dataset, shard and accepted structures."""
 
     dataset: str
     shard: int
@@ -59,7 +59,7 @@ class ShardOrder:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What a task tells: small, whatever the shard holds."""
+    """Result of a task; small, whatever the size of the shard."""
 
     shard: int
     committed: bool
@@ -92,7 +92,7 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
             except EngineError as broken:
                 raise EngineError(f"{row['source_id']}: {broken}") from broken
             except (DatagenError, MemoryError):
-                raise  # the machinery failed, or may have had too little room: no structure is to blame yet
+                raise  # the machinery failed, or lacked memory or disk space: no structure is to blame yet
             except Unsimulable as refused:
                 quarantined.append((member, refused.reason, str(refused)))
                 continue
@@ -123,7 +123,7 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
 def simulate_structure(
     row: dict[str, Any], job: Job, layout: Layout, clock: StageClock
 ) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, str]]]:
-    """Every array of one structure's row; and why its density or its peaks are not among them, as `NOTES` names it."""
+    """Return every array of one structure's row, and the reasons for missing densities and peaks by the names of `NOTES`."""
     crystal = Crystal.from_json(row["structure"])
     settings = job.simulation
     with clock.stage("simulate"):
@@ -156,24 +156,24 @@ def simulate_structure(
 
 @cache
 def warm_up(job: Job) -> None:
-    """Load and compile, once in each process, what simulates: no structure's time is charged for it.
+    """Load and compile the engine once in each process, so that it does not count as a structure's time.
 
-    An engine that is not there says so here, by an `EngineError`.
+    Raises EngineError if the engine is missing.
     """
     settings = job.simulation
     drawn = draw(settings.augmentation, settings.seed, ROCK_SALT.structure_hash(), np.arange(1))
-    with suppress(Unsimulable):  # the range of angles is this instrument's own affair
+    with suppress(Unsimulable):  # the range of angles depends on this instrument
         engine(settings.engine)(ROCK_SALT, settings.instrument, drawn)
 
 
 def prepare(job: tuple[str, str]) -> None:
-    """The same, told of a dataset and its job's key."""
+    """Warm up for a dataset and the key of its job."""
     dataset, key = job
     warm_up(cached_job(Path(dataset), key))
 
 
 def probe_shard(order: ShardOrder) -> ShardReport:
-    """Simulate each structure of a shard in a process of its own, to learn which one ends it; nothing is written."""
+    """Simulate each structure of a shard in a process of its own, to find the one that ends it; write nothing."""
     job = cached_job(Path(order.dataset), order.job_key)
     limits = Limits(seconds=job.run.structure_time_limit_s)
     settings = {"dataset": order.dataset, "job_key": order.job_key}
@@ -181,13 +181,13 @@ def probe_shard(order: ShardOrder) -> ShardReport:
     with Sandbox("datagen.steps.shard_task:prober", settings, limits) as sandbox:
         for member in order.members:
             outcome = sandbox.call(member)
-            if isinstance(outcome, Casualty):
+            if isinstance(outcome, SandboxFailure):
                 found.append((member, BY_CASUALTY[outcome.reason], outcome.detail))
     return ShardReport(order.shard, committed=False, quarantined=tuple(found))
 
 
 def prober(settings: dict[str, str]) -> Any:
-    """What the sandbox calls: simulate one accepted structure and forget the result."""
+    """Return the function that the sandbox calls: simulate one accepted structure and discard the result."""
     dataset = Path(settings["dataset"])
     job = cached_job(dataset, settings["job_key"])
     layout = read_layout(dataset)
@@ -206,7 +206,7 @@ def prober(settings: dict[str, str]) -> Any:
 
 
 def density_ref(row: dict[str, Any]) -> DensityRef | None:
-    """Where the row's density lies; it was there when the catalog was read, so that its absence is no refusal."""
+    """Return the place of the row's density; it existed when the catalog was read, so its absence now is an error."""
     if row["density_path"] is None:
         return None
     path = Path(row["density_path"])
@@ -219,7 +219,7 @@ def density_ref(row: dict[str, Any]) -> DensityRef | None:
 
 
 class StageClock:
-    """Adds up the time spent in each stage."""
+    """Sums of the time spent in each stage."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
@@ -227,7 +227,7 @@ class StageClock:
         self._began = 0.0
 
     def stage(self, name: str) -> StageClock:
-        """For a `with` statement around the stage."""
+        """Time a stage in a `with` statement."""
         self._stage = name
         return self
 
@@ -245,7 +245,7 @@ def _accepted(dataset: Path) -> Accepted:
 
 @lru_cache(maxsize=1)
 def _mapped(path: Path, inode: int) -> Accepted:
-    """One map in each process; the file is replaced, never changed, so the inode tells one content from the next."""
+    """Return one map per process; the file is replaced, never changed, so the inode identifies its content."""
     del inode
     return Accepted(path)
 

@@ -1,4 +1,4 @@
-"""Which accepted structure goes into which row and shard: arithmetic on counts and hashes, recorded before acted on."""
+"""Assignment of accepted structures to rows and shards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARDS_AIMED_AT = 64
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows one task simulates, compresses and writes, and owns alone."""
+    """Rows that one task simulates, compresses and writes."""
 
     index: int
     first_row: int
@@ -25,15 +25,15 @@ class Shard:
 
 
 def shard_length(n_structures: int, asked: int | None) -> int:
-    """Structures per shard: as asked, or from the number of structures alone, never from the workers."""
+    """Return the structures per shard: as configured, or from the number of structures, never from the number of workers."""
     return asked or min(max(n_structures // SHARDS_AIMED_AT, SMALLEST_SHARD), LARGEST_SHARD)
 
 
 def fill_holes(n_accepted: int, quarantined: Collection[int]) -> list[int]:
-    """Row -> accepted structure when some of them cannot be simulated.
+    """Return the accepted structure of each row when some of them cannot be simulated.
 
-    Each hole is filled by the last structure that is still good, so that a quarantine changes its own shard and the
-    last ones only; and the order is a function of what is quarantined, not of when that was found out.
+    Each hole is filled by the last structure that is not quarantined, so that only its own shard and the last ones
+    change; the order depends on which structures are quarantined, not on when they were.
     """
     good = n_accepted - len(quarantined)
     holes = sorted(i for i in quarantined if i < good)
@@ -54,7 +54,7 @@ def cut_shards(order: Sequence[int], hashes: Sequence[str], length: int, setting
 
 
 def first_of_each(hashes: Sequence[str], with_density: Sequence[bool]) -> list[int]:
-    """Which structure stands for all with the same hash, for each: the first that has a density, else the first."""
+    """Return for each structure the one that is kept of its hash: the first with a density, else the first."""
     chosen: dict[str, int] = {}
     for i, structure_hash in enumerate(hashes):
         before = chosen.setdefault(structure_hash, i)

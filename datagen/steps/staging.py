@@ -1,4 +1,4 @@
-"""What was read, written down once: records as Parquet batches with a manifest, so that tasks need a path only."""
+"""Records of the catalogs as Parquet batches with a manifest, so that tasks need a path only."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Staged:
         return sum(batch.rows for batch in self.batches)
 
     def path_of(self, batch: Batch) -> Path:
-        """Where a batch lies."""
+        """Return the path of a batch."""
         return self.folder / batch.file
 
     def verdicts_of(self, batch: Batch) -> Path:
-        """Where the verdicts on its records go."""
+        """Return the path of the verdicts on its records."""
         return self.folder / batch.file.replace("records-", "verdicts-")
 
 
@@ -68,12 +68,12 @@ def stage_records(
 ) -> Staged:
     """Write records to batches in `folder` and, last, the manifest; memory is bounded by two batches.
 
-    Where an earlier attempt was interrupted its batches are replaced. The caller sees to it that nobody else is at it.
+    Batches of an interrupted attempt are replaced. The caller holds the folder's lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     discard_staged(folder)
     batches: list[Batch] = []
-    with ThreadPoolExecutor(1) as writer:  # the disk is waited for while the next batch is read
+    with ThreadPoolExecutor(1) as writer:  # the batch is written while the next one is read
         under_way: Future[Batch] | None = None
         for number, rows in enumerate(_in_batches(records, batch_rows, batch_bytes, on_record)):
             if under_way is not None:
@@ -93,7 +93,7 @@ def _write_batch(rows: list[dict[str, Any]], path: Path) -> Batch:
 
 
 def read_staged(folder: Path) -> Staged | None:
-    """What an earlier reading left complete; None where there is nothing or the reading was interrupted."""
+    """Return what an earlier reading completed; None if there is none."""
     try:
         text = (folder / MANIFEST).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -103,16 +103,16 @@ def read_staged(folder: Path) -> Staged | None:
         if manifest["format"] != FORMAT:
             raise PlanError(
                 f"{folder / MANIFEST}: staged in format {manifest['format']}, this version reads {FORMAT}; "
-                f"finish with the version that began, or delete {folder} to begin anew"
+                f"finish with the version that began, or delete {folder} to start again"
             )
         batches = tuple(Batch(**batch) for batch in manifest["batches"])
         return Staged(folder, manifest["fingerprint"], batches)
     except (ValueError, KeyError, TypeError) as error:
-        raise PlanError(f"{folder / MANIFEST} is damaged ({error}); delete {folder} to begin anew") from error
+        raise PlanError(f"{folder / MANIFEST} is damaged ({error}); delete {folder} to start again") from error
 
 
 def discard_staged(folder: Path) -> None:
-    """Remove staged records, the manifest first, so that no manifest ever speaks of batches that are gone."""
+    """Remove staged records, the manifest first, so that a manifest never lists missing batches."""
     with contextlib.suppress(FileNotFoundError):
         (folder / MANIFEST).unlink()
     for path in folder.glob("records-*.parquet"):

@@ -1,4 +1,4 @@
-"""The table beside the arrays: the verdict on every input, and which row of the dataset, if any, came of it."""
+"""The table `curation.parquet` of a dataset: the verdict on every input, and its row if it has one."""
 
 from __future__ import annotations
 
@@ -30,21 +30,19 @@ ADDED = (
     pa.field(
         "duplicate_of",
         pa.int64(),
-        metadata={
-            "description": "line of this table, from 0, that stands for this structure; null where it is this line"
-        },
+        metadata={"description": "line of this table, from 0, that this structure duplicates; null if it is kept"},
     ),
-    pa.field("density_reason", pa.string(), metadata={"description": "why the density was not taken; null otherwise"}),
-    pa.field("density_detail", pa.string(), metadata={"description": "the facts of that in words"}),
-    pa.field("xrd_peaks_reason", pa.string(), metadata={"description": "why xrd_peaks were not made; null otherwise"}),
-    pa.field("xrd_peaks_detail", pa.string(), metadata={"description": "the facts of that in words"}),
+    pa.field("density_reason", pa.string(), metadata={"description": "reason for a missing density; null otherwise"}),
+    pa.field("density_detail", pa.string(), metadata={"description": "details of that reason"}),
+    pa.field("xrd_peaks_reason", pa.string(), metadata={"description": "reason for missing xrd_peaks; null otherwise"}),
+    pa.field("xrd_peaks_detail", pa.string(), metadata={"description": "details of that reason"}),
 )
 
 
 def write_structures_table(
     dataset: Path, verdicts: Path, accepted: Accepted, shards: list[Shard], duplicates: dict[int, int], work: Path
 ) -> Counter[str]:
-    """Join verdicts, plan, quarantine and receipts, streamed, so that memory stays small; how many of each verdict."""
+    """Join verdicts, plan, quarantine and receipts, streamed; return the counts of verdicts."""
     counts: Counter[str] = Counter()
     quarantine = Quarantine(work)
     table_rows = np.asarray(accepted.column(TABLE_ROW), dtype=np.int64)
@@ -70,7 +68,7 @@ def write_structures_table(
 
 
 def _noted(receipts: list[ledger.Receipt], name: str) -> dict[int, tuple[str, str]]:
-    """Reason and detail by line of the table."""
+    """Return reason and detail by line of the table."""
     return {int(line): (reason, detail) for r in receipts for line, reason, detail in r.notes.get(name, [])}
 
 
@@ -82,7 +80,7 @@ def _lines(source: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[int, pa
 
 
 def _without_clock(metadata: dict[bytes, bytes] | None) -> dict[bytes, bytes]:
-    """The verdicts' own metadata, less the time of their making."""
+    """Return the metadata of the verdicts without the time of their curation."""
     found: dict[bytes, bytes] = {}
     for key, text in (metadata or {}).items():
         content: Any = json.loads(text) if text.startswith(b"{") else None

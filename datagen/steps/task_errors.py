@@ -1,4 +1,4 @@
-"""What a task that failed on a worker means to a person: our own sentences as they are, the rest with its traceback."""
+"""Errors of failed tasks: expected ones as they are, others with their traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OURS: dict[str, type[DatagenError]] = {
 
 
 def explained(failure: Failure, where: str, dataset: Path, otherwise: type[DatagenError]) -> DatagenError:
-    """The error to raise in the driver; `where` names the task, `otherwise` is its kind when it is none of ours."""
+    """Return the error to raise in the driver; `where` names the task, `otherwise` is the class of unexpected ones."""
     ours = _OURS.get(failure.error_type)
     if ours is not None:
         return ours(failure.error.removeprefix(f"{failure.error_type}: "))

@@ -1,4 +1,4 @@
-"""A limit on the time one structure may take, for code that cannot be interrupted: past it, the process ends itself."""
+"""A time limit for code that cannot be interrupted: beyond it the process ends itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ STDERR = 2
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End this process at once when the block takes longer, after printing where it stands.
+    """End this process when the block takes longer, after printing its stack.
 
-    Compiled code may hold the interpreter and heed neither exceptions nor signals; faulthandler's thread is not
-    Python's. The cluster sees a dead worker, starts another, and the run finds out which structure it was.
+    Compiled code may hold the interpreter and ignore exceptions and signals; faulthandler's thread is not Python's.
+    The cluster replaces the dead worker, and the run finds the structure by probing.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
     try:

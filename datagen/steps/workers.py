@@ -1,4 +1,4 @@
-"""The run's cluster, started when there is first something for it to do: a finished dataset needs none."""
+"""The run's cluster, started when it is first needed: a finished dataset needs none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ A = TypeVar("A")
 
 
 class Workers:
-    """Use as a context manager; leaving it ends the cluster if there is one."""
+    """A cluster that starts at first use; leaving the context manager ends it."""
 
     def __init__(self, profile: Profile, display: Display) -> None:
         self.kind = profile.kind
@@ -27,7 +27,7 @@ class Workers:
         self.seconds_to_start = 0.0
 
     def cluster(self) -> Cluster:
-        """The connected cluster."""
+        """Return the connected cluster."""
         if self._cluster is None:
             began = time.monotonic()
             self._cluster = self._stack.enter_context(connect(self._profile))
@@ -37,12 +37,12 @@ class Workers:
         return self._cluster
 
     def prepare(self, function: Callable[[A], None], argument: A) -> None:
-        """Have the workers call this while the driver is busy, where there are workers already."""
+        """Call a function on the workers that exist, while the driver is busy."""
         if self._cluster is not None:
             self._cluster.prepare(function, argument)
 
     def close(self) -> None:
-        """End the cluster if there is one; nothing more is asked of it."""
+        """End the cluster if there is one."""
         self._stack.close()
         self._cluster = None
 

@@ -93,10 +93,10 @@ def factory(settings: Any) -> Callable[[Any], Any]:
     return work
 
 
-def judge(settings: Any) -> Callable[[Any], Any]:
+def curator(settings: Any) -> Callable[[Any], Any]:
     """Curation, but a CIF that says `# misbehave: segfault` does so."""
     misbehave = factory(None)
-    curate = batch.judge(settings)
+    curate = batch.curator(settings)
 
     def work(row: Any) -> Any:
         _, marked, what = row["cif"].partition("# misbehave: ")

@@ -57,7 +57,7 @@ def test_hanging_crashing_and_greedy_records_cost_themselves_only(tmp_path: Path
         misbehave("raise"),
         record("last"),
     )
-    with Sandbox("tests.curation.misbehaving:judge", SETTINGS.model_dump(mode="json"), LIMITS) as box:
+    with Sandbox("tests.curation.misbehaving:curator", SETTINGS.model_dump(mode="json"), LIMITS) as box:
         receipt = curate_batch(batch, tmp_path / "out.parquet", SETTINGS, LIMITS, sandbox=box)
     verdicts = list(read_verdicts(tmp_path / "out.parquet"))
     assert [(v.source_id, v.status, v.reason) for v in verdicts] == [
@@ -71,7 +71,7 @@ def test_hanging_crashing_and_greedy_records_cost_themselves_only(tmp_path: Path
         ("last", "accepted", ""),
     ]
     assert verdicts[3].detail == "the interpreter was ended by SIGSEGV"
-    assert [c["source_id"] for c in receipt.casualties] == ["hang", "segfault", "hog", "exit", "raise"]
+    assert [c["source_id"] for c in receipt.crashes] == ["hang", "segfault", "hog", "exit", "raise"]
     assert receipt.counts == {"accepted": 3, "crashed": 2, "internal_error": 1, "out_of_memory": 1, "timeout": 1}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from curation.sandbox import Casualty, Limits, Sandbox, SandboxError, SandboxInterruptedError, borrowed_sandbox
+from curation.sandbox import Limits, Sandbox, SandboxError, SandboxFailure, SandboxInterruptedError, borrowed_sandbox
 
 FACTORY = "tests.curation.misbehaving:factory"
 LIMITS = Limits(seconds=0.8, memory_GB=0.3)
@@ -79,22 +79,22 @@ def test_a_misfortune_costs_only_the_item_it_befalls(
     sandbox: Sandbox, misbehaviour: str, reason: str, detail: str
 ) -> None:
     assert sandbox.call(["echo", "before"]) == "before"
-    casualty = sandbox.call(misbehaviour)
-    assert isinstance(casualty, Casualty)
-    assert (casualty.reason, casualty.detail) == (reason, detail)
+    crash = sandbox.call(misbehaviour)
+    assert isinstance(crash, SandboxFailure)
+    assert (crash.reason, crash.detail) == (reason, detail)
     assert sandbox.call(["echo", "after"]) == "after"
 
 
 def test_a_crash_says_where_in_the_code_it_was(sandbox: Sandbox) -> None:
-    casualty = sandbox.call("segfault")
-    assert isinstance(casualty, Casualty)
-    assert "misbehaving.py" in casualty.output
+    crash = sandbox.call("segfault")
+    assert isinstance(crash, SandboxFailure)
+    assert "misbehaving.py" in crash.output
 
 
 def test_a_hang_says_where_in_the_code_it_was(sandbox: Sandbox) -> None:
-    casualty = sandbox.call("hang in C")
-    assert isinstance(casualty, Casualty)
-    assert "misbehaving.py" in casualty.output
+    crash = sandbox.call("hang in C")
+    assert isinstance(crash, SandboxFailure)
+    assert "misbehaving.py" in crash.output
 
 
 def test_an_item_does_not_pay_for_what_another_did_to_the_child(sandbox: Sandbox) -> None:
@@ -196,7 +196,7 @@ def answer_from_a_sandbox() -> None:
     """What a daemonic worker does; such a process may have no multiprocessing children."""
     with Sandbox(FACTORY, None, LIMITS) as box:
         assert box.call(["echo", "from a daemon"]) == "from a daemon"
-        assert isinstance(box.call("segfault"), Casualty)
+        assert isinstance(box.call("segfault"), SandboxFailure)
 
 
 def test_it_works_inside_a_daemonic_worker_process() -> None:

@@ -191,13 +191,13 @@ class StopAfter(Progress):
     def __init__(self, verdicts: int) -> None:
         self.left = verdicts
         self.finished_before = 0
-        self.judged_now = 0
+        self.curated_now = 0
 
-    def judging(self, total: int, finished: Any) -> None:
+    def curating(self, total: int, finished: Any) -> None:
         self.finished_before = sum(finished.values())
 
-    def judged(self, row: dict[str, Any]) -> None:
-        self.judged_now += 1
+    def curated(self, row: dict[str, Any]) -> None:
+        self.curated_now += 1
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
@@ -217,7 +217,7 @@ def test_finished_batches_are_not_done_twice_and_the_source_is_not_read_again(
     resumed = StopAfter(-1)
     summary = curate(job(copy), tmp_path / "out", progress=resumed)
     assert resumed.finished_before == summary.n_resumed == 64
-    assert resumed.judged_now == 110 - 64
+    assert resumed.curated_now == 110 - 64
     verdicts = [{k: v for k, v in row.items() if k != "origin"} for row in rows_of(tmp_path / "out")]
     assert verdicts == [{k: v for k, v in row.items() if k != "origin"} for row in rows_of(undisturbed)]
 
@@ -227,7 +227,7 @@ def test_a_finished_run_given_again_does_nothing(pile: Path, undisturbed: Path) 
     watcher = StopAfter(1)
     summary = curate(job(pile), undisturbed, progress=watcher)
     assert summary.n_resumed == summary.n_records == 110
-    assert watcher.judged_now == 0
+    assert watcher.curated_now == 0
     assert (undisturbed / TABLE).read_bytes() == before
 
 
@@ -273,7 +273,7 @@ def test_two_runs_in_one_folder_are_one_too_many(pile: Path, tmp_path: Path) -> 
     class Second(Progress):
         refused = ""
 
-        def judging(self, total: int, finished: Any) -> None:
+        def curating(self, total: int, finished: Any) -> None:
             result = run("curate", pile, "--out", tmp_path)
             Second.refused = str(result.exception)
 

@@ -14,7 +14,7 @@ from tests.datagen.small_runs import Made, config_of, make, misbehave, write_cif
 def test_of_a_complete_dataset(made: Made) -> None:
     status = status_of(made.dataset)
     assert (status.phase, status.driver) == ("complete", None)
-    assert (status.n_records, status.n_judged) == (7, 7)
+    assert (status.n_records, status.n_curated) == (7, 7)
     assert (status.n_committed, status.n_shards) == (3, 3)
     assert (status.n_structures_committed, status.n_structures) == (5, 5)
     assert status.n_densities == 1
@@ -47,7 +47,7 @@ def test_of_a_run_that_died_while_simulating(tmp_path: Path, monkeypatch: pytest
 def test_of_a_run_that_died_while_judging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         during = status_of(tmp_path / "d.zarr")
-        assert (during.phase, during.n_records, during.n_judged) == ("curate", 2, 0)
+        assert (during.phase, during.n_records, during.n_curated) == ("curate", 2, 0)
         raise EngineError("died")
 
     monkeypatch.setattr("datagen.steps.curate_on_cluster.curate_batch", lambda *_, **__: die())

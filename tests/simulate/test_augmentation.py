@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from datagen.simulate.augmentation import LOW_INDEX, Augmentations, AugmentationSettings, draw
+from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
+from datagen.simulate.parameters import LOW_INDEX
 
 TABLE_5 = {
     "microstrain": (500, 10_000),

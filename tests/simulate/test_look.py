@@ -45,7 +45,7 @@ def test_arrays_hold_everything_needed_to_make_the_patterns_again(tmp_path: Path
     assert data["intensity"].shape == (7, 8192)
     assert data["stick_two_theta_deg"].shape == data["stick_intensity"].shape
     names = [name for name in data if name.startswith("augmentation_")]
-    drawn = Augmentations(**{name.removeprefix("augmentation_"): data[name] for name in names})
+    drawn = Augmentations({name.removeprefix("augmentation_"): data[name] for name in names})
     crystal = look_at(
         QUARTZ, "native", Instrument.preset("alphadiffract"), AugmentationSettings(count=1), 0
     ).subject.crystal

@@ -10,8 +10,9 @@ import torch
 
 from curation.crystal import Crystal
 from datagen.simulate import native, reference
-from datagen.simulate.augmentation import LOW_INDEX, Augmentations, AugmentationSettings, draw
+from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS, Instrument
+from datagen.simulate.parameters import LOW_INDEX, PARAMETERS, always_stored
 from datagen.simulate.sticks import Sticks, compute_sticks
 from trainer.data.sources import stick_tensors
 from trainer.data.store import Sticks as StoredSticks
@@ -20,6 +21,8 @@ from trainer.simulate import broaden as device
 from trainer.simulate import parameters as drawing
 
 N = 6
+RANGES = {p.name: p.default for p in always_stored()}
+"""The ranges of the paper."""
 REALISTIC = {"preset": "realistic", "count": N}
 
 
@@ -81,7 +84,7 @@ def test_a_batch_of_different_crystals_is_each_alone() -> None:
         for n in (3, 700, 1, 40)
     ]
     generator = torch.Generator().manual_seed(0)
-    parameters = drawing.draw_parameters(drawing.ALPHADIFFRACT_RANGES, 4, torch.device("cpu"), generator)
+    parameters = drawing.draw_parameters(RANGES, 4, torch.device("cpu"), generator)
     together = device.broaden(stick_tensors(stored), parameters, instrument)
     for i, sticks in enumerate(stored):
         own = drawing.Parameters(
@@ -92,9 +95,9 @@ def test_a_batch_of_different_crystals_is_each_alone() -> None:
 
 
 def test_parameters_are_drawn_from_their_ranges() -> None:
-    ranges = {**drawing.ALPHADIFFRACT_RANGES, "march_r": (0.4, 2.5), "impurity_peaks": (1, 3)}
+    ranges = {**RANGES, "march_r": (0.4, 2.5), "impurity_peaks": (1, 3)}
     drawn = drawing.draw_parameters(ranges, 20_000, torch.device("cpu"), torch.Generator().manual_seed(1))
-    for name, (low, high) in drawing.ALPHADIFFRACT_RANGES.items():
+    for name, (low, high) in RANGES.items():
         values = getattr(drawn, name)
         assert low <= values.min() <= values.max() <= high
         assert values.mean().item() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
@@ -107,6 +110,25 @@ def test_parameters_are_drawn_from_their_ranges() -> None:
 
 def test_preferred_planes_are_those_of_the_engine() -> None:
     np.testing.assert_array_equal(drawing.PREFERRED_PLANES, LOW_INDEX)
+
+
+def test_the_trainer_knows_every_parameter_and_its_value_without_effect() -> None:
+    """The trainer imports nothing of the generator, and a dataset states neither."""
+    assert list(drawing.Parameters.__dataclass_fields__) == [p.name for p in PARAMETERS if p.stored]
+    leading = {p.name: p.neutral for p in PARAMETERS if p.neutral is not None and p.part_of is None}
+    assert {name: drawing.NEUTRAL[name] for name in leading} == {name: (v, v) for name, v in leading.items()}
+
+
+def test_ranges_are_those_that_the_dataset_states() -> None:
+    settings = AugmentationSettings(**REALISTIC)
+    stated = {"configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}}}
+    ranges = drawing.ranges_of_attributes(stated)
+    assert {p.name for p in PARAMETERS if p.default is not None} == set(ranges)
+    assert ranges["march_r"] == settings.march_r
+    with pytest.raises(TrainerError, match="vary in roughness, which this version"):
+        drawing.ranges_of_attributes(
+            {**stated, "layout": {"extra_augmentations": ["march_r", "march_hkl", "roughness"]}}
+        )
 
 
 def test_an_instrument_that_is_not_described_is_refused() -> None:

@@ -12,7 +12,8 @@ from curation.crystal import Crystal
 from datagen.simulate import native
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS
-from datagen.steps.row import extra_augmentations, row_values
+from datagen.steps.layout import draws, extra_draws
+from datagen.steps.row import row_values
 from datagen.store import zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
@@ -39,7 +40,8 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
         n_lines=len(instrument.lines),
         text_bytes=zarr_store.text_bytes(datasets.labels(N, split)),
         with_members=settings.march_r != (1.0, 1.0),
-        extra_augmentations=extra_augmentations(settings),
+        draws=draws(),
+        extra_draws=extra_draws(settings),
     )
     attributes = {
         "instrument": instrument.model_dump(mode="json"),

@@ -15,9 +15,9 @@ from catalogs import defects
 from catalogs.config import CodCatalog
 from catalogs.containers import records_in, renamed
 from catalogs.densities import beside, by_block
+from catalogs.download_files import save_download
 from catalogs.errors import CatalogError
 from catalogs.folder import read_file
-from catalogs.keeping import write_whole
 from catalogs.names import stem
 from catalogs.reading import MB, Place
 from catalogs.record import Defect, Record
@@ -123,7 +123,7 @@ def _entry(config: CodCatalog, number: int, opener: Opener, sleep: Callable[[flo
             yield place.refused(got)
             return
         path = choices[0]
-        write_whole(path, got)
+        save_download(path, got)
     raw = read_file(path, config.max_file_MB)
     if isinstance(raw, Defect):
         yield place.refused(raw)

@@ -46,13 +46,19 @@ def read_file(path: Path, limit_MB: float) -> bytes | Defect:
     """All bytes of a file, decompressed where its name says so, or why they cannot be had."""
     try:
         if not path.is_file():  # a pipe or device would block for ever
-            return Defect(defects.UNREADABLE_FILE, "a link to nowhere" if path.is_symlink() else "not a plain file")
+            return Defect(defects.UNREADABLE_FILE, _what_it_is(path))
         if not path.name.lower().endswith(".gz") and (size := path.stat().st_size) > limit_MB * MB:
             return too_large(f"{size / MB:.0f} MB")
         with path.open("rb") as stream:
             return read_bounded(stream, path.name, limit_MB)
     except OSError as error:
         return Defect(defects.UNREADABLE_FILE, error.strerror or str(error))
+
+
+def _what_it_is(path: Path) -> str:
+    if path.is_symlink():
+        return "a link to nowhere"
+    return "not a plain file" if path.exists() else "removed while the folder was read"
 
 
 def walk(root: Path, name: str) -> Iterator[tuple[Path, Defect | None]]:

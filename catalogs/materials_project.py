@@ -26,8 +26,8 @@ from typing import Any
 
 from catalogs import defects
 from catalogs.config import MaterialsProjectCatalog
+from catalogs.download_files import append_line, save_download
 from catalogs.errors import CatalogError
-from catalogs.keeping import append_line, write_whole
 from catalogs.mp_client import Client, connect
 from catalogs.names import natural_key
 from catalogs.reading import Place
@@ -83,7 +83,7 @@ def _listing(config: MaterialsProjectCatalog, folder: Path, client: Client) -> _
         "asked_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "material_ids": ids,
     }
-    write_whole(path, json.dumps(about, indent=1).encode())
+    save_download(path, json.dumps(about, indent=1).encode())
     return listing
 
 
@@ -101,7 +101,7 @@ def _chunk(path: Path, ids: list[str], listing: _Listing, client: Client) -> dic
             )
         documents = [document | {"database_version": version} for document in client.structures(ids)]
         lines = [json.dumps(document, sort_keys=True) for document in documents]
-        write_whole(path, gzip.compress("\n".join(lines).encode(), mtime=0))
+        save_download(path, gzip.compress("\n".join(lines).encode(), mtime=0))
     try:
         documents = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
         return {str(document["material_id"]): document for document in documents}
@@ -167,7 +167,7 @@ class _Densities:
             return entry
         name = f"{material_id}_{found.task_id}.json.gz"
         content = gzip.compress(found.json, mtime=0)
-        write_whole(self._folder / name, content)
+        save_download(self._folder / name, content)
         return entry | {
             "file": name,
             "task_id": found.task_id,

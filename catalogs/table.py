@@ -35,8 +35,15 @@ def records(config: TableCatalog) -> Iterator[Record]:
     """One record per data block of every row's CIF; all other columns become claims, as text."""
     is_parquet = not config.path.name.lower().endswith((".csv", ".csv.gz"))
     rows = _parquet_rows(config) if is_parquet else _csv_rows(config)
-    header = [str(name) for name in next(rows)]
-    columns = _Columns(config, header)
+    header = next(rows)
+    if isinstance(header, Defect):
+        raise CatalogError(
+            f"the first row of the table {config.path} cannot be read: {header.detail}",
+            where=f"catalog {config.name!r}",
+            expected="a row with the names of the columns",
+            do="fetch the table again",
+        )
+    columns = _Columns(config, [str(name) for name in header])
     for number, row in enumerate(rows, start=1):
         if isinstance(row, Defect) and row.reason == defects.TOO_LARGE:
             name = f"row {number}"
@@ -135,7 +142,7 @@ def _csv_lines(stream: IO[str], limit: int) -> Iterator[str | Defect]:
     parts: list[str] = []
     size, is_quoted = 0, False
     while part := stream.readline(_LINE_CHARACTERS):
-        is_quoted ^= part.count('"') % 2 == 1
+        is_quoted = _ends_quoted(part, is_quoted, is_row_start=size == 0)
         size += len(part)
         if size <= limit:
             parts.append(part)
@@ -146,6 +153,26 @@ def _csv_lines(stream: IO[str], limit: int) -> Iterator[str | Defect]:
         yield Defect(defects.DAMAGED_SOURCE, "a quotation is never closed")
     elif size:
         yield "".join(parts) if size <= limit else too_large(f"a row of {size / MB:.0f} MB")
+
+
+def _ends_quoted(part: str, is_quoted: bool, is_row_start: bool) -> bool:
+    """Return whether a cell in quotes is open after `part`. As csv.reader: a quote opens only where a cell begins."""
+    at = 0
+    while True:
+        if is_quoted:
+            at = part.find('"', at)
+            if at < 0:
+                return True
+            is_escaped = part.startswith('""', at)
+            is_quoted = is_escaped
+            at += 2 if is_escaped else 1
+        elif at == 0 and is_row_start and part.startswith('"'):
+            is_quoted, at = True, 1
+        else:
+            at = part.find(',"', at)
+            if at < 0:
+                return False
+            is_quoted, at = True, at + 2
 
 
 def _open_text(config: TableCatalog) -> IO[str]:

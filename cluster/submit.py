@@ -104,6 +104,8 @@ class _Attempt(Generic[A]):
     number: int = 0
     raised: int = 0
     deaths: int = 0
+    is_alone: bool = False
+    """Nothing else is in flight with it, so that the death of its worker is its own doing."""
 
 
 @dataclass
@@ -121,6 +123,8 @@ class _TaskRun(Generic[A, R]):
     progress: TaskProgress = field(default_factory=TaskProgress)
     # Taken before new tasks, so that culprits are found early.
     retry: deque[_Attempt[A]] = field(default_factory=deque)
+    # Died too often, but perhaps only beside another task: run each alone before it is reported.
+    suspects: deque[_Attempt[A]] = field(default_factory=deque)
     in_flight: dict[Future[Any], _Attempt[A]] = field(default_factory=dict)
     finished: queue.SimpleQueue[Future[Any]] = field(default_factory=queue.SimpleQueue)
     # Keys of an earlier call may be the same; the scheduler must not confuse them.
@@ -165,11 +169,20 @@ class _TaskRun(Generic[A, R]):
         return None if task is None else _Attempt(task)
 
     def _submit(self, source: Iterator[Task[A]], workers: int) -> None:
+        if any(attempt.is_alone for attempt in self.in_flight.values()):
+            return
+        if self.suspects:
+            if not self.in_flight:
+                suspect = self.suspects.popleft()
+                suspect.is_alone = True
+                self._send([suspect])
+            return
         limit = IN_FLIGHT_PER_WORKER * max(workers, 1)
         if self.in_flight and limit - len(self.in_flight) < limit // 4:
             return  # Submitting in batches is cheaper, and enough tasks wait at the scheduler.
         batch: list[_Attempt[A]] = []
         while len(self.in_flight) + len(batch) < limit and (attempt := self._next(source)):
+            attempt.is_alone = False
             batch.append(attempt)
         # Dask queues tasks at the scheduler, and so runs one per worker, only when their group outnumbers the workers
         # twofold (distributed: Scheduler.is_rootish). Of a smaller group no more than one per worker is submitted.
@@ -177,8 +190,10 @@ class _TaskRun(Generic[A, R]):
             free = max(workers - len(self.in_flight), 0)
             self.retry.extendleft(reversed(batch[free:]))
             batch = batch[:free]
-        if not batch:
-            return
+        if batch:
+            self._send(batch)
+
+    def _send(self, batch: list[_Attempt[A]]) -> None:
         for attempt in batch:
             attempt.number += 1
         futures = self.cluster.client.map(
@@ -258,11 +273,15 @@ class _TaskRun(Generic[A, R]):
             attempt = self._take(future)
             attempt.deaths += deaths
             log.warning("worker %s died while running task %s", address, attempt.task.key)
-            if attempt.deaths >= self.max_deaths:
-                self._report(attempt, Failure.from_deaths(attempt.deaths, address))
-            else:
+            if attempt.deaths < self.max_deaths:
                 self._count(retried=1)
                 self.retry.append(attempt)
+            elif deaths > 1 and not attempt.is_alone:
+                # Another scheduler than ours may give a worker the next task while one runs, and counts both.
+                self._count(retried=1)
+                self.suspects.append(attempt)
+            else:
+                self._report(attempt, Failure.from_deaths(attempt.deaths, address))
 
     def _deliver(self, attempt: _Attempt[A], result: TaskResult | Failure) -> None:
         if isinstance(result, Failure):

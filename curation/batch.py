@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from catalogs.atomic_write import sha256_of
 from catalogs.record import Record
-from curation.atomic import sha256_of
 from curation.sandbox import Casualty, Limits, Sandbox, borrowed_sandbox
 from curation.settings import CurationSettings
 from curation.table import iterate_rows, read_metadata, record_from_row, record_to_row, write_verdicts

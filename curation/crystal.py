@@ -1,4 +1,4 @@
-"""The one structure that stands behind a row: an explicit list of atoms in one cell, and its content hash."""
+"""The structure of a row: an explicit list of atoms in one cell, and its content hash."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from curation.atoms import cell_parameters
+from curation.composition import reduced_formula
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -24,7 +27,7 @@ DEFAULT_U_ISO_A2 = 0.01
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Crystal:
     """Atoms of one cell with no symmetry assumed (P1); a site shared by several species has one entry for each.
 
@@ -56,6 +59,14 @@ class Crystal:
         u_iso = _rounded(np.broadcast_to(np.asarray(u_iso_A2, dtype=np.float64), occ.shape), U_ISO_DECIMALS)
         order = sorted(range(len(species)), key=lambda i: (species[i], *xyz[i], occ[i], u_iso[i]))
         return cls(lattice, tuple(species[i] for i in order), occ[order], xyz[order], u_iso[order])
+
+    def __repr__(self) -> str:
+        a, b, c, alpha, beta, gamma = cell_parameters(self.lattice_A)
+        cell = f"{a:.4f} {b:.4f} {c:.4f} A, {alpha:.3f} {beta:.3f} {gamma:.3f} deg"
+        amounts: dict[str, float] = {}
+        for species, occupancy in zip(self.species, self.occupancy.tolist(), strict=True):
+            amounts[species] = amounts.get(species, 0.0) + occupancy
+        return f"<Crystal {reduced_formula(amounts)}: {self.n_sites} sites, {cell}>"
 
     @property
     def volume_A3(self) -> float:

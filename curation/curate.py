@@ -16,7 +16,7 @@ from curation.composition import reduced_formula
 from curation.crystal import Crystal
 from curation.labels import crystal_system_of
 from curation.lattice_rules import bravais_lattice, lattice_deviation
-from curation.niggli import Metric, metric_of, reduce_metric
+from curation.niggli import NIGGLI_TOLERANCE, Metric, metric_of, reduce_metric
 from curation.read import read_cif
 from curation.reasons import Refused
 from curation.reflections import count_reflections
@@ -55,8 +55,9 @@ def _screen(cif: str, settings: CurationSettings, row: Row) -> None:
     reduced = _reduced(primitive, row)
     _check_lattice(reduced, settings, row)
     _check_size(reduced, settings, row)
-    _check_reflections(reduced, settings, row)
-    _label(reduced, settings, row)
+    crystal = _crystal(reduced.atoms)
+    _check_reflections(crystal, settings, row)
+    _label(crystal, settings, row)
 
 
 def _read(cif: str, settings: CurationSettings, row: Row) -> tuple[Atoms, float]:
@@ -156,9 +157,9 @@ def _reduced(primitive: Primitive, row: Row) -> Primitive:
         "niggli_volume_ratio": reduced.atoms.volume_A3 / primitive.atoms.volume_A3,
         "niggli_idempotence": float(np.max(np.abs(after - before)) / np.max(before)),
     }
-    if abs(row["niggli_determinant"] - 1.0) > 1e-6 or abs(row["niggli_volume_ratio"] - 1.0) > 1e-6:
+    if any(abs(row[name] - 1.0) > NIGGLI_TOLERANCE for name in ("niggli_determinant", "niggli_volume_ratio")):
         raise Refused("reduction_failed", f"determinant {row['niggli_determinant']:g}, expected +1")
-    if row["niggli_idempotence"] > 1e-6:
+    if row["niggli_idempotence"] > NIGGLI_TOLERANCE:
         raise Refused("reduction_failed", f"reduced again, the cell changes by {row['niggli_idempotence']:.1e}")
     atoms = reduced.atoms
     # Cholesky's factor of the metric has a along x and b in the xy plane.
@@ -192,17 +193,16 @@ def _check_size(reduced: Primitive, settings: CurationSettings, row: Row) -> Non
         raise Refused("too_many_atoms", f"{n_atoms} sites, expected at most {settings.max_atoms}")
 
 
-def _check_reflections(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
+def _check_reflections(crystal: Crystal, settings: CurationSettings, row: Row) -> None:
     limits = settings.two_theta_min_deg, settings.two_theta_max_deg
-    row["n_reflections"] = count_reflections(reduced.atoms, settings.wavelength_A, limits)
+    row["n_reflections"] = count_reflections(crystal, settings.wavelength_A, limits)
     if row["n_reflections"] == 0:
         raise Refused(
             "no_reflections", f"between {limits[0]:g} and {limits[1]:g} degrees at {settings.energy_keV:g} keV"
         )
 
 
-def _label(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
-    crystal = _crystal(reduced.atoms)
+def _label(crystal: Crystal, settings: CurationSettings, row: Row) -> None:
     group = group_of(row["formula"], row["space_group"])
     row |= {
         "structure": crystal.to_json(),

@@ -20,6 +20,8 @@ IntMatrix = list[list[int]]
 
 EPSILON = 1e-7
 """Differences of metric entries below this fraction of V^(2/3) count as equality."""
+NIGGLI_TOLERANCE = 1e-6
+"""How far a reduced cell may be off: determinant and volume from 1, metric entries when it is reduced again."""
 OTHER_EPSILONS = (10.0, 100.0, 0.01)
 """Factors of the tolerance that are tried in turn when the reduction cycles."""
 MAX_STEPS = 1000

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalogs.atomic_write import replacing
 from catalogs.record import Defect, DensityRef, Record
-from curation.atomic import replacing
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.verdict import Verdict
 

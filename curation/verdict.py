@@ -1,4 +1,4 @@
-"""What curation says of one record: a flat row, accepted with labels or refused with a reason, checks' values kept."""
+"""The result of curating one record: a flat row, accepted with labels or refused with a reason."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from catalogs.record import DensityRef, Record
 from curation.crystal import Crystal
+from curation.explain import Explanation, explain
+from curation.settings import CurationSettings
 
 Status = Literal["accepted", "refused"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Verdict:
     """One row of the curation table. `None` means: the check was not reached."""
 
@@ -121,6 +123,18 @@ class Verdict:
     def refusal(cls, record: Record, reason: str, detail: str, *, seconds: float = 0.0) -> Verdict:
         """A refusal from outside the checks: a defect of the source, or a casualty of the sandbox."""
         return cls.about(record, status="refused", reason=reason, detail=detail, seconds=seconds)
+
+    def __repr__(self) -> str:
+        if not self.accepted:
+            return f"<Verdict {self.source_id}: refused, {self.reason}: {self.detail}>"
+        return f"<Verdict {self.source_id}: accepted, {self.formula}, space group {self.space_group}, {self.split}>"
+
+    def _repr_html_(self) -> str:
+        return self.explain()._repr_html_()
+
+    def explain(self, settings: CurationSettings | None = None) -> Explanation:
+        """Return every check with its value, limit and outcome; `settings` are those of the verdict, if not default."""
+        return explain(self, settings or CurationSettings.model_validate({}))
 
     @property
     def accepted(self) -> bool:

@@ -12,7 +12,6 @@ Importing the package loads none of its dependencies; each function does when it
 
 from __future__ import annotations
 
-import inspect
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -22,13 +21,18 @@ __version__ = "0.1.0"
 __all__ = ["curate", "explain", "load_config", "open_dataset", "run", "simulate"]
 
 if TYPE_CHECKING:
+    import inspect
+
+    from datagen import errors as errors
+    from datagen import progress as progress
     from datagen.api import curate, explain, load_config, open_dataset, run, simulate
 
 _ALSO_MODULES = ("run", "simulate")
+_MODULES = (*_ALSO_MODULES, "errors", "progress")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ALSO_MODULES:
+    if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in __all__:
         return getattr(import_module(f"{__name__}.api"), name)
@@ -52,13 +56,15 @@ class _CallableModule(ModuleType):
 
     @property
     def __signature__(self) -> inspect.Signature:
+        import inspect
+
         return inspect.signature(self.__wrapped__)
 
 
 class _Package(ModuleType):
     """This package: importing `datagen.run` or `datagen.simulate.native` must not hide the functions of those names.
 
-    Python binds every imported submodule in its package, whoever imports it first; there the two become callable.
+    Python binds every imported submodule in its package; there the two become callable.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from cluster.config import Profile
 from datagen.config.config import DatagenConfig
-from datagen.config.fingerprint import attributes_of, fingerprint_of, job_of
+from datagen.config.fingerprint import CurateJob, attributes_of, fingerprint_of, job_of, refuse_other_settings
 from datagen.config.job import WORK, Job, write_job
 from datagen.errors import PlanError, StoreError
 from datagen.inspect.report import REPORT, draw_report, write_report
@@ -23,7 +23,7 @@ from datagen.inspect.verify import verify
 from datagen.progress import Display
 from datagen.run_log import run_log
 from datagen.steps.accepted import Accepted, write_accepted
-from datagen.steps.curate import TABLE, UNFINISHED, CurateJob, curate_locked
+from datagen.steps.curate import TABLE, UNFINISHED, curate_locked
 from datagen.steps.curate_on_cluster import ClusterJudge
 from datagen.steps.curation_display import CurationDisplay
 from datagen.steps.disk_space import check_room, least_bytes
@@ -33,7 +33,7 @@ from datagen.steps.outcome import Outcome
 from datagen.steps.quarantine import Quarantine
 from datagen.steps.shard_task import ACCEPTED, prepare, warm_up
 from datagen.steps.shards import Shard, cut_shards, fill_holes, shard_length
-from datagen.steps.staging import differences, read_staged
+from datagen.steps.staging import read_staged
 from datagen.steps.structures_table import CURATION_TABLE, write_structures_table
 from datagen.steps.workers import Workers
 from datagen.store import files, ledger, zarr_store
@@ -106,16 +106,11 @@ def refuse_foreign(dataset: Path) -> None:
 
 
 def begin(config: DatagenConfig, dataset: Path) -> Job:
-    """Record what is to be made here, or refuse when something else was begun."""
+    """Record the settings of the run, or refuse if the dataset was begun with others."""
     now = fingerprint_of(config)
     path = dataset / WORK / CONFIG
     if path.exists() and anything_done(dataset):
-        changed = differences(json.loads(path.read_text(encoding="utf-8")), now)
-        if changed:
-            raise PlanError(
-                f"{dataset}: begun with other settings:\n  " + "\n  ".join(changed) + "\n"
-                "restore them to go on, or choose another place with --out to make another dataset"
-            )
+        refuse_other_settings(json.loads(path.read_text(encoding="utf-8")), now, dataset)
     else:
         files.write_bytes(path, files.to_json(now))
     job = job_of(config)
@@ -124,7 +119,7 @@ def begin(config: DatagenConfig, dataset: Path) -> Job:
 
 
 def anything_done(dataset: Path) -> bool:
-    """Whether an earlier call got as far as reading its catalogs; if not, its settings bind nobody."""
+    """Return whether an earlier run read its catalogs; if not, its settings do not matter."""
     work = dataset / WORK
     return (work / TABLE).exists() or (dataset / "zarr.json").exists() or read_staged(work / UNFINISHED) is not None
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.atomic import sha256_of
+from catalogs.atomic_write import sha256_of
 from datagen.errors import StoreError
 from datagen.inspect.verify import verify
 from datagen.progress import Display, Silence

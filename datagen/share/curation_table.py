@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.atomic import replacing
+from catalogs.atomic_write import replacing
 from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
 from datagen.progress import printable

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.atomic import replacing
+from catalogs.atomic_write import replacing
 from datagen.errors import ConfigError, StoreError
 from datagen.progress import printable
 from datagen.share.compose import refuse_taken

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.atomic import replacing
+from catalogs.atomic_write import replacing
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen.share.finished import FinishedDataset
 from datagen.share.licences import Terms

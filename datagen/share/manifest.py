@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from curation.atomic import replacing, sha256_of
+from catalogs.atomic_write import replacing, sha256_of
 from datagen.store import files
 
 MANIFEST = "SHA256SUMS"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation.atomic import replacing
+from catalogs.atomic_write import replacing
 from curation.crystal import Crystal
 from curation.labels import N_ELEMENTS
 from curation.table import VERDICT_SCHEMA

@@ -12,28 +12,24 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import curation
-from catalogs.config import CatalogConfig
+from catalogs.atomic_write import sweep, write_text
 from catalogs.open import open_catalogs
-from curation.atomic import sweep, write_text
 from curation.batch import ACCEPTED, Receipt, read_receipt
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.reasons import REASONS
-from curation.sandbox import Limits, SandboxError
-from curation.settings import CurationSettings
+from curation.sandbox import SandboxError
 from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
 from datagen import __version__
-from datagen.config.config import DatagenConfig
+from datagen.config.fingerprint import DECIDING_LIBRARIES, CurateJob, refuse_other_settings
 from datagen.errors import DatagenError, PlanError
 from datagen.steps.curate_here import Judge, Judging, Progress, judge_here
-from datagen.steps.staging import Staged, differences, read_staged, stage_records
+from datagen.steps.staging import Staged, read_staged, stage_records
 from datagen.store.lock import Lock, locked
 
 TABLE = "curation.parquet"
@@ -41,30 +37,7 @@ CASUALTIES = "curation-casualties.txt"
 UNFINISHED = "curation.unfinished"
 """Folder of staged records and of finished batches; gone when the table is there."""
 METADATA_KEY = "pxrd_datagen"
-DECIDING_LIBRARIES = ("gemmi", "numpy", "spglib")
-
-
-@dataclass(frozen=True)
-class CurateJob:
-    """Everything that decides what the table will say."""
-
-    catalogs: tuple[CatalogConfig, ...]
-    settings: CurationSettings
-    limits: Limits
-
-    @classmethod
-    def of(cls, config: DatagenConfig) -> CurateJob:
-        """The part of a configuration that curation is concerned with."""
-        return cls(config.catalog, config.curation, config.limits)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The same in JSON, with the code that decides; two runs with one fingerprint give one table."""
-        return {
-            "catalog": [catalog.model_dump(mode="json") for catalog in self.catalogs],
-            "curation": self.settings.model_dump(mode="json"),
-            "limits": self.limits.model_dump(mode="json"),
-            "code": {"curation": _code_digest(), **{name: version(name) for name in DECIDING_LIBRARIES}},
-        }
+RESTART = "discard what is there with --restart"
 
 
 @dataclass(frozen=True)
@@ -123,7 +96,7 @@ def curate_locked(job: CurateJob, out: Path, judge: Judge, lock: Lock, progress:
         records = open_catalogs(job.catalogs)
         staged = stage_records(records, unfinished, fingerprint, on_record=progress.read)
     else:
-        _refuse_changes(staged.fingerprint, fingerprint, unfinished)
+        refuse_other_settings(staged.fingerprint, fingerprint, unfinished, RESTART)
         sweep(unfinished)
     key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
     receipts = {
@@ -152,7 +125,7 @@ def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_
     if [(r.batch, r.rows) for r in receipts] != [(b.file, b.rows) for b in staged.batches]:
         raise PlanError(
             f"{staged.folder}: {sum(counts.values())} verdicts on {staged.n_records} staged records; "
-            "report this, and begin anew with --restart"
+            "report this, and start again with --restart"
         )
     about = {
         "format": 1,
@@ -176,26 +149,12 @@ def _finished(table: Path, fingerprint: dict[str, Any], began: float) -> Summary
     about = json.loads(read_metadata(table).get(METADATA_KEY, "{}"))
     if "fingerprint" not in about:
         raise PlanError(f"{table}: not a table that `datagen curate` wrote; choose another folder with --out")
-    _refuse_changes(about["fingerprint"], fingerprint, table)
+    refuse_other_settings(about["fingerprint"], fingerprint, table, RESTART)
     casualties = table.with_name(CASUALTIES)
     n_records = about["n_records"]
     seconds = time.monotonic() - began
     found = casualties if casualties.exists() else None
     return Summary(table, n_records, Counter(about["counts"]), n_records, seconds, found)
-
-
-def _refuse_changes(then: dict[str, Any], now: dict[str, Any], where: Path) -> None:
-    changes = differences(then, now)
-    if changes:
-        raise PlanError(
-            "\n  ".join([f"{where}: begun with other settings than these:", *map(_explained, changes)])
-            + "\nSet them back to go on, choose another folder with --out, or throw away what is there with --restart."
-        )
-
-
-def _explained(change: str) -> str:
-    """Versions need a word; settings speak for themselves."""
-    return f"{change} (the program's own rules were changed since)" if change.startswith("code.curation") else change
 
 
 def _discard(out: Path) -> None:
@@ -214,18 +173,6 @@ def _write_casualties(receipts: list[Receipt], path: Path) -> Path | None:
     texts = [f"{c['source_id']}: {c['reason']}\n{c['output'] or '(nothing was printed)'}\n" for c in casualties]
     write_text(path, "\n".join(texts))
     return path
-
-
-def _code_digest() -> str:
-    """Fingerprint of curation's own source: a changed rule must not finish a table that another began."""
-    digest = hashlib.sha256()
-    for path in _own_sources():
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def _own_sources() -> Iterator[Path]:
-    yield from sorted(Path(next(iter(curation.__path__))).glob("*.py"))
 
 
 def _libraries() -> dict[str, str]:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from catalogs.atomic_write import sha256_of, sweep, write_text
 from catalogs.record import Record
-from curation.atomic import sha256_of, sweep, write_text
 from curation.table import record_to_row, write_records
 from datagen.errors import PlanError
 
@@ -40,7 +40,7 @@ class Staged:
 
     folder: Path
     fingerprint: dict[str, Any]
-    """What they were read with; see `differences`."""
+    """What they were read with; see `datagen.config.fingerprint`."""
     batches: tuple[Batch, ...]
 
     @property
@@ -118,31 +118,6 @@ def discard_staged(folder: Path) -> None:
     for path in folder.glob("records-*.parquet"):
         path.unlink()
     sweep(folder)
-
-
-def differences(then: Any, now: Any, at: str = "") -> list[str]:
-    """What changed between two fingerprints: a line for each field, with its path, then and now."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        lines = []
-        for key in [*then, *(key for key in now if key not in then)]:
-            path = f"{at}.{key}" if at else str(key)
-            if key not in now:
-                lines.append(f"{path}: was {_shown(then[key])}, now not set")
-            elif key not in then:
-                lines.append(f"{path}: was not set, now {_shown(now[key])}")
-            else:
-                lines += differences(then[key], now[key], path)
-        return lines
-    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        return [
-            line for i, (a, b) in enumerate(zip(then, now, strict=True)) for line in differences(a, b, f"{at}[{i}]")
-        ]
-    return [] if then == now else [f"{at}: was {_shown(then)}, now {_shown(now)}"]
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _in_batches(

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.atomic import replacing
+from catalogs.atomic_write import replacing
 from curation.table import COMPRESSION
 from datagen.steps.accepted import TABLE_ROW, Accepted
 from datagen.steps.quarantine import Quarantine

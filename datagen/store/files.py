@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curation.atomic import replacing
+from catalogs.atomic_write import replacing
 from datagen.errors import StoreError
 
 SYNCS_AT_ONCE = 16

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
-from curation.atomic import sha256_of
+from catalogs.atomic_write import sha256_of
 from datagen.store.confined import path_inside
 
 if TYPE_CHECKING:

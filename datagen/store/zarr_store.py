@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.atomic import sweep
+from catalogs.atomic_write import sweep
 from datagen.errors import StoreError
 from datagen.store import files as disk
 from datagen.store import ledger, schema

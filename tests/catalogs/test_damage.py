@@ -68,6 +68,8 @@ changes = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_si
 @given(changes=changes, kept=st.floats(0, 1) | st.just(1.0))
 @example(changes=[], kept=0.0)
 @example(changes=[], kept=0.5)
+@example(changes=[(0.0, b'\x00"')], kept=1.0)
+@example(changes=[(0.0, b'"')], kept=1.0)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_end_in_records_or_one_sentence(
     tmp_path: Path, name: str, changes: list[tuple[float, bytes]], kept: float

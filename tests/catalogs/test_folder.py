@@ -216,3 +216,21 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path, monkeypatch: pyt
 def test_a_folder_that_is_not_there_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"no such folder.*expected.*found .*missing"):
         read(tmp_path / "missing")
+
+
+def test_a_folder_that_changes_while_it_is_read_gives_a_row_for_every_file_listed(tmp_path):
+    for name in ("a.cif", "b.cif", "c/d.cif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("data_x\n_cell_length_a 1\n")
+    found = folder.records(FolderCatalog.model_validate({"path": tmp_path}))
+    first = next(found)
+    (tmp_path / "b.cif").unlink()
+    (tmp_path / "late.cif").write_text("data_late\n")
+    (tmp_path / "c/d.cif").unlink()
+    (tmp_path / "c").rmdir()
+    rest = list(found)
+    assert first.source_id == "a.cif"
+    assert [(r.source_id, r.defect.detail) for r in rest] == [
+        ("b.cif", "removed while the folder was read"),
+        ("c", "folder cannot be listed: No such file or directory"),
+    ]

@@ -215,6 +215,13 @@ def test_an_oversized_cell_costs_its_own_row_only(tmp_path: Path) -> None:
     assert found[2].claims == {"n": "3"}
 
 
+def test_a_quotation_mark_inside_a_cell_is_text(tmp_path: Path) -> None:
+    quoted = NACL.replace('"', '""')
+    path = tmp_path / "t.csv"
+    path.write_text(f'cif,pipe\n"{quoted}",5" wide\n"{quoted}",6" and ""7""\n"{quoted}","a ""b"", c"\n')
+    assert [record.claims["pipe"] for record in read(path)] == ['5" wide', '6" and ""7""', 'a "b", c']
+
+
 def test_a_parquet_file_that_repeats_a_giant_text_stays_small(tmp_path: Path) -> None:
     """64 rows of one text of 10 MB in a file of some kB: one copy of it is held, not 64."""
     giant = NACL + "#" + " " * 10_000_000

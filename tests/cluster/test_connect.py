@@ -39,8 +39,8 @@ def test_a_scheduler_of_somebody_else_is_used_with_its_certificate(tmp_path: Pat
                 on_failure=lambda task, failure: failures.append((task.key, failure.attempts)),
             )
         assert sorted(receipts) == [5, 6, 8, 9]
-        # Its own setting, three failures allowed, is respected: four deaths reach us as one message. They convict only
-        # a task that was alone with them, which on a busy machine the first ones may not have been.
+        # Its own setting, three failures allowed, is respected: four deaths reach us as one message, for the next task
+        # of the worker too. Each of the two then runs alone.
         ((key, deaths),) = failures
         assert (key, deaths % 4) == ("7", 0)
         assert deaths > 0

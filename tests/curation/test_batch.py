@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from catalogs.atomic_write import sha256_of
 from catalogs.record import Defect, Record
-from curation.atomic import sha256_of
 from curation.batch import Receipt, curate_batch, read_receipt
 from curation.curate import curate_record
 from curation.sandbox import Limits, Sandbox

@@ -3,20 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curation.atoms import Atoms, cell_matrix
-from curation.reflections import count_reflections
+from curation.atoms import cell_matrix
+from curation.crystal import Crystal
+from curation.reflections import count_reflections, merge_peaks
 
 WAVELENGTH_A = 12.398419843320026 / 20
 
 
-def cubic(a: float, *sites) -> Atoms:
-    names = list(dict.fromkeys(name for name, *_ in sites))
-    return Atoms(
-        cell_matrix(a, a, a, 90, 90, 90),
-        np.array([xyz for _, *xyz in sites], dtype=float),
-        np.array([names.index(name) for name, *_ in sites], dtype=np.intc),
-        tuple(((name, 1.0, 0.01),) for name in names),
-    )
+def cubic(a: float, *sites) -> Crystal:
+    names = [name for name, *_ in sites]
+    return Crystal.canonical(cell_matrix(a, a, a, 90, 90, 90), names, np.ones(len(names)), [xyz for _, *xyz in sites])
 
 
 def sums_of_squares_up_to(limit: float, keep=lambda h, k, m: True) -> set[int]:
@@ -57,3 +53,36 @@ def test_a_larger_cell_of_the_same_crystal_shows_the_same():
     shifts = [(i / 2, j / 2, k / 2) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
     large = cubic(6.0, *[("Po", *s) for s in shifts])
     assert count_reflections(small, WAVELENGTH_A, (5.0, 40.0)) == count_reflections(large, WAVELENGTH_A, (5.0, 40.0))
+
+
+def test_a_chain_of_close_reflections_is_no_single_peak():
+    """Each is within the tolerance of the one before, but not of the first."""
+    q = 1.0 + 3e-6 * np.arange(4)
+    group, intensity, present = merge_peaks(q, np.array([1.0, 1.0, 1e-10, 1e-10]))
+    assert group.tolist() == [0, 0, 1, 1]
+    assert intensity.tolist() == [2.0, 2e-10]
+    assert present.tolist() == [True, False]
+
+
+def test_a_range_with_absent_reflections_only_is_empty():
+    """Body centring forbids 100: rounding leaves an |F| that is no reflection, though it is the strongest."""
+    a = 4.0
+    atoms = cubic(a, ("Fe", 0.1, 0.2, 0.3), ("Fe", 0.6, 0.7, 0.8))
+    angle = float(np.degrees(2 * np.arcsin(WAVELENGTH_A / 2 / a)))
+    assert count_reflections(atoms, WAVELENGTH_A, (angle - 0.5, angle + 0.5)) == 0
+
+
+def test_curation_counts_the_peaks_that_simulation_has():
+    """Triclinic cells, close reflections among them: as many as `compute_sticks` returns."""
+    from datagen.simulate.instrument import PRESETS
+    from datagen.simulate.sticks import compute_sticks
+
+    instrument = PRESETS["alphadiffract"]
+    limits = instrument.two_theta_min_deg, instrument.two_theta_max_deg
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        cell = cell_matrix(*rng.uniform(3, 12, 3), *rng.uniform(70, 110, 3))
+        crystal = Crystal.canonical(cell, ["Fe", "O", "Si"], np.ones(3), rng.random((3, 3)))
+        assert count_reflections(crystal, instrument.lines[0].wavelength_A, limits) == len(
+            compute_sticks(crystal, instrument)
+        )

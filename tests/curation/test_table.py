@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from catalogs.atomic_write import replacing, sweep
 from catalogs.record import Defect, DensityRef, Record
-from curation.atomic import replacing, sweep
 from curation.curate import curate_record
 from curation.settings import CurationSettings
 from curation.table import (

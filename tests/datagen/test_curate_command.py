@@ -28,8 +28,9 @@ from curation.reasons import REASONS
 from curation.table import VERDICT_SCHEMA, iterate_rows
 from datagen.commands.app import app
 from datagen.config.config import config_for_path
+from datagen.config.fingerprint import CurateJob
 from datagen.errors import DatagenError, PlanError
-from datagen.steps.curate import METADATA_KEY, TABLE, UNFINISHED, CurateJob, curate
+from datagen.steps.curate import METADATA_KEY, TABLE, UNFINISHED, curate
 from datagen.steps.curate_here import Progress
 from tests.curation.cifs import rock_salt
 

@@ -45,6 +45,8 @@ def test_every_name_is_listed_and_documented() -> None:
         documented = inspect.unwrap(function).__doc__
         for parameter in inspect.signature(function).parameters:
             assert f"{parameter} :" in documented, f"{name}({parameter})"
+    out = python("import datagen; print(datagen.errors.DatagenError.__name__, datagen.progress.Silence.__name__)")
+    assert out.split() == ["DatagenError", "Silence"]
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         datagen.nothing  # noqa: B018
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import xarray
 
+from datagen.config.fingerprint import CurateJob
 from datagen.errors import EngineError, PlanError, StoreError
 from datagen.inspect.verify import verify
 from datagen.run import anything_done
-from datagen.steps.curate import CurateJob
 from tests.datagen.small_runs import EVIL, EXAMPLES, MIXED, Made, config_of, lines_of, make, misbehave, write_cifs
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from catalogs.atomic_write import sha256_of
 from catalogs.record import Record
-from curation.atomic import sha256_of
 from curation.table import iterate_rows, record_from_row
+from datagen.config.fingerprint import differences
 from datagen.errors import PlanError
-from datagen.steps.staging import MANIFEST, Staged, differences, discard_staged, read_staged, stage_records
+from datagen.steps.staging import MANIFEST, Staged, discard_staged, read_staged, stage_records
 from tests.curation.cifs import record
 
 

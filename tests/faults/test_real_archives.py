@@ -10,7 +10,8 @@ import pytest
 from catalogs.open import open_catalogs
 from curation.table import iterate_rows
 from datagen.config.config import load_config
-from datagen.steps.curate import CurateJob, curate
+from datagen.config.fingerprint import CurateJob
+from datagen.steps.curate import curate
 
 SANDBOX_REASONS = {"timeout", "crashed", "out_of_memory", "internal_error"}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from catalogs.download_files import append_line, save_download
 from catalogs.errors import CatalogError
-from catalogs.keeping import append_line, write_whole
 
 
 def test_a_file_appears_whole_with_the_rights_of_any_new_file(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a/b/c.bin", b"123")
+    save_download(tmp_path / "a/b/c.bin", b"123")
     (tmp_path / "plain").touch()
     assert (tmp_path / "a/b/c.bin").read_bytes() == b"123"
     assert (tmp_path / "a/b/c.bin").stat().st_mode == (tmp_path / "plain").stat().st_mode
@@ -20,17 +20,17 @@ def test_a_file_appears_whole_with_the_rights_of_any_new_file(tmp_path: Path) ->
 
 
 def test_a_failure_leaves_the_old_state_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_whole(tmp_path / "a", b"old")
+    save_download(tmp_path / "a", b"old")
 
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CatalogError, match="No space left on device; make room"):
-        write_whole(tmp_path / "a", b"new")
+    with pytest.raises(CatalogError, match="No space left on device; free disk space"):
+        save_download(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(CatalogError, match="make room"):
+    with pytest.raises(CatalogError, match="free disk space"):
         append_line(tmp_path / "journal", "x")
 
 

@@ -1,0 +1,36 @@
+"""Downloaded files on disk, and errors for a disk that cannot take them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from catalogs import atomic_write
+from catalogs.errors import CatalogError
+
+
+def save_download(path: Path, content: bytes) -> None:
+    """Write a download atomically; its folder is made if there is none."""
+    with _saving(path, "a download cannot be saved"):
+        atomic_write.write_bytes(path, content)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a journal of downloads and make it durable."""
+    with _saving(path, "a download cannot be recorded"):
+        atomic_write.append_line(path, line)
+
+
+@contextlib.contextmanager
+def _saving(path: Path, what: str) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise CatalogError(
+            what,
+            where=str(path),
+            found=error.strerror or str(error),
+            do="free disk space or choose another folder, and re-run the same command; saved downloads are kept",
+        ) from error

@@ -12,7 +12,13 @@ import torch
 from trainer.errors import TrainerError
 from trainer.evaluation.gradcam import attention
 from trainer.models.alphadiffract import AlphaDiffract, AlphaDiffractConfig
-from trainer.predict import parse_wavelength, predict, space_group_symbols, subtract_background, to_model_grid
+from trainer.prediction.predict import (
+    parse_wavelength,
+    predict,
+    space_group_symbols,
+    subtract_background,
+    to_model_grid,
+)
 from trainer.scans.read import Measured, read_pattern
 
 FACTS = {

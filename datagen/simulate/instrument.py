@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-HC_KEV_A = 12.398420
-"""Planck's constant times the speed of light, keV A: wavelength_A = HC_KEV_A / energy."""
-
 
 class Line(BaseModel):
     """One emission line: its wavelength and its share of the intensity."""

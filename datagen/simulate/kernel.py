@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.compiled import compiled, inlined
 from datagen.simulate.axial import Quadrature
-from datagen.simulate.compiled import compiled, inlined
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

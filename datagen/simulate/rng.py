@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.simulate.compiled import compiled
+from curation.compiled import compiled
 
 BLOCK = 4
 """Philox makes four 64-bit words from one counter value."""

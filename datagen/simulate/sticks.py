@@ -9,19 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
+from curation.reflections import f_squared, half_sphere, merge_peaks
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.reflections import MERGE_TOLERANCE, f_squared, half_sphere, merge_groups
 from datagen.simulate.refusal import NoReflections
 from datagen.simulate.scattering import scattering_table
 
 Array = NDArray[np.float64]
 
-__all__ = ["ABSENT", "MERGE_TOLERANCE", "NoReflectionsError", "Sticks", "compute_sticks", "lorentz_polarisation"]
+__all__ = ["NoReflectionsError", "Sticks", "compute_sticks", "lorentz_polarisation"]
 
 NoReflectionsError = NoReflections
-
-ABSENT = 1e-9
-"""Below this fraction of the strongest, a reflection is one that symmetry forbids, left over by rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +91,8 @@ def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> St
     shares = 2.0 * line.weight / crystal.volume_A3**2 * f2[order]
     shares *= lorentz_polarisation(two_theta, instrument.polarisation)
 
-    group = merge_groups(q)
+    group, intensity, kept = merge_peaks(q, shares)
     sizes = np.bincount(group)
-    intensity = np.bincount(group, weights=shares)
-    kept = intensity > ABSENT * intensity.max(initial=0.0)
     # The centre of gravity: where reflections coincide by accident, it hardly matters which of them were joined.
     moment = np.bincount(group, weights=shares * two_theta)
     position = np.degrees(moment[kept] / intensity[kept])

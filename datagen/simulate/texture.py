@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.compiled import compiled
 from datagen.simulate.augmentation import Augmentations
-from datagen.simulate.compiled import compiled
 from datagen.simulate.sticks import Sticks
 
 F64 = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
-from datagen.simulate.reflections import f_squared, half_sphere
+from curation.reflections import f_squared, half_sphere
 from datagen.store.schema import XRD_BINS
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import pytest
 import xarray
 
 from curation.crystal import Crystal
+from curation.reflections import half_sphere
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import broaden, simulate
 from datagen.simulate.parameters import optionally_stored
-from datagen.simulate.reflections import half_sphere
 from datagen.simulate.sticks import Sticks
 from datagen.steps.labels import composition, label_columns, reflection_slots
 from datagen.steps.layout import draws, extra_draws

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from curation import settings
 from trainer.errors import TrainerError
 from trainer.evaluation.gradcam import attention
 from trainer.models.alphadiffract import AlphaDiffract, AlphaDiffractConfig
 from trainer.prediction.predict import (
+    HC_KEV_A,
     parse_wavelength,
     predict,
     space_group_symbols,
@@ -95,6 +97,11 @@ def test_real_scans_reach_the_grid_or_say_what_they_lack(shared_data: Path) -> N
 )
 def test_wavelengths_can_be_given_as_numbers_energies_and_anodes(text: str, value: float) -> None:
     assert parse_wavelength(text) == pytest.approx(value, rel=1e-6)
+
+
+def test_the_photon_energy_constant_is_that_of_the_generator() -> None:
+    """The trainer imports nothing of curation, and keeps its own."""
+    assert HC_KEV_A == settings.HC_KEV_A
 
 
 @pytest.mark.parametrize("text", ["", "copper", "-1", "0keV", "1000", "nan"])

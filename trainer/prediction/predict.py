@@ -23,7 +23,8 @@ from trainer.simulate.noise import standardise
 
 Array = NDArray[np.float64]
 
-ENERGY_A = 12.398420
+HC_KEV_A = 12.398419843320026
+"""Planck's constant times the speed of light, keV A (exact in the SI of 2019)."""
 WAVELENGTHS_A = {
     "cu": 1.5405929,
     "cuka": 1.5418,
@@ -54,7 +55,7 @@ def parse_wavelength(text: str) -> float:
     if anode in WAVELENGTHS_A:
         return WAVELENGTHS_A[anode]
     try:
-        value = ENERGY_A / float(plain.removesuffix("kev")) if plain.endswith("kev") else float(plain.removesuffix("a"))
+        value = HC_KEV_A / float(plain.removesuffix("kev")) if plain.endswith("kev") else float(plain.removesuffix("a"))
     except (ValueError, ZeroDivisionError):
         value = math.nan
     if not 0.05 < value < 10:

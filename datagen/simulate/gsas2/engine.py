@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
+from curation.reflections import ABSENT, half_sphere, merge_groups
 from datagen.errors import EngineError
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.extras import add_extras
@@ -18,9 +19,8 @@ from datagen.simulate.gsas2.cell import Handover, p1, symmetric
 from datagen.simulate.gsas2.process import UnsupportedByGsas2, ask, process
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.patterns import Patterns, diagnose
-from datagen.simulate.reflections import half_sphere, merge_groups
 from datagen.simulate.refusal import NoFormFactor, NoReflections
-from datagen.simulate.sticks import ABSENT, Sticks, lorentz_polarisation
+from datagen.simulate.sticks import Sticks, lorentz_polarisation
 
 Array = NDArray[np.float64]
 Cell = Literal["p1", "symmetric"]

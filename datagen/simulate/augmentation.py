@@ -32,13 +32,33 @@ class _Count(BaseModel):
 
 if TYPE_CHECKING:
 
+    class Probabilities(BaseModel):
+        """Probability that a pattern has an effect."""
+
+        def __getattr__(self, name: str) -> float:
+            """Return the probability of a parameter."""
+
     class _Ranges(_Count):
+        probability: Probabilities = Probabilities()
+
         def __getattr__(self, name: str) -> tuple[float, float]:
             """Return the range of a parameter."""
 
 else:
+    Probabilities = create_model(
+        "Probabilities",
+        __config__=ConfigDict(frozen=True, extra="forbid"),
+        __doc__="Share of the patterns that have an effect; in the others its parameters have their neutral values.",
+        **{p.name: p.probability_setting() for p in PARAMETERS if p.is_augmentation},
+    )
     _Ranges = create_model(
-        "_Ranges", __base__=_Count, **{p.name: p.setting() for p in PARAMETERS if p.default is not None}
+        "_Ranges",
+        __base__=_Count,
+        **{p.name: p.setting() for p in PARAMETERS if p.default is not None},
+        probability=(
+            Probabilities,
+            Field(default_factory=Probabilities, description="Share of the patterns that have each effect."),
+        ),
     )
 
 
@@ -61,9 +81,10 @@ def effective(settings: AugmentationSettings) -> tuple[Parameter, ...]:
     """Return the optional parameters that can have an effect under these settings."""
 
     def varies(parameter: Parameter) -> bool:
-        return tuple(getattr(settings, parameter.name)) != (parameter.neutral, parameter.neutral)
+        drawn = tuple(getattr(settings, parameter.name)) != (parameter.neutral, parameter.neutral)
+        return drawn and getattr(settings.probability, parameter.name) > 0
 
-    active = {p.name for p in PARAMETERS if p.neutral is not None and p.part_of is None and varies(p)}
+    active = {p.name for p in PARAMETERS if p.is_augmentation and varies(p)}
     return tuple(p for p in optionally_stored() if (p.part_of or p.name) in active)
 
 
@@ -129,6 +150,12 @@ def draw(
         bounds = getattr(settings, parameter.name) if parameter.default is not None else (0.0, 1.0)
         values = parameter.draw(bounds, own)
         drawn[parameter.name] = values if parameter.axis else values[:, 0]
+    for parameter in PARAMETERS:
+        if parameter.probability_slot is not None:
+            absent = u[:, parameter.probability_slot] >= getattr(settings.probability, parameter.name)
+            for part in PARAMETERS:
+                if parameter.name in (part.name, part.part_of):
+                    drawn[part.name][absent] = part.neutral_values(int(absent.sum()))
     counts = {p.name for p in PARAMETERS if p.draw is whole_number}
     for parameter in PARAMETERS:
         if parameter.part_of in counts:

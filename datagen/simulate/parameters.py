@@ -60,6 +60,9 @@ class Parameter:
     slot: int
     """First of its slots in an augmentation's random stream. Permanent: a new parameter takes free slots, so that all
     others keep the values they had."""
+    probability_slot: int | None = None
+    """Slot that decides whether a pattern has the effect; for parameters with a neutral value that lead others or
+    stand alone. Permanent likewise."""
     default: Range | None = None
     """Range in the settings if nothing else is given; None: the parameter has no setting."""
     realistic: Range | None = None
@@ -75,8 +78,27 @@ class Parameter:
     """Further axis of each value, name and length."""
     stored: bool = True
     """Whether the value itself is kept; else those that are part of it say all."""
+    effect: str = ""
+    """What the probability is of, in words."""
     note: str = ""
     """What the reference of the settings says besides."""
+
+    def __post_init__(self) -> None:
+        if self.is_augmentation != (self.probability_slot is not None):
+            raise ValueError(
+                f"{self.name}: a parameter has a probability_slot if it has a neutral value and is not part of another"
+            )
+
+    @property
+    def is_augmentation(self) -> bool:
+        """Return whether a pattern can be without the effect, and the parameter decides that for its parts too."""
+        return self.neutral is not None and self.part_of is None
+
+    @property
+    def slots(self) -> set[int]:
+        """Return every slot it takes in the random stream."""
+        own = set(range(self.slot, self.slot + self.n_slots))
+        return own if self.probability_slot is None else own | {self.probability_slot}
 
     @property
     def n_slots(self) -> int:
@@ -92,6 +114,12 @@ class Parameter:
         """Return type and field of the range in the settings."""
         sentences = [f"{self.description}.", "Drawn log-uniform." if self.draw is log_uniform else "", self.note]
         return _TYPES[self.domain], Field(default=self.default, description=" ".join(filter(None, sentences)))
+
+    def probability_setting(self) -> tuple[Any, Any]:
+        """Return type and field of the probability in the settings."""
+        text = f"Probability of {self.effect or f'an effect of `{self.name}`'}."
+        field = Field(default=1.0, ge=0, le=1, description=text, json_schema_extra={"unit": ""})
+        return float, field
 
     def neutral_values(self, n: int) -> NDArray[Any]:
         """Return the values of n augmentations on which the parameter has no effect."""
@@ -175,6 +203,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         units="0.01 degree",
         description="Lorentzian instrument width X / cos(theta)",
         slot=5,
+        probability_slot=32,
+        effect="an instrument width X",
         default=(0.0, 0.0),
         realistic=(0.0, 2.0),
         domain="non-negative",
@@ -185,6 +215,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         units="0.01 degree",
         description="Lorentzian instrument width Y tan(theta)",
         slot=6,
+        probability_slot=33,
+        effect="an instrument width Y",
         default=(0.0, 0.0),
         realistic=(0.0, 5.0),
         domain="non-negative",
@@ -195,6 +227,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         units="degree",
         description="Shift of all peaks",
         slot=7,
+        probability_slot=34,
+        effect="a zero shift",
         default=(0.0, 0.0),
         realistic=(-0.02, 0.02),
         neutral=0.0,
@@ -205,6 +239,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         units="micrometer",
         description="Displacement of the sample",
         slot=8,
+        probability_slot=35,
+        effect="a displaced sample",
         default=(0.0, 0.0),
         realistic=(-100.0, 100.0),
         neutral=0.0,
@@ -215,6 +251,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         units="1",
         description="March-Dollase coefficient of preferred orientation, 1 for none",
         slot=9,
+        probability_slot=36,
+        effect="preferred orientation",
         default=(1.0, 1.0),
         realistic=(0.4, 2.5),
         domain="positive",
@@ -237,6 +275,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         units="1",
         description="Number of foreign peaks, both ends included, at uniform positions",
         slot=11,
+        probability_slot=37,
+        effect="foreign peaks, their number then as drawn",
         default=(0, 0),
         realistic=(0, 4),
         domain="count",
@@ -271,6 +311,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         units="1",
         description="Amorphous hump, of the highest point without it",
         slot=12,
+        probability_slot=38,
+        effect="an amorphous hump",
         default=(0.0, 0.0),
         realistic=(0.0, 0.1),
         domain="non-negative",
@@ -319,4 +361,4 @@ def realistic_ranges() -> dict[str, Range]:
 
 def stream_length(parameters: Iterable[Parameter]) -> int:
     """Return the number of slots of an augmentation's random stream."""
-    return max(p.slot + p.n_slots for p in parameters)
+    return max(slot for p in parameters for slot in p.slots) + 1

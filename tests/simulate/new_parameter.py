@@ -17,6 +17,7 @@ parameters.PARAMETERS += (
         units="1",
         description="Flat background, of the highest point without it",
         slot=15,
+        probability_slot=39,
         default=(0.0, 0.0),
         domain="non-negative",
         neutral=0.0,

@@ -36,13 +36,23 @@ SLOTS = {
     "impurity_position": 16,
     "impurity_height": 24,
 }
+PROBABILITY_SLOTS = {
+    "X_cdeg": 32,
+    "Y_cdeg": 33,
+    "zero_shift_deg": 34,
+    "displacement_um": 35,
+    "march_r": 36,
+    "impurity_peaks": 37,
+    "hump_height": 38,
+}
 
 
 def test_the_slots_of_the_stream_are_those_of_published_datasets_and_do_not_overlap() -> None:
     assert {p.name: p.slot for p in PARAMETERS if p.name in SLOTS} == SLOTS
-    taken = [slot for p in PARAMETERS for slot in range(p.slot, p.slot + p.n_slots)]
+    assert {p.name: p.probability_slot for p in PARAMETERS if p.name in PROBABILITY_SLOTS} == PROBABILITY_SLOTS
+    taken = [slot for p in PARAMETERS for slot in p.slots]
     assert len(taken) == len(set(taken))
-    assert stream_length(PARAMETERS) == 32
+    assert stream_length(PARAMETERS) == 39
 
 
 def test_draws_are_those_of_published_datasets() -> None:
@@ -57,7 +67,8 @@ def test_draws_are_those_of_published_datasets() -> None:
 def test_values_settings_and_stored_variables_are_those_of_the_table() -> None:
     settings = AugmentationSettings()
     given = [p.name for p in PARAMETERS if p.default is not None]
-    assert list(AugmentationSettings.model_fields) == ["preset", "count", *given]
+    assert list(AugmentationSettings.model_fields) == ["preset", "count", *given, "probability"]
+    assert list(type(settings.probability).model_fields) == [p.name for p in PARAMETERS if p.is_augmentation]
     stored = [p.name for p in PARAMETERS if p.stored]
     assert list(draw(settings, 0, "h", [0]).columns()) == ["index", *stored]
     assert {d.name for d in known_draws()} == set(stored)

@@ -84,7 +84,7 @@ def test_a_batch_of_different_crystals_is_each_alone() -> None:
         for n in (3, 700, 1, 40)
     ]
     generator = torch.Generator().manual_seed(0)
-    parameters = drawing.draw_parameters(RANGES, 4, torch.device("cpu"), generator)
+    parameters = drawing.draw_parameters(drawing.Augmentation(RANGES), 4, torch.device("cpu"), generator)
     together = device.broaden(stick_tensors(stored), parameters, instrument)
     for i, sticks in enumerate(stored):
         own = drawing.Parameters(
@@ -96,7 +96,9 @@ def test_a_batch_of_different_crystals_is_each_alone() -> None:
 
 def test_parameters_are_drawn_from_their_ranges() -> None:
     ranges = {**RANGES, "march_r": (0.4, 2.5), "impurity_peaks": (1, 3)}
-    drawn = drawing.draw_parameters(ranges, 20_000, torch.device("cpu"), torch.Generator().manual_seed(1))
+    drawn = drawing.draw_parameters(
+        drawing.Augmentation(ranges), 20_000, torch.device("cpu"), torch.Generator().manual_seed(1)
+    )
     for name, (low, high) in RANGES.items():
         values = getattr(drawn, name)
         assert low <= values.min() <= values.max() <= high
@@ -106,6 +108,29 @@ def test_parameters_are_drawn_from_their_ranges() -> None:
     counts = (drawn.impurity_height > 0).sum(dim=1)
     np.testing.assert_allclose(np.bincount(counts)[1:] / 20_000, 1 / 3, atol=0.02)
     assert len(drawn.march_hkl.unique(dim=0)) == 13
+
+
+def test_probabilities_are_those_of_the_engine() -> None:
+    """Every effect: the same share of patterns without it, with the same values, as in draws of the engine."""
+    n = 4000
+    shares = {p.name: 0.15 + 0.1 * i for i, p in enumerate(p for p in PARAMETERS if p.is_augmentation)}
+    settings = AugmentationSettings(**REALISTIC, probability=shares, impurity_peaks=(1, 4))
+    stated = {"configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}}}
+    augmentation = drawing.Augmentation.of_attributes(stated)
+    assert augmentation.probability == pytest.approx(shares)
+    found = drawing.draw_parameters(augmentation, n, torch.device("cpu"), torch.Generator().manual_seed(2))
+    wanted = draw(settings, 0, "ab" * 16, np.arange(n)).columns()
+    wanted["impurity_peaks"] = (wanted["impurity_height"] > 0).sum(axis=1)
+    for name, share in shares.items():
+        values = (found.impurity_height > 0).sum(dim=1) if name == "impurity_peaks" else getattr(found, name)
+        neutral = drawing.NEUTRAL[name][0]
+        for drawn in (values.numpy(), wanted[name]):
+            assert np.mean(drawn != neutral) == pytest.approx(share, abs=0.03)
+        np.testing.assert_allclose(
+            np.quantile(values.numpy(), [0.02, 0.5, 0.98]),
+            np.quantile(wanted[name], [0.02, 0.5, 0.98]),
+            atol=0.05 * np.ptp(wanted[name]),
+        )
 
 
 def test_preferred_planes_are_those_of_the_engine() -> None:
@@ -122,11 +147,13 @@ def test_the_trainer_knows_every_parameter_and_its_value_without_effect() -> Non
 def test_ranges_are_those_that_the_dataset_states() -> None:
     settings = AugmentationSettings(**REALISTIC)
     stated = {"configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}}}
-    ranges = drawing.ranges_of_attributes(stated)
+    augmentation = drawing.Augmentation.of_attributes(stated)
+    ranges = augmentation.ranges
+    assert augmentation.probability == {}
     assert {p.name for p in PARAMETERS if p.default is not None} == set(ranges)
     assert ranges["march_r"] == settings.march_r
     with pytest.raises(TrainerError, match="vary in roughness, which this version"):
-        drawing.ranges_of_attributes(
+        drawing.Augmentation.of_attributes(
             {**stated, "layout": {"extra_augmentations": ["march_r", "march_hkl", "roughness"]}}
         )
 

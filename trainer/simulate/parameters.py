@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -91,35 +91,44 @@ PREFERRED_PLANES = np.array([hkl for hkl in product((0, 1), (-1, 0, 1), (-1, 0, 
 """Planes with indices -1, 0, 1, one of each Friedel pair."""
 
 
-def ranges_of_attributes(attributes: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Return the ranges that a dataset's parameters were drawn from, or raise if one of them is unknown here."""
-    try:
-        given = attributes["configuration"]["simulation"]["augmentation"]
-        ranges = {name: (float(given[name][0]), float(given[name][1])) for name in NEUTRAL if name in given}
-    except (TypeError, KeyError, ValueError, IndexError):
-        raise TrainerError(
-            "its attributes do not say from which ranges its parameters were drawn; use --input patterns"
-        ) from None
-    drawn = attributes.get("layout", {}).get("extra_augmentations", [])
-    if unknown := [name for name in drawn if name not in Parameters.__dataclass_fields__]:
-        raise TrainerError(
-            f"its patterns vary in {unknown[0]}, which this version of the trainer cannot simulate; "
-            "use --input patterns"
-        )
-    return ranges
+@dataclass(frozen=True)
+class Augmentation:
+    """What parameters are drawn from: the dataset's settings."""
+
+    ranges: Mapping[str, tuple[float, float]]
+    """A parameter without a range has no effect."""
+    probability: Mapping[str, float] = field(default_factory=dict)
+    """Share of the patterns in which a parameter has an effect, where it is not 1."""
+
+    @classmethod
+    def of_attributes(cls, attributes: Mapping[str, Any]) -> Augmentation:
+        """Return what a dataset's parameters were drawn from, or raise if one of them is unknown here."""
+        try:
+            given = attributes["configuration"]["simulation"]["augmentation"]
+            ranges = {name: (float(given[name][0]), float(given[name][1])) for name in NEUTRAL if name in given}
+            shares = given.get("probability", {})
+            probability = {name: float(shares[name]) for name in NEUTRAL if shares.get(name, 1) < 1}
+        except (AttributeError, TypeError, KeyError, ValueError, IndexError):
+            raise TrainerError(
+                "its attributes do not say from which ranges its parameters were drawn; use --input patterns"
+            ) from None
+        drawn = attributes.get("layout", {}).get("extra_augmentations", [])
+        if unknown := [name for name in drawn if name not in Parameters.__dataclass_fields__]:
+            raise TrainerError(
+                f"its patterns vary in {unknown[0]}, which this version of the trainer cannot simulate; "
+                "use --input patterns"
+            )
+        return cls(ranges, probability)
 
 
 def draw_parameters(
-    ranges: Mapping[str, tuple[float, float]],
+    augmentation: Augmentation,
     n_patterns: int,
     device: torch.device,
     generator: torch.Generator | None = None,
 ) -> Parameters:
-    """Return a draw for each pattern: uniform, but log-uniform for ``march_r`` and ``impurity_height``.
-
-    ``ranges`` are those of the dataset's configuration; a parameter without one has no effect.
-    """
-    bounds = {**NEUTRAL, **ranges}
+    """Return a draw for each pattern: uniform, but log-uniform for ``march_r`` and ``impurity_height``."""
+    bounds = {**NEUTRAL, **augmentation.ranges}
     most = int(bounds["impurity_peaks"][1])
 
     def uniform(*more: int) -> Tensor:
@@ -138,8 +147,10 @@ def draw_parameters(
     planes = torch.tensor(PREFERRED_PLANES, dtype=torch.float64, device=device)
     drawn["march_hkl"] = planes[(len(planes) * uniform()).long()]
     fewest = int(bounds["impurity_peaks"][0])
-    count = fewest + ((most - fewest + 1) * uniform()).floor()
-    present = torch.arange(most, device=device) < count[:, None]
-    drawn["impurity_height"] = log_between("impurity_height", most) * present
-    drawn["impurity_position"] = uniform(most)
+    drawn["impurity_peaks"] = fewest + ((most - fewest + 1) * uniform()).floor()
+    heights, drawn["impurity_position"] = log_between("impurity_height", most), uniform(most)
+    for name, share in augmentation.probability.items():
+        drawn[name] = torch.where(uniform() < share, drawn[name], NEUTRAL[name][0])
+    count = drawn.pop("impurity_peaks")
+    drawn["impurity_height"] = heights * (torch.arange(most, device=device) < count[:, None])
     return Parameters(**drawn)

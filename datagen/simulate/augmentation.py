@@ -10,14 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from datagen.simulate.parameters import (
-    PARAMETERS,
-    Parameter,
-    optionally_stored,
-    realistic_ranges,
-    stream_length,
-    whole_number,
-)
+from datagen.simulate.parameter import Parameter, whole_number
+from datagen.simulate.parameters import PARAMETERS, optionally_stored, realistic_ranges, stream_length
 from datagen.simulate.rng import uniforms
 
 

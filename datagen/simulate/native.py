@@ -18,20 +18,20 @@ from datagen.simulate.texture import textured_intensity
 
 
 def simulate(crystal: Crystal, instrument: Instrument, augmentations: Augmentations) -> Patterns:
-    """One pattern per augmentation; `Unsimulable` where the crystal has no pattern."""
+    """Return one pattern per augmentation; raise `Unsimulable` if the crystal has no pattern."""
     return from_sticks(compute_sticks(crystal, instrument), instrument, augmentations)
 
 
 def broaden(
     sticks: Sticks, instrument: Instrument, augmentations: Augmentations
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Patterns (augmentation, two_theta) of stored sticks, and the highest point of each."""
+    """Return patterns (augmentation, two_theta) of stored sticks, and the highest point of each."""
     patterns = from_sticks(sticks, instrument, augmentations)
     return patterns.intensity, patterns.maximum
 
 
 def from_sticks(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Patterns:
-    """The second half of `simulate`."""
+    """Return the patterns of sticks: the second half of `simulate`."""
     a, n = augmentations, len(augmentations)
     out, maximum = np.empty((n, instrument.n_points), dtype=np.float32), np.empty(n, dtype=np.float32)
     overlap, floored = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.int32)

@@ -10,7 +10,8 @@ import numpy as np
 from curation.crystal import Crystal
 from datagen.config.job import Job
 from datagen.simulate.augmentation import AugmentationSettings, effective
-from datagen.simulate.parameters import Parameter, always_stored, optionally_stored
+from datagen.simulate.parameter import Parameter
+from datagen.simulate.parameters import always_stored, optionally_stored
 from datagen.steps.labels import reflection_slots
 from datagen.store.schema import LABEL_CHUNK, Draw, Layout, variables
 

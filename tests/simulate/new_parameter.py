@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 from datagen.simulate import parameters
+from datagen.simulate.parameter import Parameter
 
 parameters.PARAMETERS += (
-    parameters.Parameter(
+    Parameter(
         name="background_height",
         units="1",
         description="Flat background, of the highest point without it",

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw, effective
-from datagen.simulate.parameters import LOW_INDEX, PARAMETERS
+from datagen.simulate.parameter import LOW_INDEX
+from datagen.simulate.parameters import PARAMETERS
 
 TABLE_5 = {
     "microstrain": (500, 10_000),

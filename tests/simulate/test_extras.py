@@ -7,7 +7,7 @@ import pytest
 
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
-from datagen.simulate.parameters import MAX_IMPURITY_PEAKS
+from datagen.simulate.parameter import MAX_IMPURITY_PEAKS
 from tests.simulate.crystals import one_augmentation, rutile
 
 PAPER = Instrument.preset("alphadiffract")

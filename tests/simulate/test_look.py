@@ -110,7 +110,7 @@ def test_mistakes_are_one_sentence_each(tmp_path: Path, monkeypatch: pytest.Monk
     assert "no such file" in refusal("simulate", tmp_path / "nothing.cif", "--out", out)
     assert "no crystal structure could be read" in refusal("simulate", broken, "--out", out)
     assert ".npz, .csv, .png" in refusal("simulate", QUARTZ, "--out", tmp_path / "x.txt")
-    assert "there is no folder" in refusal("simulate", QUARTZ, "--out", tmp_path / "no" / "x.npz")
+    assert "no not found" in refusal("simulate", QUARTZ, "--out", tmp_path / "no" / "x.npz")
     monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "python"))
     assert PYTHON_VARIABLE in refusal("simulate", QUARTZ, "--out", out, "--engine", "gsas2")
     assert not out.exists()

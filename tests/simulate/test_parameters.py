@@ -12,7 +12,8 @@ import pytest
 
 import datagen
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
-from datagen.simulate.parameters import MAX_IMPURITY_PEAKS, PARAMETERS, stream_length
+from datagen.simulate.parameter import MAX_IMPURITY_PEAKS
+from datagen.simulate.parameters import PARAMETERS, stream_length
 from datagen.steps.layout import known_draws
 from tests.datagen.small_runs import write_cifs
 

@@ -12,7 +12,8 @@ from curation.crystal import Crystal
 from datagen.simulate import native, reference
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS, Instrument
-from datagen.simulate.parameters import LOW_INDEX, PARAMETERS, always_stored
+from datagen.simulate.parameter import LOW_INDEX
+from datagen.simulate.parameters import PARAMETERS, always_stored
 from datagen.simulate.sticks import Sticks, compute_sticks
 from trainer.data.sources import stick_tensors
 from trainer.data.store import Sticks as StoredSticks

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from datagen.simulate.parameter import Parameter, whole_number
 from datagen.simulate.parameters import PARAMETERS, optionally_stored, realistic_ranges, stream_length
+from datagen.simulate.phase_library import LibraryName
 from datagen.simulate.rng import uniforms
 
 
@@ -22,6 +23,8 @@ class _Count(BaseModel):
     """Ranges by default: `alphadiffract`, the paper's Table 5; `realistic` adds what measured patterns have."""
     count: int = Field(default=100, ge=1, le=100_000)
     """Patterns per structure."""
+    phase_library: LibraryName = "bundled-1"
+    """Library of second phases: `bundled-1`, the 95 bundled crystals."""
 
 
 if TYPE_CHECKING:
@@ -137,23 +140,26 @@ def draw(
 ) -> Augmentations:
     """Return the augmentations of these indices; each index is drawn independently of the others."""
     index = np.asarray(indices, dtype=np.int64)
-    u = uniforms(seed, structure_hash, index, stream_length(PARAMETERS))
+    u = uniforms(seed, structure_hash, index, _STREAM_LENGTH)
     drawn: dict[str, NDArray[Any]] = {}
     for parameter in PARAMETERS:
         own = u[:, parameter.slot : parameter.slot + parameter.n_slots]
         bounds = getattr(settings, parameter.name) if parameter.default is not None else (0.0, 1.0)
         values = parameter.draw(bounds, own)
         drawn[parameter.name] = values if parameter.axis else values[:, 0]
-    for parameter in PARAMETERS:
-        if parameter.probability_slot is not None:
-            absent = u[:, parameter.probability_slot] >= getattr(settings.probability, parameter.name)
-            for part in PARAMETERS:
-                if parameter.name in (part.name, part.part_of):
-                    drawn[part.name][absent] = part.neutral_values(int(absent.sum()))
-    counts = {p.name for p in PARAMETERS if p.draw is whole_number}
-    for parameter in PARAMETERS:
-        if parameter.part_of in counts:
-            values = drawn[parameter.name]
-            present = np.arange(values.shape[1]) < drawn[parameter.part_of][:, None]
-            drawn[parameter.name] = np.where(present, values, 0.0)
+    for parameter, parts in _PARTS:
+        probability = getattr(settings.probability, parameter.name)
+        if probability < 1.0:
+            absent = u[:, parameter.probability_slot] >= probability
+            for part in (parameter, *parts):
+                drawn[part.name][absent] = part.neutral_values(int(absent.sum()))
+        if parameter.draw is whole_number:
+            for part in parts:
+                values = drawn[part.name]
+                present = np.arange(values.shape[1]) < drawn[parameter.name][:, None]
+                drawn[part.name] = np.where(present, values, np.asarray(part.neutral, dtype=part.dtype))
     return Augmentations({"index": index, **{p.name: drawn[p.name] for p in PARAMETERS if p.stored}})
+
+
+_STREAM_LENGTH = stream_length(PARAMETERS)
+_PARTS = [(p, [part for part in PARAMETERS if part.part_of == p.name]) for p in PARAMETERS if p.is_augmentation]

@@ -38,7 +38,8 @@ class Instrument(BaseModel):
     n_points: int = Field(ge=2, le=1_000_000)
     """Equally spaced points, both ends included."""
     geometry: Literal["transmission", "reflection"] = "transmission"
-    """Direction in which a sample is displaced: along the beam (Debye-Scherrer) or off the circle (Bragg-Brentano)."""
+    """Direction in which a sample is displaced: `transmission`, along the beam (Debye-Scherrer), or `reflection`, off
+    the circle (Bragg-Brentano)."""
     goniometer_radius_mm: float = Field(default=200.0, gt=0.0)
     """Distance from sample to detector; a displaced sample moves peaks in proportion to displacement / radius."""
 

@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, FiniteFloat
 
+from datagen.simulate.phase_library import N_PHASES
+
 Array = NDArray[np.float64]
 Range = tuple[float, float]
 
 MAX_IMPURITY_PEAKS = 8
 """Largest number of foreign peaks of a pattern."""
+MAX_SECOND_PHASES = 3
+"""Largest number of second phases of a pattern."""
+LARGEST_FRACTION = 0.3
+"""Largest weight fraction of a second phase: the crystal itself is at least a tenth of the mixture."""
 LOW_INDEX = np.array([hkl for hkl in itertools.product((0, 1), (-1, 0, 1), (-1, 0, 1)) if hkl > (0, 0, 0)])
 """The 13 planes of preferred orientation: indices -1, 0, 1, one of each Friedel pair."""
 
@@ -44,6 +50,12 @@ def low_index_plane(bounds: Range, u: Array) -> NDArray[np.int64]:
     return np.asarray(LOW_INDEX[np.floor(len(LOW_INDEX) * u[:, 0]).astype(np.int64)], dtype=np.int64)
 
 
+def phase_number(bounds: Range, u: Array) -> NDArray[np.int64]:
+    """Return numbers of phases of the library, all equally likely."""
+    del bounds
+    return np.asarray(np.floor(N_PHASES * u), dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """An augmentation parameter: range in the settings, slots in the random stream, stored variable."""
@@ -63,15 +75,20 @@ class Parameter:
     """Range in the settings if nothing else is given; None: the parameter has no setting."""
     realistic: Range | None = None
     """Range of the preset `realistic`, where it differs."""
-    domain: Literal["any", "non-negative", "positive", "count"] = "any"
+    domain: Literal["any", "non-negative", "positive", "fraction", "count"] = "any"
+    largest: int = 0
+    """Largest value of a count."""
     neutral: float | tuple[int, ...] | None = None
-    """Value without effect on the pattern; None: every value has an effect, and the parameter is always stored."""
+    """Value without effect on the pattern, also of entries beyond a drawn number; None: every value has an effect, and
+    the parameter is always stored."""
     draw: Callable[[Range, Array], NDArray[Any]] = uniform
     part_of: str | None = None
-    """Parameter whose effect this one details; they are stored together. If that is a number, values beyond the number
-    are zero."""
+    """Parameter whose effect this one details; they are stored together. If that is a number, entries beyond it
+    are neutral."""
     axis: tuple[str, int] | None = None
     """Further axis of each value, name and length."""
+    names: Callable[[], tuple[str, ...]] | None = None
+    """Meanings of the numbers 0, 1, ..."""
     stored: bool = True
     """Whether the dataset stores the value; if not, its parts determine it."""
     effect: str = ""
@@ -104,12 +121,13 @@ class Parameter:
     @property
     def dtype(self) -> type[np.int64 | np.float64]:
         """Return the type of the drawn values."""
-        return np.int64 if self.draw is low_index_plane else np.float64
+        return np.int64 if self.draw in (low_index_plane, phase_number) else np.float64
 
     def setting(self) -> tuple[Any, Any]:
         """Return type and field of the range in the settings."""
         sentences = [f"{self.description}.", "Drawn log-uniform." if self.draw is log_uniform else "", self.note]
-        return _TYPES[self.domain], Field(default=self.default, description=" ".join(filter(None, sentences)))
+        domain = _count(self.largest) if self.domain == "count" else _TYPES[self.domain]
+        return domain, Field(default=self.default, description=" ".join(filter(None, sentences)))
 
     def probability_setting(self) -> tuple[Any, Any]:
         """Return type and field of the probability in the settings."""
@@ -143,15 +161,26 @@ def _ordered_and_not_negative(value: tuple[float, float]) -> tuple[float, float]
     return value
 
 
-def _number_of_peaks(value: tuple[int, int]) -> tuple[int, int]:
-    if not 0 <= value[0] <= value[1] <= MAX_IMPURITY_PEAKS:
-        raise ValueError(f"expected 0 <= minimum <= maximum <= {MAX_IMPURITY_PEAKS}, found {value}")
+def _ordered_fraction(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < value[0] <= value[1] <= LARGEST_FRACTION:
+        raise ValueError(f"expected 0 < minimum <= maximum <= {LARGEST_FRACTION}, found {value}")
     return value
+
+
+def _count(largest: int) -> Any:
+    """Return the type of ranges of whole numbers up to `largest`."""
+
+    def checked(value: tuple[int, int]) -> tuple[int, int]:
+        if not 0 <= value[0] <= value[1] <= largest:
+            raise ValueError(f"expected 0 <= minimum <= maximum <= {largest}, found {value}")
+        return value
+
+    return Annotated[tuple[int, int], AfterValidator(checked)]
 
 
 _TYPES: dict[str, Any] = {
     "any": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)],
     "positive": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_and_positive)],
     "non-negative": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_and_not_negative)],
-    "count": Annotated[tuple[int, int], AfterValidator(_number_of_peaks)],
+    "fraction": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_fraction)],
 }

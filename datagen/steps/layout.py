@@ -17,11 +17,13 @@ from datagen.store.schema import LABEL_CHUNK, Draw, Layout, variables
 
 
 def _as_stored(parameters: Iterable[Parameter]) -> tuple[Draw, ...]:
-    return tuple(Draw(p.name, p.units, p.description, p.axis, _DTYPES[p.dtype]) for p in parameters)
+    return tuple(
+        Draw(p.name, p.units, p.description, p.axis, _DTYPES[p.dtype], p.names() if p.names else ()) for p in parameters
+    )
 
 
 _DTYPES = {np.float64: "float64", np.int64: "int16"}
-"""Stored type by the type of the draws: the only whole numbers are small indices of planes."""
+"""Stored type by the type of the draws: whole numbers are indices of planes and of phases."""
 
 
 def draws() -> tuple[Draw, ...]:

@@ -47,12 +47,15 @@ class Draw:
     axis: tuple[str, int] | None = None
     """Further axis of each value, name and length."""
     dtype: str = "float64"
+    names: tuple[str, ...] = ()
+    """Meanings of the values 0, 1, ..., if they are numbers of a list."""
 
     def variable(self) -> Variable:
         """Return its variable."""
         dims = ("structure", "augmentation", *((self.axis[0],) if self.axis else ()))
         fill = float("nan") if np.dtype(self.dtype).kind == "f" else 0
-        return Variable(self.name, dims, self.dtype, self.long_name, "shard", self.units, fill)
+        flags = _flags([*range(len(self.names))], self.names) if self.names else {}
+        return Variable(self.name, dims, self.dtype, self.long_name, "shard", self.units, fill, attributes=flags)
 
 
 @dataclass(frozen=True, slots=True)

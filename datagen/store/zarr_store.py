@@ -151,7 +151,8 @@ def _draws(content: Mapping[str, Any]) -> list[Draw]:
             array = arrays[name]
             dims, attributes = array["dimension_names"], array["attributes"]
             axis = (dims[2], array["shape"][2]) if len(dims) > 2 else None
-            found.append(Draw(name, attributes["units"], attributes["long_name"], axis, array["data_type"]))
+            names = tuple(attributes.get("flag_meanings", "").split())
+            found.append(Draw(name, attributes["units"], attributes["long_name"], axis, array["data_type"], names))
     return found
 
 

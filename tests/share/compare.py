@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from datagen.store import schema, zarr_store
@@ -10,7 +12,7 @@ from trainer.data.store import Dataset
 
 def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns: int | None = None) -> None:
     """Every variable that both have; of those by augmentation the first `patterns`."""
-    a_layout, b_layout = zarr_store.read_layout(a.path), zarr_store.read_layout(b.path)
+    a_layout, b_layout = (zarr_store.read_layout(Path(str(dataset.path))) for dataset in (a, b))
     own = {v.name for v in schema.variables(b_layout)}
     for variable in schema.variables(a_layout):
         if variable.dims[0] != "structure" or variable.name not in own:

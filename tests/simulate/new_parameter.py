@@ -18,7 +18,7 @@ parameters.PARAMETERS += (
         units="1",
         description="Flat background, of the highest point without it",
         slot=15,
-        probability_slot=39,
+        probability_slot=53,
         default=(0.0, 0.0),
         domain="non-negative",
         neutral=0.0,
@@ -33,8 +33,8 @@ from datagen.simulate import native  # noqa: E402
 PLAIN = native.from_sticks
 
 
-def with_background(sticks, instrument, augmentations):
-    patterns = PLAIN(sticks, instrument, augmentations)
+def with_background(sticks, instrument, augmentations, crystal=None):
+    patterns = PLAIN(sticks, instrument, augmentations, crystal)
     patterns.intensity[:] += (augmentations.background_height * patterns.maximum)[:, None].astype(np.float32)
     return patterns
 

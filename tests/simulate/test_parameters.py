@@ -36,6 +36,11 @@ SLOTS = {
     "hump_fwhm_deg": 14,
     "impurity_position": 16,
     "impurity_height": 24,
+    "second_phases": 39,
+    "phase_fraction": 41,
+    "phase_number": 44,
+    "phase_microstrain": 47,
+    "phase_size_um": 50,
 }
 PROBABILITY_SLOTS = {
     "X_cdeg": 32,
@@ -45,6 +50,7 @@ PROBABILITY_SLOTS = {
     "march_r": 36,
     "impurity_peaks": 37,
     "hump_height": 38,
+    "second_phases": 40,
 }
 
 
@@ -53,7 +59,7 @@ def test_the_slots_of_the_stream_are_those_of_published_datasets_and_do_not_over
     assert {p.name: p.probability_slot for p in PARAMETERS if p.name in PROBABILITY_SLOTS} == PROBABILITY_SLOTS
     taken = [slot for p in PARAMETERS for slot in p.slots]
     assert len(taken) == len(set(taken))
-    assert stream_length(PARAMETERS) == 39
+    assert stream_length(PARAMETERS) == 53
 
 
 def test_draws_are_those_of_published_datasets() -> None:
@@ -68,7 +74,7 @@ def test_draws_are_those_of_published_datasets() -> None:
 def test_values_settings_and_stored_variables_are_those_of_the_table() -> None:
     settings = AugmentationSettings()
     given = [p.name for p in PARAMETERS if p.default is not None]
-    assert list(AugmentationSettings.model_fields) == ["preset", "count", *given, "probability"]
+    assert list(AugmentationSettings.model_fields) == ["preset", "count", "phase_library", *given, "probability"]
     assert list(type(settings.probability).model_fields) == [p.name for p in PARAMETERS if p.is_augmentation]
     stored = [p.name for p in PARAMETERS if p.stored]
     assert list(draw(settings, 0, "h", [0]).columns()) == ["index", *stored]

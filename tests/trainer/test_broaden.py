@@ -24,6 +24,8 @@ from trainer.simulate import parameters as drawing
 N = 6
 RANGES = {p.name: p.default for p in always_stored()}
 """The ranges of the paper."""
+KNOWN = [p for p in PARAMETERS if "second_phases" not in (p.name, p.part_of)]
+"""What the device simulates; second phases come in stored patterns only."""
 REALISTIC = {"preset": "realistic", "count": N}
 
 
@@ -114,7 +116,7 @@ def test_parameters_are_drawn_from_their_ranges() -> None:
 def test_probabilities_are_those_of_the_engine() -> None:
     """Every effect: the same share of patterns without it, with the same values, as in draws of the engine."""
     n = 4000
-    shares = {p.name: 0.15 + 0.1 * i for i, p in enumerate(p for p in PARAMETERS if p.is_augmentation)}
+    shares = {p.name: 0.15 + 0.1 * i for i, p in enumerate(p for p in KNOWN if p.is_augmentation)}
     settings = AugmentationSettings(**REALISTIC, probability=shares, impurity_peaks=(1, 4))
     stated = {"configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}}}
     augmentation = drawing.Augmentation.of_attributes(stated)
@@ -140,8 +142,8 @@ def test_preferred_planes_are_those_of_the_engine() -> None:
 
 def test_the_trainer_knows_every_parameter_and_its_value_without_effect() -> None:
     """The trainer imports nothing of the generator, and a dataset states neither."""
-    assert list(drawing.Parameters.__dataclass_fields__) == [p.name for p in PARAMETERS if p.stored]
-    leading = {p.name: p.neutral for p in PARAMETERS if p.neutral is not None and p.part_of is None}
+    assert list(drawing.Parameters.__dataclass_fields__) == [p.name for p in KNOWN if p.stored]
+    leading = {p.name: p.neutral for p in KNOWN if p.is_augmentation}
     assert {name: drawing.NEUTRAL[name] for name in leading} == {name: (v, v) for name, v in leading.items()}
 
 
@@ -151,7 +153,7 @@ def test_ranges_are_those_that_the_dataset_states() -> None:
     augmentation = drawing.Augmentation.of_attributes(stated)
     ranges = augmentation.ranges
     assert augmentation.probability == {}
-    assert {p.name for p in PARAMETERS if p.default is not None} == set(ranges)
+    assert {p.name for p in KNOWN if p.default is not None} == set(ranges)
     assert ranges["march_r"] == settings.march_r
     with pytest.raises(TrainerError, match="vary in roughness, which this version"):
         drawing.Augmentation.of_attributes(

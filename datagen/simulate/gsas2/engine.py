@@ -20,6 +20,7 @@ from datagen.simulate.gsas2.process import UnsupportedByGsas2, ask, process
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.patterns import Patterns, diagnose
 from datagen.simulate.refusal import NoFormFactor, NoReflections
+from datagen.simulate.second_phases import add_second_phases
 from datagen.simulate.sticks import Sticks, lorentz_polarisation
 
 Array = NDArray[np.float64]
@@ -96,7 +97,7 @@ def _simulate(
     _check_count(crystal, instrument, cell, reflections)
     # GSAS-II's profiles are per 0.01 degrees, and its intensity goes with 1/V: ours with 1/V^2, whatever the cell.
     intensity = calculated * (100.0 * instrument.lines[0].weight / handover.volume_A3)
-    return _finish(intensity, sticks, instrument, augmentations)
+    return _finish(intensity, crystal, sticks, instrument, augmentations)
 
 
 def version() -> str:
@@ -104,9 +105,12 @@ def version() -> str:
     return process().version
 
 
-def _finish(intensity: Array, sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Patterns:
+def _finish(
+    intensity: Array, crystal: Crystal, sticks: Sticks, instrument: Instrument, augmentations: Augmentations
+) -> Patterns:
     single = intensity.astype(np.float32)
     maximum = single.max(axis=1)
+    add_second_phases(crystal, instrument, augmentations, single, maximum)
     add_extras(instrument, augmentations, single, maximum)
     return Patterns(single, maximum, sticks, diagnose(sticks, instrument, augmentations))
 

@@ -107,7 +107,7 @@ def test_mistakes_are_one_sentence_each(tmp_path: Path, monkeypatch: pytest.Monk
     broken = tmp_path / "broken.cif"
     broken.write_text("this is no CIF\n")
     out = tmp_path / "x.npz"
-    assert "no such file" in refusal("simulate", tmp_path / "nothing.cif", "--out", out)
+    assert "file not found" in refusal("simulate", tmp_path / "nothing.cif", "--out", out)
     assert "no crystal structure could be read" in refusal("simulate", broken, "--out", out)
     assert ".npz, .csv, .png" in refusal("simulate", QUARTZ, "--out", tmp_path / "x.txt")
     assert "no not found" in refusal("simulate", QUARTZ, "--out", tmp_path / "no" / "x.npz")

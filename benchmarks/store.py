@@ -37,6 +37,7 @@ from datagen.simulate.patterns import Patterns
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.xrd_peaks import xrd_peaks, xrd_peaks_cost_seconds
 from datagen.steps.labels import label_columns, reflection_slots
+from datagen.steps.layout import draws
 from datagen.steps.row import row_values
 from datagen.store import schema, zarr_store
 from datagen.store.quantise import dequantise, quantise
@@ -195,6 +196,7 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
         n_points=INSTRUMENT.n_points,
         reflection_slots=reflection_slots((v.crystal for v in verdicts), lines, INSTRUMENT.two_theta_max_deg),
         text_bytes=zarr_store.text_bytes(labels),
+        draws=draws(),
     )
     quantising = adding = committing = reading = 0.0
     worst = 0.0

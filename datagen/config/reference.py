@@ -164,7 +164,7 @@ def _table(model: type[BaseModel], names: list[str], meanings: Mapping[str, str]
         choices = _choices(field.annotation)
         if choices and not all(f"`{choice}`" in meaning or choice in meaning for choice in choices):
             meaning = f"{meaning.rstrip('.')} ({' or '.join(f'`{choice}`' for choice in choices)})"
-        lines.append(f"| `{name}` | {_default(field)} | {_unit(name)} | {_sentence(meaning)} |")
+        lines.append(f"| `{name}` | {_default(field)} | {_unit(name, field)} | {_sentence(meaning)} |")
     return "\n".join(lines)
 
 
@@ -179,7 +179,10 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(value, default=str, ensure_ascii=False)}`"
 
 
-def _unit(name: str) -> str:
+def _unit(name: str, field: FieldInfo) -> str:
+    """Return the unit that the field states, or else its name."""
+    if isinstance(field.json_schema_extra, dict) and "unit" in field.json_schema_extra:
+        return str(field.json_schema_extra["unit"])
     return next((UNITS[end] for end in sorted(UNITS, key=len, reverse=True) if name.endswith(end)), "")
 
 

@@ -1,4 +1,4 @@
-"""How VASP's CHGCAR and CHG are read: header of either version, the total density, and whether the rest is whole."""
+"""Reader of VASP's CHGCAR and CHG, headers of VASP 4 and 5: the total density; the rest is checked for completeness."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from datagen.store.density_codes import DensityRefused
 
 
 def parse_chgcar(text: bytes) -> DensityGrid:
-    """The total density; spin and magnetisation blocks are checked for completeness and left out.
+    """Return the total density; spin and magnetisation blocks are checked for completeness and dropped.
 
-    The file holds rho times the cell's volume, x fastest.
+    The file stores rho times the cell's volume, x fastest.
     """
     lines = _Lines(text)
     lattice, amounts = _header(lines)
@@ -25,7 +25,7 @@ def parse_chgcar(text: bytes) -> DensityGrid:
 
 
 class _Lines:
-    """The file's lines, and blocks of numbers found by counting lines instead of numbers."""
+    """The lines of the file; blocks of numbers are found by counting lines, which is faster than counting numbers."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -45,7 +45,7 @@ class _Lines:
         return line
 
     def block(self, count: int) -> bytes:
-        """The lines that hold the next `count` numbers, all lines but the last being as full as the first."""
+        """Return the lines of the next `count` numbers; all lines but the last are as long as the first."""
         columns = len(self._text[self._start() : self._end(self._next)].split())
         n_lines = -(-count // columns) if columns else 0
         last = self._next + n_lines - 1
@@ -57,7 +57,7 @@ class _Lines:
         start, end = self._start(), self._end(last)
         self._next += n_lines
         words = self._text[self._end(last - 1) if n_lines > 1 else start : end].split()
-        # Whoever writes these files ends their lines; a number at the very end may have lost digits unseen.
+        # Complete files end with a newline; a number at the very end may have lost digits.
         if len(words) != count - (n_lines - 1) * columns or (self._cut and self.at_end):
             raise DensityRefused("truncated", f"the last line of {count} numbers is not complete")
         return self._text[start:end]
@@ -81,12 +81,12 @@ def _header(lines: _Lines) -> tuple[Array, list[tuple[str, int]]]:
     lattice = np.array(vectors)
     if len(scale) == 3:
         lattice = lattice * np.array(scale)
-    elif scale[0] < 0:  # VASP: a negative scale is the volume
+    elif scale[0] < 0:  # in VASP a negative scale is the volume
         lattice = lattice * (-scale[0] / max(abs(float(np.linalg.det(lattice))), 1e-300)) ** (1 / 3)
     else:
         lattice = lattice * scale[0]
     words = lines.take().split()
-    if words and words[0].isdigit():  # VASP 4 has no line of symbols; VASP often puts them into the comment
+    if words and words[0].isdigit():  # VASP 4 has no line of symbols; the comment often has them
         names = [word.decode(errors="replace") for word in comment.split()]
         if len(names) != len(words) or not all(_is_element(name) for name in names):
             names = [""] * len(words)
@@ -118,7 +118,7 @@ def _grid_of(lines: _Lines) -> tuple[int, int, int]:
 
 
 def _check_rest(lines: _Lines, grid: tuple[int, int, int], n_atoms: int) -> None:
-    """Walk through what follows the total density: a file that breaks off there was cut."""
+    """Check that what follows the total density is complete; otherwise the file was cut."""
     occupancies = 0
     while not lines.at_end:
         line = lines.take()
@@ -159,7 +159,7 @@ def _count(grid: tuple[int, int, int]) -> int:
 
 
 def _floats(line: bytes, what: str) -> list[float]:
-    """Leading numbers of a line."""
+    """Return the leading numbers of a line."""
     found: list[float] = []
     for word in line.split():
         try:

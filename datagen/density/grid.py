@@ -1,4 +1,4 @@
-"""What a density file says, whatever its format: values on a grid, the cell, and which atoms are in it."""
+"""The content of a density file of any format: values on a grid, the cell and its atoms."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class DensityGrid:
-    """Electron density on an even grid over a cell, point (i, j, k) at fractions (i/nx, j/ny, k/nz)."""
+    """Electron density on a regular grid over a cell, point (i, j, k) at fractions (i/nx, j/ny, k/nz)."""
 
     values: Array
     """e/A^3."""
     lattice_A: Array
     """Rows are the cell vectors a, b, c."""
     amounts: tuple[tuple[str, int], ...]
-    """Atoms in the cell by element; an empty name where the file has none (VASP 4)."""
+    """Number of atoms in the cell by element; the name is empty if the file has none (VASP 4)."""
 
     @property
     def volume_A3(self) -> float:
-        """Cell volume."""
+        """Return the volume of the cell."""
         return abs(float(np.linalg.det(self.lattice_A)))
 
     @property
     def n_atoms(self) -> int:
-        """Atoms in the cell."""
+        """Return the number of atoms in the cell."""
         return sum(count for _, count in self.amounts)
 
     @property
     def electrons(self) -> float:
-        """Electrons per cell: mean over the points times the volume."""
+        """Return the electrons per cell: mean over the points times the volume."""
         return float(np.mean(self.values)) * self.volume_A3
 
 
 def checked_grid(values: Array, lattice_A: Array, amounts: list[tuple[str, int]]) -> DensityGrid:
-    """A grid whose cell is a cell and whose values are numbers; refused otherwise."""
+    """Return the grid, or refuse it if the cell has no volume or a value is not finite."""
     volume = abs(float(np.linalg.det(lattice_A))) if np.isfinite(lattice_A).all() else 0.0
     if not volume > 1e-3:
         raise DensityRefused("bad_cell", f"cell vectors {np.round(lattice_A, 6).tolist()} span no volume")
@@ -52,10 +52,9 @@ def checked_grid(values: Array, lattice_A: Array, amounts: list[tuple[str, int]]
 
 
 def parse_numbers(text: bytes, expected: int) -> Array:
-    """Exactly so many numbers as Fortran writes them.
+    """Return exactly `expected` numbers from text written by Fortran.
 
-    Fortran leaves the E out where an exponent has three digits (0.123-100); read naively that is two numbers, and all
-    after it shift by one.
+    Fortran omits the E of an exponent of three digits (0.123-100). Read as two numbers, it would shift all that follow.
     """
     characters = np.frombuffer(text, dtype=np.uint8)
     signs = np.flatnonzero((characters[1:] == ord("-")) | (characters[1:] == ord("+")))
@@ -68,7 +67,7 @@ def parse_numbers(text: bytes, expected: int) -> Array:
     except (ValueError, DeprecationWarning):
         numbers = np.zeros(0)
     if numbers.size != expected:
-        raise DensityRefused("bad_format", f"expected {expected} numbers, found something else among them")
+        raise DensityRefused("bad_format", f"expected {expected} numbers, found other text or another count")
     return numbers
 
 

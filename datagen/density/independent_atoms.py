@@ -1,4 +1,4 @@
-"""What the density would be if atoms did not know of each other: the sum of free, thermally smeared atoms."""
+"""Density of independent atoms: the sum of free, thermally smeared atoms."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from datagen.store.schema import DENSITY_POINTS
 
 
 def independent_atom_density(crystal: Crystal) -> NDArray[np.float64]:
-    """All electrons at 50^3 points of the crystal's own cell, e/A^3.
+    """Return the density of all electrons at 50^3 points of the crystal's own cell, e/A^3.
 
     rho(r) = 1/V sum_hkl F(hkl) exp(-2 pi i hkl.r) with F from neutral atoms' form factors (International Tables' four
-    Gaussians), occupancies and displacements, over the hkl that the grid can carry: its Fourier coefficients are
-    exact, its electron count is F(000), and close to heavy nuclei it ripples as every truncated series does.
+    Gaussians), occupancies and displacements, over the hkl that the grid resolves. Fourier coefficients are exact, the
+    electron count is F(000), and the density ripples close to heavy nuclei, as every truncated series does.
     """
     n = DENSITY_POINTS
     h = np.fft.fftfreq(n, 1 / n)
-    half = np.arange(n // 2)  # the Nyquist plane has no partner and is left out
+    half = np.arange(n // 2)  # without the Nyquist plane, which has no partner
     reciprocal = np.linalg.inv(crystal.lattice_A)  # columns are a*, b*, c*
     metric = reciprocal.T @ reciprocal
     hkl = np.stack(np.meshgrid(h, h, half, indexing="ij"), axis=-1)
@@ -42,7 +42,7 @@ def independent_atom_density(crystal: Crystal) -> NDArray[np.float64]:
     factors[n // 2] = 0.0
     factors[:, n // 2] = 0.0
     spectrum = np.zeros((n, n, n // 2 + 1), dtype=np.complex128)
-    # F(hkl) carries exp(+2 pi i hkl.x); the density wants the other sign, which numpy's inverse transform lacks.
+    # F(hkl) has exp(+2 pi i hkl.x), and so has numpy's inverse transform; the density needs the other sign.
     spectrum[:, :, : n // 2] = factors.conj()
     return np.asarray(np.fft.irfftn(spectrum, s=(n, n, n), axes=(0, 1, 2)) * n**3 / crystal.volume_A3, dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""From a record's density to what the store keeps of it, or a refusal with its reason."""
+"""Densities of records: read, checked, resampled, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from datagen.store.density_codes import CODES, DensityRefused
 
 
 class DensitySettings(BaseModel):
-    """Where densities come from and what is demanded of them."""
+    """Origin of densities and the checks that they must pass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     method: Literal["fourier", "crystalnet", "independent_atoms"] = "fourier"
-    """`fourier`: exact resampling of the source's density. `crystalnet`: CrystalNet's rule, for those who reproduce its
-    numbers. `independent_atoms`: no source at all, free atoms from form factors; the dataset says so."""
+    """`fourier`: exact resampling of the source's density. `crystalnet`: CrystalNet's rule, to reproduce its numbers.
+    `independent_atoms`: free atoms from form factors, without a source; recorded in the dataset."""
     electron_tolerance: float = Field(default=0.005, ge=0)
     """Largest relative change of the electron count by resampling."""
     volume_tolerance: float = Field(default=0.05, ge=0)
     """Largest relative difference of volume per atom between density and structure."""
     max_negative: float = Field(default=0.05, ge=0)
-    """Largest share of the electrons that negative values may take away; pseudised cores leave some."""
+    """Largest share of negative values, as pseudised cores leave, in the sum of absolute values."""
     max_megabytes: int = Field(default=2048, ge=1)
-    """Largest file, unpacked."""
+    """Largest size of a file, unpacked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Density:
     lattice_A: NDArray[np.float64]
 
     def variables(self) -> dict[str, NDArray[Any]]:
-        """Arrays for `ShardWriter.add`."""
+        """Return the arrays for `ShardWriter.add`."""
         return {
             "density": self.values,
             "density_electrons": np.array([self.electrons_before, self.electrons_after]),
@@ -58,7 +58,7 @@ class Density:
 
 
 def make_density(ref: DensityRef | None, crystal: Crystal, settings: DensitySettings) -> Density:
-    """The density of a structure, checked and resampled; raises `DensityRefused` where there is none."""
+    """Return the density of a structure, checked and resampled; raise `DensityRefused` if there is none."""
     if settings.method == "independent_atoms":
         values = independent_atom_density(crystal)
         electrons = sum(crystal.occupancy.tolist()[i] * atomic_number(s) for i, s in enumerate(crystal.species))
@@ -71,12 +71,12 @@ def make_density(ref: DensityRef | None, crystal: Crystal, settings: DensitySett
 
 
 def refusal_variables(refused: DensityRefused) -> dict[str, NDArray[Any]]:
-    """What the store keeps where there is no density: why."""
+    """Return what the store keeps instead of a refused density: the reason."""
     return {"density_reason": np.asarray(CODES[refused.code], dtype=np.uint8)}
 
 
 def check(grid: DensityGrid, crystal: Crystal, settings: DensitySettings) -> None:
-    """Whether the density can be that of the structure: atoms, volume per atom, electrons, sign."""
+    """Refuse a density that cannot be that of the structure: by atoms, volume per atom, electrons or sign."""
     _check_composition(grid, crystal)
     atoms = float(crystal.occupancy.sum())
     ratio = (grid.volume_A3 / grid.n_atoms) / (crystal.volume_A3 / atoms)
@@ -98,7 +98,7 @@ def check(grid: DensityGrid, crystal: Crystal, settings: DensitySettings) -> Non
 
 
 def _check_composition(grid: DensityGrid, crystal: Crystal) -> None:
-    """Equal ratios of elements; where the file names none (VASP 4), equal ratios in any order."""
+    """Check that ratios of elements are equal, in any order if the file names none (VASP 4)."""
     species: dict[str, float] = {}
     for name, occupancy in zip(crystal.species, crystal.occupancy.tolist(), strict=True):
         species[name] = species.get(name, 0.0) + occupancy

@@ -1,4 +1,4 @@
-"""Which density lies behind a reference: a file or archive entry, packed or not, in one of three formats."""
+"""Reader of the density that a record refers to: a file or archive entry, packed or not, in one of three formats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PARSERS = {"chgcar": parse_chgcar, "cube": parse_cube}
 
 
 def read_density(ref: DensityRef, *, max_bytes: int = 2**31) -> DensityGrid:
-    """The density a record points to; refused where it cannot be had whole."""
+    """Return the density a record refers to, or refuse it if it cannot be read completely."""
     text = _content(ref, max_bytes)
     if ref.format == "mp_json":
         return parse_mp_json(text)
@@ -35,11 +35,11 @@ def read_density(ref: DensityRef, *, max_bytes: int = 2**31) -> DensityGrid:
 
 
 def parse_mp_json(text: bytes) -> DensityGrid:
-    """A pymatgen Chgcar as JSON, as Materials Project gives it; read as data, no class named in it is imported."""
+    """Return the density of a pymatgen Chgcar in JSON, as from Materials Project; no class it names is imported."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DensityRefused("truncated", f"not whole JSON: {error}") from None
+        raise DensityRefused("truncated", f"not complete JSON: {error}") from None
     chgcar = _find(content)
     try:
         structure = chgcar["poscar"].get("structure", chgcar["poscar"])
@@ -59,7 +59,7 @@ def parse_mp_json(text: bytes) -> DensityGrid:
 
 
 def _find(content: Any) -> dict[str, Any]:
-    """The Chgcar itself, which Materials Project's documents hold under `data`."""
+    """Return the Chgcar itself; documents of Materials Project have it under `data`."""
     for _ in range(3):
         if isinstance(content, dict) and "poscar" in content and isinstance(content.get("data"), dict):
             return content
@@ -92,7 +92,7 @@ def _from_archive(path: Path, member: str, max_bytes: int) -> bytes:
 
 
 def _unpacked(file: Any, max_bytes: int) -> bytes:
-    """The content, unpacked by what it is rather than by its name, and never more than allowed."""
+    """Return at most `max_bytes` of content, unpacked by its first bytes rather than by its name."""
     start = file.peek(6)[:6]
     unpack = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), None)
     opened: IO[bytes] = file if unpack is None else unpack(file)
@@ -107,4 +107,4 @@ _PACKED: dict[bytes, Callable[[Any], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
-"""How packed files begin, and what unpacks them."""
+"""First bytes of packed files, and their readers."""

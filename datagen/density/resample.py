@@ -1,4 +1,4 @@
-"""How a density on any grid becomes one of 50^3 points over the same cell."""
+"""Resampling of a density on any grid to 50^3 points over the same cell."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ Method = Literal["fourier", "crystalnet"]
 
 
 def resample(grid: DensityGrid, method: Method) -> NDArray[np.float64]:
-    """The density at 50^3 points, e/A^3, axes along the cell vectors of its source (identity supercell).
+    """Return the density at 50^3 points, e/A^3, axes along the cell vectors of its source (identity supercell).
 
     `fourier` is exact trigonometric interpolation: it passes through the source's band-limited density and keeps the
     electrons. `crystalnet` is CrystalNet's own rule (PyRho's `get_transformed`): Fourier up-sampling by the integer
-    50 // min(grid) + 1, then linear interpolation; up to 13 % of the maximum off and electrons not conserved.
+    50 // min(grid) + 1, then linear interpolation, which is off by up to 13 % of the maximum and does not conserve
+    electrons.
     """
     target = [DENSITY_POINTS] * 3
     if method == "fourier":
         from pyrho.utils import interpolate_fourier
 
-        # One axis at a time: where two axes are even, their highest frequencies meet in corners that PyRho does not
-        # share out evenly, which in a monoclinic oxide is 6e-5 of the maximum. Alone, each axis comes out right.
+        # One axis at a time: with two even axes PyRho splits the corners of highest frequencies unevenly, an error of
+        # 6e-5 of the maximum in a monoclinic oxide.
         values = grid.values
         for axis in range(3):
             values = interpolate_fourier(values, [*target[: axis + 1], *values.shape[axis + 1 :]])

@@ -22,8 +22,7 @@ LABELS = {variable.name for variable in schema.LABELS}
 
 def inspect(dataset: Where, console: Console) -> None:
     """Print it."""
-    attributes = zarr_store.read_attributes(dataset)
-    layout = Layout.from_dict(attributes["layout"])
+    attributes, layout = zarr_store.read_metadata(dataset)
     receipts = ledger.committed(dataset)
     written = sum(receipt.size for receipt in receipts.values())
     state = "complete" if attributes["complete"] else f"unfinished: {len(receipts)} of {layout.n_shards} shards"

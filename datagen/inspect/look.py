@@ -1,4 +1,4 @@
-"""One look at one structure: its patterns by either engine, written as arrays, as a table or as a picture."""
+"""Patterns of one structure by either engine, written as arrays, table or picture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from datagen.simulate.refusal import Unsimulable
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What was asked for and what came out."""
+    """One structure's patterns, with the settings that they were simulated with."""
 
     subject: Subject
     engine: str
@@ -34,34 +34,34 @@ class Look:
 
     @property
     def title(self) -> str:
-        """Formula and space group, as far as they are known."""
+        """Return formula and space group, as far as they are known."""
         number = self.subject.space_group
         group = f", {gemmi.SpaceGroup(number).short_name()} ({number})" if number else ""
         return f"{self.subject.formula or self.subject.name}{group}"
 
 
 def look_at(path: Path, engine_name: str, instrument: Instrument, settings: AugmentationSettings, seed: int) -> Look:
-    """Simulate the first structure of a file that has atoms."""
+    """Simulate the first structure of a file that can be read."""
     if not path.exists():
-        raise ConfigError(f"{path}: there is no such file")
+        raise ConfigError(f"{path}: file not found")
     found = list(subjects(path))
     subject = next((s for s in found if s.crystal is not None), None)
     if subject is None or subject.crystal is None:
-        why = found[0].remark if found else "nothing in it"
-        raise ConfigError(f"{path}: no crystal structure could be read: {why}")
+        reason = found[0].remark if found else "the file contains none"
+        raise ConfigError(f"{path}: no crystal structure could be read: {reason}")
     simulate = engine(engine_name)
     augmentations = draw(settings, seed, subject.crystal.structure_hash(), range(settings.count))
     try:
         simulate(subject.crystal, instrument, augmentations[:1])  # compile, or start GSAS-II, before the clock runs
         began = time.perf_counter()
         patterns = simulate(subject.crystal, instrument, augmentations)
-    except Unsimulable as reason:
-        raise EngineError(f"{path}: {reason}") from reason
+    except Unsimulable as error:
+        raise EngineError(f"{path}: {error}") from error
     return Look(subject, engine_name, instrument, augmentations, patterns, time.perf_counter() - began)
 
 
 def writer_for(out: Path) -> Callable[[Look, Path], None]:
-    """How to write a file of this name; to be asked before simulating."""
+    """Return the writer for a file of this name; call it before simulating, to fail early."""
     from datagen.inspect.look_figure import write_figure
 
     writers: dict[str, Callable[[Look, Path], None]] = {
@@ -74,12 +74,12 @@ def writer_for(out: Path) -> Callable[[Look, Path], None]:
     if out.suffix.lower() not in writers:
         raise ConfigError(f"--out {out}: expected a name ending in {', '.join(writers)}, found {out.suffix!r}")
     if not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+        raise ConfigError(f"--out {out}: folder {out.parent} not found")
     return writers[out.suffix.lower()]
 
 
 def write_arrays(look: Look, out: Path) -> None:
-    """NumPy archive: patterns, grid, sticks, every drawn value, width diagnostics."""
+    """Write a NumPy archive: patterns, grid, sticks, every drawn value, diagnostics of widths."""
     sticks, diagnostics = look.patterns.sticks, look.patterns.diagnostics
     arrays: dict[str, Any] = dict(  # noqa: C408
         intensity=look.patterns.intensity,
@@ -99,7 +99,7 @@ def write_arrays(look: Look, out: Path) -> None:
 
 
 def write_table(look: Look, out: Path) -> None:
-    """CSV: 2theta in degrees, then one column for each augmentation."""
+    """Write a CSV table: 2theta in degrees, then one column for each augmentation."""
     with out.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["two_theta_deg", *(f"intensity_{i}" for i in look.augmentations.index)])

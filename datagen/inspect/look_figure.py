@@ -1,4 +1,4 @@
-"""The picture of one structure: sticks, a few of its patterns, and how wide the peaks are along the angle."""
+"""Figure of one structure: sticks, a few of its patterns, and the width of peaks along the angle."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from datagen.simulate.profile import widths_deg
 from datagen.simulate.refusal import Unsimulable
 
 SHOWN = 5
-"""Patterns drawn, from the sharpest to the broadest."""
+"""Number of patterns drawn, from the sharpest to the broadest."""
 NAMED = 9
-"""Reflections named, at most."""
-ROOM_FOR_A_NAME = 0.028
-"""Of the width of the picture."""
+"""Largest number of labelled reflections."""
+LABEL_WIDTH = 0.028
+"""Width of a label as a fraction of the axis."""
 
 
 def write_figure(look: Look, out: Path) -> None:
-    """Draw and save; the file's name decides the format."""
+    """Draw the figure and save it in the format of the file's suffix."""
     with mpl.rc_context():
         style: Any = STYLE
         mpl.rcParams.update(style)
@@ -35,7 +35,7 @@ def write_figure(look: Look, out: Path) -> None:
 
 
 def draw_figure(look: Look) -> Figure:
-    """Three panels over one axis of angles."""
+    """Return the figure: three panels over one axis of angles."""
     figure = Figure(figsize=(9.0, 8.2), layout="constrained")
     sticks, patterns, widths = figure.subplots(3, 1, sharex=True, height_ratios=(1.15, 3.2, 1.25))
     chosen = _sharp_to_broad(look)
@@ -67,7 +67,7 @@ def draw_figure(look: Look) -> Figure:
 
 
 def _sharp_to_broad(look: Look) -> list[int]:
-    """Indices of a few patterns, evenly through the order of their widths."""
+    """Return indices of a few patterns, spaced evenly in the order of their widths."""
     middle = look.patterns.diagnostics.fwhm_deg.shape[1] // 2
     order = np.argsort(look.patterns.diagnostics.fwhm_deg[:, middle], kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().astype(int))
@@ -85,8 +85,8 @@ def _draw_sticks(axes: Axes, look: Look) -> None:
     taken: list[float] = []
     for i in np.argsort(-height):
         angle = float(sticks.two_theta_deg[i])
-        room = ROOM_FOR_A_NAME * (high - low)
-        if len(taken) == NAMED or sticks.line[i] != 0 or height[i] < 3 or any(abs(angle - t) < room for t in taken):
+        gap = LABEL_WIDTH * (high - low)
+        if len(taken) == NAMED or sticks.line[i] != 0 or height[i] < 3 or any(abs(angle - t) < gap for t in taken):
             continue
         taken.append(angle)
     names = _names(look)
@@ -103,7 +103,7 @@ def _draw_sticks(axes: Axes, look: Look) -> None:
 
 
 def _names(look: Look) -> dict[int, str]:
-    """Stick number to Miller indices of the conventional cell, where symmetry is found."""
+    """Return Miller indices of the conventional cell by stick number; empty if no symmetry is found."""
     crystal, sticks = look.subject.crystal, look.patterns.sticks
     if crystal is None:
         return {}
@@ -122,7 +122,7 @@ def _names(look: Look) -> dict[int, str]:
 
 
 def _indices(hkl: list[int]) -> str:
-    """Three indices with bars over the negative ones; spaced where one has two digits."""
+    """Return three indices with bars over negative ones, and spaces if one has two digits."""
     parts = [rf"\overline{{{-v}}}" if v < 0 else str(v) for v in hkl]
     return "$" + (r"\," if max(map(abs, hkl)) > 9 else "").join(parts) + "$"
 
@@ -166,14 +166,14 @@ def _draw_widths(axes: Axes, look: Look, chosen: list[int], colours: list[tuple[
 
 
 def _beside(axes: Axes, y: float, text: str, colour: str | tuple[float, ...] = INK, above: bool = False) -> None:
-    """Words in the margin to the right, at a height of the data."""
+    """Write text in the right margin at a height of the data."""
     where = axes.get_yaxis_transform()
     vertical = "bottom" if above else "center"
     axes.text(1.008, y, text, transform=where, ha="left", va=vertical, fontsize=7.5, color=colour, linespacing=1.25)
 
 
 def _subscripted(title: str) -> str:
-    """Digits of the formula lowered."""
+    """Return the title with the formula's digits as subscripts."""
     formula, comma, rest = title.partition(", ")
     lowered = "".join(chr(0x2080 + int(c)) if c.isdigit() else c for c in formula)
     return lowered + comma + rest

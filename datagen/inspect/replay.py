@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from datagen.errors import StoreError
 from datagen.inspect.regenerate import Regenerated, regenerate, simulation_settings, table_lines
-from datagen.simulate.augmentation import AugmentationSettings
-from datagen.steps.row import extra_augmentations
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, zarr_store
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import dequantise
-from datagen.store.schema import AUGMENTATIONS, Layout
+from datagen.store.schema import Layout
 
 Pattern = NDArray[np.float32]
 OUT_SUFFIXES = (".png", ".csv", ".npz")
@@ -36,7 +34,7 @@ class Replay:
 
 def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
     """Regenerate one pattern of the structure called `identifier` and compare; `out` gets both patterns."""
-    layout = Layout.from_dict(zarr_store.read_attributes(dataset)["layout"])
+    layout = zarr_store.read_layout(dataset)
     if out is not None and out.suffix not in OUT_SUFFIXES:
         raise StoreError(f"{out}: expected a name ending in {', '.join(OUT_SUFFIXES)}")
     line = find_line(dataset, identifier)
@@ -53,7 +51,7 @@ def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None 
         with files.disk_errors_explained(out):
             _write(out, two_theta_deg, dequantise(kept), dequantise(made.stored[0]), title)
     difference = int(np.abs(kept.astype(np.int64) - made.stored[0].astype(np.int64)).max())
-    return Replay(_facts(line, made, simulation_settings(dataset).augmentation), difference)
+    return Replay(_facts(line, made, layout), difference)
 
 
 def find_line(dataset: Where, identifier: str) -> dict[str, Any]:
@@ -88,14 +86,14 @@ def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[
     )
 
 
-def _facts(line: dict[str, Any], made: Regenerated, settings: AugmentationSettings) -> dict[str, str]:
+def _facts(line: dict[str, Any], made: Regenerated, layout: Layout) -> dict[str, str]:
     facts = {
         "structure": f"{line['formula']}, space group {line['space_group']}, from {line['source']}",
         "source id": line["source_id"],
         "hash": line["structure_hash"],
         "row": str(made.row),
     }
-    stored = {"index", *(v.name for v in AUGMENTATIONS), *extra_augmentations(settings)}
+    stored = {"index", *(draw.name for draw in (*layout.draws, *layout.extra_draws))}
     for name, values in made.drawn.columns().items():
         if name in stored:
             facts[name] = " ".join(f"{v:.6g}" for v in np.ravel(values[0]))

@@ -147,8 +147,7 @@ def _lattice(content: Content) -> Section:
 
 
 def _widths(content: Content) -> Section:
-    names = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2")
-    drawn = {name: content.sample(name) for name in names}
+    drawn = {draw.name: content.sample(draw.name) for draw in content.layout.draws}
     from datagen.simulate.augmentation import Augmentations
     from datagen.simulate.instrument import Instrument
 

@@ -18,8 +18,7 @@ class Content:
     """The arrays of a complete dataset, by name."""
 
     def __init__(self, dataset: Path) -> None:
-        self.attributes = zarr_store.read_attributes(dataset)
-        self.layout = schema.Layout.from_dict(self.attributes["layout"])
+        self.attributes, self.layout = zarr_store.read_metadata(dataset)
         self._text = {v.name for v in schema.LABELS if schema.is_text(v)}
         self._group = zarr_store.open_group(dataset)
         self._read: dict[str, NDArray[Any]] = {}

@@ -1,4 +1,4 @@
-"""The patterns of one structure as an xarray.Dataset, bit for bit what a run stores of it."""
+"""Patterns of one structure as an xarray.Dataset, equal bit for bit to those that a run stores."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def _dataset(subject: Subject, crystal: Crystal, settings: SimulationSettings) -
     augmentations = draw(settings.augmentation, settings.seed, crystal.structure_hash(), range(count))
     try:
         patterns = engine(settings.engine)(crystal, instrument, augmentations)
-    except Unsimulable as reason:
-        raise DatagenError(f"{subject.name}: no pattern can be simulated: {reason}") from reason
+    except Unsimulable as error:
+        raise DatagenError(f"{subject.name}: no pattern can be simulated: {error}") from error
     layout = _layout(crystal, settings)
     values: dict[str, Any] = {
         **row_values(patterns, augmentations, layout),

@@ -15,7 +15,6 @@ from datagen.steps.quarantine import Quarantine
 from datagen.steps.staging import read_staged
 from datagen.store import ledger, zarr_store
 from datagen.store.lock import holder
-from datagen.store.schema import Layout
 
 
 @dataclass
@@ -82,8 +81,7 @@ def _look_at_curation(work: Path, status: Status) -> None:
 def _look_at_store(dataset: Path, status: Status) -> None:
     if not (dataset / "zarr.json").exists():
         return
-    attributes = zarr_store.read_attributes(dataset)
-    layout = Layout.from_dict(attributes["layout"])
+    attributes, layout = zarr_store.read_metadata(dataset)
     status.n_shards, status.n_structures = layout.n_shards, layout.n_structures
     status.n_augmentations = layout.n_augmentations
     try:

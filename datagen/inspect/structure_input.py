@@ -1,4 +1,4 @@
-"""One structure from whatever describes it: a path, CIF text, a pymatgen Structure or ASE Atoms."""
+"""One structure from a path, CIF text, a pymatgen Structure or ASE Atoms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMED = 3
 
 
 class AseAtoms(Protocol):
-    """What is used of ASE's Atoms."""
+    """The part of ASE's Atoms that is used."""
 
     cell: Any
     pbc: Any
@@ -86,7 +86,7 @@ def _structure_of(atoms: AseAtoms) -> Structure:
 
 
 def _is_a(what: Any, module: str, name: str) -> bool:
-    """Return whether `what` is of this class; a library that was never imported made no object."""
+    """Return whether `what` is of this class, without importing its library."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(what, kind)
 

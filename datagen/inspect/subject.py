@@ -1,4 +1,4 @@
-"""From a path on the command line to the crystals it holds, and what curation says of each."""
+"""Structures of a path given on the command line, each with the verdict of curation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from curation.settings import CurationSettings
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One structure to look at; where there is no crystal, `remark` says why."""
+    """One structure; `remark` is the reason for which curation refuses it, or for which there is no crystal."""
 
     name: str
     crystal: Crystal | None
@@ -29,14 +29,14 @@ class Subject:
 
 
 def subjects(path: Path) -> Iterator[Subject]:
-    """Every structure of a CIF, folder, archive or table, in the catalog's order."""
+    """Yield every structure of a CIF, folder, archive or table, in the catalog's order."""
     settings = CurationSettings.model_validate({})
     for record in open_catalog(guess_catalog(path)):
         yield subject_of(record, settings)
 
 
 def subject_of(record: Record, settings: CurationSettings) -> Subject:
-    """The crystal that a run would simulate or, where curation refuses it, the atoms as the CIF has them."""
+    """Return the crystal that a run would simulate or, if curation refuses it, the atoms as listed in the CIF."""
     verdict = curate_record(record, settings)
     formula, group = verdict.formula or "", verdict.space_group
     if verdict.accepted:

@@ -55,8 +55,7 @@ def verify(dataset: Where, *, sample: int = 0, display: Display | None = None) -
     """Recompute every checksum and count, and regenerate `sample` patterns spread over the dataset."""
     display = display or Silence()
     findings = Findings()
-    attributes = zarr_store.read_attributes(dataset)
-    layout = schema.Layout.from_dict(attributes["layout"])
+    attributes, layout = zarr_store.read_metadata(dataset)
     if not attributes.get("complete"):
         findings.mistakes.append("the dataset is not complete: expected every shard and the mark of completion")
     _check_frame(dataset, findings)

@@ -75,7 +75,8 @@ def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]
         with_members=first.with_members,
         with_xrd_peaks=any(layout.with_xrd_peaks for layout in layouts),
         density_method=methods[0] if methods else None,
-        extra_augmentations=first.extra_augmentations,
+        draws=first.draws,
+        extra_draws=first.extra_draws,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from datagen.errors import StoreError
 from datagen.progress import one_line
+from datagen.steps.layout import draws, known_draws
 from datagen.store import ledger, schema, zarr_store
 from datagen.store.location import Location
 from datagen.store.schema import Layout
@@ -132,8 +133,7 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
         raise StoreError(
             f"{path}: attribute {name} is malformed: {first['msg'].lower()}, found {found}; fetch the dataset again"
         ) from error
-    layout = Layout.from_dict(attributes["layout"])
-    _check_names(path, layout)
+    layout = _layout(path, attributes["layout"])
     _check_arrays(path, layout)
     return layout
 
@@ -155,17 +155,19 @@ def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt
     return receipts
 
 
-def _check_names(path: Location, layout: Layout) -> None:
-    """Refuse names that the format does not have."""
-    extra = {variable.name for variable in schema.EXTRA_AUGMENTATIONS}
-    unknown = [name for name in layout.extra_augmentations if name not in extra]
-    if layout.density_method is not None and layout.density_method not in schema.DENSITY_MEANINGS:
-        unknown.append(layout.density_method)
+def _layout(path: Location, plain: Mapping[str, Any]) -> Layout:
+    """Return the layout with the draws of this version; refuse names that the format does not have."""
+    known = {draw.name: draw for draw in known_draws()}
+    method, extra = plain["density_method"], plain["extra_augmentations"]
+    unknown = [name for name in extra if name not in known]
+    if method is not None and method not in schema.DENSITY_MEANINGS:
+        unknown.append(method)
     if unknown:
         raise StoreError(
             f"{path}: attribute layout: {one_line(unknown[0], 80)} is unknown to this version of pxrd-datagen; "
             "read the dataset with the version that wrote it"
         )
+    return Layout.from_dict(plain, (*draws(), *(known[name] for name in extra)))
 
 
 def _check_arrays(path: Location, layout: Layout) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from curation.table import VERDICT_COLUMNS
 from datagen.share.published_settings import file_name
+from datagen.steps.layout import known_draws
 from datagen.steps.structures_table import ADDED
 from datagen.store import schema
 from datagen.store.density_codes import CODES as DENSITY_CODES
@@ -18,7 +19,8 @@ from datagen.store.shard_reader import StoredChunks, Value
 
 KEPT_VARIABLES = frozenset(
     {"pattern", "pattern_max", "density_reason"}
-    | {v.name for v in (*schema.AUGMENTATIONS, *schema.EXTRA_AUGMENTATIONS, *schema.DIAGNOSTICS)}
+    | {draw.name for draw in known_draws()}
+    | {v.name for v in schema.DIAGNOSTICS}
 )
 """Arrays of a restricted row that are published."""
 KEPT_COLUMNS = frozenset(

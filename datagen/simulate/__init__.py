@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from datagen.errors import EngineError
-from datagen.simulate.patterns import Engine
+
+if TYPE_CHECKING:
+    from datagen.simulate.patterns import Engine
 
 EngineName = Literal["native", "gsas2"]
 
 
 def engine(name: str) -> Engine:
-    """The engine of this name: `native` (ours) or `gsas2` (the real GSAS-II, where it is installed)."""
+    """Return the engine of this name: `native` (this package's) or `gsas2` (GSAS-II itself, if installed)."""
     if name == "native":
         from datagen.simulate.native import simulate as native
 
@@ -23,4 +25,4 @@ def engine(name: str) -> Engine:
     raise EngineError(f"engine: expected one of {', '.join(get_args(EngineName))}, found {name!r}")
 
 
-__all__ = ["Engine", "EngineName", "engine"]
+__all__ = ["EngineName", "engine"]

@@ -1,4 +1,4 @@
-"""How far the native engine is from GSAS-II: measured by `python -m benchmarks.engine`, written into every dataset."""
+"""Agreement of the native engine with GSAS-II, measured by `python -m benchmarks.engine`; part of every dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How GSAS-II averages a peak over axial divergence: the Gauss-Legendre sets it chooses from."""
+"""Average of a peak over axial divergence with the Gauss-Legendre sets of GSAS-II."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 MIN_SH_OVER_L = 0.002
-"""GSAS-II takes smaller values for this one."""
+"""Smaller values act as this one, as in GSAS-II."""
 
 TERMS = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 140, 160, 180,
          200, 220, 240, 260, 280, 300, 400)  # fmt: skip
-"""Numbers of terms; the first that is not below 300 (2theta - 2phi_min) / gamma(cdeg) is taken, and of its terms the
-half with positive abscissa: the integrand is steepest at that end."""
+"""Sizes of the sets. The first not below 300 (2theta - 2phi_min) / gamma(cdeg) is used, of its terms the half with
+positive abscissa: the integrand is steepest at that end."""
 
 
 def axial_terms(bragg_deg: float, gamma_cdeg: float, sh_over_l: float) -> tuple[Array, Array]:
-    """Where a peak appears because rays leave the plane of the circle, degrees, and what share of it.
+    """Return the angles (degrees) at which axially divergent rays place a peak, and its share at each.
 
     Finger, Cox and Jephcoat, J. Appl. Cryst. 27 (1994) 892, with S = H: intensity between the lowest angle, where
     cos(2phi_min) = sqrt(1 + (SH/L)^2) cos(2theta), and 2theta, with density W / (h cos(2phi)) and
@@ -51,7 +51,7 @@ class Quadrature(NamedTuple):
 
 @lru_cache(maxsize=1)
 def quadrature() -> Quadrature:
-    """The sets of `TERMS`."""
+    """Return the sets of `TERMS`."""
     halves = [np.polynomial.legendre.leggauss(n) for n in TERMS]
     return Quadrature(
         np.array(TERMS, dtype=np.int64),

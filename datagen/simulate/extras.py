@@ -1,4 +1,4 @@
-"""What a measured pattern has beside the crystal's own peaks: foreign peaks and an amorphous hump."""
+"""Foreign peaks and an amorphous hump, added to the crystal's own peaks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def add_extras(
     intensity: NDArray[np.float32],
     maximum: NDArray[np.float32],
 ) -> None:
-    """Add them in place to patterns (augmentation, two_theta), heights measured by each one's `maximum` before.
+    """Add foreign peaks and humps in place to patterns (augmentation, two_theta), and update `maximum`.
 
-    A foreign peak has the width that the crystal's own peaks have there, a hump is a Gaussian at the Bragg angle of a
-    neighbour distance. `maximum` is brought up to date.
+    Heights are relative to the `maximum` before. A foreign peak has the width of the crystal's own peaks at its angle;
+    a hump is a Gaussian at the Bragg angle of a neighbour distance.
     """
     a = augmentations
     if not (a.impurity_height.any() or a.hump_height.any()):

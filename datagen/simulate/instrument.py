@@ -1,4 +1,4 @@
-"""What the diffractometer is: its lines, its polarisation, its axial divergence and the 2theta grid it records."""
+"""The diffractometer: emission lines, polarisation, axial divergence and grid of 2theta."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-HC_KEV_A = 12.398420
-"""Planck's constant times the speed of light, keV A: wavelength_A = HC_KEV_A / energy."""
-
 
 class Line(BaseModel):
-    """One emission line: its wavelength and its share of the intensity."""
+    """An emission line: wavelength and share of the intensity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -24,7 +21,7 @@ class Line(BaseModel):
 
 
 class Instrument(BaseModel):
-    """Everything about the measurement that is the same for all patterns of a dataset."""
+    """The measurement, as far as it is the same for all patterns of a dataset."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -41,7 +38,8 @@ class Instrument(BaseModel):
     n_points: int = Field(ge=2, le=1_000_000)
     """Equally spaced points, both ends included."""
     geometry: Literal["transmission", "reflection"] = "transmission"
-    """Where a displaced sample moves the peaks: along the beam (Debye-Scherrer) or off the circle (Bragg-Brentano)."""
+    """Direction in which a sample is displaced: `transmission`, along the beam (Debye-Scherrer), or `reflection`, off
+    the circle (Bragg-Brentano)."""
     goniometer_radius_mm: float = Field(default=200.0, gt=0.0)
     """Distance from sample to detector; a displaced sample moves peaks in proportion to displacement / radius."""
 
@@ -56,19 +54,19 @@ class Instrument(BaseModel):
 
     @classmethod
     def preset(cls, name: str) -> Instrument:
-        """One of `PRESETS` by name."""
+        """Return one of `PRESETS` by name."""
         if name not in PRESETS:
             raise ValueError(f"instrument preset: expected one of {', '.join(PRESETS)}, found {name!r}")
         return PRESETS[name]
 
     @property
     def two_theta_deg(self) -> NDArray[np.float64]:
-        """The grid, degrees."""
+        """Return the grid, degrees."""
         return np.linspace(self.two_theta_min_deg, self.two_theta_max_deg, self.n_points)
 
     @property
     def step_deg(self) -> float:
-        """Distance between neighbouring points, degrees."""
+        """Return the distance between neighbouring points, degrees."""
         return (self.two_theta_max_deg - self.two_theta_min_deg) / (self.n_points - 1)
 
 

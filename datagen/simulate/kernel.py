@@ -1,14 +1,15 @@
-"""How a few hundred peaks become 8192 points in microseconds: single precision, far tails on coarse nodes.
+"""Fast sums of many peaks on a grid: single precision, far tails evaluated at coarse nodes.
 
 A Lorentzian tail is smooth where it is far from its centre. The grid is cut into blocks of 32 points and superblocks of
 256. A peak is evaluated at every point in its own block and the two beside it; at 8 Chebyshev nodes of each block
 farther away; at 8 nodes of each superblock beyond the neighbouring ones. When all peaks are in, the polynomials through
 the nodes are evaluated once: superblocks onto the nodes of their blocks, blocks onto their points. Blocks that a peak's
 summing range cuts are evaluated point by point, so the range is kept exactly. The interpolation error stays below
-1.1e-5 of the tail it stands for, itself a small part of the peak.
+1.1e-5 of the tail, itself a small part of the peak.
 
-Every loop over points is element by element, without reordering of sums and without fused multiply-add: what it gives
-does not depend on the width of the processor's vectors.
+Every loop over points is element by element, without reordered sums and without fused multiply-add, so the result does
+not depend on the width of the processor's vectors. One file, because numba's cache notices changes of the caller's
+file only.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.compiled import compiled, inlined
 from datagen.simulate.axial import Quadrature
-from datagen.simulate.compiled import compiled, inlined
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -34,31 +35,31 @@ SUPERBLOCK = BLOCK * FANOUT
 WIDE_LORENTZIAN = 48.0
 """Half width in points from which a Lorentzian is smooth over a block even at its centre."""
 WIDE_GAUSSIAN = 24.0
-"""The same for a Gaussian's standard deviation."""
+"""Standard deviation in points from which a Gaussian is smooth over a block."""
 GAUSSIAN_REACH = 5.2
-"""Standard deviations; beyond, a Gaussian is below 1.4e-6 of its height."""
+"""Standard deviations beyond which a Gaussian, below 1.4e-6 of its height, is left out."""
 
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
 
 
 class Basis(NamedTuple):
-    """Where points and nodes lie and how polynomials are evaluated, for one length of grid."""
+    """Positions of points and nodes, and the matrices that evaluate polynomials, for one length of grid."""
 
     point_ramp: F32
-    """Distance of points from the start of the block in the middle; a peak takes the part that is centred on it."""
+    """Distances of points from the start of the middle block; a peak uses the part centred on it."""
     block_ramp: F32
-    """The same for the nodes of blocks."""
+    """Distances of the nodes of blocks, likewise."""
     super_ramp: F32
-    """The same for the nodes of superblocks, from the start of the superblock in the middle."""
+    """Distances of the nodes of superblocks from the start of the middle superblock."""
     to_points: F32
-    """(node, point): polynomial of a block at its points."""
+    """(node, point): matrix from a block's nodes to its points."""
     to_blocks: F32
-    """(node, block node): polynomial of a superblock at the nodes of its blocks."""
+    """(node, block node): matrix from a superblock's nodes to the nodes of its blocks."""
 
 
 class Sums(NamedTuple):
-    """What has been added up so far: at points, at nodes of blocks, at nodes of superblocks."""
+    """Running sums at points, at nodes of blocks and at nodes of superblocks."""
 
     points: F32
     blocks: F32
@@ -67,7 +68,7 @@ class Sums(NamedTuple):
 
 @lru_cache(maxsize=8)
 def basis(n_points: int) -> Basis:
-    """The basis for patterns of so many points."""
+    """Return the basis for patterns of `n_points` points."""
     supers = -(-n_points // SUPERBLOCK)
     block_nodes, super_nodes = _chebyshev_nodes(BLOCK), _chebyshev_nodes(SUPERBLOCK)
     nodes_of_blocks = (np.arange(FANOUT)[:, None] * BLOCK + block_nodes).ravel()
@@ -183,9 +184,9 @@ def add_extras(
     out: F32,
     maximum: F32,
 ) -> None:
-    """Add foreign peaks (augmentation, peak) and an amorphous hump (augmentation,); positions and widths in points.
+    """Add foreign peaks (augmentation, peak) and humps (augmentation,), and update `maximum`.
 
-    Heights are fractions of the pattern's highest point before; `maximum` is updated.
+    Positions and widths are in points, heights relative to the highest point of the pattern before.
     """
     n_points = out.shape[1]
     sums = Sums(
@@ -245,9 +246,9 @@ def _add_peak(
     sums: Sums, basis: Basis, centre: float, fwhm: float, eta: float, area: float, low: int, high: int
 ) -> None:
     """Add area x pseudo-Voigt on points low..high - 1; centre and FWHM in points."""
-    # A peak off the grid counts as one of the first or the last block: the ramps reach no farther.
+    # A peak off the grid is assigned to the first or last block: the ramps end there.
     own = min(max(math.floor(centre / BLOCK), 0), sums.blocks.size // NODES - 1)
-    # Distances count from the start of the peak's own block: single precision then has digits to spare.
+    # Distances from the start of the peak's own block are small enough for single precision.
     offset = np.float32(centre - BLOCK * own)
     shift = basis.point_ramp.size // 2 - BLOCK * own
 
@@ -306,7 +307,7 @@ def _add_tail(
     _lorentzian(sums.points[low:a], basis.point_ramp[low + shift : a + shift], offset, inverse, height)
     _lorentzian(sums.points[b:high], basis.point_ramp[b + shift : high + shift], offset, inverse, height)
 
-    # Of the whole blocks, those of whole superblocks that do not touch the peak's own.
+    # Whole superblocks that do not touch the peak's own are evaluated at their nodes.
     own_super = own // FANOUT
     super_low, super_high = -(-block_low // FANOUT), block_high // FANOUT
     if is_left:
@@ -365,7 +366,7 @@ def _collect(sums: Sums, basis: Basis, out: F32) -> np.float32:
         _evaluate(basis.to_points, sums.blocks[NODES * b : NODES * (b + 1)], here)
         there = out[BLOCK * b : min(BLOCK * (b + 1), out.size)]
         for j in range(there.size):
-            # Interpolation may leave a point of an almost empty pattern a rounding error below zero.
+            # Interpolation may give a rounding error below zero where the pattern is almost empty.
             value = max(here[j], _ZERO)
             there[j] = value
             highest[j] = max(highest[j], value)
@@ -388,13 +389,13 @@ def _evaluate(matrix: F32, nodes: F32, out: F32) -> None:
 
 
 def _chebyshev_nodes(span: int) -> F64:
-    """NODES Chebyshev points on [0, span - 1], ascending."""
+    """Return NODES Chebyshev points on [0, span - 1], ascending."""
     k = np.arange(NODES)
     return np.asarray((span - 1) / 2 * (1 - np.cos((2 * k + 1) * np.pi / (2 * NODES))), dtype=np.float64)
 
 
 def _interpolation(nodes: F64, points: F64) -> F64:
-    """Matrix (node, point) of the polynomial through the nodes (Lagrange)."""
+    """Return the matrix (node, point) of the Lagrange polynomials through the nodes."""
     matrix = np.empty((nodes.size, points.size))
     for k in range(nodes.size):
         others = np.delete(nodes, k)

@@ -1,4 +1,4 @@
-"""What an engine gives back: patterns, the sticks behind them, and how crowded and how sharp they are."""
+"""The result of an engine: patterns, their sticks, and diagnostics of widths and overlap."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ N_WIDTH_ANGLES = 5
 
 @dataclass(frozen=True, eq=False)
 class Diagnostics:
-    """Width preflight, one entry per augmentation: what can be told about a pattern without looking at it."""
+    """Widths and overlap of the peaks, one entry per augmentation."""
 
     width_angle_deg: NDArray[np.float64]
-    """(angle,): where the widths are given, evenly over the range."""
+    """(angle,): angles of the widths, evenly over the range."""
     fwhm_deg: NDArray[np.float32]
     """(augmentation, angle)"""
     n_reflections: NDArray[np.int32]
     """Peaks in the pattern: distinct |Q|, times lines."""
     overlap: NDArray[np.float32]
-    """Fraction of neighbouring peaks closer than the mean of their FWHM: they are not resolved."""
+    """Fraction of neighbouring peaks that are not resolved: closer than the mean of their FWHM."""
     n_variance_floor: NDArray[np.int32]
-    """Peaks whose U, V, W give a variance below the floor of 0.001 cdeg^2, where they are kept."""
+    """Peaks whose U, V, W give a variance below the floor of 0.001 cdeg^2, which is used instead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +40,21 @@ class Patterns:
     intensity: NDArray[np.float32]
     """(augmentation, two_theta), e^2 A^-6: sticks times unit-area profiles per degree, without noise or background."""
     maximum: NDArray[np.float32]
-    """(augmentation,): the highest point of each."""
+    """(augmentation,): highest point of each pattern."""
     sticks: Sticks
     diagnostics: Diagnostics
 
 
 class Engine(Protocol):
-    """What every engine is: crystal, instrument and augmentations to patterns."""
+    """The interface of every engine: crystal, instrument and augmentations to patterns."""
 
     def __call__(self, crystal: Crystal, instrument: Instrument, augmentations: Augmentations) -> Patterns:
-        """Simulate one pattern per augmentation; `Unsimulable` where the crystal has no pattern."""
+        """Return one pattern per augmentation; raise `Unsimulable` if the crystal has no pattern."""
         ...
 
 
 def diagnose(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Diagnostics:
-    """Diagnostics of the patterns of these sticks; the native engine counts the same while it broadens."""
+    """Return diagnostics of the patterns of these sticks; the native engine counts the same while broadening."""
     a, position = augmentations, sticks.two_theta_deg
     wavelengths = np.array([line.wavelength_A for line in instrument.lines])[sticks.line]
     width, _ = widths_deg(position, wavelengths, a)
@@ -75,7 +75,7 @@ def diagnose(sticks: Sticks, instrument: Instrument, augmentations: Augmentation
 def width_curve(
     instrument: Instrument, augmentations: Augmentations
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """A few angles over the range and the FWHM there, (augmentation, angle), of the first line."""
+    """Return a few angles over the range and the FWHM of the first line there, (augmentation, angle), degrees."""
     angles = np.linspace(instrument.two_theta_min_deg, instrument.two_theta_max_deg, N_WIDTH_ANGLES)
     fwhm, _ = widths_deg(angles, instrument.lines[0].wavelength_A, augmentations)
     return angles, fwhm.astype(np.float32)

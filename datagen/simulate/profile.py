@@ -1,4 +1,4 @@
-"""How wide and where a peak is: GSAS-II's constant-wavelength width and shape formulas, on arrays."""
+"""Widths, shapes and positions of peaks by GSAS-II's formulas for constant wavelength, on arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH_FLOOR = 0.001
 
 
 def gaussian_variance_cdeg2(two_theta_deg: Array, U: Array, V: Array, W: Array) -> Array:
-    """U tan^2(theta) + V tan(theta) + W, before the floor."""
+    """Return U tan^2(theta) + V tan(theta) + W, before the floor."""
     t = np.tan(np.radians(two_theta_deg) / 2)
     return np.asarray(U * t * t + V * t + W, dtype=np.float64)
 
@@ -23,7 +23,7 @@ def gaussian_variance_cdeg2(two_theta_deg: Array, U: Array, V: Array, W: Array) 
 def lorentzian_fwhm_cdeg(
     two_theta_deg: Array, wavelength_A: Array | float, size_um: Array, microstrain: Array, X: Array, Y: Array
 ) -> Array:
-    """1.8 lambda / (pi S cos(theta)) + 0.018 M tan(theta) / pi + X / cos(theta) + Y tan(theta), before the floor."""
+    """Return 1.8 lambda / (pi S cos(theta)) + 0.018 M tan(theta) / pi + X / cos(theta) + Y tan(theta), unfloored."""
     theta = np.radians(two_theta_deg) / 2
     size = 1.8 * wavelength_A / (np.pi * size_um) + X
     strain = 0.018 * microstrain / np.pi + Y
@@ -31,7 +31,7 @@ def lorentzian_fwhm_cdeg(
 
 
 def thompson_cox_hastings(variance: Array, lorentzian: Array) -> tuple[Array, Array]:
-    """FWHM and Lorentzian fraction eta of the pseudo-Voigt that stands for a Voigt (J. Appl. Cryst. 20 (1987) 79)."""
+    """Return FWHM and Lorentzian fraction eta of the pseudo-Voigt nearest to a Voigt (J. Appl. Cryst. 20 (1987) 79)."""
     g = np.sqrt(8 * np.log(2) * variance)
     f = lorentzian
     total = (
@@ -42,10 +42,10 @@ def thompson_cox_hastings(variance: Array, lorentzian: Array) -> tuple[Array, Ar
 
 
 def displacement_shift_deg(two_theta_deg: Array, displacement_um: Array, instrument: Instrument) -> Array:
-    """Shift of a peak by a displaced sample, degrees.
+    """Return the shift of a peak by a displaced sample, degrees.
 
     Reflection geometry: -2 s cos(theta) / R (s positive away from the beam side of the circle); transmission, s along
-    the beam towards the detector: -s sin(2theta) / R. Both as GSAS-II has them (`Shift`, `DisplaceY`).
+    the beam towards the detector: -s sin(2theta) / R. Both as in GSAS-II (`Shift`, `DisplaceY`).
     """
     s = displacement_um * 1e-3 / instrument.goniometer_radius_mm
     two_theta = np.radians(two_theta_deg)
@@ -55,12 +55,12 @@ def displacement_shift_deg(two_theta_deg: Array, displacement_um: Array, instrum
 
 
 def hump_centre_deg(d_A: Array, wavelength_A: float) -> Array:
-    """Bragg angle 2theta of a spacing; 180 where the wavelength does not reach it."""
+    """Return the Bragg angle 2theta (degrees) of a d spacing; 180 if the spacing is below half the wavelength."""
     return np.asarray(2 * np.degrees(np.arcsin(np.minimum(1.0, wavelength_A / (2 * d_A)))), dtype=np.float64)
 
 
 def march_dollase(hkl: NDArray[np.int32], reciprocal_metric: Array, axis_hkl: NDArray[np.int64], r: float) -> Array:
-    """(r^2 cos^2(alpha) + sin^2(alpha) / r)^(-3/2), alpha between hkl and the axis, both plane normals."""
+    """Return (r^2 cos^2(alpha) + sin^2(alpha) / r)^(-3/2), alpha between hkl and the axis, both plane normals."""
     h, axis = hkl.astype(np.float64), axis_hkl.astype(np.float64)
     along = h @ reciprocal_metric @ axis
     cos2 = along**2 / (np.einsum("ij,jk,ik->i", h, reciprocal_metric, h) * (axis @ reciprocal_metric @ axis))
@@ -68,7 +68,7 @@ def march_dollase(hkl: NDArray[np.int32], reciprocal_metric: Array, axis_hkl: ND
 
 
 def widths_deg(two_theta_deg: Array, wavelength_A: Array | float, augmentations: Augmentations) -> tuple[Array, Array]:
-    """FWHM (degrees) and eta, shape (augmentation, angle); the angles are (angle,) or (augmentation, angle)."""
+    """Return FWHM (degrees) and eta, shape (augmentation, angle); angles are (angle,) or (augmentation, angle)."""
     a = augmentations
     variance = gaussian_variance_cdeg2(two_theta_deg, a.U_cdeg2[:, None], a.V_cdeg2[:, None], a.W_cdeg2[:, None])
     gamma = lorentzian_fwhm_cdeg(

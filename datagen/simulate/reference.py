@@ -1,4 +1,4 @@
-"""The same patterns in plain float64 numpy, to be read and believed: what the compiled kernel is tested against."""
+"""The broadening of sticks in plain float64 numpy: the readable reference of the compiled kernel's tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 def broaden(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Array:
-    """Patterns (augmentation, two_theta): every stick times its profile, summed."""
+    """Return patterns (augmentation, two_theta): the sum of every stick times its profile."""
     return np.array([_one(sticks, instrument, augmentations, i) for i in range(len(augmentations))])
 
 
@@ -48,7 +48,7 @@ def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i
     fwhm = total / 100
     sh_over_l = max(instrument.sh_over_l, MIN_SH_OVER_L)
 
-    # GSAS-II sums a peak from here to there.
+    # The range over which GSAS-II sums a peak.
     position = bragg + a.zero_shift_deg + displacement_shift_deg(bragg, a.displacement_um, instrument)
     reach = (2.355 * np.sqrt(variance) + gamma) / 100
     below, above = 50 * (reach + sh_over_l * np.abs(np.cos(np.radians(bragg)))), 75 * reach
@@ -61,7 +61,7 @@ def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i
             x = grid[here] - delta - (position[n] - bragg[n])
             pattern[here] += share * intensity[n] * pseudo_voigt(x, fwhm[n], eta[n])
 
-    # Foreign peaks and the amorphous hump are measured by the pattern's highest point.
+    # Heights of foreign peaks and hump are relative to the highest point without them.
     top = pattern.max()
     start, stop = instrument.two_theta_min_deg, instrument.two_theta_max_deg
     place = start + a.impurity_position * (stop - start)
@@ -73,7 +73,7 @@ def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i
 
 
 def pseudo_voigt(x: Array, fwhm: float, eta: float) -> Array:
-    """eta Lorentzian + (1 - eta) Gaussian of the same FWHM, unit area."""
+    """Return eta Lorentzian + (1 - eta) Gaussian of the same FWHM and unit area."""
     y = (x / fwhm) ** 2
     lorentzian = 2 / np.pi / (1 + 4 * y)
     gaussian = np.sqrt(4 * np.log(2) / np.pi) * np.exp(-4 * np.log(2) * y)

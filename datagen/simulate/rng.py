@@ -1,4 +1,4 @@
-"""Which random numbers belong to which augmentation: a counter-based stream that any worker can enter anywhere."""
+"""Random numbers of each augmentation: a counter-based stream, of which any part is computed on its own."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.simulate.compiled import compiled
+from curation.compiled import compiled
 
 BLOCK = 4
-"""Philox makes four 64-bit words from one counter value."""
+"""64-bit words that Philox makes from one counter value."""
 
 
 def uniforms(seed: int, structure_hash: str, indices: NDArray[np.int64], n_slots: int) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1), shape (augmentation, slot), a pure function of (seed, structure, index, slot).
+    """Return uniform numbers in [0, 1), (augmentation, slot), a pure function of (seed, structure, index, slot).
 
     Philox4x64-10 (Salmon et al., SC'11) with the first 128 bits of SHA-256("seed:structure_hash") as key and
-    (slot // 4, augmentation index, 0, 0) as counter; the upper 53 bits of word slot % 4, times 2^-53. No library's
-    stream is involved, so the numbers outlive library versions.
+    (slot // 4, augmentation index, 0, 0) as counter; the upper 53 bits of word slot % 4, times 2^-53. Written out
+    here, so that no change of a library changes the numbers.
     """
     digest = hashlib.sha256(f"{seed}:{structure_hash}".encode()).digest()
     key0, key1 = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")

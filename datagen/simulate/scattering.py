@@ -1,4 +1,4 @@
-"""How strongly each species scatters: X-ray form factors and dispersion, looked up once per (species, wavelength)."""
+"""X-ray form factors and dispersion of each species, looked up once per (species, wavelength)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*(?:\.\d+)?)([+-]))?")
 _LAST_TABULATED = 98
 _LAST_WITH_DISPERSION = 92
 GSAS2_HC_EV_A = 12397.639
-"""GSAS-II's h c for looking up dispersion, 0.6e-4 below today's value: the 0.619921 A that stand for 20 keV become
-19.9987 keV, below the K edge of molybdenum (19.9995 keV) and not above. We follow, so that such patterns agree."""
+"""The h c with which GSAS-II looks up dispersion, 0.6e-4 below the SI value: 0.619921 A, nominally 20 keV, becomes
+19.9987 keV, below the K edge of molybdenum (19.9995 keV) instead of above. Used here too, so that patterns agree."""
 _HIGH_ENERGY_EV = 1e8
 _ELECTRON_MASS_EV = 510_998.95
 _GEMMI_SETTING = threading.Lock()
@@ -39,12 +39,12 @@ class Scatterer:
     f2: float
     """f'', electrons, at the wavelength."""
     warning: str = ""
-    """What had to be assumed, if anything."""
+    """Assumptions made, empty if none."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScatteringTable:
-    """The scatterers of one crystal as arrays, and which of them each atom is."""
+    """The scatterers of one crystal as arrays, and the index of each atom's scatterer."""
 
     a: Array
     """(species, 4)"""
@@ -54,20 +54,20 @@ class ScatteringTable:
     f1: Array
     f2: Array
     index: NDArray[np.int64]
-    """(atom,): its row in the arrays above."""
+    """(atom,): row of the scatterer in the arrays above."""
     warnings: tuple[str, ...]
 
     def f0(self, s_squared: Array) -> Array:
-        """Form factors (species, point) at s^2 = sin^2(theta)/lambda^2, 1/A^2."""
+        """Return form factors (species, point) at s^2 = sin^2(theta)/lambda^2, 1/A^2."""
         gaussians = self.a[:, :, None] * np.exp(-self.b[:, :, None] * s_squared)
         return np.asarray(gaussians.sum(axis=1) + self.c[:, None], dtype=np.float64)
 
 
 @lru_cache(maxsize=4096)
 def scatterer(species: str, wavelength_A: float) -> Scatterer:
-    """Look up `Fe`, `Fe3+`, `O2-`, `D`.
+    """Return the scatterer of a species such as `Fe`, `Fe3+`, `O2-` or `D`.
 
-    Form factors of International Tables C 6.1.1.4 and dispersion after Cromer and Liberman, both as gemmi has them. An
+    Form factors are those of International Tables C 6.1.1.4, dispersion that of Cromer and Liberman, from gemmi. An
     ion that is not tabulated scatters as the neutral atom, deuterium as hydrogen.
     """
     match = _SPECIES.match(species)
@@ -90,12 +90,12 @@ def scatterer(species: str, wavelength_A: float) -> Scatterer:
 
 
 def dispersion(z: int, wavelength_A: float) -> tuple[float, float]:
-    """f' and f'' of an element, electrons, by Cromer and Liberman's method with GSAS-II's limit of f'.
+    """Return f' and f'' of an element, electrons, by Cromer and Liberman's method with GSAS-II's limit of f'.
 
     At high energy f' tends to -E/mc^2, E the binding energy of all electrons, which GSAS-II takes at full value; gemmi
     takes the smaller one of Kissel and Pratt (Acta Cryst. A46 (1990) 170), 0.003 electrons apart for iron, 0.13 for
     lead, whatever the wavelength. E = 14.4381 Z^2.39 + 1.55468e-6 Z^5.35 eV (Lunney, Pearson & Thibault, Rev. Mod.
-    Phys. 75 (2003) 1021) gives f' as GSAS-II has it to 0.002 electrons.
+    Phys. 75 (2003) 1021) gives GSAS-II's f' to 0.002 electrons.
     """
     if z > _LAST_WITH_DISPERSION:
         return 0.0, 0.0
@@ -107,7 +107,7 @@ def dispersion(z: int, wavelength_A: float) -> tuple[float, float]:
 
 
 def scattering_table(species: tuple[str, ...], wavelength_A: float) -> ScatteringTable:
-    """The distinct scatterers of a list of atoms."""
+    """Return the distinct scatterers of a list of atoms."""
     names = sorted(set(species))
     found = [scatterer(name, wavelength_A) for name in names]
     number = {name: i for i, name in enumerate(names)}
@@ -123,7 +123,7 @@ def scattering_table(species: tuple[str, ...], wavelength_A: float) -> Scatterin
 
 
 def _ion(element: gemmi.Element, charge: int) -> gemmi.IT92Coef | None:
-    """Tabulated ion or None. gemmi answers for ions only while a global setting says so: set it back."""
+    """Return the tabulated ion or None. gemmi looks up ions only with a global setting, which is restored."""
     with _GEMMI_SETTING:
         before = gemmi.IT92_get_ignore_charge()
         gemmi.IT92_set_ignore_charge(False)

@@ -1,4 +1,4 @@
-"""What of a crystal reaches the detector: reflections merged by |Q|, with intensities ready to be broadened."""
+"""Sticks: the reflections of a crystal, merged by |Q|, with the areas of their peaks."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
+from curation.reflections import f_squared, half_sphere, merge_peaks
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.reflections import MERGE_TOLERANCE, f_squared, half_sphere, merge_groups
 from datagen.simulate.refusal import NoReflections
 from datagen.simulate.scattering import scattering_table
 
 Array = NDArray[np.float64]
 
-__all__ = ["ABSENT", "MERGE_TOLERANCE", "NoReflectionsError", "Sticks", "compute_sticks", "lorentz_polarisation"]
+__all__ = ["NoReflectionsError", "Sticks", "compute_sticks", "lorentz_polarisation"]
 
 NoReflectionsError = NoReflections
-
-ABSENT = 1e-9
-"""Below this fraction of the strongest, a reflection is one that symmetry forbids, left over by rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sticks:
     """The pattern before broadening, one entry per |Q| and line, in ascending angle.
 
-    Position and intensity are enough to broaden again; preferred orientation needs the members: the correction
-    depends on direction, so each hkl's share is weighted before the sum.
+    Broadening needs positions and intensities. Preferred orientation also needs the members: the correction depends
+    on direction, so the share of each hkl is weighted before the sum.
     """
 
     two_theta_deg: Array
@@ -37,15 +34,15 @@ class Sticks:
     intensity: Array
     """Area under the peak, e^2 A^-6 deg: multiplicity |F|^2 Lorentz polarisation weight / V^2."""
     line: NDArray[np.int64]
-    """Which of the instrument's lines."""
+    """Index of the instrument's line."""
     member_hkl: NDArray[np.int32]
     """(member, 3): one of each Friedel pair, indices of the crystal's own cell."""
     member_intensity: Array
-    """What each pair contributes."""
+    """Contribution of each pair."""
     member_start: NDArray[np.int64]
     """Members of stick i: member_start[i]:member_start[i + 1]."""
     reciprocal_metric: Array
-    """(3, 3), 1/A^2: angles between hkl."""
+    """(3, 3), 1/A^2, for the angles between hkl."""
     warnings: tuple[str, ...] = ()
     """Assumptions made about species."""
 
@@ -54,14 +51,14 @@ class Sticks:
 
 
 def lorentz_polarisation(two_theta_rad: Array, polarisation: float) -> Array:
-    """((1 - P) cos^2(2theta) + P) / (2 sin^2(theta) cos(theta))."""
+    """Return ((1 - P) cos^2(2theta) + P) / (2 sin^2(theta) cos(theta))."""
     theta = 0.5 * two_theta_rad
     polarised = (1.0 - polarisation) * np.cos(two_theta_rad) ** 2 + polarisation
     return np.asarray(polarised / (2.0 * np.sin(theta) ** 2 * np.cos(theta)), dtype=np.float64)
 
 
 def compute_sticks(crystal: Crystal, instrument: Instrument) -> Sticks:
-    """All reflections inside the instrument's range; raises `NoReflections` where there is none."""
+    """Return all reflections inside the instrument's range; raise `NoReflections` if there is none."""
     parts = [_sticks_of_line(crystal, instrument, number) for number in range(len(instrument.lines))]
     sticks = parts[0] if len(parts) == 1 else _in_ascending_angle(parts)
     if len(sticks) == 0:
@@ -94,11 +91,9 @@ def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> St
     shares = 2.0 * line.weight / crystal.volume_A3**2 * f2[order]
     shares *= lorentz_polarisation(two_theta, instrument.polarisation)
 
-    group = merge_groups(q)
+    group, intensity, kept = merge_peaks(q, shares)
     sizes = np.bincount(group)
-    intensity = np.bincount(group, weights=shares)
-    kept = intensity > ABSENT * intensity.max(initial=0.0)
-    # The centre of gravity: where reflections coincide by accident, it hardly matters which of them were joined.
+    # The centre of gravity changes little if reflections at almost the same angle are merged or not.
     moment = np.bincount(group, weights=shares * two_theta)
     position = np.degrees(moment[kept] / intensity[kept])
     member_kept = kept[group]
@@ -115,7 +110,7 @@ def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> St
 
 
 def _in_ascending_angle(parts: list[Sticks]) -> Sticks:
-    """The sticks of several lines as one list."""
+    """Return the sticks of several lines as one list."""
     position = np.concatenate([p.two_theta_deg for p in parts])
     sizes = np.concatenate([np.diff(p.member_start) for p in parts])
     order = np.argsort(position, kind="stable")

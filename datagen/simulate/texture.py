@@ -1,4 +1,4 @@
-"""What preferred orientation does to intensities: March and Dollase's correction, reflection by reflection."""
+"""Preferred orientation: the correction of March and Dollase, reflection by reflection."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.compiled import compiled
 from datagen.simulate.augmentation import Augmentations
-from datagen.simulate.compiled import compiled
 from datagen.simulate.sticks import Sticks
 
 F64 = NDArray[np.float64]
 
 
 def textured_intensity(sticks: Sticks, augmentations: Augmentations) -> F64:
-    """Intensity (augmentation, stick): the sum over each stick's members of share x (r^2 cos^2 + sin^2 / r)^(-3/2).
+    """Return intensities (augmentation, stick): over each stick's members, sum share x (r^2 cos^2 + sin^2 / r)^(-3/2).
 
     The angle is between hkl and the axis, both plane normals (Dollase, J. Appl. Cryst. 19 (1986) 267). The mean over
-    the symmetry equivalents of the axis comes by itself, without knowing the point group: all hkl of a star are
-    members, they have the same |F|^2, and the sum over a star for one axis is the sum over equivalent axes for one hkl.
+    the symmetry equivalents of the axis needs no point group: all hkl of a star are members with the same |F|^2, and
+    the sum over a star for one axis is the sum over equivalent axes for one hkl.
     """
     out = np.empty((len(augmentations), len(sticks)))
     _weigh(

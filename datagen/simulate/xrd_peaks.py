@@ -1,4 +1,4 @@
-"""CrystalNet's pattern: Mo K-alpha sticks over all angles in 1024 bins, pymatgen's numbers from compiled sums."""
+"""CrystalNet's pattern: Mo K-alpha sticks over all angles in 1024 bins, equal to pymatgen's from compiled sums."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
-from datagen.simulate.reflections import f_squared, half_sphere
+from curation.reflections import f_squared, half_sphere
 from datagen.store.schema import XRD_BINS
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 WAVELENGTH_A = 0.71073
-"""Mo K-alpha as pymatgen's `MoKa`."""
+"""Mo K-alpha, pymatgen's `MoKa`."""
 MERGE_DEG = 1e-5
 """Reflections whose 2theta rounds to the same multiple of this are one peak (pymatgen's TWO_THETA_TOL)."""
 ABSENT = 1e-5
@@ -32,12 +32,12 @@ _SECONDS_PER_TERM = 1.7e-9
 
 
 MAX_TERMS = 5e9
-"""Reflections times atoms of the conventional cell beyond which the pattern is left out: ten seconds of a core. The
-largest cell that curation accepts by default (100,000 A^3, 500 atoms) takes half of it."""
+"""Most reflections times atoms of the conventional cell: ten seconds of a core. The largest cell that curation accepts
+by default (100,000 A^3, 500 atoms) has half of it."""
 
 
 class XrdPeaksRefusedError(Exception):
-    """The structure stays, without this vector."""
+    """A structure without this vector; the structure itself is kept."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -46,7 +46,7 @@ class XrdPeaksRefusedError(Exception):
 
 
 def xrd_peaks(crystal: Crystal, max_terms: float = MAX_TERMS) -> NDArray[np.float32]:
-    """1024 numbers: the largest peak whose 2theta falls in each bin of 180/1024 degrees, the highest scaled to 1.
+    """Return the largest peak in each of 1024 bins of 180/1024 degrees in 2theta, the highest scaled to 1.
 
     Equal to pymatgen's XRDCalculator("MoKa") on the conventional standard cell: its own form factors
     f = Z - 41.78214 s^2 sum a exp(-b s^2) with s = sin(theta)/lambda, no dispersion, no displacements.
@@ -67,20 +67,20 @@ def xrd_peaks(crystal: Crystal, max_terms: float = MAX_TERMS) -> NDArray[np.floa
 
 
 def conventional_cell(crystal: Crystal) -> Structure:
-    """The conventional standard cell, by pymatgen's defaults as CrystalNet's."""
+    """Return the conventional standard cell with pymatgen's defaults, as CrystalNet does."""
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on electronegativities and deprecations; nothing of the result
+        warnings.simplefilter("ignore")  # about electronegativities and deprecations only
         try:
             structure: Structure = SpacegroupAnalyzer(crystal.to_pymatgen()).get_conventional_standard_structure()
         except SymmetryUndeterminedError as error:
-            raise XrdPeaksRefusedError("xrd_peaks_no_symmetry", f"no conventional cell is found: {error}") from None
+            raise XrdPeaksRefusedError("xrd_peaks_no_symmetry", f"no conventional cell was found: {error}") from None
     return structure
 
 
 def peaks_of(cell: Structure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Peaks' 2theta in degrees and intensity, ascending."""
+    """Return 2theta (degrees, ascending) and intensity of the peaks."""
     from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
 
     elements: list[str] = []
@@ -121,12 +121,12 @@ def peaks_of(cell: Structure) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def xrd_peaks_terms(volume_A3: float, n_atoms: int) -> float:
-    """Reflections times atoms, what the sum costs; volume and atoms are of the conventional cell."""
+    """Return reflections times atoms, the cost of the sum; volume and atoms are those of the conventional cell."""
     return HKL_PER_A3 * volume_A3 * n_atoms
 
 
 def xrd_peaks_cost_seconds(volume_A3: float, n_atoms: int | None = None) -> float:
-    """Core seconds for one structure; without a number of atoms, one for every 15 A^3."""
+    """Return core seconds for one structure; without a number of atoms, one is assumed for every 15 A^3."""
     atoms = volume_A3 / 15 if n_atoms is None else n_atoms
     hkl = HKL_PER_A3 * volume_A3
     return _SECONDS_PER_STRUCTURE + hkl * (_SECONDS_PER_HKL + _SECONDS_PER_TERM * atoms)

@@ -5,11 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from curation.crystal import Crystal
 from datagen.config.job import Job
+from datagen.simulate.augmentation import AugmentationSettings, effective
+from datagen.simulate.parameter import Parameter
+from datagen.simulate.parameters import always_stored, optionally_stored
 from datagen.steps.labels import reflection_slots
-from datagen.steps.row import extra_augmentations
-from datagen.store.schema import LABEL_CHUNK, Layout, variables
+from datagen.store.schema import LABEL_CHUNK, Draw, Layout, variables
+
+
+def _as_stored(parameters: Iterable[Parameter]) -> tuple[Draw, ...]:
+    return tuple(
+        Draw(p.name, p.units, p.description, p.axis, _DTYPES[p.dtype], p.names() if p.names else ()) for p in parameters
+    )
+
+
+_DTYPES = {np.float64: "float64", np.int64: "int16"}
+"""Stored type by the type of the draws: whole numbers are indices of planes and of phases."""
+
+
+def draws() -> tuple[Draw, ...]:
+    """Return the draws that every dataset stores."""
+    return _as_stored(always_stored())
+
+
+def extra_draws(settings: AugmentationSettings) -> tuple[Draw, ...]:
+    """Return the draws that can have an effect under these settings and are therefore stored."""
+    return _as_stored(effective(settings))
+
+
+def known_draws() -> tuple[Draw, ...]:
+    """Return every draw that a dataset of this version can have."""
+    return (*draws(), *_as_stored(optionally_stored()))
 
 
 def layout_for(
@@ -25,7 +54,6 @@ def layout_for(
     simulation, instrument = job.simulation, job.simulation.instrument
     wavelengths = [line.wavelength_A for line in instrument.lines]
     slots = reflection_slots(crystals, wavelengths, instrument.two_theta_max_deg)
-    extra = extra_augmentations(simulation.augmentation)
     with_densities = job.density.method == "independent_atoms" or any_density
     return Layout(
         n_structures=n_structures,
@@ -36,10 +64,11 @@ def layout_for(
         member_slots=slots,
         n_lines=len(wavelengths),
         text_bytes=text_bytes or {},
-        with_members="march_r" in extra,
+        with_members="march_r" in {p.name for p in effective(simulation.augmentation)},
         with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
         density_method=job.density.method if with_densities else None,
-        extra_augmentations=extra,
+        draws=draws(),
+        extra_draws=extra_draws(simulation.augmentation),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +27,6 @@ XRD_BINS = 1024
 NIGGLI = ("a", "b", "c", "alpha", "beta", "gamma")
 SPLITS = ("train", "validation", "test")
 
-IMPURITY_PEAKS = 8
 RAGGED = ("reflection", "member")
 """Axes along which structures differ in length."""
 REFLECTION_CHUNK = 1024
@@ -35,6 +35,27 @@ LABEL_CHUNK = 16384
 """Structures per file of what is known before simulation."""
 
 Home = Literal["label", "shard", "coordinate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A parameter drawn for every pattern: how the dataset stores it."""
+
+    name: str
+    units: str
+    long_name: str
+    axis: tuple[str, int] | None = None
+    """Further axis of each value, name and length."""
+    dtype: str = "float64"
+    names: tuple[str, ...] = ()
+    """Meanings of the values 0, 1, ..., if they are numbers of a list."""
+
+    def variable(self) -> Variable:
+        """Return its variable."""
+        dims = ("structure", "augmentation", *((self.axis[0],) if self.axis else ()))
+        fill = float("nan") if np.dtype(self.dtype).kind == "f" else 0
+        flags = _flags([*range(len(self.names))], self.names) if self.names else {}
+        return Variable(self.name, dims, self.dtype, self.long_name, "shard", self.units, fill, attributes=flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +79,10 @@ class Layout:
     with_xrd_peaks: bool = False
     density_method: str | None = None
     """How densities came about, one of `DENSITY_MEANINGS`; None: the dataset has none."""
-    extra_augmentations: tuple[str, ...] = ()
-    """Names out of `EXTRA_AUGMENTATIONS` that this dataset draws beyond the five of AlphaDiffract."""
+    draws: tuple[Draw, ...] = ()
+    """Parameters drawn for every pattern that every dataset stores."""
+    extra_draws: tuple[Draw, ...] = ()
+    """Those stored because they can have an effect in this dataset."""
 
     def __post_init__(self) -> None:
         for name in ("n_structures", "n_augmentations", "n_points", "structures_per_shard", "reflection_slots"):
@@ -80,14 +103,20 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the dataset's attributes."""
-        plain = asdict(self)
-        plain["extra_augmentations"] = list(self.extra_augmentations)
-        return plain
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("draws", "extra_draws")}
+        return {**plain, "extra_augmentations": [draw.name for draw in self.extra_draws]}
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Layout:
-        """Inverse of `to_dict`."""
-        return cls(**{**plain, "extra_augmentations": tuple(plain["extra_augmentations"])})
+    def from_dict(cls, plain: Mapping[str, Any], draws: Iterable[Draw]) -> Layout:
+        """Return the layout of a dataset's attributes and the draws that it stores."""
+        extra = plain["extra_augmentations"]
+        sizes = {name: value for name, value in plain.items() if name != "extra_augmentations"}
+        by_name = {draw.name: draw for draw in draws}
+        return cls(
+            **sizes,
+            draws=tuple(draw for name, draw in by_name.items() if name not in extra),
+            extra_draws=tuple(by_name[name] for name in extra),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,20 +211,6 @@ LABELS: tuple[Variable, ...] = (
 """What is known of every structure before simulation."""
 
 
-def _drawn(name: str, long_name: str, units: str, more: tuple[str, ...] = ()) -> Variable:
-    dims = ("structure", "augmentation", *more)
-    return Variable(name, dims, "float64", long_name, "shard", units, float("nan"))
-
-
-AUGMENTATIONS: tuple[Variable, ...] = (
-    _drawn("microstrain", "Isotropic Lorentzian microstrain, in GSAS-II's units", "1e-6"),
-    _drawn("crystallite_size_um", "Isotropic Lorentzian crystallite size", "micrometer"),
-    _drawn("U_cdeg2", "Gaussian instrument term U of Caglioti's formula", "0.0001 degree2"),
-    _drawn("V_cdeg2", "Gaussian instrument term V of Caglioti's formula", "0.0001 degree2"),
-    _drawn("W_cdeg2", "Gaussian instrument term W of Caglioti's formula", "0.0001 degree2"),
-)
-"""What is drawn for every pattern."""
-
 DIAGNOSTICS: tuple[Variable, ...] = (
     Variable(
         "overlap",
@@ -217,39 +232,16 @@ DIAGNOSTICS: tuple[Variable, ...] = (
 )
 """What can be told about a pattern without looking at it."""
 
-EXTRA_AUGMENTATIONS: tuple[Variable, ...] = (
-    _drawn("X_cdeg", "Lorentzian instrument width X / cos(theta)", "0.01 degree"),
-    _drawn("Y_cdeg", "Lorentzian instrument width Y tan(theta)", "0.01 degree"),
-    _drawn("zero_shift_deg", "Shift of all peaks", "degree"),
-    _drawn("displacement_um", "Displacement of the sample", "micrometer"),
-    _drawn("march_r", "March-Dollase coefficient of preferred orientation, 1 for none", "1"),
-    Variable(
-        "march_hkl",
-        ("structure", "augmentation", "hkl"),
-        "int16",
-        "Preferred plane, indices of the crystal's own cell",
-        "shard",
-        "1",
-    ),
-    _drawn("impurity_height", "Foreign peaks, of the highest point without them; 0 for none", "1", ("impurity",)),
-    _drawn("impurity_position", "Where foreign peaks lie, 0 to 1 over the range of 2theta", "1", ("impurity",)),
-    _drawn("hump_height", "Amorphous hump, of the highest point without it", "1"),
-    _drawn("hump_d_A", "Centre of the hump as a d spacing", "angstrom"),
-    _drawn("hump_fwhm_deg", "Full width of the hump at half its maximum", "degree"),
-)
-"""What may be drawn besides; a variable that a dataset lacks had no effect on its patterns."""
-
 
 def variables(layout: Layout) -> tuple[Variable, ...]:
     """Every variable of a dataset of this layout, coordinates first, in the order of the specification."""
-    extra = {v.name: v for v in EXTRA_AUGMENTATIONS}
     chosen: tuple[Variable, ...] = (
         *_coordinates(layout),
         *LABELS,
         *_patterns(layout),
-        *AUGMENTATIONS,
+        *(draw.variable() for draw in layout.draws),
         *DIAGNOSTICS,
-        *(extra[name] for name in layout.extra_augmentations),
+        *(draw.variable() for draw in layout.extra_draws),
         *_sticks(layout),
     )
     if layout.with_xrd_peaks:
@@ -260,20 +252,8 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
 
 
 def every_variable() -> tuple[Variable, ...]:
-    """Every variable that any layout may have."""
-    names = tuple(v.name for v in EXTRA_AUGMENTATIONS)
-    return variables(
-        Layout(
-            1,
-            1,
-            1,
-            n_lines=2,
-            with_members=True,
-            with_xrd_peaks=True,
-            density_method="fourier",
-            extra_augmentations=names,
-        )
-    )
+    """Every variable that any layout may have, apart from the draws."""
+    return variables(Layout(1, 1, 1, n_lines=2, with_members=True, with_xrd_peaks=True, density_method="fourier"))
 
 
 def _coordinates(layout: Layout) -> tuple[Variable, ...]:
@@ -308,7 +288,15 @@ def _patterns(layout: Layout) -> tuple[Variable, ...]:
             (1, layout.n_augmentations, layout.n_points),
             attributes={"scale_factor": PATTERN_STEP, "_FillValue": PATTERN_FILL, "ancillary_variables": "pattern_max"},
         ),
-        _drawn("pattern_max", "Maximum of the pattern, in the engine's units: times pattern, the intensity", "1"),
+        Variable(
+            "pattern_max",
+            ("structure", "augmentation"),
+            "float64",
+            "Maximum of the pattern, in the engine's units: times pattern, the intensity",
+            "shard",
+            "1",
+            float("nan"),
+        ),
     )
 
 
@@ -446,7 +434,7 @@ def sizes(layout: Layout) -> dict[str, int]:
         "member": whole_chunks(layout.member_slots),
         "hkl": 3,
         "hkl_other": 3,
-        "impurity": IMPURITY_PEAKS,
+        **dict(draw.axis for draw in (*layout.draws, *layout.extra_draws) if draw.axis),
         "element": N_ELEMENTS,
         "niggli_parameter": len(NIGGLI),
         "xrd_bin": XRD_BINS,

@@ -16,7 +16,7 @@ from datagen.store import files as disk
 from datagen.store import ledger, schema
 from datagen.store.confined import refuse_links_out
 from datagen.store.location import Where, location_of
-from datagen.store.schema import FORMAT, FORMAT_VERSION, Layout, Variable
+from datagen.store.schema import FORMAT, FORMAT_VERSION, Draw, Layout, Variable
 from datagen.store.shard_file import codecs, encode_chunk
 from datagen.store.shard_writer import clear_partial
 
@@ -73,8 +73,7 @@ def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] |
     `keys` are the content keys that the plan expects, one a shard. `attributes` are added to those of creation.
     """
     with disk.disk_errors_explained(dataset):
-        before = read_attributes(dataset)
-        layout = Layout.from_dict(before["layout"])
+        before, layout = read_metadata(dataset)
         frame = ledger.read_frame(dataset)
         if frame is None:
             raise StoreError(f"{dataset}: the frame is not complete; expected {ledger.FRAME}: run again")
@@ -126,7 +125,39 @@ def array_metadata(variable: Variable, layout: Layout) -> dict[str, Any]:
 
 
 def read_attributes(dataset: Where) -> dict[str, Any]:
-    """The group's attributes; refuses what is not a dataset of this format and version."""
+    """Return the group's attributes; refuse what is not a dataset of this format and version."""
+    attributes: dict[str, Any] = _read_group(dataset)["attributes"]
+    return attributes
+
+
+def read_metadata(dataset: Where) -> tuple[dict[str, Any], Layout]:
+    """Return the group's attributes and the layout, with the draws that the arrays' metadata describe."""
+    content = _read_group(dataset)
+    attributes: dict[str, Any] = content["attributes"]
+    try:
+        layout = Layout.from_dict(attributes["layout"], _draws(content))
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise StoreError(f"{dataset}/zarr.json: the layout is malformed ({error!r}); run again") from error
+    return attributes, layout
+
+
+def _draws(content: Mapping[str, Any]) -> list[Draw]:
+    """Return the draws of a dataset: those of its shard variables that are not part of the format itself."""
+    own = {variable.name for variable in schema.every_variable()}
+    arrays = content["consolidated_metadata"]["metadata"]
+    found = []
+    for name in content["attributes"]["shard_variables"]:
+        if name not in own:
+            array = arrays[name]
+            dims, attributes = array["dimension_names"], array["attributes"]
+            axis = (dims[2], array["shape"][2]) if len(dims) > 2 else None
+            names = tuple(attributes.get("flag_meanings", "").split())
+            found.append(Draw(name, attributes["units"], attributes["long_name"], axis, array["data_type"], names))
+    return found
+
+
+def _read_group(dataset: Where) -> dict[str, Any]:
+    """Return the group's zarr.json."""
     path = f"{dataset}/zarr.json"
     try:
         content = json.loads(location_of(dataset).read("zarr.json"))
@@ -144,13 +175,13 @@ def read_attributes(dataset: Where) -> dict[str, Any]:
             f"{dataset}: expected format version {FORMAT_VERSION}, found {attributes.get('format_version')}; "
             "read it with the version of pxrd-datagen that wrote it"
         )
-    found: dict[str, Any] = attributes
+    found: dict[str, Any] = content
     return found
 
 
 def read_layout(dataset: Where) -> Layout:
-    """The sizes the dataset was created with."""
-    return Layout.from_dict(read_attributes(dataset)["layout"])
+    """Return the layout the dataset was created with."""
+    return read_metadata(dataset)[1]
 
 
 def open_group(dataset: Where) -> zarr.Group:
@@ -269,7 +300,7 @@ def _refuse_foreign(dataset: Path, layout: Layout) -> None:
                 "restore the configuration, or choose another place with --out"
             )
     elif dataset.is_dir():
-        ours = {variable.name for variable in schema.every_variable()}
+        ours = {variable.name for variable in (*schema.every_variable(), *schema.variables(layout))}
         if strange := sorted(p.name for p in dataset.iterdir() if p.name in ours):
             raise StoreError(f"{dataset}: holds {strange[0]} but no zarr.json; choose an empty folder with --out")
 

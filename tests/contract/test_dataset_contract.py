@@ -19,6 +19,7 @@ from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
 from datagen.simulate.xrd_peaks import xrd_peaks
 from datagen.steps.labels import composition, label_columns, reflection_slots
+from datagen.steps.layout import draws
 from datagen.steps.row import row_values
 from datagen.store import zarr_store
 from datagen.store.density_codes import DensityRefused
@@ -60,6 +61,7 @@ def dataset(verdicts: list[Verdict], tmp_path_factory: pytest.TempPathFactory) -
         text_bytes=zarr_store.text_bytes(labels),
         with_xrd_peaks=True,
         density_method="fourier",
+        draws=draws(),
     )
     attributes = {"instrument": INSTRUMENT.model_dump(mode="json")}
     zarr_store.create(path, layout, labels, INSTRUMENT.two_theta_deg, attributes)

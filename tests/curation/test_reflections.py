@@ -6,8 +6,9 @@ import pytest
 from curation.atoms import cell_matrix
 from curation.crystal import Crystal
 from curation.reflections import count_reflections, merge_peaks
+from curation.settings import HC_KEV_A
 
-WAVELENGTH_A = 12.398419843320026 / 20
+WAVELENGTH_A = HC_KEV_A / 20
 
 
 def cubic(a: float, *sites) -> Crystal:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.steps.layout import draws
 from datagen.store import zarr_store
 from datagen.store.ledger import Receipt
 from datagen.store.quantise import quantise
-from datagen.store.schema import AUGMENTATIONS, EXTRA_AUGMENTATIONS, Layout
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 
 N_POINTS = 64
@@ -40,7 +41,13 @@ def labels_of(n: int) -> dict[str, Any]:
 
 
 def layout_of(n: int, **options: Any) -> Layout:
-    given = {"structures_per_shard": 4, "reflection_slots": 1500, "density_method": "fourier", "with_xrd_peaks": True}
+    given = {
+        "draws": draws(),
+        "structures_per_shard": 4,
+        "reflection_slots": 1500,
+        "density_method": "fourier",
+        "with_xrd_peaks": True,
+    }
     return Layout(
         n_structures=n,
         n_augmentations=3,
@@ -66,7 +73,7 @@ def values_of(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
         "n_variance_floor": rng.integers(0, 9, 3),
         "reflection_two_theta": np.sort(rng.uniform(5, 20, n)),
         "reflection_intensity": rng.random(n),
-        **{v.name: rng.random(3) for v in AUGMENTATIONS},
+        **{v.name: rng.random(3) for v in layout.draws},
     }
     if layout.n_lines > 1:
         values["reflection_line"] = rng.integers(0, layout.n_lines, n)
@@ -79,11 +86,9 @@ def values_of(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
             "member_intensity": rng.random(total),
             "reciprocal_metric": rng.random((3, 3)),
         }
-    for variable in EXTRA_AUGMENTATIONS:
-        if variable.name in layout.extra_augmentations:
-            more = {"hkl": 3, "impurity": 8}
-            shape = (3, *(more[d] for d in variable.dims[2:]))
-            values[variable.name] = rng.integers(-1, 2, shape) if variable.dtype == "int16" else rng.random(shape)
+    for draw in layout.extra_draws:
+        shape = (3, *(draw.axis[1:] if draw.axis else ()))
+        values[draw.name] = rng.integers(-1, 2, shape) if draw.dtype == "int16" else rng.random(shape)
     if layout.with_xrd_peaks:
         values["xrd_peaks"] = rng.random(1024, dtype=np.float32)
     if layout.density_method and not row % 2:

@@ -7,13 +7,15 @@ import pytest
 import xarray
 
 from curation.crystal import Crystal
+from curation.reflections import half_sphere
 from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import broaden, simulate
-from datagen.simulate.reflections import half_sphere
+from datagen.simulate.parameters import optionally_stored
 from datagen.simulate.sticks import Sticks
 from datagen.steps.labels import composition, label_columns, reflection_slots
-from datagen.steps.row import extra_augmentations, row_values
+from datagen.steps.layout import draws, extra_draws
+from datagen.steps.row import row_values
 from datagen.store import zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
@@ -35,9 +37,11 @@ def test_composition_is_the_atomic_fraction_by_atomic_number() -> None:
 
 
 def test_only_parameters_that_can_have_an_effect_are_stored() -> None:
-    assert extra_augmentations(AugmentationSettings()) == ()
-    realistic = extra_augmentations(AugmentationSettings(preset="realistic"))
-    assert {"march_r", "march_hkl", "impurity_height", "hump_d_A", "X_cdeg"} <= set(realistic)
+    assert extra_draws(AugmentationSettings()) == ()
+    realistic = extra_draws(AugmentationSettings(preset="realistic"))
+    assert {draw.name for draw in realistic} == {p.name for p in optionally_stored()}
+    textured = extra_draws(AugmentationSettings(march_r=(0.5, 1.0)))
+    assert [draw.name for draw in textured] == ["march_r", "march_hkl"]
 
 
 @pytest.mark.parametrize("edges", [(3.0, 3.0, 3.0), (4.0, 9.0, 30.0), (2.5, 2.6, 120.0)])
@@ -68,7 +72,8 @@ def test_a_stored_pattern_is_rebuilt_from_the_stored_sticks_and_parameters(tmp_p
         n_lines=len(lines),
         text_bytes=zarr_store.text_bytes(datasets.labels_of(1)),
         with_members=preset == "realistic",
-        extra_augmentations=extra_augmentations(settings),
+        draws=draws(),
+        extra_draws=extra_draws(settings),
     )
     zarr_store.create(tmp_path, layout, datasets.labels_of(1), instrument.two_theta_deg, {})
     with ShardWriter(tmp_path, layout, 0) as writer:
@@ -88,7 +93,7 @@ def test_a_stored_pattern_is_rebuilt_from_the_stored_sticks_and_parameters(tmp_p
         np.cumsum([0, *row.reflection_members.values[:n]]) if members else np.zeros(1, np.int64),
         row.reciprocal_metric.values if members else np.eye(3),
     )
-    names = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2", *layout.extra_augmentations)
+    names = [draw.name for draw in (*layout.draws, *layout.extra_draws)]
     rebuilt, maximum = broaden(sticks, instrument, Augmentations.of(**{name: row[name].values for name in names}))
     np.testing.assert_array_equal(maximum, row.pattern_max.values)
     assert np.abs(rebuilt / maximum[:, None] - row.pattern.values).max() <= 2.0**-14 * (1 + 1e-6)

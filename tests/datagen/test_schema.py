@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.labels import CRYSTAL_SYSTEMS
+from datagen.simulate.augmentation import AugmentationSettings
+from datagen.steps.layout import draws, extra_draws, known_draws
 from datagen.store import schema
 from datagen.store.schema import Layout
 
 SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "store-format.md"
+
+
+def every_variable() -> tuple[schema.Variable, ...]:
+    return (*schema.every_variable(), *(draw.variable() for draw in known_draws()))
 
 
 @given(st.integers(1, 5000), st.integers(1, 300))
@@ -25,8 +31,11 @@ def test_shards_cut_the_rows_into_consecutive_parts(n: int, per_shard: int) -> N
 
 
 def test_a_layout_survives_being_written_down() -> None:
-    layout = Layout(3, 2, 8, text_bytes={"formula": 5}, density_method="crystalnet", extra_augmentations=("march_r",))
-    assert Layout.from_dict(layout.to_dict()) == layout
+    extra = extra_draws(AugmentationSettings(march_r=(0.5, 1.0)))
+    layout = Layout(3, 2, 8, text_bytes={"formula": 5}, density_method="crystalnet", draws=draws(), extra_draws=extra)
+    plain = layout.to_dict()
+    assert plain["extra_augmentations"] == ["march_r", "march_hkl"]
+    assert Layout.from_dict(plain, (*draws(), *extra)) == layout
 
 
 def test_a_layout_of_nothing_is_refused() -> None:
@@ -36,7 +45,9 @@ def test_a_layout_of_nothing_is_refused() -> None:
 
 def test_one_shard_owns_its_files_of_every_variable() -> None:
     """Two tasks writing parts of one file would destroy each other's work: a file covers one shard, all of it."""
-    layout = Layout(1000, 7, 64, structures_per_shard=48, reflection_slots=5000, density_method="fourier")
+    layout = Layout(
+        1000, 7, 64, structures_per_shard=48, reflection_slots=5000, density_method="fourier", draws=draws()
+    )
     for variable in schema.variables(layout):
         if variable.home == "shard":
             whole, per_file = schema.shape(variable, layout), schema.file_shape(variable, layout)
@@ -49,7 +60,7 @@ def test_one_shard_owns_its_files_of_every_variable() -> None:
 
 
 def test_every_variable_is_described_once() -> None:
-    found = schema.every_variable()
+    found = every_variable()
     assert len({v.name for v in found}) == len(found)
     for variable in found:
         assert variable.long_name[0].isupper()
@@ -61,10 +72,10 @@ def test_every_variable_is_described_once() -> None:
 
 
 def test_quantities_that_are_missing_read_as_nan_or_as_impossible() -> None:
-    for variable in schema.every_variable():
+    for variable in every_variable():
         if variable.home == "shard" and np.dtype(variable.dtype).kind == "f":
             assert np.isnan(variable.fill), variable.name
-    pattern = next(v for v in schema.every_variable() if v.name == "pattern")
+    pattern = next(v for v in every_variable() if v.name == "pattern")
     assert pattern.fill == pattern.attributes["_FillValue"] > 1 / schema.PATTERN_STEP
 
 
@@ -79,13 +90,13 @@ def test_the_specification_lists_every_variable_with_its_dimensions_type_and_uni
         for line in SPECIFICATION.read_text(encoding="utf-8").splitlines()
         if (found := re.match(r"\| `(\w+)` \| ([\w, ]+) \| (\w+) \| ([^|]*) \|", line))
     }
-    for variable in schema.every_variable():
+    for variable in every_variable():
         assert variable.name in rows, f"docs/store-format.md lacks {variable.name}"
         _, dims, dtype, units = rows[variable.name].groups()
         assert tuple(dims.split(", ")) == variable.dims
         assert dtype == variable.dtype
         assert units.strip() == (variable.units or "")
-    assert set(rows) == {v.name for v in schema.every_variable()}
+    assert set(rows) == {v.name for v in every_variable()}
 
 
 def test_the_specification_is_of_this_version() -> None:

@@ -11,19 +11,27 @@ import xarray
 import zarr
 
 from datagen.errors import StoreError
+from datagen.simulate.augmentation import AugmentationSettings
+from datagen.steps.layout import extra_draws
 from datagen.store import ledger, schema, zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import PARTIAL, ShardWriter
 from tests.datagen import datasets
 
-EXTRAS = tuple(v.name for v in schema.EXTRA_AUGMENTATIONS)
-FULL = {"n_lines": 2, "with_members": True, "member_slots": 5000, "extra_augmentations": EXTRAS}
+EXTRAS = extra_draws(AugmentationSettings(preset="realistic"))
+FULL = {"n_lines": 2, "with_members": True, "member_slots": 5000, "extra_draws": EXTRAS}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Layout]:
     path = tmp_path_factory.mktemp("with a space") / "data set"
     return path, datasets.make(path, **FULL)
+
+
+def test_the_layout_is_read_back_with_what_it_draws(finished: tuple[Path, Layout]) -> None:
+    path, layout = finished
+    assert len(layout.extra_draws) == 11
+    assert zarr_store.read_layout(path) == layout
 
 
 def files_of(path: Path) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ class Golden:
 def write(goldens: Sequence[Golden], version: str) -> None:
     """All of them to `FILE`."""
     quantised = np.array([np.rint(g.pattern * STEPS) for g in goldens]).astype(np.uint16)
-    names = [f.name for f in fields(Augmentations)]
+    names = list(goldens[0].augmentation.columns())
     np.savez_compressed(
         FILE,
         gsas2_version=version,
@@ -57,8 +57,8 @@ def read() -> Iterator[Golden]:
     """All of them from `FILE`."""
     with np.load(FILE, allow_pickle=False) as stored:
         data = {name: stored[name] for name in stored.files}
-    names = [f.name for f in fields(Augmentations)]
-    drawn = Augmentations(**{name: data[f"augmentation_{name}"] for name in names})
+    prefix = "augmentation_"
+    drawn = Augmentations.of(**{n.removeprefix(prefix): v for n, v in data.items() if n.startswith(prefix)})
     patterns = np.cumsum(data["pattern"], axis=1, dtype=np.uint16) / STEPS
     crystals = {text: Crystal.from_json(text) for text in set(data["structure"].tolist())}
     for i, name in enumerate(data["name"].tolist()):
@@ -75,8 +75,7 @@ def read() -> Iterator[Golden]:
 
 def without_foreign_matter(augmentations: Augmentations) -> Augmentations:
     """The same without what is added to a pattern after GSAS-II: foreign peaks and hump."""
-    return replace(
-        augmentations,
+    return augmentations.changed(
         impurity_height=np.zeros_like(augmentations.impurity_height),
         hump_height=np.zeros_like(augmentations.hump_height),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from datagen.store import schema
-from datagen.store.schema import Layout
+from datagen.store import schema, zarr_store
 from trainer.data.store import Dataset
 
 
 def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns: int | None = None) -> None:
     """Every variable that both have; of those by augmentation the first `patterns`."""
-    own = {v.name for v in schema.variables(_layout(b))}
-    for variable in schema.variables(_layout(a)):
+    a_layout, b_layout = (zarr_store.read_layout(Path(str(dataset.path))) for dataset in (a, b))
+    own = {v.name for v in schema.variables(b_layout)}
+    for variable in schema.variables(a_layout):
         if variable.dims[0] != "structure" or variable.name not in own:
             continue
         here, there = a.values(variable.name, row_a), b.values(variable.name, row_b)
@@ -22,7 +24,3 @@ def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns:
             here, there = (np.frombuffer(v.tobytes().rstrip(b"\0"), dtype=np.uint8) for v in (here, there))
         equal = here.tobytes() == there.tobytes()
         assert equal, f"{variable.name} differs between row {row_a} and row {row_b}"
-
-
-def _layout(dataset: Dataset) -> Layout:
-    return Layout.from_dict(dataset.attributes["layout"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from datagen.simulate.augmentation import LOW_INDEX, Augmentations, AugmentationSettings, draw
+from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw, effective
+from datagen.simulate.parameter import LOW_INDEX
+from datagen.simulate.parameters import PARAMETERS
 
 TABLE_5 = {
     "microstrain": (500, 10_000),
@@ -61,6 +65,37 @@ def test_an_augmentation_alone_is_the_same_as_among_a_hundred() -> None:
         np.testing.assert_array_equal(values[37:38], alone.columns()[name], err_msg=name)
 
 
+def test_probabilities_take_effects_from_some_patterns_and_move_no_other_draw() -> None:
+    shares = {"X_cdeg": 0.2, "zero_shift_deg": 0.0, "march_r": 0.5, "impurity_peaks": 0.7, "hump_height": 0.3}
+    everywhere = draw(AugmentationSettings(preset="realistic"), 0, "h", range(4000)).columns()
+    some = draw(AugmentationSettings(preset="realistic", probability=shares), 0, "h", range(4000)).columns()
+    parts = {"march_r": ["march_hkl"], "hump_height": ["hump_d_A", "hump_fwhm_deg"]}
+    parts["impurity_peaks"] = ["impurity_height", "impurity_position"]
+    touched = {"X_cdeg", "zero_shift_deg", "march_r", "hump_height", *chain(*parts.values())}
+    for name in everywhere.keys() - touched:
+        np.testing.assert_array_equal(some[name], everywhere[name], err_msg=name)
+    table = {p.name: p for p in PARAMETERS}
+    for name, share in shares.items():
+        shown = name if table[name].stored else parts[name][0]
+        neutral = table[shown].neutral_values(4000)
+        flat = (4000, -1)
+        absent = (some[shown] == neutral).reshape(flat).all(axis=1)
+        already = (everywhere[shown] == neutral).reshape(flat).all(axis=1)
+        assert 1 - absent[~already].mean() == pytest.approx(share, abs=0.03)
+        for part in {shown, *parts.get(name, [])}:
+            np.testing.assert_array_equal(some[part][absent], table[part].neutral_values(int(absent.sum())))
+            np.testing.assert_array_equal(some[part][~absent], everywhere[part][~absent])
+    # One effect does not decide over another.
+    textured, humped = some["march_r"] != 1, some["hump_height"] > 0
+    assert np.mean(textured & humped) == pytest.approx(0.15, abs=0.03)
+
+
+def test_an_effect_of_no_probability_is_not_stored() -> None:
+    settings = AugmentationSettings(preset="realistic", probability={"march_r": 0, "hump_height": 0})
+    names = {p.name for p in effective(settings)}
+    assert names == {"X_cdeg", "Y_cdeg", "zero_shift_deg", "displacement_um", "impurity_height", "impurity_position"}
+
+
 def test_given_fields_replace_the_presets() -> None:
     settings = AugmentationSettings(preset="realistic", march_r=(1, 1), microstrain=(100, 100))
     a = draw(settings, 0, "h", range(3))
@@ -85,6 +120,8 @@ def test_planes_of_preferred_orientation_come_once_per_friedel_pair() -> None:
         ({"U_cdeg2": (1, 0)}, "(minimum, maximum)"),
         ({"impurity_peaks": (0, 9)}, "impurity_peaks"),
         ({"microstrian": (1, 2)}, "Extra inputs"),
+        ({"probability": {"march_r": 1.5}}, "less than or equal to 1"),
+        ({"probability": {"microstrain": 0.5}}, "Extra inputs"),
         ({"count": 0}, "greater than or equal to 1"),
     ],
 )

@@ -103,7 +103,7 @@ def test_engines_that_differ_or_fail_are_exit_code_1(some_examples: Path, monkey
     right = native.simulate
 
     def slightly_wrong(crystal, instrument, augmentations):  # type: ignore[no-untyped-def]
-        return right(crystal, instrument, replace(augmentations, microstrain=augmentations.microstrain * 1.1))
+        return right(crystal, instrument, augmentations.changed(microstrain=augmentations.microstrain * 1.1))
 
     monkeypatch.setattr(native, "simulate", slightly_wrong)
     assert "The engines differ" in run("compare-engines", some_examples, "-n", "1", code=1)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from datagen.simulate.augmentation import MAX_IMPURITY_PEAKS
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
+from datagen.simulate.parameter import MAX_IMPURITY_PEAKS
 from tests.simulate.crystals import one_augmentation, rutile
 
 PAPER = Instrument.preset("alphadiffract")
@@ -19,7 +17,7 @@ CLEAN = simulate(rutile(), PAPER, one_augmentation())
 def test_a_foreign_peak_has_the_height_and_place_it_was_given() -> None:
     heights, places = np.zeros((1, MAX_IMPURITY_PEAKS)), np.zeros((1, MAX_IMPURITY_PEAKS))
     heights[0, 2], places[0, 2] = 0.05, 0.3
-    augmented = dataclasses.replace(one_augmentation(), impurity_height=heights, impurity_position=places)
+    augmented = one_augmentation().changed(impurity_height=heights, impurity_position=places)
     extra = simulate(rutile(), PAPER, augmented).intensity[0] - CLEAN.intensity[0]
     assert PAPER.two_theta_deg[extra.argmax()] == pytest.approx(5 + 0.3 * 15, abs=PAPER.step_deg)
     assert extra.max() == pytest.approx(0.05 * CLEAN.maximum[0], rel=1e-3)

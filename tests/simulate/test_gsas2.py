@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +124,7 @@ def test_the_reference_patterns_come_out_again(shared_data: Path) -> None:
 @pytest.mark.timeout(600)
 def test_p1_and_the_symmetric_cell_agree_in_all_groups() -> None:
     """Texture included, whose axis has to follow the change of cell; one enantiomorph is compared with itself."""
-    augmentations = replace(BROAD[:1], march_r=np.array([0.6]), march_hkl=np.array([[1, -1, 0]]))
+    augmentations = BROAD[:1].changed(march_r=np.array([0.6]), march_hkl=np.array([[1, -1, 0]]))
     errors, to_native = [], []
     for number in range(1, 231):
         crystal = crystal_in_group(number)
@@ -207,7 +206,7 @@ def test_other_instruments_agree_with_the_native_engine(instrument: str) -> None
 def test_shifts_move_peaks_the_same_way(geometry: str) -> None:
     setup = INSTRUMENT.model_copy(update={"geometry": geometry})
     for shift in ({"zero_shift_deg": [0.02, -0.02]}, {"displacement_um": [100.0, -60.0]}):
-        moved = replace(BROAD, **{name: np.array(values) for name, values in shift.items()})
+        moved = BROAD.changed(**{name: np.array(values) for name, values in shift.items()})
         theirs, ours = (f(salt(), setup, moved) for f in (gsas2.simulate, native.simulate))
         apart = errors_of(ours.intensity / ours.maximum[:, None], theirs.intensity / theirs.maximum[:, None])
         assert apart.max() < 1e-2

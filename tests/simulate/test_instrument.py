@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from curation.settings import HC_KEV_A
 from datagen.errors import EngineError
 from datagen.simulate import engine
 from datagen.simulate.instrument import PRESETS, Instrument
@@ -15,7 +16,7 @@ def test_the_papers_instrument_is_the_papers() -> None:
     instrument = Instrument.preset("alphadiffract")
     grid = instrument.two_theta_deg
     assert (grid[0], grid[-1], grid.size) == (5.0, 20.0, 8192)
-    assert 12.398420 / instrument.lines[0].wavelength_A == pytest.approx(20.0, abs=1e-4)
+    assert HC_KEV_A / instrument.lines[0].wavelength_A == pytest.approx(20.0, abs=1e-4)
     assert np.diff(grid) == pytest.approx(instrument.step_deg)
 
 

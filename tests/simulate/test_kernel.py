@@ -91,7 +91,7 @@ def test_any_widths_and_places_match_the_reference(
     expected = reference.broaden(sticks, PAPER, augmentations)
     found, _ = native.broaden(sticks, PAPER, augmentations)
     # Measured by the peaks' height inside the range, since next to nothing may be left of them.
-    inside = reference.broaden(sticks, PAPER, dataclasses.replace(augmentations, zero_shift_deg=np.zeros(1)))
+    inside = reference.broaden(sticks, PAPER, augmentations.changed(zero_shift_deg=np.zeros(1)))
     # Where a peak is a tenth of a step wide, its height at the nearest point hangs on the last digit of its place.
     assert np.abs(found - expected).max() < inside.max() * (TOLERANCE if width > -1 else 1e-3)
 

@@ -45,7 +45,7 @@ def test_arrays_hold_everything_needed_to_make_the_patterns_again(tmp_path: Path
     assert data["intensity"].shape == (7, 8192)
     assert data["stick_two_theta_deg"].shape == data["stick_intensity"].shape
     names = [name for name in data if name.startswith("augmentation_")]
-    drawn = Augmentations(**{name.removeprefix("augmentation_"): data[name] for name in names})
+    drawn = Augmentations({name.removeprefix("augmentation_"): data[name] for name in names})
     crystal = look_at(
         QUARTZ, "native", Instrument.preset("alphadiffract"), AugmentationSettings(count=1), 0
     ).subject.crystal
@@ -107,10 +107,10 @@ def test_mistakes_are_one_sentence_each(tmp_path: Path, monkeypatch: pytest.Monk
     broken = tmp_path / "broken.cif"
     broken.write_text("this is no CIF\n")
     out = tmp_path / "x.npz"
-    assert "no such file" in refusal("simulate", tmp_path / "nothing.cif", "--out", out)
+    assert "file not found" in refusal("simulate", tmp_path / "nothing.cif", "--out", out)
     assert "no crystal structure could be read" in refusal("simulate", broken, "--out", out)
     assert ".npz, .csv, .png" in refusal("simulate", QUARTZ, "--out", tmp_path / "x.txt")
-    assert "there is no folder" in refusal("simulate", QUARTZ, "--out", tmp_path / "no" / "x.npz")
+    assert "no not found" in refusal("simulate", QUARTZ, "--out", tmp_path / "no" / "x.npz")
     monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "python"))
     assert PYTHON_VARIABLE in refusal("simulate", QUARTZ, "--out", out, "--engine", "gsas2")
     assert not out.exists()

@@ -11,8 +11,8 @@ import pymatgen.analysis.diffraction.xrd as pymatgen_xrd
 import pytest
 
 from curation.crystal import Crystal
+from curation.reflections import f_squared, half_sphere, merge_groups
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.reflections import f_squared, half_sphere, merge_groups
 from datagen.simulate.refusal import NoFormFactor, NoReflections
 from datagen.simulate.scattering import dispersion, scattering_table
 from datagen.simulate.sticks import compute_sticks, lorentz_polarisation

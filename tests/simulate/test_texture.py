@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import spglib
@@ -21,7 +19,7 @@ PAPER = Instrument.preset("alphadiffract")
 
 
 def _textured(axis: tuple[int, int, int], r: float):  # type: ignore[no-untyped-def]
-    return dataclasses.replace(one_augmentation(march_r=r), march_hkl=np.array([axis]))
+    return one_augmentation(march_r=r).changed(march_hkl=np.array([axis]))
 
 
 def _rotations(crystal: Crystal) -> NDArray[np.intc]:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.steps.layout import draws
 from datagen.store import zarr_store
 from datagen.store.quantise import quantise
-from datagen.store.schema import AUGMENTATIONS, Layout
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 
 N_POINTS = 2000
@@ -110,7 +111,7 @@ def values(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
         "n_variance_floor": np.zeros(N_AUGMENTATIONS, dtype=np.int32),
         "reflection_two_theta": two_theta,
         "reflection_intensity": area,
-        **{v.name: rng.uniform(*RANGES[v.name], N_AUGMENTATIONS) for v in AUGMENTATIONS},
+        **{v.name: rng.uniform(*RANGES[v.name], N_AUGMENTATIONS) for v in layout.draws},
     }
     if layout.with_xrd_peaks:
         peaks = np.zeros(1024, dtype=np.float32)
@@ -145,6 +146,7 @@ def make(
         text_bytes=zarr_store.text_bytes(labels(n, split)),
         with_xrd_peaks=densities,
         density_method="fourier" if densities else None,
+        draws=draws(),
     )
     zarr_store.create(path, layout, labels(n, split), TWO_THETA, {**ATTRIBUTES, **(attributes or {})})
     for shard in range(layout.n_shards if shards is None else shards):

@@ -10,8 +10,10 @@ import torch
 
 from curation.crystal import Crystal
 from datagen.simulate import native, reference
-from datagen.simulate.augmentation import LOW_INDEX, Augmentations, AugmentationSettings, draw
+from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS, Instrument
+from datagen.simulate.parameter import LOW_INDEX
+from datagen.simulate.parameters import PARAMETERS, always_stored
 from datagen.simulate.sticks import Sticks, compute_sticks
 from trainer.data.sources import stick_tensors
 from trainer.data.store import Sticks as StoredSticks
@@ -20,6 +22,10 @@ from trainer.simulate import broaden as device
 from trainer.simulate import parameters as drawing
 
 N = 6
+RANGES = {p.name: p.default for p in always_stored()}
+"""The ranges of the paper."""
+KNOWN = [p for p in PARAMETERS if "second_phases" not in (p.name, p.part_of)]
+"""What the device simulates; second phases come in stored patterns only."""
 REALISTIC = {"preset": "realistic", "count": N}
 
 
@@ -81,7 +87,7 @@ def test_a_batch_of_different_crystals_is_each_alone() -> None:
         for n in (3, 700, 1, 40)
     ]
     generator = torch.Generator().manual_seed(0)
-    parameters = drawing.draw_parameters(drawing.ALPHADIFFRACT_RANGES, 4, torch.device("cpu"), generator)
+    parameters = drawing.draw_parameters(drawing.Augmentation(RANGES), 4, torch.device("cpu"), generator)
     together = device.broaden(stick_tensors(stored), parameters, instrument)
     for i, sticks in enumerate(stored):
         own = drawing.Parameters(
@@ -92,9 +98,11 @@ def test_a_batch_of_different_crystals_is_each_alone() -> None:
 
 
 def test_parameters_are_drawn_from_their_ranges() -> None:
-    ranges = {**drawing.ALPHADIFFRACT_RANGES, "march_r": (0.4, 2.5), "impurity_peaks": (1, 3)}
-    drawn = drawing.draw_parameters(ranges, 20_000, torch.device("cpu"), torch.Generator().manual_seed(1))
-    for name, (low, high) in drawing.ALPHADIFFRACT_RANGES.items():
+    ranges = {**RANGES, "march_r": (0.4, 2.5), "impurity_peaks": (1, 3)}
+    drawn = drawing.draw_parameters(
+        drawing.Augmentation(ranges), 20_000, torch.device("cpu"), torch.Generator().manual_seed(1)
+    )
+    for name, (low, high) in RANGES.items():
         values = getattr(drawn, name)
         assert low <= values.min() <= values.max() <= high
         assert values.mean().item() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
@@ -105,8 +113,52 @@ def test_parameters_are_drawn_from_their_ranges() -> None:
     assert len(drawn.march_hkl.unique(dim=0)) == 13
 
 
+def test_probabilities_are_those_of_the_engine() -> None:
+    """Every effect: the same share of patterns without it, with the same values, as in draws of the engine."""
+    n = 4000
+    shares = {p.name: 0.15 + 0.1 * i for i, p in enumerate(p for p in KNOWN if p.is_augmentation)}
+    settings = AugmentationSettings(**REALISTIC, probability=shares, impurity_peaks=(1, 4))
+    stated = {"configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}}}
+    augmentation = drawing.Augmentation.of_attributes(stated)
+    assert augmentation.probability == pytest.approx(shares)
+    found = drawing.draw_parameters(augmentation, n, torch.device("cpu"), torch.Generator().manual_seed(2))
+    wanted = draw(settings, 0, "ab" * 16, np.arange(n)).columns()
+    wanted["impurity_peaks"] = (wanted["impurity_height"] > 0).sum(axis=1)
+    for name, share in shares.items():
+        values = (found.impurity_height > 0).sum(dim=1) if name == "impurity_peaks" else getattr(found, name)
+        neutral = drawing.NEUTRAL[name][0]
+        for drawn in (values.numpy(), wanted[name]):
+            assert np.mean(drawn != neutral) == pytest.approx(share, abs=0.03)
+        np.testing.assert_allclose(
+            np.quantile(values.numpy(), [0.02, 0.5, 0.98]),
+            np.quantile(wanted[name], [0.02, 0.5, 0.98]),
+            atol=0.05 * np.ptp(wanted[name]),
+        )
+
+
 def test_preferred_planes_are_those_of_the_engine() -> None:
     np.testing.assert_array_equal(drawing.PREFERRED_PLANES, LOW_INDEX)
+
+
+def test_the_trainer_knows_every_parameter_and_its_value_without_effect() -> None:
+    """The trainer imports nothing of the generator, and a dataset states neither."""
+    assert list(drawing.Parameters.__dataclass_fields__) == [p.name for p in KNOWN if p.stored]
+    leading = {p.name: p.neutral for p in KNOWN if p.is_augmentation}
+    assert {name: drawing.NEUTRAL[name] for name in leading} == {name: (v, v) for name, v in leading.items()}
+
+
+def test_ranges_are_those_that_the_dataset_states() -> None:
+    settings = AugmentationSettings(**REALISTIC)
+    stated = {"configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}}}
+    augmentation = drawing.Augmentation.of_attributes(stated)
+    ranges = augmentation.ranges
+    assert augmentation.probability == {}
+    assert {p.name for p in KNOWN if p.default is not None} == set(ranges)
+    assert ranges["march_r"] == settings.march_r
+    with pytest.raises(TrainerError, match="vary in roughness, which this version"):
+        drawing.Augmentation.of_attributes(
+            {**stated, "layout": {"extra_augmentations": ["march_r", "march_hkl", "roughness"]}}
+        )
 
 
 def test_an_instrument_that_is_not_described_is_refused() -> None:

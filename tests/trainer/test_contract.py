@@ -12,7 +12,8 @@ from curation.crystal import Crystal
 from datagen.simulate import native
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS
-from datagen.steps.row import extra_augmentations, row_values
+from datagen.steps.layout import draws, extra_draws
+from datagen.steps.row import row_values
 from datagen.store import zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
@@ -21,7 +22,7 @@ from trainer.data.sources import stick_tensors, stored_parameters
 from trainer.data.store import open_dataset
 from trainer.simulate.broaden import broaden
 from trainer.simulate.parameters import Instrument
-from trainer.training.datasets import augmentation_ranges
+from trainer.training.datasets import augmentation_of
 
 N = 3
 
@@ -39,7 +40,8 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
         n_lines=len(instrument.lines),
         text_bytes=zarr_store.text_bytes(datasets.labels(N, split)),
         with_members=settings.march_r != (1.0, 1.0),
-        extra_augmentations=extra_augmentations(settings),
+        draws=draws(),
+        extra_draws=extra_draws(settings),
     )
     attributes = {
         "instrument": instrument.model_dump(mode="json"),
@@ -63,6 +65,7 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
     [
         ("alphadiffract", AugmentationSettings(count=5)),
         ("cu_kalpha", AugmentationSettings(preset="realistic", count=5)),
+        ("cu_kalpha", AugmentationSettings(preset="realistic", count=5, probability={"march_r": 0.5, "X_cdeg": 0.5})),
     ],
 )
 def test_stored_patterns_come_back_from_sticks_and_stored_parameters(
@@ -79,6 +82,8 @@ def test_stored_patterns_come_back_from_sticks_and_stored_parameters(
         assert np.abs(relative - dataset.pattern(row)).max() < 2.0**-14 + 1e-4
         maxima = torch.tensor(dataset.values("pattern_max", row))
         assert torch.allclose(found.amax(dim=1).double(), maxima, rtol=2e-4)
-    ranges = augmentation_ranges(dataset)
+    ranges = augmentation_of(dataset).ranges
     assert ranges["microstrain"] == settings.microstrain
     assert ranges["impurity_peaks"] == settings.impurity_peaks
+    shares = augmentation_of(dataset).probability
+    assert shares == {n: p for n, p in settings.probability.model_dump().items() if p < 1}

@@ -9,8 +9,8 @@ from trainer.errors import TrainerError
 from trainer.scans.scan import LONGEST_A, SHORTEST_A
 
 SAME_LINE = 1e-3
-HC_KEV_A = 12.398420
-"""Energy times wavelength, keV A."""
+HC_KEV_A = 12.398419843320026
+"""Planck's constant times the speed of light, keV A (exact in the SI of 2019)."""
 ALPHA_A = {
     "Cu": (1.5405929, 1.5444274),
     "Mo": (0.70931715, 0.713607),

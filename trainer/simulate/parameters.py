@@ -1,9 +1,9 @@
-"""What decides a pattern's shape beside the crystal? The instrument, and parameters drawn anew for every pattern."""
+"""Instrument and augmentation parameters of a pattern, as a dataset describes them; draws on the device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,7 @@ from trainer.errors import TrainerError
 
 @dataclass(frozen=True)
 class Instrument:
-    """What of the diffractometer the shape of a pattern depends on; the dataset's attributes say it."""
+    """The diffractometer, as far as the shape of a pattern depends on it."""
 
     wavelengths_A: tuple[float, ...]
     sh_over_l: float
@@ -28,7 +28,7 @@ class Instrument:
 
     @classmethod
     def of_attributes(cls, instrument: Mapping[str, Any]) -> Instrument:
-        """From the resolved configuration that a dataset carries."""
+        """Return the instrument that a dataset's attributes describe."""
         try:
             return cls(
                 wavelengths_A=tuple(float(line["wavelength_A"]) for line in instrument["lines"]),
@@ -86,30 +86,49 @@ NEUTRAL: dict[str, tuple[float, float]] = {
     "impurity_peaks": (0, 0),
     "impurity_height": (0.01, 0.01),
 }
-"""Ranges in which a parameter has no effect."""
-ALPHADIFFRACT_RANGES: dict[str, tuple[float, float]] = {
-    "microstrain": (500.0, 10_000.0),
-    "crystallite_size_um": (0.1, 1.0),
-    "U_cdeg2": (0.0, 3.0),
-    "V_cdeg2": (-1.0, 0.0),
-    "W_cdeg2": (0.0, 4.0),
-}
-"""AlphaDiffract's Table 5."""
+"""Ranges in which a parameter has no effect. Datasets state the ranges of what varies, not these."""
 PREFERRED_PLANES = np.array([hkl for hkl in product((0, 1), (-1, 0, 1), (-1, 0, 1)) if hkl > (0, 0, 0)])
 """Planes with indices -1, 0, 1, one of each Friedel pair."""
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """What parameters are drawn from: the dataset's settings."""
+
+    ranges: Mapping[str, tuple[float, float]]
+    """A parameter without a range has no effect."""
+    probability: Mapping[str, float] = field(default_factory=dict)
+    """Share of the patterns in which a parameter has an effect, where it is not 1."""
+
+    @classmethod
+    def of_attributes(cls, attributes: Mapping[str, Any]) -> Augmentation:
+        """Return what a dataset's parameters were drawn from, or raise if one of them is unknown here."""
+        try:
+            given = attributes["configuration"]["simulation"]["augmentation"]
+            ranges = {name: (float(given[name][0]), float(given[name][1])) for name in NEUTRAL if name in given}
+            shares = given.get("probability", {})
+            probability = {name: float(shares[name]) for name in NEUTRAL if shares.get(name, 1) < 1}
+        except (AttributeError, TypeError, KeyError, ValueError, IndexError):
+            raise TrainerError(
+                "its attributes do not say from which ranges its parameters were drawn; use --input patterns"
+            ) from None
+        drawn = attributes.get("layout", {}).get("extra_augmentations", [])
+        if unknown := [name for name in drawn if name not in Parameters.__dataclass_fields__]:
+            raise TrainerError(
+                f"its patterns vary in {unknown[0]}, which this version of the trainer cannot simulate; "
+                "use --input patterns"
+            )
+        return cls(ranges, probability)
+
+
 def draw_parameters(
-    ranges: Mapping[str, tuple[float, float]],
+    augmentation: Augmentation,
     n_patterns: int,
     device: torch.device,
     generator: torch.Generator | None = None,
 ) -> Parameters:
-    """A draw for each pattern: uniform, but log-uniform for ``march_r`` and ``impurity_height``.
-
-    ``ranges`` are those of the dataset's configuration; a parameter without one has no effect.
-    """
-    bounds = {**NEUTRAL, **ranges}
+    """Return a draw for each pattern: uniform, but log-uniform for ``march_r`` and ``impurity_height``."""
+    bounds = {**NEUTRAL, **augmentation.ranges}
     most = int(bounds["impurity_peaks"][1])
 
     def uniform(*more: int) -> Tensor:
@@ -128,8 +147,10 @@ def draw_parameters(
     planes = torch.tensor(PREFERRED_PLANES, dtype=torch.float64, device=device)
     drawn["march_hkl"] = planes[(len(planes) * uniform()).long()]
     fewest = int(bounds["impurity_peaks"][0])
-    count = fewest + ((most - fewest + 1) * uniform()).floor()
-    present = torch.arange(most, device=device) < count[:, None]
-    drawn["impurity_height"] = log_between("impurity_height", most) * present
-    drawn["impurity_position"] = uniform(most)
+    drawn["impurity_peaks"] = fewest + ((most - fewest + 1) * uniform()).floor()
+    heights, drawn["impurity_position"] = log_between("impurity_height", most), uniform(most)
+    for name, share in augmentation.probability.items():
+        drawn[name] = torch.where(uniform() < share, drawn[name], NEUTRAL[name][0])
+    count = drawn.pop("impurity_peaks")
+    drawn["impurity_height"] = heights * (torch.arange(most, device=device) < count[:, None])
     return Parameters(**drawn)

@@ -14,7 +14,7 @@ from trainer.data.sampler import Rows, Sampler, balancing_weights
 from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
-from trainer.simulate.parameters import NEUTRAL, Instrument
+from trainer.simulate.parameters import Augmentation, Instrument
 from trainer.training import distributed
 from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining
 from trainer.training.distributed import Place
@@ -52,20 +52,16 @@ def build_task(config: Config, dataset: Dataset, place: Place) -> Task:
 def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
     """How batches of this dataset become what the network sees."""
     if config.input == "patterns":
-        return Inputs(None, {}, config.noise)
-    return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_ranges(dataset), config.noise)
+        return Inputs(None, Augmentation({}), config.noise)
+    return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_of(dataset), config.noise)
 
 
-def augmentation_ranges(dataset: Dataset) -> dict[str, tuple[float, float]]:
-    """The ranges that the dataset's parameters were drawn from."""
+def augmentation_of(dataset: Dataset) -> Augmentation:
+    """Return what the dataset's parameters were drawn from."""
     try:
-        settings = dataset.attributes["configuration"]["simulation"]["augmentation"]
-        return {name: (float(settings[name][0]), float(settings[name][1])) for name in NEUTRAL if name in settings}
-    except (TypeError, KeyError, ValueError, IndexError):
-        raise TrainerError(
-            f"{dataset.path}: its attributes do not say from which ranges its parameters were drawn; "
-            "use --input patterns"
-        ) from None
+        return Augmentation.of_attributes(dataset.attributes)
+    except TrainerError as error:
+        raise TrainerError(f"{dataset.path}: {error}") from None
 
 
 def open_split(config: Config, dataset: Dataset, split: str, place: Place, shards: tuple[int, ...] | None) -> Data:

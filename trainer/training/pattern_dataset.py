@@ -21,7 +21,7 @@ from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import add_noise
 from trainer.simulate.parameters import Instrument, draw_parameters
 from trainer.training.config import INPUTS
-from trainer.training.datasets import augmentation_ranges
+from trainer.training.datasets import augmentation_of
 
 
 class PatternDataset(TorchDataset[dict[str, Tensor]]):
@@ -68,7 +68,7 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
             raise TrainerError(f"{dataset.path}: samples: expected 1{most}, found {self.samples}")
         if input == "sticks":
             self._instrument = Instrument.of_attributes(dataset.instrument)
-            self._ranges = augmentation_ranges(dataset)
+            self._augmentation = augmentation_of(dataset)
 
     @property
     def two_theta_deg(self) -> Tensor:
@@ -131,7 +131,7 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
 
         def patterns(numbers: list[int], generator: torch.Generator | None) -> Tensor:
             sticks = stick_tensors([read[int(rows[i])] for i in numbers])
-            parameters = draw_parameters(self._ranges, len(numbers), torch.device("cpu"), generator)
+            parameters = draw_parameters(self._augmentation, len(numbers), torch.device("cpu"), generator)
             found = broaden(sticks, parameters, self._instrument)
             return found / found.amax(dim=1, keepdim=True)
 

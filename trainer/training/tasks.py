@@ -15,7 +15,7 @@ from trainer.models.alphadiffract import AlphaDiffract, Prediction
 from trainer.models.crystalnet import CrystalNet
 from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
-from trainer.simulate.parameters import Instrument, draw_parameters
+from trainer.simulate.parameters import Augmentation, Instrument, draw_parameters
 from trainer.simulate.points import density_at, grid_positions, stratified_points
 from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.training.gemd import hop_matrix
@@ -33,7 +33,7 @@ class Inputs:
     """How raw batches become what AlphaDiffract sees: broadened where they are sticks, noisy if asked, 0..100."""
 
     instrument: Instrument | None
-    ranges: dict[str, tuple[float, float]]
+    augmentation: Augmentation
     noise: bool = True
 
     def __call__(self, batch: PatternBatch | StickBatch, generator: torch.Generator | None) -> Tensor:
@@ -41,7 +41,7 @@ class Inputs:
         if isinstance(batch, StickBatch):
             assert self.instrument is not None
             device = batch.sticks.two_theta_deg.device
-            parameters = draw_parameters(self.ranges, len(batch), device, generator)
+            parameters = draw_parameters(self.augmentation, len(batch), device, generator)
             pattern = broaden(batch.sticks, parameters, self.instrument)
             pattern = pattern / pattern.amax(dim=1, keepdim=True)
         else:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
+from curation.reflections import ABSENT, half_sphere, merge_groups
 from datagen.errors import EngineError
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.extras import add_extras
@@ -18,17 +19,17 @@ from datagen.simulate.gsas2.cell import Handover, p1, symmetric
 from datagen.simulate.gsas2.process import Gsas2StartError, UnsupportedByGsas2, ask, process
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.patterns import Patterns, diagnose
-from datagen.simulate.reflections import half_sphere, merge_groups
 from datagen.simulate.refusal import NoFormFactor, NoReflections
-from datagen.simulate.sticks import ABSENT, Sticks, lorentz_polarisation
+from datagen.simulate.second_phases import add_second_phases
+from datagen.simulate.sticks import Sticks, lorentz_polarisation
 
 Array = NDArray[np.float64]
 Cell = Literal["p1", "symmetric"]
 
 MAX_POINTS = 25_000
-"""GSAS-II simulates no longer histogram."""
+"""Longest histogram that GSAS-II simulates."""
 EDGE = 1e-7
-"""Fraction of 1/d within which a reflection at the edge of the range may fall on either side of it."""
+"""Fraction of 1/d within which a reflection at the edge of the range may be in it or not."""
 _ROCK_SALT_TIMEOUT_S = 300.0
 _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-]))?$")
 
@@ -96,19 +97,22 @@ def _simulate(
 
     sticks = _sticks(crystal, handover, reflections, instrument, warnings)
     _check_count(crystal, instrument, cell, reflections)
-    # GSAS-II's profiles are per 0.01 degrees, and its intensity goes with 1/V: ours with 1/V^2, whatever the cell.
+    # GSAS-II's profiles are per 0.01 degrees, and its intensity is proportional to 1/V, not to 1/V^2.
     intensity = calculated * (100.0 * instrument.lines[0].weight / handover.volume_A3)
-    return _finish(intensity, sticks, instrument, augmentations)
+    return _finish(intensity, crystal, sticks, instrument, augmentations)
 
 
 def version() -> str:
-    """Version of the GSAS-II that is installed; an `EngineError` says how to get it where it is not."""
+    """Return the version of GSAS-II; raise EngineError with instructions if it is not installed."""
     return process().version
 
 
-def _finish(intensity: Array, sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> Patterns:
+def _finish(
+    intensity: Array, crystal: Crystal, sticks: Sticks, instrument: Instrument, augmentations: Augmentations
+) -> Patterns:
     single = intensity.astype(np.float32)
     maximum = single.max(axis=1)
+    add_second_phases(crystal, instrument, augmentations, single, maximum)
     add_extras(instrument, augmentations, single, maximum)
     return Patterns(single, maximum, sticks, diagnose(sticks, instrument, augmentations))
 
@@ -121,7 +125,7 @@ def _check(instrument: Instrument) -> None:
 
 
 def _types(species: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
-    """GSAS-II's names of the scatterers: `Fe3+` is `Fe+3`; the neutral atom where the ion is not tabulated."""
+    """Return GSAS-II's names of the scatterers: `Fe3+` is `Fe+3`, or the neutral atom if the ion is not tabulated."""
     known = process().form_factors
     types: dict[str, str] = {}
     warnings: list[str] = []
@@ -180,7 +184,7 @@ def _request(
 
 
 def _instprm(instrument: Instrument) -> list[tuple[str, Any]]:
-    """An instrument parameter file, name and value of each line; widths and zero come with the augmentation."""
+    """Return name and value of each line of an instrument parameter file, without widths and zero."""
     first, *second = instrument.lines
     if second:
         lines = [("Lam1", first.wavelength_A), ("Lam2", second[0].wavelength_A)]
@@ -199,7 +203,7 @@ def _nothing(instrument: Instrument) -> NoReflections:
 
 
 def _count_range(crystal: Crystal, instrument: Instrument) -> tuple[int, int]:
-    """Fewest and most Friedel pairs that can be called inside the range of the first line."""
+    """Return the fewest and most Friedel pairs that can count as inside the range of the first line."""
     wavelength = instrument.lines[0].wavelength_A
     limits = np.radians([instrument.two_theta_min_deg, instrument.two_theta_max_deg]) / 2
     low, high = 2 * np.sin(limits) / wavelength
@@ -209,7 +213,7 @@ def _count_range(crystal: Crystal, instrument: Instrument) -> tuple[int, int]:
 
 
 def _check_count(crystal: Crystal, instrument: Instrument, cell: Cell, reflections: Array) -> None:
-    """GSAS-II skips what it does not like with a printed line: the reflections of P1 are counted.
+    """Count the reflections of P1: GSAS-II skips some with a printed line only.
 
     Of a symmetric cell GSAS-II leaves out what symmetry forbids: there may be fewer, of the primitive cell, not more.
     """
@@ -220,7 +224,7 @@ def _check_count(crystal: Crystal, instrument: Instrument, cell: Cell, reflectio
 
 
 def _check_atoms(handover: Handover, types: list[str], found: dict[str, float]) -> None:
-    """Site symmetry that GSAS-II sees differently would multiply atoms."""
+    """Check the number of atoms, which differs if GSAS-II finds another site symmetry."""
     expected: dict[str, float] = {}
     for kind, occupancy, multiplicity in zip(types, handover.occupancy, handover.multiplicity, strict=True):
         expected[kind] = expected.get(kind, 0.0) + float(occupancy) * int(multiplicity)
@@ -231,7 +235,7 @@ def _check_atoms(handover: Handover, types: list[str], found: dict[str, float]) 
 def _sticks(
     crystal: Crystal, handover: Handover, reflections: Array, instrument: Instrument, warnings: tuple[str, ...]
 ) -> Sticks:
-    """GSAS-II's reflections (h, k, l, multiplicity, d, |F|^2) merged by |Q| as the other engine's are."""
+    """Return GSAS-II's reflections (h, k, l, multiplicity, d, |F|^2) merged by |Q|, as in the native engine."""
     star, pairs = handover.equivalents(reflections[:, :3])
     if not np.array_equal(2 * pairs, reflections[:, 3].astype(np.int64)):
         raise EngineError("GSAS-II gives reflections another multiplicity than their symmetry does")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from curation import settings
 from trainer.errors import TrainerError
+from trainer.scans import wavelength
 from trainer.scans.wavelength import is_of_a_tube, parse_wavelength
 
 
@@ -49,3 +51,8 @@ def test_other_wavelengths_are_refused(text: str) -> None:
 def test_lines_of_tubes_are_told_from_other_wavelengths() -> None:
     assert all(is_of_a_tube(w) for w in (1.5406, 1.5418, 1.5444, 0.7107, 1.78897, 0.5594))
     assert not any(is_of_a_tube(w) for w in (0.413529, 0.619921, 1.0, 1.2982, 0.8))
+
+
+def test_the_photon_energy_constant_is_that_of_the_generator() -> None:
+    """The trainer imports nothing of curation, and keeps its own."""
+    assert wavelength.HC_KEV_A == settings.HC_KEV_A

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.simulate.reflections import MERGE_TOLERANCE, half_sphere, merge_groups
+from curation.reflections import MERGE_TOLERANCE, half_sphere, merge_groups
 from tests.simulate.crystals import triclinic
 
 

@@ -10,6 +10,8 @@ from typing import TypeVar
 from zarr.abc.store import Store
 
 from trainer.data.dataset_names import location_of_name
+from trainer.data.limits import MOST_FILE_BYTES
+from trainer.errors import TrainerError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,6 +60,12 @@ def locate(text: str | Path) -> Location:
     return Folder(path)
 
 
+def refuse_large_file(where: str, size: int) -> None:
+    """Raise TrainerError for a file of metadata beyond `MOST_FILE_BYTES`."""
+    if size > MOST_FILE_BYTES:
+        raise TrainerError(f"{where}: expected at most {MOST_FILE_BYTES:,} bytes, found {size:,}")
+
+
 class Folder(Location):
     """A dataset on disk, also one in the making."""
 
@@ -69,7 +77,9 @@ class Folder(Location):
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
-        return (self.path / name).read_bytes()
+        path = self.path / name
+        refuse_large_file(str(path), path.stat().st_size)
+        return path.read_bytes()
 
     def size(self, name: str) -> int | None:
         """Bytes of a file."""

@@ -15,7 +15,8 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
-from trainer.data.location import Location
+from trainer.data.limits import MOST_CHUNK_BYTES
+from trainer.data.location import Location, refuse_large_file
 from trainer.errors import TrainerError
 
 T = TypeVar("T")
@@ -54,7 +55,9 @@ class Address(Location):
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
         with _explained(self.url):
-            return bytes(self._store.get(name).bytes())
+            found = self._store.get(name)
+            refuse_large_file(f"{self}/{name}", found.meta["size"])
+            return bytes(found.bytes())
 
     def size(self, name: str) -> int | None:
         """Bytes of a file."""
@@ -91,7 +94,19 @@ class _AddressStore(ObjectStore[Any]):
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         with _explained(self._url):
-            return await super().get(key, prototype, byte_range)
+            if byte_range is not None:
+                return await super().get(key, prototype, byte_range)
+            try:
+                found = await self.store.get_async(key)
+            except FileNotFoundError:
+                return None
+            # A server may state any size, and the client would allocate it.
+            if found.meta["size"] > MOST_CHUNK_BYTES:
+                raise TrainerError(
+                    f"{_without_password(self._url)}/{key}: expected at most {MOST_CHUNK_BYTES:,} bytes, found "
+                    f"{found.meta['size']:,}"
+                )
+            return prototype.buffer.from_bytes(await found.bytes_async())
 
 
 @contextmanager

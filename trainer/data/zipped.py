@@ -11,7 +11,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ZipStore
 
-from trainer.data.location import Location
+from trainer.data.location import Location, refuse_large_file
 from trainer.errors import TrainerError
 
 _LOCAL_HEADER = struct.Struct("<26x2H")
@@ -45,6 +45,7 @@ class Zipped(Location):
         """All bytes of a file."""
         if name not in self._entries:
             raise FileNotFoundError(f"{self.path}: {name}")
+        refuse_large_file(f"{self.path}/{name}", self._entries[name].file_size)
         return self.read_part(name, 0, self._entries[name].file_size)
 
     def read_part(self, name: str, first: int, stop: int) -> bytes:

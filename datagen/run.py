@@ -21,7 +21,6 @@ from datagen.errors import PlanError, StoreError
 from datagen.inspect.report import REPORT, draw_report, write_report
 from datagen.inspect.verify import verify
 from datagen.progress import Display
-from datagen.run_log import run_log
 from datagen.steps.accepted import Accepted, write_accepted
 from datagen.steps.curate import TABLE, UNFINISHED, curate_locked
 from datagen.steps.curate_on_cluster import ClusterJudge
@@ -31,6 +30,7 @@ from datagen.steps.layout import files_of, layout_for
 from datagen.steps.make_shards import ShardMaker
 from datagen.steps.outcome import Outcome
 from datagen.steps.quarantine import Quarantine
+from datagen.steps.run_log import run_log
 from datagen.steps.shard_task import ACCEPTED, prepare, warm_up
 from datagen.steps.shards import Shard, cut_shards, fill_holes, shard_length
 from datagen.steps.staging import read_staged

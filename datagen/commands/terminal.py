@@ -23,7 +23,7 @@ from datagen.progress import Display, Verbosity, printable
 INTERRUPTED = 130
 MISTAKE = 2
 BUG = 1
-SHOWN_ANYWAY = ("datagen.progress", "datagen.run_log")
+SHOWN_ANYWAY = ("datagen.progress", "datagen.steps.run_log")
 """Loggers whose messages a display and `show_error` print."""
 PACKAGES = ("catalogs", "curation", "cluster", "datagen")
 

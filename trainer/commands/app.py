@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from trainer.commands.evaluate import evaluate
+from trainer.commands.fit_qmixer import fit_qmixer
 from trainer.commands.options import (
     AccumulateOption,
     BatchOption,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 fit_app = typer.Typer(help="Train a model. torchrun starts one process a GPU.", no_args_is_help=True)
 app.add_typer(fit_app, name="fit")
+fit_app.command("qmixer")(fit_qmixer)
 
 NEEDED = ("torch", "numpy", "zarr")
 

@@ -82,5 +82,5 @@ def test_other_formats_versions_and_models_are_refused(tmp_path: Path) -> None:
     torch.save({**content, "format_version": 99}, tmp_path / "new.pt")
     with pytest.raises(TrainerError, match="expected checkpoint version 1, found 99"):
         checkpoint.load(tmp_path / "new.pt")
-    with pytest.raises(TrainerError, match="expected a checkpoint of crystalnet, found one of alphadiffract"):
+    with pytest.raises(TrainerError, match="expected a checkpoint of crystalnet, found one of 'alphadiffract'"):
         checkpoint.load(tmp_path / "a.pt", "crystalnet")

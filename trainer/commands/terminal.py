@@ -82,7 +82,8 @@ def mistakes_told() -> Iterator[None]:
 
 
 def _plain(text: str) -> str:
-    return escape(text)
+    """Escape markup, and control characters that a foreign name may send to the terminal."""
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 @contextmanager

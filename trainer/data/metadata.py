@@ -26,6 +26,9 @@ KNOWN_VERSIONS = (1,)
 LEDGER = "ledger"
 VERIFY = "run datagen verify on the dataset"
 CODECS = (BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec)
+MOST_LINES = 16
+INSTRUMENT_NUMBERS = ("polarisation", "sh_over_l", "goniometer_radius_mm")
+LARGEST_NUMBER = 1e9
 ANY = None
 TRAILING: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "split": ("iu", ()),
@@ -99,6 +102,36 @@ def read_layout(location: Location, attributes: dict[str, Any]) -> Layout:
     return Layout(**{name: stated[name] for name in most})
 
 
+def read_instrument(location: Location, attributes: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """Return the instrument that the attributes state, its numbers finite and its range that of the patterns."""
+    found = attributes.get("instrument")
+    if not isinstance(found, dict):
+        raise TrainerError(f"{location}: its attributes name no instrument; its reflections cannot be broadened")
+    lines = found.get("lines")
+    lines = lines if isinstance(lines, list) and lines else [None]
+    wavelengths: list[Any] = [line.get("wavelength_A") if isinstance(line, dict) else None for line in lines]
+    numbers = [found[name] for name in INSTRUMENT_NUMBERS if name in found]
+    low: Any = found.get("two_theta_min_deg")
+    high: Any = found.get("two_theta_max_deg")
+    if not all(is_number(value) for value in (*wavelengths, *numbers, low, high)):
+        raise TrainerError(f"{location}: its instrument has values that are no finite numbers; {VERIFY}")
+    if min(wavelengths) <= 0 or len(wavelengths) > MOST_LINES or not -180 <= low < high <= 180:
+        raise TrainerError(
+            f"{location}: instrument: expected 1 to {MOST_LINES} positive wavelengths and a range of 2theta, found "
+            f"{wavelengths!r:.80} and {low} to {high} degrees; {VERIFY}"
+        )
+    if found.get("n_points", layout.n_points) != layout.n_points:
+        raise TrainerError(
+            f"{location}: instrument.n_points: expected {layout.n_points}, found {found['n_points']!r:.80}; {VERIFY}"
+        )
+    return found
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value of JSON is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+
+
 def read_receipt(location: Location, name: str, n_shards: int) -> tuple[int, dict[str, Any]] | None:
     """Return shard and receipt of a file of the ledger; None if it does not exist or is of another version.
 
@@ -144,6 +177,8 @@ def check_variable(location: Location, name: str, array: zarr.Array[Any], layout
     for codec in _codecs(array.metadata.codecs):  # type: ignore[union-attr]
         if not isinstance(codec, CODECS):
             raise TrainerError(f"{where}: expected chunks in Blosc, found the codec {type(codec).__name__}; {VERIFY}")
+    if min((*array.chunks, *(array.shards or ()), 1)) < 1:
+        raise TrainerError(f"{where}: expected chunks of at least 1 entry, found {array.chunks}; {VERIFY}")
     inner = math.prod(array.shards or array.chunks)
     row = math.prod(shape[1:]) * array.dtype.itemsize
     for size, what in ((math.prod(array.chunks) * array.dtype.itemsize, "chunks"), (row, "structures")):

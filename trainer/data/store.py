@@ -19,7 +19,15 @@ from zarr.storage import LocalStore
 
 from trainer.data.limits import BoundedStore
 from trainer.data.location import Location, locate
-from trainer.data.metadata import LEDGER, VERIFY, check_variable, read_attributes, read_layout, read_receipt
+from trainer.data.metadata import (
+    LEDGER,
+    VERIFY,
+    check_variable,
+    read_attributes,
+    read_instrument,
+    read_layout,
+    read_receipt,
+)
 from trainer.errors import TrainerError
 
 
@@ -107,10 +115,7 @@ class Dataset:
     @property
     def instrument(self) -> dict[str, Any]:
         """The diffractometer: lines, polarisation, axial divergence, range of angles."""
-        found = self.attributes.get("instrument")
-        if not isinstance(found, dict):
-            raise TrainerError(f"{self.path}: its attributes name no instrument; it cannot be broadened again")
-        return found
+        return read_instrument(self.path, self.attributes, self._layout)
 
     def has(self, variable: str) -> bool:
         """Whether the dataset was made with this variable."""
@@ -162,7 +167,9 @@ class Dataset:
 
     def text(self, name: str) -> list[str]:
         """A text label as strings: formula, source, source_id, licence, structure_hash, group."""
-        return [row.tobytes().rstrip(b"\0").decode() for row in self.column(name)]
+        column = self.column(name)
+        with self._reading(name):
+            return [row.tobytes().rstrip(b"\0").decode() for row in column]
 
     def stored_pattern(self, row: int) -> NDArray[np.uint16]:
         """Patterns (augmentation, two_theta) as stored; times `pattern_step` they are relative to their maxima."""
@@ -276,7 +283,7 @@ class Dataset:
         """Name the variable in errors of zarr and its codecs about damaged content."""
         try:
             yield
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OSError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, OSError) as error:
             first_line = (str(error).splitlines() or [""])[0]
             raise TrainerError(
                 f"{self.path}: {name} cannot be read ({type(error).__name__}: {first_line:.200}); {VERIFY}"

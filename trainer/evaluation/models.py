@@ -13,12 +13,11 @@ from torch import nn
 
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
-from trainer.models.alphadiffract import AlphaDiffract
-from trainer.models.crystalnet import CrystalNet
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoint
-from trainer.training.config import AlphaDiffractTraining, Config, kind_of
+from trainer.training.config import Config, kind_of
 from trainer.training.datasets import choose_rows, dataset_identity, group_hashes
+from trainer.training.networks import load_network
 
 EVALUATION_SEED = 0xE7A1
 Told = Callable[[int, int], None]
@@ -32,14 +31,8 @@ def load_models(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Mo
         raise TrainerError(f"an ensemble has models of one kind, found {' and '.join(sorted(kinds))}")
     models: list[nn.Module] = []
     for path, state in zip(paths, found, strict=True):
-        config = state.config
-        model = AlphaDiffract(config.model) if isinstance(config, AlphaDiffractTraining) else CrystalNet(config.model)
-        try:
-            model.load_state_dict(state.model)
-        except RuntimeError as error:
-            raise TrainerError(
-                f"{path}: its weights do not fit its configuration ({str(error).splitlines()[0]})"
-            ) from error
+        checkpoint.check_dataset(path, state.dataset)
+        model = load_network(state.config, state.model, str(path))
         models.append(model.to(device).eval())
     return models, found
 

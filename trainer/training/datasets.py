@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
+from trainer.data.metadata import LARGEST_NUMBER
 from trainer.data.sampler import Rows, Sampler, balancing_weights
 from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
 from trainer.data.store import Dataset
@@ -21,6 +22,11 @@ from trainer.training.distributed import Place
 from trainer.training.lattices import lattice_statistics
 from trainer.training.strain import Strain
 from trainer.training.tasks import AlphaDiffractTask, CrystalNetTask, Inputs, Task
+
+ALWAYS_DRAWN = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2")
+LEAST = {"crystallite_size_um": 1e-6, "march_r": 1e-3, "impurity_height": 1e-9, "impurity_peaks": 0, "microstrain": 0}
+"""Lower ends below which a pattern has no finite shape."""
+MOST_IMPURITY_PEAKS = 1000
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,28 @@ def augmentation_ranges(dataset: Dataset) -> dict[str, tuple[float, float]]:
     """The ranges that the dataset's parameters were drawn from."""
     try:
         settings = dataset.attributes["configuration"]["simulation"]["augmentation"]
-        return {name: (float(settings[name][0]), float(settings[name][1])) for name in NEUTRAL if name in settings}
+        ranges = {name: (float(settings[name][0]), float(settings[name][1])) for name in NEUTRAL if name in settings}
     except (TypeError, KeyError, ValueError, IndexError):
         raise TrainerError(
             f"{dataset.path}: its attributes do not say from which ranges its parameters were drawn; "
             "use --input patterns"
         ) from None
+    _check_ranges(str(dataset.path), ranges)
+    return ranges
+
+
+def _check_ranges(where: str, ranges: dict[str, tuple[float, float]]) -> None:
+    """Refuse ranges that no parameter can be drawn from."""
+    if missing := [name for name in ALWAYS_DRAWN if name not in ranges]:
+        raise TrainerError(f"{where}: its attributes state no range of {missing[0]}; use --input patterns")
+    for name, (low, high) in ranges.items():
+        least = LEAST.get(name, -LARGEST_NUMBER)
+        most = MOST_IMPURITY_PEAKS if name == "impurity_peaks" else LARGEST_NUMBER
+        if not least <= low <= high <= most:
+            raise TrainerError(
+                f"{where}: its parameter {name} was drawn from {low:g} to {high:g}, expected a range within "
+                f"{least:g} to {most:g}; use --input patterns"
+            )
 
 
 def open_split(config: Config, dataset: Dataset, split: str, place: Place, shards: tuple[int, ...] | None) -> Data:

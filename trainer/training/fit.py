@@ -99,13 +99,19 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
         probe(data)
 
     torch.manual_seed(config.seed)  # the same weights everywhere,
-    module = _built(task, config)
+    module = task.build()
     torch.manual_seed(config.seed + place.rank)  # other dropped paths
     optimiser = build_optimiser(module, config)
     noise = torch.Generator(place.device).manual_seed(config.seed + place.rank)
     if before:
-        module.load_state_dict(before.model)
-        optimiser.load_state_dict(before.optimiser)
+        try:
+            module.load_state_dict(before.model)
+            optimiser.load_state_dict(before.optimiser)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TrainerError(
+                f"{out / LAST}: its weights or optimiser do not fit its configuration "
+                f"({(str(error).splitlines() or [''])[0]:.200})"
+            ) from error
         _restore_generators(before.generators, noise, place)
     model = _wrapped(module, config, place)
 
@@ -186,15 +192,6 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
                 train_groups = group_hashes(dataset, train.rows)
             save(LAST)
     return Outcome(True, progress, values)
-
-
-def _built(task: Task, config: Config) -> nn.Module:
-    """Build the network; sizes that torch cannot build are the configuration's fault."""
-    try:
-        return task.build()
-    except (ValueError, RuntimeError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TrainerError(f"model: no network can be built with {config.model} ({first_line})") from error
 
 
 def build_optimiser(module: nn.Module, config: Config) -> torch.optim.Optimizer:

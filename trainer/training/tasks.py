@@ -21,6 +21,7 @@ from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.training.gemd import hop_matrix
 from trainer.training.lattices import LatticeStatistics
 from trainer.training.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
+from trainer.training.networks import build_network
 from trainer.training.similarity import psnr, rotations, ssim
 from trainer.training.strain import Strain
 
@@ -77,7 +78,8 @@ class AlphaDiffractTask:
 
     def build(self) -> nn.Module:
         """A new network."""
-        model = AlphaDiffract(self.config.model).to(self.device)
+        model = build_network(self.config).to(self.device)
+        assert isinstance(model, AlphaDiffract)
         if self.config.model.lattice_start == "training":
             assert self.lattices is not None
             try:
@@ -160,7 +162,7 @@ class CrystalNetTask:
 
     def build(self) -> nn.Module:
         """A new network."""
-        return CrystalNet(self.config.model).to(self.device)
+        return build_network(self.config).to(self.device)
 
     def loss(self, model: nn.Module, batch: DensityBatch, generator: torch.Generator | None) -> CrystalNetLoss:
         """Loss and its terms at freshly drawn points."""

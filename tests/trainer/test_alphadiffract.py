@@ -101,7 +101,7 @@ def test_the_start_is_kept_with_the_weights_and_only_where_it_was_chosen() -> No
 
 
 def test_a_mean_outside_of_the_bounds_is_refused() -> None:
-    with pytest.raises(ValueError, match="outside of the bounds"):
+    with pytest.raises(ValueError, match="outside the bounds"):
         started(MEAN + torch.tensor([600.0, 0, 0, 0, 0, 0]))
 
 
@@ -175,5 +175,5 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
 
 
 def test_a_pattern_too_short_for_the_pooling_is_refused() -> None:
-    with pytest.raises(ValueError, match="leaves nothing of 100 points"):
+    with pytest.raises(ValueError, match="leaves no point of 100"):
         AlphaDiffract(AlphaDiffractConfig(input_points=100))

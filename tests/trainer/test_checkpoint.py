@@ -64,7 +64,7 @@ def test_what_is_not_a_checkpoint_is_refused_and_runs_no_code(tmp_path: Path, mo
     malice = tmp_path / "malice.pt"
     torch.save({"format": checkpoint.FORMAT, "it": Malice()}, malice)
     for path in (cut, text, empty, malice):
-        with pytest.raises(TrainerError, match="found something else or a damaged one"):
+        with pytest.raises(TrainerError, match="found another or a damaged file"):
             checkpoint.load(path)
     assert not (tmp_path / "owned").exists()
     with pytest.raises(TrainerError, match="no checkpoint here"):

@@ -203,10 +203,10 @@ def test_mixed_ensembles_and_empty_sides_are_refused(
     dataset = open_dataset(patterns_dataset)
     with pytest.raises(TrainerError, match="expected a split out of train"):
         evaluate_alphadiffract(models, [s.config for s in states], dataset, CPU, split="holdout")
-    with pytest.raises(TrainerError, match="4 are stored"):
+    with pytest.raises(TrainerError, match="the 4 stored per structure"):
         evaluate_alphadiffract(models, [s.config for s in states], dataset, CPU, samples=9)
     nets, states = load_models([runs["c"]], CPU.device)
-    with pytest.raises(TrainerError, match="no structure that crystalnet"):
+    with pytest.raises(TrainerError, match="no structure for crystalnet"):
         evaluate_crystalnet(nets, [s.config for s in states], dataset, CPU)
     with pytest.raises(TrainerError, match="divisor of 50"):
         evaluate_crystalnet(nets, [s.config for s in states], open_dataset(densities_dataset), CPU, points=9)

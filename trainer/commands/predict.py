@@ -1,4 +1,4 @@
-"""The command ``trainer predict``."""
+"""The command `trainer predict`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ def predict(
     subtract_background: Annotated[
         bool, typer.Option("--subtract-background", help="Subtract a smooth background: training patterns have none.")
     ] = False,
-    draws: Annotated[int, typer.Option(min=0, help="Patterns redrawn within their uncertainties, for the spread.")] = 8,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Number of patterns redrawn within their uncertainties for the spread.")
+    ] = 8,
     top: Annotated[int, typer.Option(min=1, max=230, help="Number of space groups to list.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
     device: DeviceOption = "auto",
 ) -> None:

@@ -1,4 +1,4 @@
-"""How does the command line speak? Progress, tables, and mistakes in one sentence."""
+"""Terminal output: progress, tables, and errors in one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TerminalReporter:
-    """A progress bar on a terminal, plain lines elsewhere."""
+    """Progress of a training run: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -48,15 +48,15 @@ class TerminalReporter:
             self._bar.stop()
 
     def begin(self, model: str, structures: int, validation: int, batches: int, place: Place) -> None:
-        """Say what is trained, on what."""
+        """Print the network, the number of structures and the device."""
         self.console.print(
-            f"{model}: {structures} structures to train on, {validation} to validate; {batches} batches an epoch "
+            f"{model}: {structures} training and {validation} validation structures, {batches} batches per epoch "
             f"on {place.world} x {place.device}",
             soft_wrap=True,
         )
 
     def advance(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if self._bar is None:
             return
         if self._task is None:
@@ -66,14 +66,14 @@ class TerminalReporter:
         self._bar.update(self._task, completed=batch, total=batches, epoch=epoch + 1)
 
     def epoch(self, epoch: int, values: dict[str, float], improved: bool) -> None:
-        """A line for each epoch."""
+        """Print the validation of an epoch."""
         numbers = ", ".join(f"{name.removeprefix('validation_')} {value:.4g}" for name, value in values.items())
         self.console.print(f"epoch {epoch}: {numbers}{' (best)' if improved else ''}", soft_wrap=True)
 
 
 @contextmanager
 def mistakes_told() -> Iterator[None]:
-    """A `TrainerError` is one sentence and exit code 2."""
+    """Print a `TrainerError` in one sentence and exit with code 2."""
     try:
         yield
     except TrainerError as error:
@@ -88,7 +88,7 @@ def _plain(text: str) -> str:
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on a terminal; nothing elsewhere."""
+    """Show a progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -100,7 +100,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def print_tables(tables: list[Table]) -> None:
-    """Tables on standard output."""
+    """Print tables to standard output."""
     console = Console()
     for table in tables:
         shown = RichTable(title=_plain(table.title), title_justify="left")
@@ -112,5 +112,5 @@ def print_tables(tables: list[Table]) -> None:
 
 
 def print_json(content: Any) -> None:
-    """JSON on standard output."""
+    """Print JSON to standard output."""
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Limits on datasets from elsewhere: what they may claim, and what a chunk may inflate to."""
+"""Limits on the sizes that datasets and checkpoints from elsewhere may state."""
 
 from __future__ import annotations
 

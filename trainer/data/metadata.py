@@ -27,7 +27,7 @@ LEDGER = "ledger"
 VERIFY = "run datagen verify on the dataset"
 CODECS = (BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec)
 MOST_LINES = 16
-INSTRUMENT_NUMBERS = ("polarisation", "sh_over_l", "goniometer_radius_mm")
+INSTRUMENT_NUMBERS = ("polarisation", "sh_over_l", "goniometer_radius_mm", "two_theta_min_deg", "two_theta_max_deg")
 LARGEST_NUMBER = 1e9
 ANY = None
 TRAILING: dict[str, tuple[str, tuple[int | None, ...]]] = {
@@ -111,10 +111,9 @@ def read_instrument(location: Location, attributes: dict[str, Any], layout: Layo
     lines = lines if isinstance(lines, list) and lines else [None]
     wavelengths: list[Any] = [line.get("wavelength_A") if isinstance(line, dict) else None for line in lines]
     numbers = [found[name] for name in INSTRUMENT_NUMBERS if name in found]
-    low: Any = found.get("two_theta_min_deg")
-    high: Any = found.get("two_theta_max_deg")
-    if not all(is_number(value) for value in (*wavelengths, *numbers, low, high)):
-        raise TrainerError(f"{location}: its instrument has values that are no finite numbers; {VERIFY}")
+    if not all(is_number(value) for value in (*wavelengths, *numbers)):
+        raise TrainerError(f"{location}: instrument: expected finite numbers, found other values; {VERIFY}")
+    low, high = found.get("two_theta_min_deg", 0), found.get("two_theta_max_deg", 180)
     if min(wavelengths) <= 0 or len(wavelengths) > MOST_LINES or not -180 <= low < high <= 180:
         raise TrainerError(
             f"{location}: instrument: expected 1 to {MOST_LINES} positive wavelengths and a range of 2theta, found "

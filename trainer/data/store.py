@@ -1,7 +1,7 @@
-"""What is in a dataset, read with numpy and zarr alone: labels, patterns, sticks and densities of committed shards.
+"""Labels, patterns, reflections and densities of a dataset, read with numpy and zarr alone.
 
-The format is specified in docs/store-format.md. A dataset may still be in the making: only shards with a receipt in its
-ledger can be read, whatever files lie there.
+The format is specified in docs/store-format.md. A dataset may still be growing: only shards with a receipt in its
+ledger can be read.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ class Sticks:
     intensity: NDArray[np.float64]
     """Area under the peak."""
     line: NDArray[np.uint8]
-    """Which of the instrument's lines."""
+    """Index of the wavelength."""
     members: NDArray[np.int32] | None = None
-    """Friedel pairs that make up each reflection; they and what follows are there where texture was drawn."""
+    """Number of Friedel pairs of each reflection; this and the following are None unless texture was drawn."""
     member_hkl: NDArray[np.int16] | None = None
     member_intensity: NDArray[np.float64] | None = None
     reciprocal_metric: NDArray[np.float64] | None = None
 
 
 def open_dataset(where: str | Path) -> Dataset:
-    """The dataset in a folder, a .zarr.zip, at an address or of that name; refuses formats it does not know."""
+    """Open a dataset: a folder, `.zarr.zip`, URL or registered name."""
     return Dataset(where)
 
 
 class Dataset:
-    """A dataset, finished or in the making. Rows are structures; reading is safe from threads and spawned processes.
+    """A dataset, finished or growing. Rows are structures; reading is safe from threads and spawned processes.
 
-    A process that was forked must open its own: zarr's event loop does not survive a fork.
+    A forked process must open it again: zarr's event loop does not survive a fork.
     """
 
     def __init__(self, where: str | Path) -> None:
         self.path = locate(where)
         self._where = where
         self.attributes = read_attributes(self.path)
-        """Everything the dataset says of itself: configuration, instrument, software, licences."""
+        """Metadata: configuration, instrument, software, licences."""
         self._layout = read_layout(self.path, self.attributes)
         store = self.path.zarr_store()
         if isinstance(store, Path):
@@ -83,27 +83,27 @@ class Dataset:
 
     @property
     def n_structures(self) -> int:
-        """Structures of the finished dataset."""
+        """Number of structures of the finished dataset."""
         return self._layout.n_structures
 
     @property
     def n_augmentations(self) -> int:
-        """Patterns per structure."""
+        """Number of patterns per structure."""
         return self._layout.n_augmentations
 
     @property
     def n_shards(self) -> int:
-        """Shards of the finished dataset."""
+        """Number of shards of the finished dataset."""
         return -(-self.n_structures // self._structures_per_shard)
 
     @property
     def complete(self) -> bool:
-        """Whether every shard was committed when this was last looked up."""
+        """Whether every shard was committed at the last `refresh`."""
         return len(self._committed) == self.n_shards
 
     @property
     def two_theta_deg(self) -> NDArray[np.float64]:
-        """The patterns' angles."""
+        """Angles of the patterns."""
         return self.column("two_theta")
 
     @property
@@ -118,12 +118,12 @@ class Dataset:
         return read_instrument(self.path, self.attributes, self._layout)
 
     def has(self, variable: str) -> bool:
-        """Whether the dataset was made with this variable."""
+        """Return whether the dataset has this variable."""
         with self._reading(variable):
             return variable in self._group
 
     def vocabulary(self, variable: str) -> dict[int, str]:
-        """What each value of a label means: crystal systems, sides of the split."""
+        """Return the meaning of each value of a label, such as crystal_system or split."""
         attributes = self._array(variable).attrs
         values, meanings = attributes.get("flag_values"), attributes.get("flag_meanings")
         if not isinstance(values, list | tuple) or not isinstance(meanings, str):
@@ -132,7 +132,7 @@ class Dataset:
             return {int(str(v)): m for v, m in zip(values, meanings.split(), strict=True)}
 
     def refresh(self) -> tuple[int, ...]:
-        """Look for shards committed since; numbers of all that are."""
+        """Look for newly committed shards; return the numbers of all."""
         listed = self.path.names(LEDGER)
         names = [_receipt_name(shard) for shard in range(self.n_shards)] if listed is None else listed
         new = [name for name in names if name.startswith("shard-") and name.endswith(".json")]
@@ -143,11 +143,11 @@ class Dataset:
 
     @property
     def committed_shards(self) -> tuple[int, ...]:
-        """Shards that can be read, in order."""
+        """Numbers of the shards that can be read, ascending."""
         return tuple(sorted(self._committed))
 
     def rows(self, split: str | None = None, *, with_density: bool = False) -> NDArray[np.int64]:
-        """Rows of committed shards, of one side of the split, with a density where asked."""
+        """Return the rows of committed shards, optionally of one split or only those with a density."""
         parts = [np.arange(*self._range(shard)) for shard in self.committed_shards]
         found = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
         if split is not None:
@@ -158,29 +158,29 @@ class Dataset:
         return found[self._flag("has_density")[found]] if with_density else found
 
     def column(self, name: str) -> NDArray[Any]:
-        """A label or coordinate of every structure at once, shards or not: these are known from the start."""
+        """Read a label or coordinate of all structures; these are complete from the start."""
         array = self._array(name)
         if self._is_by_shard(array):
-            raise TrainerError(f"{self.path}: {name} is written shard by shard; read it by row")
+            raise TrainerError(f"{self.path}: {name} is stored by shard; read it by row")
         with self._reading(name):
             return np.asarray(array[...])
 
     def text(self, name: str) -> list[str]:
-        """A text label as strings: formula, source, source_id, licence, structure_hash, group."""
+        """Read a text label: formula, source, source_id, licence, structure_hash or group."""
         column = self.column(name)
         with self._reading(name):
             return [row.tobytes().rstrip(b"\0").decode() for row in column]
 
     def stored_pattern(self, row: int) -> NDArray[np.uint16]:
-        """Patterns (augmentation, two_theta) as stored; times `pattern_step` they are relative to their maxima."""
+        """Read patterns (augmentation, two_theta) as integers, in units of `pattern_step`."""
         return self.values("pattern", row)
 
     def pattern(self, row: int) -> NDArray[np.float32]:
-        """Patterns (augmentation, two_theta), each relative to its own maximum."""
+        """Read patterns (augmentation, two_theta), each relative to its maximum."""
         return self.stored_pattern(row).astype(np.float32) * np.float32(self.pattern_step)
 
     def sticks(self, row: int) -> Sticks:
-        """The reflections of a structure."""
+        """Read the reflections of a structure."""
         n = int(self.values("n_reflections", row))
         line = self._first("reflection_line", row, n) if self.has("reflection_line") else np.zeros(n)
         found = Sticks(
@@ -202,15 +202,15 @@ class Dataset:
         )
 
     def density(self, row: int) -> NDArray[np.float32]:
-        """Electron density (x, y, z) in e/A^3; an error where the structure has none."""
+        """Read the electron density (x, y, z) in e/A^3; refuse a structure without one."""
         return self._optional("density", row)
 
     def xrd_peaks(self, row: int) -> NDArray[np.float32]:
-        """CrystalNet's stick vector; an error where it was not computed."""
+        """Read CrystalNet's stick vector; refuse a structure without one."""
         return self._optional("xrd_peaks", row)
 
     def values(self, name: str, row: int) -> NDArray[Any]:
-        """Any variable of one structure, shard-wise or label; an error where its shard is not committed."""
+        """Read a variable of one structure; refuse it if its shard is not committed."""
         array = self._array(name)
         if self._is_by_shard(array):
             self.require([row], name)
@@ -224,12 +224,12 @@ class Dataset:
             return np.asarray(array[first:last] if width is None else array[first:last, :width])
 
     def require(self, rows: Iterable[int], variable: str | None = None) -> None:
-        """Refuse rows whose shard is not committed or lacks a file its receipt names, of one variable or of all."""
+        """Refuse rows whose shard is not committed or lacks files that its receipt names, of one variable or of all."""
         for shard in sorted({int(row) // self._structures_per_shard for row in rows}):
             if shard not in self._committed:
                 raise TrainerError(
                     f"{self.path}: shard {shard} is not committed; expected one of {len(self._committed)} that are. "
-                    "Wait for the run, or give its command again"
+                    "Wait for the run or resume it"
                 )
             if (shard, variable) not in self._checked:
                 _check_files(self.path, self._committed[shard], variable)
@@ -246,7 +246,7 @@ class Dataset:
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
             if not self.has(name):
-                raise TrainerError(f"{self.path}: this dataset has no {name}; it was made without")
+                raise TrainerError(f"{self.path}: this dataset has no {name}")
             with self._reading(name):
                 found = self._group[name]
                 if not isinstance(found, zarr.Array):
@@ -296,7 +296,7 @@ class Dataset:
 
 
 def _check_files(path: Location, receipt: dict[str, Any], variable: str | None) -> None:
-    """A missing chunk would read as fill values, so every file is asked for before it is read."""
+    """Refuse missing or truncated files: zarr reads a missing chunk as fill values."""
     files = {n: e for n, e in receipt["files"].items() if variable is None or n.startswith(f"{variable}/")}
     for (name, entry), size in zip(files.items(), path.each(path.size, files), strict=True):
         if size != entry["size"]:

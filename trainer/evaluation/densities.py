@@ -27,7 +27,7 @@ from trainer.training.tasks import guess_densities
 
 @dataclass(frozen=True, eq=False)
 class DensityEvaluation:
-    """Scores of every crystal, and a few densities beside their truths for plots."""
+    """Scores of every crystal, and a few predicted and true densities for plots."""
 
     row: NDArray[np.int64]
     scores: dict[str, NDArray[np.float64]]
@@ -49,9 +49,9 @@ def evaluate_crystalnet(
     examples: int = 4,
     told: Told | None = None,
 ) -> DensityEvaluation:
-    """SSIM and PSNR of the first guess as it is, of the best rotation of the first, and of the best of all guesses.
+    """Score the first sample as it is, its best rotation, and the best of all samples and rotations.
 
-    Best-of-n looks at the truth; single-sample scores do not. Guesses are shared out among an ensemble's models.
+    Best-of-n scores use the truth; scores of a single sample do not. The models of an ensemble take turns.
     """
     config = configs[0]
     if 50 % points:
@@ -111,7 +111,7 @@ def _best_rotation(truth: torch.Tensor, guess: torch.Tensor) -> tuple[torch.Tens
 
 
 def _mean_density(config: CrystalNetTraining, dataset: Dataset, points: int, most: int = 256) -> torch.Tensor:
-    """The baseline: the mean density of (at most ``most``) training crystals."""
+    """Return the baseline: the mean density of at most `most` training crystals."""
     rows = choose_rows(config, dataset, "train")
     if len(rows) == 0:
         return torch.zeros(points, points, points)

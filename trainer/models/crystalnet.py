@@ -39,7 +39,7 @@ class CrystalNetConfig:
 
     def __post_init__(self) -> None:
         if self.composition not in COMPOSITIONS:
-            raise ValueError(f"composition is one of {', '.join(COMPOSITIONS)}, not {self.composition!r}")
+            raise ValueError(f"composition: expected one of {', '.join(COMPOSITIONS)}, found {self.composition!r}")
 
 
 class Latent(NamedTuple):

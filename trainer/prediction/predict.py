@@ -1,4 +1,4 @@
-"""What is this measured pattern of? A scan at any wavelength to ranked crystal systems, space groups and a lattice."""
+"""Prediction of AlphaDiffract for a measured scan: the scan on the grid of the network, and ranked answers."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ WAVELENGTHS_A = {
 """K-alpha 1 (and the weighted K-alpha doublet of Cu and Mo) in A: Hoelzer et al., Phys. Rev. A 56 (1997) 4554;
 Deslattes et al., Rev. Mod. Phys. 75 (2003) 35."""
 LARGEST_GAP_DEG = 0.1
-"""On the model's scale: about the width of its broadest peaks."""
+"""In angles of the model; about the width of its broadest peaks."""
 NOISE_SEED = 0xE5D
 
 
 def parse_wavelength(text: str) -> float:
-    """A number in A, an energy such as 20keV, or an anode such as CuKa1."""
+    """Parse a wavelength in A, an energy such as 20keV, or an anode such as CuKa1; return A."""
     plain = text.strip().lower()
     anode = plain.replace("-", "").replace("_", "").replace(" ", "").replace("alpha", "a")
     if anode in WAVELENGTHS_A:
@@ -65,9 +65,9 @@ def parse_wavelength(text: str) -> float:
 
 
 def to_model_grid(name: str, measured: Measured, wavelength_A: float, dataset: dict[str, Any]) -> tuple[Array, Array]:
-    """Intensities and uncertainties at the model's angles, by Bragg's law: sin(theta') = sin(theta) lambda' / lambda.
+    """Return intensities and uncertainties at the angles of the model: sin(theta') = sin(theta) lambda' / lambda.
 
-    Refuses a scan that leaves a gap in the model's range.
+    Refuse a scan that leaves a gap in the range of the model.
     """
     start, stop, n = (dataset[k] for k in ("two_theta_min_deg", "two_theta_max_deg", "n_points"))
     model_wavelength = model_wavelength_A(dataset)
@@ -104,20 +104,20 @@ def to_model_grid(name: str, measured: Measured, wavelength_A: float, dataset: d
 
 
 def model_wavelength_A(dataset: dict[str, Any]) -> float:
-    """The wavelength of the patterns that the model was trained on."""
+    """Return the wavelength of the training patterns."""
     try:
         return float(dataset["instrument"]["lines"][0]["wavelength_A"])
     except (KeyError, IndexError, TypeError):
         raise TrainerError(
-            "the checkpoint's dataset named no wavelength, so measured patterns cannot be brought to it"
+            "expected a wavelength in the checkpoint, found none; train on a dataset that states its instrument"
         ) from None
 
 
 def subtract_background(intensity: Array, half_width: int) -> Array:
-    """The pattern above a smooth background: statistics-sensitive clipping of peaks narrower than 2 ``half_width``.
+    """Subtract a smooth background by statistics-sensitive clipping of peaks narrower than 2 `half_width` points.
 
     Ryan et al., Nucl. Instrum. Methods B 34 (1988) 396: on log(log(sqrt)) intensities, each point is lowered to the
-    mean of the two that lie w away, w shrinking.
+    mean of the two at distance w, for decreasing w.
     """
     base = intensity - min(0.0, float(intensity.min()))
     v = np.log(np.log(np.sqrt(base + 1) + 1) + 1)
@@ -137,7 +137,7 @@ def predict(
     draws: int = 8,
     top: int = 5,
 ) -> dict[str, Any]:
-    """Ranked answers of the ensemble; spreads are over models and over patterns redrawn within their uncertainties."""
+    """Return ranked answers of an ensemble; spreads are over models and patterns redrawn within their uncertainties."""
     generator = torch.Generator().manual_seed(NOISE_SEED)
     clean = torch.from_numpy(intensity)
     redrawn = clean + torch.from_numpy(sigma) * torch.randn(draws, len(clean), dtype=torch.float64, generator=generator)
@@ -168,13 +168,13 @@ def predict(
 
 @cache
 def space_group_symbols() -> tuple[str, ...]:
-    """Short Hermann-Mauguin symbols of the 230 space groups."""
+    """Return the short Hermann-Mauguin symbols of the 230 space groups."""
     with files("trainer.evaluation").joinpath("space_groups.csv").open() as source:
         return tuple(row["symbol"] for row in csv.DictReader(source))
 
 
 def wavelength_of(path: Path, measured: Measured, given: str | None) -> float:
-    """As given on the command line, else as the file states it."""
+    """Return the wavelength as given, else as the file states it."""
     if given is not None:
         return parse_wavelength(given)
     if measured.wavelength_A is None:
@@ -183,7 +183,7 @@ def wavelength_of(path: Path, measured: Measured, given: str | None) -> float:
 
 
 def _ranked(probability: Array, top: int) -> list[tuple[int, float, float | None]]:
-    """Classes by the models' mean for the pattern as measured, and the spread over models and redrawn patterns."""
+    """Rank classes by their mean probability for the measured pattern; return probabilities and spreads."""
     mean = probability[:, 0].mean(axis=0)
     everything = probability.reshape(-1, probability.shape[2])
     order = np.argsort(-mean)[:top].tolist()

@@ -194,7 +194,7 @@ def predict_inputs(weights: Weights, inputs: Tensor) -> list[QMixerPrediction]:
 
 
 def ranked(prediction: QMixerPrediction, symbols: Sequence[str], top: int) -> dict[str, Any]:
-    """Return the answers of a prediction in order, as plain values."""
+    """Return the ranked answers of a prediction as plain values."""
     systems, groups, bravais = prediction.crystal_system, prediction.space_group, prediction.bravais
     names = ("a", "b", "c", "alpha", "beta", "gamma")
     return {

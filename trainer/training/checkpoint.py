@@ -1,4 +1,4 @@
-"""What must be kept for training to go on as if it had never stopped? Everything, in one file, put in place whole."""
+"""Checkpoints: the complete state of a run in one file, written atomically and checked when read."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ DAMAGED = "the file is damaged or was not written by the trainer"
 
 @dataclass
 class Progress:
-    """Where in a run one is; ``batch`` counts the current epoch's batches already trained on, ``step`` all updates."""
+    """Position in a run; `batch` counts the batches of the current epoch, `step` all optimiser steps."""
 
     epoch: int = 0
     batch: int = 0
     step: int = 0
     best: float | None = None
     shards: tuple[int, ...] = ()
-    """Committed shards that the current epoch reads: a dataset still being made may have more by now."""
+    """Shards that the current epoch reads; a growing dataset may have more by now."""
 
 
 @dataclass
 class Checkpoint:
-    """A run's complete state."""
+    """Complete state of a run."""
 
     config: Config
     progress: Progress
@@ -46,11 +46,11 @@ class Checkpoint:
     optimiser: dict[str, Any]
     generators: dict[str, torch.Tensor]
     dataset: dict[str, Any]
-    """Identity and instrument of the dataset it was trained on, and its label vocabulary."""
+    """Identity, instrument and crystal systems of the training dataset."""
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write beside the target, make it durable, rename it into place: a reader sees the old file or the new one."""
+    """Write a checkpoint atomically: a reader sees the old file or the new one."""
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -78,18 +78,17 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path, kind: str | None = None) -> Checkpoint:
-    """Read a checkpoint, on the CPU; refuses what is not one, another version, or another model than ``kind``."""
+    """Read a checkpoint to the CPU; refuse other files, other versions, and networks other than `kind`."""
     try:
         _refuse_inflating(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainerError(f"{path}: no checkpoint here") from None
     except IsADirectoryError:
-        raise TrainerError(f"{path}: expected a checkpoint file, found a folder; name a file such as best.pt") from None
+        raise TrainerError(f"{path}: expected a checkpoint file, found a folder; give a file such as best.pt") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise TrainerError(
-            f"{path}: expected a checkpoint of the trainer, found something else or a damaged one "
-            f"({type(error).__name__})"
+            f"{path}: expected a checkpoint of the trainer, found another or a damaged file ({type(error).__name__})"
         ) from error
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
         raise TrainerError(f"{path}: expected a checkpoint of the trainer, found another file of torch")

@@ -1,4 +1,4 @@
-"""Which structures of a dataset are trained on, and through which loader? Refuses early what cannot be trained on."""
+"""Structures and loaders of the splits of a dataset; refuses early what a network cannot be trained on."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ MOST_IMPURITY_PEAKS = 1000
 
 @dataclass(frozen=True)
 class Data:
-    """One side of the split of the committed shards, ready to be read."""
+    """A split of the committed shards, ready to be read."""
 
     rows: Rows
     loader: Loader[Any, Any]
 
 
 def build_task(config: Config, dataset: Dataset, place: Place) -> Task:
-    """The task on this dataset: broadening knows the dataset's instrument and ranges."""
+    """Return the task of a network on this dataset."""
     if isinstance(config, CrystalNetTraining):
         return CrystalNetTask(config, place.device)
     points = len(dataset.two_theta_deg)
     if points != config.model.input_points:
         raise TrainerError(
-            f"{dataset.path}: its patterns have {points} points, the model expects {config.model.input_points}; "
+            f"{dataset.path}: expected patterns of {config.model.input_points} points, found {points}; "
             f"give --set model.input_points={points}"
         )
     strain = None
@@ -56,21 +56,20 @@ def build_task(config: Config, dataset: Dataset, place: Place) -> Task:
 
 
 def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
-    """How batches of this dataset become what the network sees."""
+    """Return the conversion of batches of this dataset to inputs of the network."""
     if config.input == "patterns":
         return Inputs(None, {}, config.noise)
     return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_ranges(dataset), config.noise)
 
 
 def augmentation_ranges(dataset: Dataset) -> dict[str, tuple[float, float]]:
-    """The ranges that the dataset's parameters were drawn from."""
+    """Return the ranges from which the parameters of the dataset were drawn."""
     try:
         settings = dataset.attributes["configuration"]["simulation"]["augmentation"]
         ranges = {name: (float(settings[name][0]), float(settings[name][1])) for name in NEUTRAL if name in settings}
     except (TypeError, KeyError, ValueError, IndexError):
         raise TrainerError(
-            f"{dataset.path}: its attributes do not say from which ranges its parameters were drawn; "
-            "use --input patterns"
+            f"{dataset.path}: its attributes do not state the ranges of its parameters; use --input patterns"
         ) from None
     _check_ranges(str(dataset.path), ranges)
     return ranges
@@ -91,7 +90,7 @@ def _check_ranges(where: str, ranges: dict[str, tuple[float, float]]) -> None:
 
 
 def open_split(config: Config, dataset: Dataset, split: str, place: Place, shards: tuple[int, ...] | None) -> Data:
-    """The training or validation side; ``shards`` restricts it to those an interrupted epoch began with."""
+    """Open a split; `shards` restricts it to those that an interrupted epoch started with."""
     rows = choose_rows(config, dataset, split)
     if shards is not None:
         rows = rows[np.isin(rows // int(dataset.attributes["layout"]["structures_per_shard"]), shards)]
@@ -100,10 +99,10 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
     if training and isinstance(config, CrystalNetTraining):
         minimum = 2 * place.world  # batch normalisation needs two crystals
     if len(rows) < minimum:
-        what = "with a density " if isinstance(config, CrystalNetTraining) else ""
+        what = " with a density" if isinstance(config, CrystalNetTraining) else ""
         raise TrainerError(
-            f"{dataset.path}: no structure {what}on the {split} side of the split in {len(dataset.committed_shards)} "
-            f"of {dataset.n_shards} shards that are committed; expected at least {minimum}"
+            f"{dataset.path}: expected at least {minimum} structures{what} in the split {split!r}, found {len(rows)} "
+            f"in {len(dataset.committed_shards)} committed of {dataset.n_shards} shards"
         )
     if isinstance(config, CrystalNetTraining):
         source: Any = DensitySource(dataset, dataset.column("composition").astype(np.float32))
@@ -119,7 +118,9 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
         if config.input == "sticks":
             slots = max(slots, samples)
         if samples > slots:
-            raise TrainerError(f"{dataset.path}: {samples} patterns a structure were asked for, {slots} are stored")
+            raise TrainerError(
+                f"{dataset.path}: samples: expected at most the {slots} stored per structure, found {samples}"
+            )
         classes = {"crystal-system": labels.crystal_system, "space-group": labels.space_group}.get(config.balance)
         weights = balancing_weights(classes[rows]) if training and classes is not None else None
     sampler = Sampler(
@@ -139,26 +140,26 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
 
 
 def agreed_shards(dataset: Dataset, place: Place) -> tuple[int, ...]:
-    """Return the committed shards that every process trains on: those that the first one sees."""
+    """Return the shards to train on in every process: those committed as the first process sees them."""
     shards = distributed.same_for_all(dataset.committed_shards, place)
     if set(shards) - set(dataset.committed_shards):
         dataset.refresh()
     if missing := sorted(set(shards) - set(dataset.committed_shards)):
         raise TrainerError(
-            f"{dataset.path}: process {place.rank} does not see shard {missing[0]}, which process 0 sees; expected one "
-            "file system for all processes"
+            f"{dataset.path}: process {place.rank} does not see shard {missing[0]}, which process 0 sees; use a file "
+            "system that all processes share"
         )
     return shards
 
 
 def probe(data: Data, structures: int = 4) -> None:
-    """Read a few structures, so that a dataset that cannot be trained on is refused before anything is written."""
+    """Read a few structures, so that an unreadable dataset is refused before anything is written."""
     for row in _spread(data.rows, structures):
         data.loader.source.load(int(row))
 
 
 def choose_rows(config: Config, dataset: Dataset, split: str) -> Rows:
-    """Rows of committed shards on one side of the split that the model can use."""
+    """Return the rows of committed shards of a split that the network can use."""
     if not isinstance(config, CrystalNetTraining):
         return dataset.rows(split)
     rows = dataset.rows(split, with_density=True)
@@ -167,14 +168,14 @@ def choose_rows(config: Config, dataset: Dataset, split: str) -> Rows:
     lacking = [row for row in rows[:1] if not dataset.has("xrd_peaks") or not dataset.values("has_xrd_peaks", int(row))]
     if lacking:
         raise TrainerError(
-            f"{dataset.path}: structure {lacking[0]} has a density but no stick vector (xrd_peaks); "
-            "make the dataset with both"
+            f"{dataset.path}: expected a stick vector (xrd_peaks) beside the density of structure {lacking[0]}, found "
+            "none; make the dataset with both"
         )
     return rows
 
 
 def dataset_identity(dataset: Dataset) -> dict[str, Any]:
-    """What a checkpoint remembers of its dataset: instrument, grid and vocabulary, which predictions need too."""
+    """Return what a checkpoint stores of its dataset: instrument, grid and crystal systems, which predictions need."""
     two_theta = dataset.two_theta_deg
     return {
         "path": str(dataset.path),
@@ -190,7 +191,7 @@ def dataset_identity(dataset: Dataset) -> dict[str, Any]:
 def group_hashes(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
     """Return a hash of each structure's group (formula and space group).
 
-    A checkpoint keeps those of its training structures, so that an evaluation can tell what the model has seen.
+    A checkpoint stores those of its training structures, so that an evaluation can count structures seen in training.
     """
     groups = dataset.text("group")
     digests = (hashlib.blake2b(groups[row].encode(), digest_size=8).digest() for row in rows.tolist())
@@ -198,7 +199,7 @@ def group_hashes(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
 
 
 def _spread(rows: Rows, most: int) -> Rows:
-    """At most so many rows, evenly spread."""
+    """Return at most `most` rows, evenly spread."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]

@@ -1,4 +1,4 @@
-"""Networks of a configuration, within a stated size: a checkpoint from elsewhere may ask for any."""
+"""Networks of a configuration, within limits, since a checkpoint from elsewhere may ask for any size."""
 
 from __future__ import annotations
 

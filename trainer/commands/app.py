@@ -32,7 +32,7 @@ from trainer.commands.options import (
     WorkersOption,
 )
 from trainer.commands.predict import predict
-from trainer.commands.terminal import TerminalReporter, mistakes_told
+from trainer.commands.terminal import TerminalReporter, errors_as_sentences
 from trainer.errors import TrainerError
 
 # torch takes seconds to import, so commands import it only when they run.
@@ -165,7 +165,7 @@ def _fit(
     from trainer.training.config import change
     from trainer.training.fit import LAST, fit
 
-    with mistakes_told():
+    with errors_as_sentences():
         config = checkpoint.load(out / LAST, kind).config if resume else of()
         config = replace(config, **given)
         for setting in settings:

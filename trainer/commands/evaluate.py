@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from trainer.commands.options import DeviceOption
-from trainer.commands.terminal import counting, mistakes_told, print_tables
+from trainer.commands.terminal import counting, errors_as_sentences, print_tables
 from trainer.errors import TrainerError
 
 
@@ -42,7 +42,7 @@ def evaluate(
     from trainer.training.config import INPUTS, kind_of
     from trainer.training.datasets import choose_rows
 
-    with mistakes_told():
+    with errors_as_sentences():
         if len(arguments) < 2:
             raise TrainerError("expected one checkpoint or more, then a dataset last")
         if plots and out is None:
@@ -59,14 +59,14 @@ def evaluate(
         options: dict[str, Any] = {"split": split}
         if batch_size is not None:
             options["batch_size"] = batch_size
-        with counting("batches") as told:
+        with counting("batches") as progress:
             if kind_of(configs[0]) == "alphadiffract":
                 refuse_other_instrument(states, dataset)
                 options |= {"samples": samples, "noise": noise, "input": input}
-                found: Any = evaluate_alphadiffract(models, configs, dataset, place, told=told, **options)
+                found: Any = evaluate_alphadiffract(models, configs, dataset, place, progress=progress, **options)
             else:
                 options |= {"guesses": guesses, "points": points}
-                found = evaluate_crystalnet(models, configs, dataset, place, told=told, **options)
+                found = evaluate_crystalnet(models, configs, dataset, place, progress=progress, **options)
         rows = choose_rows(configs[0], dataset, split)
         found.report["structures_of_trained_groups"] = structures_of_trained_groups(states, dataset, rows)
         tables = evaluation_tables(found.report)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainer.commands.options import DeviceOption
-from trainer.commands.terminal import mistakes_told, print_json, print_tables
+from trainer.commands.terminal import errors_as_sentences, print_json, print_tables
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def predict(
 
     Without a checkpoint the weights that come with the package are used, for any wavelength and range.
     """
-    with mistakes_told():
+    with errors_as_sentences():
         from trainer.prediction.api import AlphaDiffractPredictor, open_predictor, predict_file
 
         models = [path for path in arguments if path.suffix in MODELS]

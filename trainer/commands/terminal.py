@@ -37,7 +37,7 @@ class TerminalReporter:
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[told]}"),
+                TextColumn("{task.fields[loss]}"),
                 console=self.console,
             )
             self._bar.start()
@@ -60,9 +60,9 @@ class TerminalReporter:
         if self._bar is None:
             return
         if self._task is None:
-            self._task = self._bar.add_task("", epoch=epoch + 1, told="")
+            self._task = self._bar.add_task("", epoch=epoch + 1, loss="")
         if "loss_total" in values:
-            self._bar.update(self._task, told=f"loss {values['loss_total']:.4g}")
+            self._bar.update(self._task, loss=f"loss {values['loss_total']:.4g}")
         self._bar.update(self._task, completed=batch, total=batches, epoch=epoch + 1)
 
     def epoch(self, epoch: int, values: dict[str, float], improved: bool) -> None:
@@ -72,7 +72,7 @@ class TerminalReporter:
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
+def errors_as_sentences() -> Iterator[None]:
     """Print a `TrainerError` in one sentence and exit with code 2."""
     try:
         yield

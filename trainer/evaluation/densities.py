@@ -17,7 +17,7 @@ from trainer.data.sources import DensitySource
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import plain
-from trainer.evaluation.models import EVALUATION_SEED, Told, as_numpy, rows_of_split
+from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy, rows_of_split
 from trainer.training.config import CrystalNetTraining
 from trainer.training.datasets import choose_rows
 from trainer.training.distributed import Place
@@ -47,7 +47,7 @@ def evaluate_crystalnet(
     points: int = 50,
     batch_size: int = 8,
     examples: int = 4,
-    told: Told | None = None,
+    progress: ProgressReport | None = None,
 ) -> DensityEvaluation:
     """Score the first sample as it is, its best rotation, and the best of all samples and rotations.
 
@@ -89,8 +89,8 @@ def evaluate_crystalnet(
         seen.append(batch.row.numpy())
         few = range(max(0, min(len(batch), examples - len(shown))))
         shown += [(int(batch.row[i]), truth[i].cpu().numpy(), drawn[0][i].float().cpu().numpy()) for i in few]
-        if told:
-            told(number + 1, sampler.batches_per_epoch)
+        if progress:
+            progress(number + 1, sampler.batches_per_epoch)
     joined = {name: np.concatenate(values) for name, values in scores.items()}
     report = {
         "model": "crystalnet",

@@ -17,7 +17,7 @@ from trainer.data.sources import LabelColumns, PatternSource, StickSource
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE, Regression, plain
-from trainer.evaluation.models import EVALUATION_SEED, Told, as_numpy, rows_of_split
+from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy, rows_of_split
 from trainer.evaluation.sums import AccuracySums, ByStructure, GraphDistanceSums, RegressionSums, Structures
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.training.config import AlphaDiffractTraining
@@ -57,7 +57,7 @@ def evaluate_alphadiffract(
     samples: int = 1,
     noise: bool = True,
     batch_size: int = 64,
-    told: Told | None = None,
+    progress: ProgressReport | None = None,
 ) -> LatticeEvaluation:
     """Evaluate an ensemble on `samples` patterns of each structure, the same for every model.
 
@@ -91,8 +91,8 @@ def evaluate_alphadiffract(
             np.stack([as_numpy(p.lattice) for p in predictions]),
             batch.row.numpy(),
         )
-        if told:
-            told(number + 1, sampler.batches_per_epoch)
+        if progress:
+            progress(number + 1, sampler.batches_per_epoch)
     report = sums.report()
     report |= {"model": "alphadiffract", "models": len(models), "input": config.input, "split": split, "noise": noise}
     truth, prediction = sums.shown

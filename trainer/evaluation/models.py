@@ -20,7 +20,7 @@ from trainer.training.datasets import choose_rows, dataset_identity, group_hashe
 from trainer.training.networks import load_network
 
 EVALUATION_SEED = 0xE7A1
-Told = Callable[[int, int], None]
+ProgressReport = Callable[[int, int], None]
 
 
 def load_models(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Module], list[Checkpoint]]:

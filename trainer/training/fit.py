@@ -157,13 +157,13 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
                 progress.batch += len(window)
                 progress.step += 1
 
-                told = {}
+                numbers = {}
                 if progress.step % config.log_every_steps == 0 or progress.batch >= batches:
-                    told = meter.take(progress) | {"learning_rate": config.learning_rate * factor}
+                    numbers = meter.take(progress) | {"learning_rate": config.learning_rate * factor}
                     if log:
-                        log.write(progress.step, progress.epoch + progress.batch / batches, told)
+                        log.write(progress.step, progress.epoch + progress.batch / batches, numbers)
                 if reporter and place.is_first:
-                    reporter.advance(progress.epoch, progress.batch, batches, told)
+                    reporter.advance(progress.epoch, progress.batch, batches, numbers)
                 # Processes must stop at the same step; agreeing synchronises the device, so it is done rarely.
                 may_stop = place.world == 1 or progress.step % AGREE_EVERY_STEPS == 0
                 if may_stop and distributed.agree(stopping(), place):

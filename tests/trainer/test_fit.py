@@ -215,8 +215,8 @@ def test_nonsense_is_refused_before_anything_is_written(
     out = tmp_path / "run"
     refused(small.ALPHADIFFRACT, tmp_path / "nowhere", out, "no dataset here")
     refused(AlphaDiffractTraining(), patterns_dataset, out, "expected patterns of 8192 points, found 2000")
-    refused(CrystalNetTraining(), patterns_dataset, out, "no structure with a density")
-    refused(replace(small.CRYSTALNET, crystal_systems=(1,)), densities_dataset, out, "no structure with a density")
+    refused(CrystalNetTraining(), patterns_dataset, out, "structures with a density")
+    refused(replace(small.CRYSTALNET, crystal_systems=(1,)), densities_dataset, out, "structures with a density")
     refused(replace(small.ALPHADIFFRACT, samples_per_structure=5), patterns_dataset, out, "the 4 stored per structure")
     refused(small.ALPHADIFFRACT, patterns_dataset, out, "no checkpoint here", resume=True)
     with pytest.raises(TrainerError, match="expected cpu, cuda or cuda:N"):
@@ -260,7 +260,7 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings_or_data(
     out = tmp_path / "run"
     fit(config, patterns_dataset, out, device="cpu")
     refused(config, patterns_dataset, out, "resume it with --resume")
-    refused(replace(config, learning_rate=1.0), patterns_dataset, out, "other settings of learning_rate", resume=True)
+    refused(replace(config, learning_rate=1.0), patterns_dataset, out, "other values of learning_rate", resume=True)
     refused(small.CRYSTALNET, densities_dataset, out, "expected a checkpoint of crystalnet", resume=True)
     datasets.make(tmp_path / "other", train=10)
     refused(config, tmp_path / "other", out, "trained on another dataset", resume=True)

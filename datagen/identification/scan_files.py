@@ -24,11 +24,11 @@ def read_scans(paths: list[Path], wavelength_A: float | None = None) -> Iterator
     `wavelength_A` overrides what a file states.
     """
     from trainer.errors import TrainerError
-    from trainer.scans.read import read_pattern
+    from trainer.scans.read import read_scan
 
     for path in _files(paths):
         try:
-            scan = read_pattern(path)
+            scan = read_scan(path)
             wavelength = wavelength_A or scan.wavelength_A
             if wavelength is None:
                 yield Unreadable(path.name, "the file states no wavelength; give it with --wavelength, in A")

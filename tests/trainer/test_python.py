@@ -20,7 +20,7 @@ from tests.trainer.small import ALPHADIFFRACT, CRYSTALNET
 from trainer.commands.app import app
 from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.scans.read import Measured
+from trainer.scans.scan import Scan
 from trainer.training.fit import BEST, fit
 
 
@@ -130,7 +130,7 @@ def test_predictions_of_paths_loaded_models_and_arrays_agree(runs: Path, scan: P
     (by_model,) = trainer.predict(trainer.load(a), [str(scan)], 1.5405929)
     assert by_path == by_model
     x, y = np.loadtxt(scan, unpack=True)
-    (by_array,) = trainer.predict(a, Measured(x, y, np.sqrt(y), 1.5405929))
+    (by_array,) = trainer.predict(a, Scan.from_arrays(x, y, 1.5405929))
     assert by_array.crystal_system == by_path.crystal_system
     assert by_array.file == "scan"
     (ensemble,) = trainer.predict([a, b], scan, "CuKa1", top=3, draws=0)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trainer.commands.options import DeviceOption
-from trainer.commands.terminal import errors_as_sentences, print_json, print_tables
+from trainer.commands.terminal import errors_as_sentences, print_json, print_mistakes, print_tables
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
-    from trainer.prediction.api import AlphaDiffractPredictor
+    from trainer.prediction.each import Answer
 
 MODELS = (".pt", ".safetensors")
 
@@ -22,12 +22,13 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="[MODEL...] FILE...",
-            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then measured scans.",
+            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then scans, or folders "
+            "or archives of scans.",
         ),
     ],
     wavelength: Annotated[
         str | None,
-        typer.Option(help="Wavelength of the scans: angstroms, 20keV or CuKa1. Default: as the file states."),
+        typer.Option(help="Wavelength of the scans: 1.5406, 0.15406nm, 20keV or CuKa1. Default: as the file states."),
     ] = None,
     subtract_background: Annotated[
         bool, typer.Option("--subtract-background", help="Subtract a smooth background: training patterns have none.")
@@ -42,36 +43,48 @@ def predict(
 ) -> None:
     """Rank crystal systems and space groups of measured scans, and predict their lattice.
 
-    Without a checkpoint the weights that come with the package are used, for any wavelength and range.
+    Without a checkpoint the weights that come with the package are used, for any wavelength and range. Exit code 1:
+    some scans could not be predicted; 2: none.
     """
     with errors_as_sentences():
-        from trainer.prediction.api import AlphaDiffractPredictor, open_predictor, predict_file
+        from trainer.prediction.api import open_predictor
+        from trainer.prediction.each import predict_each
+        from trainer.scans.wavelength import parse_wavelength
 
         models = [path for path in arguments if path.suffix in MODELS]
         scans = [path for path in arguments if path.suffix not in MODELS]
         if not scans:
             raise TrainerError("expected at least one scan")
+        if wavelength is not None:
+            parse_wavelength(wavelength)
         predictor = open_predictor(models, subtract_background, draws, top, device)
-        if gradcam is not None and not isinstance(predictor, AlphaDiffractPredictor):
+        if gradcam is not None and not hasattr(predictor, "attention"):
             raise TrainerError("--gradcam: expected a checkpoint (.pt) of alphadiffract; other networks have no plot")
-        results = [predict_file(predictor, scan, wavelength) for scan in scans]
-        if gradcam is not None and isinstance(predictor, AlphaDiffractPredictor):
-            for scan, result in zip(scans, results, strict=True):
-                _plot(predictor, scan, result.wavelength_A, gradcam)
+        answers = list(predict_each(predictor, scans, wavelength, keep_scans=gradcam is not None))
+        if gradcam is not None:
+            _plot(predictor, answers, gradcam)
     if as_json:
-        print_json([result.as_dict() for result in results])
-        return
-    from trainer.evaluation.tables import prediction_tables
+        print_json([answer.as_dict() for answer in answers])
+    else:
+        from trainer.evaluation.tables import prediction_tables
 
-    for result in results:
-        print_tables(prediction_tables(Path(result.file).name, result.as_dict()))
+        for answer in answers:
+            if answer.found is not None:
+                print_tables(prediction_tables(Path(answer.name).name, answer.found.as_dict()))
+    failed = [answer.error for answer in answers if answer.error is not None]
+    print_mistakes(failed)
+    if failed:
+        raise typer.Exit(code=1 if len(failed) < len(answers) else 2)
 
 
-def _plot(predictor: AlphaDiffractPredictor, scan: Path, wavelength_A: float, folder: Path) -> None:
+def _plot(predictor: Any, answers: list[Answer], folder: Path) -> None:
     from trainer.evaluation.plots import plot_attention
-    from trainer.scans.read import read_pattern
+    from trainer.scans.collect import distinct_names
 
-    intensity, _ = predictor.on_grid(str(scan), read_pattern(scan), wavelength_A)
-    pattern, attention = predictor.attention(intensity)
+    shown = [answer for answer in answers if answer.found is not None and answer.scan is not None]
     folder.mkdir(parents=True, exist_ok=True)
-    plot_attention(predictor.grid_deg, pattern, attention, scan.name, folder / f"{scan.name.split('.')[0]}.png")
+    for answer, name in zip(shown, distinct_names([answer.name for answer in shown]), strict=True):
+        assert answer.found is not None
+        intensity, _ = predictor.on_grid(answer.name, answer.scan, answer.found.wavelength_A)
+        pattern, attention = predictor.attention(intensity)
+        plot_attention(predictor.grid_deg, pattern, attention, Path(answer.name).name, folder / f"{name}.png")

@@ -19,7 +19,10 @@ from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction import predict as scaled
 from trainer.prediction.qmixer import Weights, load_weights, predict_scan, ranked
 from trainer.prediction.result import ScanPrediction
-from trainer.scans.read import Measured, read_pattern
+from trainer.scans.bring import polarisation_ratio, snip
+from trainer.scans.collect import ScanFile, scan_files
+from trainer.scans.scan import Scan
+from trainer.simulate.log_q import CU_KALPHA1_A
 from trainer.simulate.noise import standardise
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import kind_of
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_SUFFIX = ".safetensors"
 GRIDS = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
-Scan = str | Path | Measured
-"""A file, or a scan at hand."""
+ScanSource = str | Path | Scan
+"""A file, a folder or an archive of files, or a scan at hand."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +80,7 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> Loaded:
 
 def predict(
     checkpoint: str | Path | Loaded | Sequence[str | Path | Loaded] | None = None,
-    scans: Scan | Sequence[Scan] | None = None,
+    scans: ScanSource | Sequence[ScanSource] | None = None,
     wavelength: str | float | None = None,
     *,
     subtract_background: bool = False,
@@ -93,18 +96,22 @@ def predict(
     """
     if scans is None:
         checkpoint, scans = None, _as_scans(checkpoint)
-    if isinstance(scans, str | Path | Measured):
+    if isinstance(scans, str | Path | Scan):
         scans = [scans]
     if not scans:
         raise TrainerError("scans: expected at least one file")
     predictor = open_predictor(checkpoint, subtract_background, draws, top, device)
-    return [predict_file(predictor, scan, wavelength) for scan in scans]
+    return [
+        predict_file(predictor, entry, wavelength)
+        for scan in scans
+        for entry in ([scan] if isinstance(scan, Scan) else scan_files(scan))
+    ]
 
 
 class Predictor(Protocol):
     """A network, or an ensemble, that predicts one scan at a time."""
 
-    def answer(self, name: str, measured: Measured, wavelength_A: float) -> dict[str, Any]:
+    def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         ...
 
@@ -121,7 +128,7 @@ class AlphaDiffractPredictor:
     top: int
     device: torch.device
 
-    def answer(self, name: str, measured: Measured, wavelength_A: float) -> dict[str, Any]:
+    def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         intensity, sigma = self.on_grid(name, measured, wavelength_A)
         found = scaled.predict(
@@ -136,12 +143,12 @@ class AlphaDiffractPredictor:
         return np.linspace(*ends, self.dataset["n_points"])
 
     def on_grid(
-        self, name: str, measured: Measured, wavelength_A: float
+        self, name: str, measured: Scan, wavelength_A: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return intensities and uncertainties at the networks' angles."""
         intensity, sigma = scaled.to_model_grid(name, measured, wavelength_A, self.dataset)
         if self.subtract_background:
-            intensity = scaled.subtract_background(intensity, self.dataset["n_points"] // 40)
+            intensity = intensity - snip(intensity, self.dataset["n_points"] // 40)
         return intensity, sigma
 
     def attention(self, intensity: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
@@ -161,10 +168,12 @@ class QMixerPredictor:
     weights: Weights
     top: int
 
-    def answer(self, name: str, measured: Measured, wavelength_A: float) -> dict[str, Any]:
+    def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         try:
-            found = predict_scan(self.weights, measured.two_theta_deg, measured.intensity, wavelength_A)
+            # The network knows patterns of an unpolarised tube.
+            intensity = measured.intensity * polarisation_ratio(measured, wavelength_A, CU_KALPHA1_A, 0.5)
+            found = predict_scan(self.weights, measured.two_theta_deg, intensity, wavelength_A)
         except TrainerError as error:
             raise TrainerError(f"{name}: {error}") from error
         return ranked(found, scaled.space_group_symbols(), self.top)
@@ -207,12 +216,9 @@ def open_predictor(
     return AlphaDiffractPredictor(models, identity, subtract_background, draws, top, place.device)
 
 
-def predict_file(predictor: Predictor, scan: Scan, wavelength: str | float | None = None) -> ScanPrediction:
+def predict_file(predictor: Predictor, scan: ScanFile | Scan, wavelength: str | float | None = None) -> ScanPrediction:
     """Read a scan and predict it."""
-    if isinstance(scan, Measured):
-        name, measured = "scan", scan
-    else:
-        name, measured = str(scan), read_pattern(Path(scan))
+    name, measured = ("scan", scan) if isinstance(scan, Scan) else (scan.name, scan.read())
     text = None if wavelength is None else str(wavelength)
     used = scaled.wavelength_of(Path(name), measured, text)
     return ScanPrediction.of_answer(name, used, predictor.answer(name, measured, used))

@@ -101,9 +101,9 @@ class CrystalNet(nn.Module):
         return torch.cat(drawn, dim=1)
 
     def decode(self, embedding: Tensor, position: Tensor) -> Tensor:
-        """Return densities (crystal, point) at fractional positions (crystal, point, 3), or (point, 3) for all crystals."""
-        # gamma and beta depend on the crystal alone. With equally many points per crystal, batch statistics over crystals
-        # equal those over points, so computing them once per crystal is exact.
+        """Return densities (crystal, point) at fractional positions (crystal, point, 3) or (point, 3)."""
+        # gamma and beta depend on the crystal alone. With equally many points per crystal, batch statistics over
+        # crystals equal those over points, so computing them once per crystal is exact.
         scale = self.film_scale(embedding).unsqueeze(1)
         shift = self.film_shift(embedding).unsqueeze(1)
         crystals = embedding.shape[0]

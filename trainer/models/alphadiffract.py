@@ -28,6 +28,8 @@ CRYSTAL_SYSTEMS = 7
 SPACE_GROUPS = 230
 LATTICE_PARAMETERS = 6
 LATTICE_STARTS = ("middle", "training")
+TILE = 16
+"""Points per row of the first convolution as a matrix product."""
 FLAT = 1e-6
 """Least standard deviation, for constant patterns."""
 
@@ -122,7 +124,10 @@ class AlphaDiffract(nn.Module):
 
     def features(self, pattern: Tensor) -> Tensor:
         """Return the features (batch, 560) of patterns (batch, two_theta)."""
-        return self.extractor(self.prepare(pattern)).flatten(1)  # type: ignore[no-any-return]
+        x = self.prepare(pattern)
+        for block, kernel, stride in pooled_blocks(self.extractor):
+            x = block.pooled(x, kernel, stride)
+        return x.flatten(1)
 
     def heads(self, features: Tensor) -> Prediction:
         """Return the predictions of the three heads; y = sigmoid(p) (UB - LB) + LB for the lattice (eq. 4)."""
@@ -153,9 +158,58 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, n_in, points) to (batch, n_out, points)."""
-        branch = self.depthwise(functional.pad(x, self.pad)).transpose(1, 2)
-        branch = self.project(functional.gelu(self.expand(self.norm(branch)))).transpose(1, 2)
+        branch = self.project(self._expanded(x)).transpose(1, 2)
         return self.residual(x) + self.drop_path(branch)  # type: ignore[no-any-return]
+
+    def pooled(self, x: Tensor, kernel: int, stride: int) -> Tensor:
+        """Return the output averaged over points; averaging commutes with projection, residual and drop path."""
+        hidden = functional.avg_pool2d(self._expanded(x).unsqueeze(1), (kernel, 1), (stride, 1)).squeeze(1)
+        residual = self.residual(functional.avg_pool1d(x, kernel, stride))
+        return residual + self.drop_path(self.project(hidden).transpose(1, 2))  # type: ignore[no-any-return]
+
+    def _expanded(self, x: Tensor) -> Tensor:
+        """Map (batch, n_in, points) to hidden features (batch, points, expansion x n_out)."""
+        if x.shape[1] == 1:
+            branch = self._convolved_by_product(x[:, 0])
+        else:
+            branch = self.depthwise(functional.pad(x, self.pad)).transpose(1, 2)
+        return functional.gelu(self.expand(self.norm(branch)))
+
+    def _convolved_by_product(self, x: Tensor) -> Tensor:
+        """Convolve one channel (batch, points) by a matrix product that makes TILE points per row."""
+        weight, bias = self.depthwise.weight[:, 0], self.depthwise.bias
+        channels, kernel = weight.shape
+        batch, points = x.shape
+        rows = -(-points // TILE)
+        width = TILE + kernel - 1
+        padded = functional.pad(x, (self.pad[0], rows * TILE + kernel - 1 - points - self.pad[0]))
+        # Row t of the Toeplitz matrix is the filters shifted by t points.
+        shifted = functional.pad(weight.t(), (0, 0, 0, TILE)).repeat(TILE, 1)[: TILE * width]
+        toeplitz = shifted.view(TILE, width, channels).transpose(0, 1).reshape(width, TILE * channels)
+        product = padded.unfold(1, width, TILE).reshape(batch * rows, width) @ toeplitz
+        found: Tensor = product.view(batch, rows * TILE, channels)[:, :points]
+        return found if bias is None else found + bias
+
+
+def pooled_blocks(extractor: nn.Sequential) -> list[tuple[ConvNeXtBlock, int, int]]:
+    """Return each block with kernel and stride of the poolings behind it.
+
+    Windows of the first pooling do not overlap, so two poolings are one: AvgPool(5), AvgPool(3, 2) is AvgPool(15, 10).
+    """
+    found: list[tuple[ConvNeXtBlock, int, int]] = []
+    for stage in extractor:
+        if isinstance(stage, ConvNeXtBlock):
+            found.append((stage, 1, 1))
+        else:
+            assert isinstance(stage, nn.AvgPool1d)
+            block, kernel, stride = found.pop()
+            (size,), (step,) = _as_tuple(stage.kernel_size), _as_tuple(stage.stride)
+            found.append((block, kernel + (size - 1) * stride, stride * step))
+    return found
+
+
+def _as_tuple(value: int | tuple[int]) -> tuple[int]:
+    return (value,) if isinstance(value, int) else value
 
 
 class DropPath(nn.Module):

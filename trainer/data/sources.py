@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -145,10 +145,12 @@ class StickSource:
 
     dataset: Dataset
     labels: LabelColumns
+    resident: Mapping[int, StoredSticks] = field(default_factory=dict)
+    """Reflections that are in memory already."""
 
     def load(self, row: int) -> tuple[int, StoredSticks]:
         """Read row and reflections."""
-        sticks = self.dataset.sticks(row)
+        sticks = self.resident.get(row) or self.dataset.sticks(row)
         numbers = sticks.two_theta_deg, sticks.intensity
         if not all(len(x) and np.isfinite(x).all() and x.min() >= 0 and x.max() > 0 for x in numbers):
             raise TrainerError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
 from trainer.data.metadata import LARGEST_NUMBER
+from trainer.data.resident_sticks import read_resident_sticks
 from trainer.data.sampler import Rows, Sampler, balancing_weights
 from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
 from trainer.data.store import Dataset
@@ -111,8 +112,10 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
             rows = _spread(rows, config.validation_structures)
     else:
         labels = LabelColumns(dataset, rows)
-        of_input = PatternSource if config.input == "patterns" else StickSource
-        source = of_input(dataset, labels)
+        if config.input == "patterns":
+            source = PatternSource(dataset, labels)
+        else:
+            source = StickSource(dataset, labels, read_resident_sticks(dataset, rows))
         slots = dataset.n_augmentations
         samples = config.samples_per_structure or slots if training else config.validation_samples
         if config.input == "sticks":

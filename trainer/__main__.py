@@ -1,4 +1,4 @@
-"""``python -m trainer`` is the command ``trainer``."""
+"""Entry point of `python -m trainer`."""
 
 from trainer.commands.app import main
 

@@ -1,7 +1,7 @@
-"""How the trainer says that something outside it is wrong: one sentence, exit code 2, nothing written."""
+"""The error for mistakes that a user can correct; commands print it as one sentence and exit with code 2."""
 
 from __future__ import annotations
 
 
 class TrainerError(Exception):
-    """Says what is wrong, where, what was expected and found, and what to do."""
+    """A mistake in input: what, where, expected, found, and what to do."""

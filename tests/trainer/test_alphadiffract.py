@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_the_start_is_kept_with_the_weights_and_only_where_it_was_chosen() -> No
 
 
 def test_a_mean_outside_of_the_bounds_is_refused() -> None:
-    with pytest.raises(ValueError, match="outside of the bounds"):
+    with pytest.raises(ValueError, match="outside the bounds"):
         started(MEAN + torch.tensor([600.0, 0, 0, 0, 0, 0]))
 
 
@@ -175,5 +176,39 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
 
 
 def test_a_pattern_too_short_for_the_pooling_is_refused() -> None:
-    with pytest.raises(ValueError, match="leaves nothing of 100 points"):
+    with pytest.raises(ValueError, match="leaves no point of 100"):
         AlphaDiffract(AlphaDiffractConfig(input_points=100))
+
+
+@pytest.mark.parametrize("second_pool", [(3, 2), (2, 1), None])
+@pytest.mark.parametrize("points", [2000, 2013])
+def test_the_pooled_network_equals_its_stages_one_by_one(points: int, second_pool: tuple[int, int] | None) -> None:
+    """Features and all gradients, in double precision, with the same dropped paths."""
+    torch.manual_seed(3)
+    config = AlphaDiffractConfig(
+        input_points=points, channels=(8, 16, 16), kernels=(20, 9, 4), strides=(5, 4, 3), second_pool=second_pool
+    )
+    model = AlphaDiffract(config).double().train()
+    pattern = 100 * torch.rand(5, points, dtype=torch.float64) ** 4
+
+    def outcome(features: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+        model.zero_grad()
+        torch.manual_seed(5)
+        found = features(pattern)
+        (found.sin() + found**2).sum().backward()
+        return [found.detach(), *(p.grad.clone() for p in model.extractor.parameters() if p.grad is not None)]
+
+    fast = outcome(model.features)
+    slow = outcome(lambda x: model.extractor(model.prepare(x)).flatten(1))
+    assert len(fast) == 1 + len(list(model.extractor.parameters()))
+    for a, b in zip(fast, slow, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("points", "kernel"), [(100, 7), (64, 100), (17, 4)])
+def test_a_convolution_of_one_channel_as_a_product_equals_torchs(points: int, kernel: int) -> None:
+    torch.manual_seed(0)
+    block = ConvNeXtBlock(1, 6, kernel, 2, 0.0).double()
+    x = torch.rand(3, 1, points, dtype=torch.float64)
+    wanted = block.depthwise(torch.nn.functional.pad(x, block.pad)).transpose(1, 2)
+    torch.testing.assert_close(block._convolved_by_product(x[:, 0]), wanted, rtol=1e-12, atol=1e-12)

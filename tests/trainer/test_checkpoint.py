@@ -64,7 +64,7 @@ def test_what_is_not_a_checkpoint_is_refused_and_runs_no_code(tmp_path: Path, mo
     malice = tmp_path / "malice.pt"
     torch.save({"format": checkpoint.FORMAT, "it": Malice()}, malice)
     for path in (cut, text, empty, malice):
-        with pytest.raises(TrainerError, match="found something else or a damaged one"):
+        with pytest.raises(TrainerError, match="found another or a damaged file"):
             checkpoint.load(path)
     assert not (tmp_path / "owned").exists()
     with pytest.raises(TrainerError, match="no checkpoint here"):
@@ -82,5 +82,5 @@ def test_other_formats_versions_and_models_are_refused(tmp_path: Path) -> None:
     torch.save({**content, "format_version": 99}, tmp_path / "new.pt")
     with pytest.raises(TrainerError, match="expected checkpoint version 1, found 99"):
         checkpoint.load(tmp_path / "new.pt")
-    with pytest.raises(TrainerError, match="expected a checkpoint of crystalnet, found one of alphadiffract"):
+    with pytest.raises(TrainerError, match="expected a checkpoint of crystalnet, found one of 'alphadiffract'"):
         checkpoint.load(tmp_path / "a.pt", "crystalnet")

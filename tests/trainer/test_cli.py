@@ -138,14 +138,14 @@ def test_crystalnet_is_trained_and_judged(densities_dataset: Path, tmp_path: Pat
         (("fit", "alphadiffract", "{dataset}", "--epochs", "0"), "at least 1"),
         (("fit", "alphadiffract", "{dataset}", "--resume"), "no checkpoint here"),
         (("fit", "alphadiffract", "{dataset}", "--device", "gpu"), "expected cpu, cuda"),
-        (("fit", "crystalnet", "{dataset}"), "no structure with a density"),
-        (("fit", "crystalnet", "{dataset}", "--composition", "mass"), "composition is one of"),
+        (("fit", "crystalnet", "{dataset}"), "structures with a density in the split 'train', found 0"),
+        (("fit", "crystalnet", "{dataset}", "--composition", "mass"), "composition: expected one of"),
         (("evaluate", "{dataset}"), "a dataset last"),
         (("evaluate", "{nowhere}", "{dataset}"), "no checkpoint here"),
-        (("evaluate", "{text}", "{dataset}"), "found something else"),
+        (("evaluate", "{text}", "{dataset}"), "found another or a damaged file"),
         (("evaluate", "{text}", "{dataset}", "--plots"), "needs --out"),
         (("predict", "{text}", "{text}"), "at least one scan"),
-        (("predict", "{text}", "scan.xy"), "found something else"),
+        (("predict", "{text}", "scan.xy"), "found another or a damaged file"),
     ],
 )
 def test_mistakes_are_a_sentence_and_exit_code_2_and_nothing_is_written(

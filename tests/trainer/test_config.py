@@ -56,8 +56,8 @@ def test_single_values_can_be_set_at_any_depth() -> None:
         ("lattice_loss", "huber", "expected one of mse, standardised-mae"),
         ("best_by", "loss", "expected one of accuracies, all"),
         ("cell_strain", "0.6", "expected 0 to 0.5"),
-        ("model.lattice_start", "mean", "lattice_start is one of middle, training"),
-        ("model.input_pool", "0", "input_pool is at least 1"),
+        ("model.lattice_start", "mean", "lattice_start: expected one of middle, training"),
+        ("model.input_pool", "0", "input_pool: expected at least 1"),
     ],
 )
 def test_nonsense_is_refused_with_what_was_expected(path: str, text: str, message: str) -> None:
@@ -70,7 +70,7 @@ def test_unknown_keys_and_kinds_are_refused() -> None:
         from_plain({**to_plain(AlphaDiffractTraining()), "wavelength": 1.5})
     with pytest.raises(TrainerError, match="kind"):
         from_plain({"kind": "resnet"})
-    with pytest.raises(TrainerError, match="composition is one of"):
+    with pytest.raises(TrainerError, match="composition: expected one of"):
         change(CrystalNetTraining(), "model.composition", "mass")
     with pytest.raises(TrainerError, match="divisor of 50"):
         CrystalNetTraining(validation_points=7)

@@ -231,5 +231,5 @@ def test_without_composition_there_is_no_formula_encoder_and_no_influence() -> N
 
 
 def test_an_unknown_kind_of_composition_is_refused() -> None:
-    with pytest.raises(ValueError, match="composition is one of"):
+    with pytest.raises(ValueError, match="composition: expected one of"):
         CrystalNetConfig(composition="mass")

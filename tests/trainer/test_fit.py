@@ -214,10 +214,10 @@ def test_nonsense_is_refused_before_anything_is_written(
 ) -> None:
     out = tmp_path / "run"
     refused(small.ALPHADIFFRACT, tmp_path / "nowhere", out, "no dataset here")
-    refused(AlphaDiffractTraining(), patterns_dataset, out, "have 2000 points, the model expects 8192")
-    refused(CrystalNetTraining(), patterns_dataset, out, "no structure with a density")
-    refused(replace(small.CRYSTALNET, crystal_systems=(1,)), densities_dataset, out, "no structure with a density")
-    refused(replace(small.ALPHADIFFRACT, samples_per_structure=5), patterns_dataset, out, "4 are stored")
+    refused(AlphaDiffractTraining(), patterns_dataset, out, "expected patterns of 8192 points, found 2000")
+    refused(CrystalNetTraining(), patterns_dataset, out, "structures with a density")
+    refused(replace(small.CRYSTALNET, crystal_systems=(1,)), densities_dataset, out, "structures with a density")
+    refused(replace(small.ALPHADIFFRACT, samples_per_structure=5), patterns_dataset, out, "the 4 stored per structure")
     refused(small.ALPHADIFFRACT, patterns_dataset, out, "no checkpoint here", resume=True)
     with pytest.raises(TrainerError, match="expected cpu, cuda or cuda:N"):
         fit(small.ALPHADIFFRACT, patterns_dataset, out, device="gpu")
@@ -226,7 +226,7 @@ def test_nonsense_is_refused_before_anything_is_written(
 
 def test_a_dataset_without_a_side_of_the_split_is_refused(tmp_path: Path) -> None:
     datasets.make(tmp_path / "train only", validation=0)
-    refused(small.ALPHADIFFRACT, tmp_path / "train only", tmp_path / "run", "no structure on the validation side")
+    refused(small.ALPHADIFFRACT, tmp_path / "train only", tmp_path / "run", "in the split 'validation', found 0")
 
 
 def test_labels_out_of_range_and_missing_numbers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,8 +259,8 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings_or_data(
     config = replace(small.ALPHADIFFRACT, epochs=1, samples_per_structure=1)
     out = tmp_path / "run"
     fit(config, patterns_dataset, out, device="cpu")
-    refused(config, patterns_dataset, out, "give --resume")
-    refused(replace(config, learning_rate=1.0), patterns_dataset, out, "other settings of learning_rate", resume=True)
+    refused(config, patterns_dataset, out, "resume it with --resume")
+    refused(replace(config, learning_rate=1.0), patterns_dataset, out, "other values of learning_rate", resume=True)
     refused(small.CRYSTALNET, densities_dataset, out, "expected a checkpoint of crystalnet", resume=True)
     datasets.make(tmp_path / "other", train=10)
     refused(config, tmp_path / "other", out, "trained on another dataset", resume=True)
@@ -330,7 +330,7 @@ def test_the_best_by_all_is_the_accuracies_less_the_standardised_lattice_error(p
 
 def test_a_mean_lattice_outside_of_the_bounds_is_refused(patterns_dataset: Path, tmp_path: Path) -> None:
     model = replace(FEW_STRUCTURES.model, length_bounds_A=(0.0, 5.0))
-    refused(replace(FEW_STRUCTURES, model=model), patterns_dataset, tmp_path / "run", "outside of the bounds")
+    refused(replace(FEW_STRUCTURES, model=model), patterns_dataset, tmp_path / "run", "outside the bounds")
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(patterns_dataset: Path, tmp_path: Path) -> None:

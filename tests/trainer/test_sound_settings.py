@@ -126,7 +126,7 @@ def test_patterns_of_another_instrument_are_refused(trained: Path, patterns_data
     datasets.make(
         tmp_path / "cu.zarr", attributes={"instrument": {**datasets.ATTRIBUTES["instrument"], "lines": lines}}
     )
-    with pytest.raises(TrainerError, match=r"with wavelengths in A \[0.619921\], found \[1.5406\]"):
+    with pytest.raises(TrainerError, match=r"expected wavelengths in A \[0.619921\] as in training, found \[1.5406\]"):
         refuse_other_instrument(states, open_dataset(tmp_path / "cu.zarr"))
     ended = CliRunner().invoke(app, ["evaluate", str(trained / LAST), str(tmp_path / "cu.zarr"), "--device", "cpu"])
     assert ended.exit_code == 2

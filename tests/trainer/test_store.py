@@ -46,6 +46,7 @@ def test_it_imports_nothing_but_numpy_and_zarr() -> None:
         "__future__",
         "json",
         "collections",
+        "contextlib",
         "dataclasses",
         "pathlib",
         "typing",

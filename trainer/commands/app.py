@@ -1,4 +1,4 @@
-"""What can be asked for on the command line? ``trainer fit``, ``trainer evaluate`` and ``trainer predict``."""
+"""The command line: `trainer fit`, `trainer evaluate` and `trainer predict`."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from trainer.commands.options import (
     WorkersOption,
 )
 from trainer.commands.predict import predict
-from trainer.commands.terminal import TerminalReporter, mistakes_told
+from trainer.commands.terminal import TerminalReporter, errors_as_sentences
 from trainer.errors import TrainerError
 
-# torch takes seconds to import: commands import what they need, so that --help and mistakes answer at once.
+# torch takes seconds to import, so commands import it only when they run.
 
 app = typer.Typer(
     name="trainer",
-    help="Train AlphaDiffract and CrystalNet from a dataset, judge them, and let them look at measured patterns.",
+    help="Train networks on a dataset, evaluate them, and predict from measured patterns.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-fit_app = typer.Typer(help="Train a model. torchrun starts one process a GPU.", no_args_is_help=True)
+fit_app = typer.Typer(help="Train a network. Start it with torchrun for one process per GPU.", no_args_is_help=True)
 app.add_typer(fit_app, name="fit")
 fit_app.command("qmixer")(fit_qmixer)
 
@@ -56,11 +56,15 @@ def fit_alphadiffract(
     dataset: DatasetArgument,
     out: OutOption = Path("runs/alphadiffract"),
     input: Annotated[  # noqa: A002 - the option's name
-        str | None, typer.Option(help="patterns: as stored. sticks: broadened on the device with fresh parameters.")
+        str | None, typer.Option(help="patterns: stored patterns. sticks: reflections broadened with fresh parameters.")
     ] = None,
-    samples: Annotated[int | None, typer.Option(help="Patterns of each structure in an epoch; default: all.")] = None,
-    balance: Annotated[str | None, typer.Option(help="none, crystal-system or space-group.")] = None,
-    gemd: Annotated[float | None, typer.Option(help="Weight mu of the graph earth mover's distance.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Patterns per structure and epoch. Default: all that are stored.")
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="Classes to sample equally often: none, crystal-system or space-group.")
+    ] = None,
+    gemd: Annotated[float | None, typer.Option(help="Weight of the graph earth mover's distance in the loss.")] = None,
     resume: ResumeOption = False,
     epochs: EpochsOption = None,
     batch_size: BatchOption = None,
@@ -75,7 +79,7 @@ def fit_alphadiffract(
     device: DeviceOption = "auto",
     set: SetOption = None,  # noqa: A002
 ) -> None:
-    """Pattern to crystal system, space group and Niggli lattice."""
+    """Train AlphaDiffract: pattern to crystal system, space group and Niggli cell."""
     from trainer.training.config import AlphaDiffractTraining
 
     given = _given(
@@ -101,9 +105,11 @@ def fit_alphadiffract(
 def fit_crystalnet(
     dataset: DatasetArgument,
     out: OutOption = Path("runs/crystalnet"),
-    composition: Annotated[str | None, typer.Option(help="What is told: ratios, elements, drop-one or none.")] = None,
-    divisions: Annotated[int | None, typer.Option(help="Points along each axis in training.")] = None,
-    systems: Annotated[str | None, typer.Option(help="Crystal systems 1-7 to train on, such as 5,7.")] = None,
+    composition: Annotated[
+        str | None, typer.Option(help="Composition as input: ratios, elements, drop-one or none.")
+    ] = None,
+    divisions: Annotated[int | None, typer.Option(help="Points along each axis of a density in training.")] = None,
+    systems: Annotated[str | None, typer.Option(help="Crystal systems to train on, 1 to 7, such as 5,7.")] = None,
     resume: ResumeOption = False,
     epochs: EpochsOption = None,
     batch_size: BatchOption = None,
@@ -118,7 +124,7 @@ def fit_crystalnet(
     device: DeviceOption = "auto",
     set: SetOption = None,  # noqa: A002
 ) -> None:
-    """Stick pattern and composition to electron density."""
+    """Train CrystalNet: stick pattern and composition to electron density."""
     from trainer.training.config import CrystalNetTraining
 
     given = _given(
@@ -159,7 +165,7 @@ def _fit(
     from trainer.training.config import change
     from trainer.training.fit import LAST, fit
 
-    with mistakes_told():
+    with errors_as_sentences():
         config = checkpoint.load(out / LAST, kind).config if resume else of()
         config = replace(config, **given)
         for setting in settings:
@@ -175,7 +181,7 @@ def _fit(
         if outcome.finished:
             console.print(f"Trained {outcome.progress.epoch} epochs; weights in {out}", soft_wrap=True)
         else:
-            console.print(f"Stopped in epoch {outcome.progress.epoch + 1}; go on with --resume", soft_wrap=True)
+            console.print(f"Stopped in epoch {outcome.progress.epoch + 1}; resume with --resume", soft_wrap=True)
     if not outcome.finished:
         raise typer.Exit(code=130)
 
@@ -188,21 +194,19 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(
-            f"expected whole numbers with commas between them, found {text!r}", param_hint=option
-        ) from None
+        raise typer.BadParameter(f"expected integers separated by commas, found {text!r}", param_hint=option) from None
 
 
 def main() -> None:
-    """Entry point of the command ``trainer``."""
+    """Run the command `trainer`."""
     try:
         app()
     except ModuleNotFoundError as missing:
         if missing.name not in NEEDED:
             raise
         print(
-            f"trainer: {missing.name} is not installed, and training needs it; install this project's extra "
-            "`trainer` (make trainer, or pip install -e '.[trainer]' -c constraints.txt)",
+            f"trainer: {missing.name} is not installed; install the extra `trainer` of this project "
+            "(make trainer, or pip install -e '.[trainer]' -c constraints.txt)",
             file=sys.stderr,
         )
         sys.exit(2)

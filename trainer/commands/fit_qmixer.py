@@ -31,7 +31,7 @@ def fit_qmixer(
     validate_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between validations.")] = 10.0,
 ) -> None:
     """Measured pattern at any wavelength to space group and lattice; patterns are simulated with artefacts."""
-    from trainer.commands.terminal import mistakes_told
+    from trainer.commands.terminal import errors_as_sentences
     from trainer.errors import TrainerError
     from trainer.prediction.qmixer import export_weights
     from trainer.training.fit_qmixer import LAST, QMixerTraining
@@ -49,7 +49,7 @@ def fit_qmixer(
             soft_wrap=True,
         )
 
-    with mistakes_told():
+    with errors_as_sentences():
         if (minutes is None) == (patterns is None):
             raise TrainerError("expected a budget: either --minutes or --patterns")
         config = QMixerTraining(

@@ -1,4 +1,4 @@
-"""The command ``trainer predict``."""
+"""The command `trainer predict`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trainer.commands.options import DeviceOption
-from trainer.commands.terminal import mistakes_told, print_json, print_mistakes, print_tables
+from trainer.commands.terminal import errors_as_sentences, print_json, print_mistakes, print_tables
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -33,9 +33,11 @@ def predict(
     subtract_background: Annotated[
         bool, typer.Option("--subtract-background", help="Subtract a smooth background: training patterns have none.")
     ] = False,
-    draws: Annotated[int, typer.Option(min=0, help="Patterns redrawn within their uncertainties, for the spread.")] = 8,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Number of patterns redrawn within their uncertainties for the spread.")
+    ] = 8,
     top: Annotated[int, typer.Option(min=1, max=230, help="Number of space groups to list.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -44,7 +46,7 @@ def predict(
     Without a checkpoint the weights that come with the package are used, for any wavelength and range. Exit code 1:
     some scans could not be predicted; 2: none.
     """
-    with mistakes_told():
+    with errors_as_sentences():
         from trainer.prediction.api import open_predictor
         from trainer.prediction.each import predict_each
         from trainer.scans.wavelength import parse_wavelength

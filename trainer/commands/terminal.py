@@ -1,4 +1,4 @@
-"""How does the command line speak? Progress, tables, and mistakes in one sentence."""
+"""Terminal output: progress, tables, and errors in one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TerminalReporter:
-    """A progress bar on a terminal, plain lines elsewhere."""
+    """Progress of a training run: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -37,7 +37,7 @@ class TerminalReporter:
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[told]}"),
+                TextColumn("{task.fields[loss]}"),
                 console=self.console,
             )
             self._bar.start()
@@ -48,32 +48,32 @@ class TerminalReporter:
             self._bar.stop()
 
     def begin(self, model: str, structures: int, validation: int, batches: int, place: Place) -> None:
-        """Say what is trained, on what."""
+        """Print the network, the number of structures and the device."""
         self.console.print(
-            f"{model}: {structures} structures to train on, {validation} to validate; {batches} batches an epoch "
+            f"{model}: {structures} training and {validation} validation structures, {batches} batches per epoch "
             f"on {place.world} x {place.device}",
             soft_wrap=True,
         )
 
     def advance(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if self._bar is None:
             return
         if self._task is None:
-            self._task = self._bar.add_task("", epoch=epoch + 1, told="")
+            self._task = self._bar.add_task("", epoch=epoch + 1, loss="")
         if "loss_total" in values:
-            self._bar.update(self._task, told=f"loss {values['loss_total']:.4g}")
+            self._bar.update(self._task, loss=f"loss {values['loss_total']:.4g}")
         self._bar.update(self._task, completed=batch, total=batches, epoch=epoch + 1)
 
     def epoch(self, epoch: int, values: dict[str, float], improved: bool) -> None:
-        """A line for each epoch."""
+        """Print the validation of an epoch."""
         numbers = ", ".join(f"{name.removeprefix('validation_')} {value:.4g}" for name, value in values.items())
         self.console.print(f"epoch {epoch}: {numbers}{' (best)' if improved else ''}", soft_wrap=True)
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
-    """A `TrainerError` is one sentence and exit code 2."""
+def errors_as_sentences() -> Iterator[None]:
+    """Print a `TrainerError` in one sentence and exit with code 2."""
     try:
         yield
     except TrainerError as error:
@@ -82,19 +82,20 @@ def mistakes_told() -> Iterator[None]:
 
 
 def print_mistakes(messages: Sequence[str]) -> None:
-    """Mistakes that did not end the command, on standard error."""
+    """Print errors that did not end the command to standard error."""
     console = Console(stderr=True)
     for message in messages:
         console.print(f"[red]error:[/red] {_plain(message)}", soft_wrap=True, highlight=False)
 
 
 def _plain(text: str) -> str:
-    return escape(text)
+    """Escape markup, and control characters that a foreign name may send to the terminal."""
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on a terminal; nothing elsewhere."""
+    """Show a progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -106,7 +107,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def print_tables(tables: list[Table]) -> None:
-    """Tables on standard output."""
+    """Print tables to standard output."""
     console = Console()
     for table in tables:
         shown = RichTable(title=_plain(table.title), title_justify="left")
@@ -118,5 +119,5 @@ def print_tables(tables: list[Table]) -> None:
 
 
 def print_json(content: Any) -> None:
-    """JSON on standard output."""
+    """Print JSON to standard output."""
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -1,1 +1,1 @@
-"""Reading datasets: store, locations, sampling and loading."""
+"""Reading of datasets: locations, store, sampling and loading."""

@@ -1,4 +1,4 @@
-"""Names of datasets: a group registers its own with `datagen datasets` in one TOML file."""
+"""Registered names of datasets, which `datagen datasets` keeps in a TOML file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from trainer.errors import TrainerError
 
 LIST = "datasets.toml"
 ENVIRONMENT = "PXRD_DATASETS"
-"""Names the list: a path, or an http(s) address; else it is `LIST` here."""
+"""Environment variable with the path or http(s) URL of that file; by default `LIST` in the current folder."""
 _TIMEOUT_s = 30.0
 
 
 def location_of_name(text: str) -> str:
-    """Where the dataset of that name lies; the text itself where there is no list or it is no name."""
+    """Resolve a registered name to its location; return other text unchanged."""
     where = os.environ.get(ENVIRONMENT) or LIST
     if "/" in text or text.endswith(".zip") or ("://" not in where and not Path(where).exists()):
         return text
@@ -29,9 +29,9 @@ def location_of_name(text: str) -> str:
             listed = Path(where).read_text(encoding="utf-8")
         known = {name: entry["location"] for name, entry in tomllib.loads(listed).get("dataset", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainerError(f"{where}: the list of datasets cannot be read ({error})") from error
+        raise TrainerError(f"{where}: the registry of datasets cannot be read ({error})") from error
     if text not in known:
         near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
         meant = f"; did you mean {', '.join(near)}?" if near else ""
-        raise TrainerError(f"{text}: no dataset is here, and none is called so in {where}{meant}")
+        raise TrainerError(f"{text}: no such folder, and no dataset of this name is registered in {where}{meant}")
     return str(known[text])

@@ -1,7 +1,7 @@
-"""How do batches reach the training loop? Threads read the next pool of structures while the current one is used.
+"""Batches of an epoch; threads read the next pool of structures while the current one is used.
 
-Threads, not forked processes: zarr keeps an event loop of its own that does not survive a fork, and decompression lets
-other threads run. At most two pools and ``prefetch`` batches are in memory.
+Threads instead of forked processes: zarr's event loop does not survive a fork, and decompression releases the GIL. At
+most two pools and `prefetch` batches are in memory.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ Batch_co = TypeVar("Batch_co", covariant=True)
 
 
 class Source(Protocol[Item, Batch_co]):
-    """Where structures are read from, and how picks of them make a batch."""
+    """Reads structures and makes batches of them."""
 
     def load(self, row: int) -> Item:
-        """Everything of one structure that any of its samples needs."""
+        """Read what the samples of one structure need."""
         ...
 
     def collate(self, items: list[Item], picks: Rows) -> Batch_co:
-        """A batch from pairs (item, slot)."""
+        """Make a batch from pairs (item, slot)."""
         ...
 
 
 @dataclass(frozen=True)
 class Loader(Generic[Item, Batch]):
-    """Reads epochs of a source in a sampler's order."""
+    """Epochs of a source in the order of a sampler."""
 
     source: Source[Item, Batch]
     sampler: Sampler
     workers: int = 4
     prefetch: int = 4
     finish: Callable[[Batch], Batch] | None = None
-    """Last touch, still in the thread: page-locking."""
+    """Applied to each batch in the reading thread, such as page-locking."""
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        """The epoch's batches from ``start_batch`` on; an error in a thread is raised here."""
+        """Yield the batches of an epoch from `start_batch` on; errors of threads are raised here."""
         ready: queue.Queue[Batch | Exception | None] = queue.Queue(maxsize=self.prefetch)
         stop = threading.Event()
         thread = threading.Thread(
@@ -60,7 +60,7 @@ class Loader(Generic[Item, Batch]):
                 yield found
         finally:
             stop.set()
-            while thread.is_alive():  # it may be waiting for room in the queue
+            while thread.is_alive():  # it may be blocked by a full queue
                 try:
                     ready.get(timeout=0.05)
                 except queue.Empty:
@@ -86,10 +86,10 @@ class Loader(Generic[Item, Batch]):
             ready.put(error)
 
     def _pools(self, epoch: int, start_batch: int, readers: ThreadPoolExecutor) -> Iterator[tuple[Pool, list[Item]]]:
-        """Pools with their structures, the next one being read meanwhile."""
+        """Yield pools with their structures while the next one is read."""
         previous = None
         for pool in self.sampler.pools(epoch, start_batch):
-            # Structures that no remaining batch takes (a resumed epoch) need not be read, but are few: all are.
+            # A resumed epoch reads a few structures that no remaining batch needs.
             coming = pool, [readers.submit(self.source.load, int(row)) for row in pool.rows]
             if previous is not None:
                 yield previous[0], [future.result() for future in previous[1]]

@@ -1,4 +1,4 @@
-"""Where does a dataset lie, and how are its files read there: in a folder, in one zip, at an address, under a name?"""
+"""Locations of datasets: a folder, a `.zarr.zip`, a URL or a registered name."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ from typing import TypeVar
 from zarr.abc.store import Store
 
 from trainer.data.dataset_names import location_of_name
+from trainer.data.limits import MOST_FILE_BYTES
+from trainer.errors import TrainerError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Location(ABC):
-    """A dataset's files by their names below it; only read."""
+    """Read access to the files of a dataset by their names relative to it."""
 
     @abstractmethod
     def __str__(self) -> str: ...
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """All bytes of a file; `FileNotFoundError` where there is none."""
+        """Read a file; raise `FileNotFoundError` if it does not exist."""
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+        """Return the size of a file in bytes; None if it does not exist."""
 
     @abstractmethod
     def names(self, folder: str) -> list[str] | None:
-        """Files directly in a folder, sorted; None where nobody can be asked for a list."""
+        """List the files directly in a folder, sorted; None if the server offers no listing."""
 
     @abstractmethod
     def zarr_store(self) -> Store | Path:
-        """What zarr opens."""
+        """Return what zarr opens."""
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Do something for each item, in their order; several at a time where that hides a network's delay."""
+        """Apply a function to each item, in order; concurrently where a network adds latency."""
         return map(work, items)
 
 
 def locate(text: str | Path) -> Location:
-    """What a person means by a dataset: a folder, a .zarr.zip, an address, or a name of the group's list."""
+    """Resolve a dataset: a folder, a `.zarr.zip`, a URL or a registered name."""
     if isinstance(text, str) and not Path(text).exists():
         text = location_of_name(text)
     if "://" in str(text):
@@ -58,8 +60,14 @@ def locate(text: str | Path) -> Location:
     return Folder(path)
 
 
+def refuse_large_file(where: str, size: int) -> None:
+    """Raise TrainerError for a file of metadata beyond `MOST_FILE_BYTES`."""
+    if size > MOST_FILE_BYTES:
+        raise TrainerError(f"{where}: expected at most {MOST_FILE_BYTES:,} bytes, found {size:,}")
+
+
 class Folder(Location):
-    """A dataset on disk, also one in the making."""
+    """A dataset on disk, which may still be growing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,18 +76,20 @@ class Folder(Location):
         return str(self.path)
 
     def read(self, name: str) -> bytes:
-        """All bytes of a file."""
-        return (self.path / name).read_bytes()
+        """Read a file."""
+        path = self.path / name
+        refuse_large_file(str(path), path.stat().st_size)
+        return path.read_bytes()
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         path = self.path / name
         return path.stat().st_size if path.is_file() else None
 
     def names(self, folder: str) -> list[str]:
-        """Files in a folder."""
+        """List the files in a folder."""
         return sorted(path.name for path in (self.path / folder).glob("*") if path.is_file())
 
     def zarr_store(self) -> Path:
-        """The folder itself."""
+        """Return the folder."""
         return self.path

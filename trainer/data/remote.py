@@ -1,4 +1,4 @@
-"""How is a dataset read where it lies, on a web server or in an object store, and what is said when that fails?"""
+"""Datasets on web servers and in object stores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
-from trainer.data.location import Location
+from trainer.data.limits import MOST_CHUNK_BYTES
+from trainer.data.location import Location, refuse_large_file
 from trainer.errors import TrainerError
 
 T = TypeVar("T")
@@ -26,19 +27,19 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-"""Where none of these is set, a bucket is read as anybody may."""
+"""If none of these is set, a bucket is read anonymously."""
 _AT_A_TIME = 8
 RETRIES = 5
 
 
 class Address(Location):
-    """A dataset at s3://, http(s):// or another address that obstore knows; credentials come from the environment."""
+    """A dataset at an s3://, http(s):// or other URL that obstore supports; credentials come from the environment."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         if self.url.endswith(".zip"):
-            raise TrainerError(f"{url}: a zip is read on disk; fetch it first")
-        plain = "http://" in f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"  # who names such a server means it
+            raise TrainerError(f"{url}: a zip cannot be read remotely; download it first")
+        plain = "http://" in f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"  # plain HTTP only if the URL says so
         retry: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)}
         client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": plain}
         keyless = url.startswith("s3://") and not any(os.environ.get(name) for name in CREDENTIALS)
@@ -52,12 +53,14 @@ class Address(Location):
         return _without_password(self.url)
 
     def read(self, name: str) -> bytes:
-        """All bytes of a file."""
+        """Read a file."""
         with _explained(self.url):
-            return bytes(self._store.get(name).bytes())
+            found = self._store.get(name)
+            refuse_large_file(f"{self}/{name}", found.meta["size"])
+            return bytes(found.bytes())
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         with _explained(self.url):
             try:
                 return int(self._store.head(name)["size"])
@@ -65,7 +68,7 @@ class Address(Location):
                 return None
 
     def names(self, folder: str) -> list[str] | None:
-        """Files in a folder; a web server gives no lists."""
+        """List the files in a folder; web servers offer no listing."""
         if self.url.startswith("http"):
             return None
         with _explained(self.url):
@@ -73,17 +76,17 @@ class Address(Location):
         return sorted(PurePosixPath(p).name for p in paths if str(PurePosixPath(p).parent) == folder)
 
     def zarr_store(self) -> Store:
-        """Zarr's reader of object stores."""
+        """Return zarr's object store."""
         return _AddressStore(self._store, self.url)
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Several requests at a time, results in order."""
+        """Apply a function concurrently, results in order."""
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             yield from pool.map(work, items)
 
 
 class _AddressStore(ObjectStore[Any]):
-    """Says in a sentence what went wrong."""
+    """Zarr's object store with errors in one sentence and bounded sizes."""
 
     def __init__(self, store: Any, url: str) -> None:
         super().__init__(store, read_only=True)
@@ -91,7 +94,19 @@ class _AddressStore(ObjectStore[Any]):
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         with _explained(self._url):
-            return await super().get(key, prototype, byte_range)
+            if byte_range is not None:
+                return await super().get(key, prototype, byte_range)
+            try:
+                found = await self.store.get_async(key)
+            except FileNotFoundError:
+                return None
+            # A server may state any size, and the client would allocate it.
+            if found.meta["size"] > MOST_CHUNK_BYTES:
+                raise TrainerError(
+                    f"{_without_password(self._url)}/{key}: expected at most {MOST_CHUNK_BYTES:,} bytes, found "
+                    f"{found.meta['size']:,}"
+                )
+            return prototype.buffer.from_bytes(await found.bytes_async())
 
 
 @contextmanager
@@ -99,15 +114,15 @@ def _explained(url: str) -> Iterator[None]:
     try:
         from obstore.exceptions import BaseError, NotSupportedError
     except ImportError as missing:
-        raise TrainerError(f"{url}: reading from there needs the package obstore: pip install obstore") from missing
+        raise TrainerError(f"{url}: reading URLs needs the package obstore; pip install obstore") from missing
     try:
         yield
     except FileNotFoundError:
         raise
     except NotSupportedError as error:
         raise TrainerError(
-            f"{_without_password(url)}: this server does not give parts of files, which reading from afar needs; copy "
-            "the dataset, or have it served by another"
+            f"{_without_password(url)}: this server does not support HTTP range requests; download the dataset or use "
+            "another server"
         ) from error
     except BaseError as error:
         words = str(error).split("\n")[0]

@@ -1,7 +1,7 @@
-"""In which order is a dataset read? Structures shuffled over all shards, a bounded pool of them in memory at a time.
+"""Order of an epoch: structures shuffled over all shards, a bounded pool of them in memory at a time.
 
-An epoch's order is a function of (seed, epoch, structures, rank), so a position in it is two numbers: the epoch and how
-many batches were taken.
+The order is a function of (seed, epoch, structures, rank), so a position in it is two numbers: the epoch and the number
+of batches taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pool:
-    """Structures that are in memory together, and the batches made from them: pairs (structure of the pool, slot)."""
+    """Structures in memory together, and their batches as pairs (index in the pool, slot)."""
 
     rows: Rows
     batches: tuple[Rows, ...]
@@ -26,10 +26,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Plans epochs over ``rows``.
+    """Plan of epochs over `rows`.
 
-    Every structure is read once an epoch and gives ``samples`` of its ``slots`` (stored augmentations), none twice.
-    With ``weights`` structures are drawn with replacement instead, in proportion: balanced classes.
+    Every structure is read once per epoch and gives `samples` of its `slots` (stored augmentations), none twice. With
+    `weights`, structures are drawn with replacement in proportion to them.
     """
 
     rows: Rows
@@ -51,23 +51,23 @@ class Sampler:
 
     @property
     def structures_per_rank(self) -> int:
-        """Structures each process reads in an epoch: the same for all, so that they keep in step."""
+        """Structures per process and epoch, equal in training so that processes stay synchronised."""
         return len(self.rows) // self.world if self.shuffle else -(-len(self.rows) // self.world)
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of an epoch; in training an incomplete last one is left out unless it is the only one."""
+        """Batches per epoch; in training an incomplete last one is dropped unless it is the only one."""
         total = self.structures_per_rank * self.samples
         return max(1, total // self.batch_size) if self.shuffle else -(-total // self.batch_size)
 
     @property
     def structures_per_pool(self) -> int:
-        """``pool_structures`` rounded up so that a pool makes whole batches."""
+        """`pool_structures` rounded up so that a pool makes whole batches."""
         whole = self.batch_size // math.gcd(self.batch_size, self.samples)
         return -(-min(self.pool_structures, self.structures_per_rank) // whole) * whole
 
     def pools(self, epoch: int, start_batch: int = 0) -> Iterator[Pool]:
-        """The epoch's pools from a batch on; a pool that lies wholly before it is not read."""
+        """Yield the pools of an epoch from a batch on; pools before it are skipped."""
         order = self._order(epoch)
         size = self.structures_per_pool
         done = 0
@@ -103,6 +103,6 @@ class Sampler:
 
 
 def balancing_weights(classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A weight for each structure such that every class that occurs is drawn equally often."""
+    """Return a weight for each structure such that every class is drawn equally often."""
     _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
     return np.asarray(1.0 / counts[index], dtype=np.float64)

@@ -1,9 +1,9 @@
-"""What does a batch hold? Stored patterns, stick patterns to be broadened, or densities, with their labels."""
+"""Batches: stored patterns, reflections to broaden, or densities, with their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -23,14 +23,14 @@ PATTERN_FILL = 65535
 
 
 class OnDevice:
-    """A batch of named tensors that moves as one."""
+    """A batch of named tensors that moves between devices as one."""
 
     def to(self, device: torch.device) -> Self:
-        """The batch on a device; asynchronously where its memory is pinned."""
+        """Copy the batch to a device, asynchronously from page-locked memory."""
         return self._each(lambda value: value.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
-        """The batch in page-locked memory, from which a GPU copies while it computes."""
+        """Copy the batch to page-locked memory, from which a GPU copies asynchronously."""
         return self._each(lambda value: value.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -42,7 +42,7 @@ class OnDevice:
 
 @dataclass(frozen=True)
 class Labels(OnDevice):
-    """Class indices from 0, and the Niggli lattice in A and degrees."""
+    """Class indices from 0, and the Niggli cell in A and degrees."""
 
     crystal_system: Tensor
     space_group: Tensor
@@ -55,14 +55,14 @@ class Labels(OnDevice):
 
 @dataclass(frozen=True)
 class PatternBatch(Labels):
-    """Stored patterns (batch, two_theta) as 16-bit steps of their maximum: proportional to intensity."""
+    """Stored patterns (batch, two_theta) as integers proportional to intensity."""
 
     pattern: Tensor
 
 
 @dataclass(frozen=True)
 class StickBatch(Labels):
-    """Stick patterns to be broadened on the device."""
+    """Reflections to broaden on the device."""
 
     sticks: Sticks
 
@@ -81,7 +81,7 @@ class DensityBatch(OnDevice):
 
 
 class LabelColumns:
-    """The labels of all structures, checked once."""
+    """Labels of all structures, checked once."""
 
     def __init__(self, dataset: Dataset, rows: Rows) -> None:
         self.crystal_system = dataset.column("crystal_system").astype(np.int64) - 1
@@ -95,17 +95,17 @@ class LabelColumns:
             if len(wrong):
                 raise TrainerError(
                     f"structure {wrong[0]}: {name} is {values[wrong[0]] + 1}, expected 1 to {count}; "
-                    f"{len(wrong)} structures are like that: check the dataset with datagen verify"
+                    f"the same is wrong in {len(wrong)} structures; run datagen verify on the dataset"
                 )
         bad = rows[~(np.isfinite(self.lattice[rows]) & (self.lattice[rows] > 0)).all(axis=1)]
         if len(bad):
             raise TrainerError(
                 f"structure {bad[0]}: its Niggli cell is {self.lattice[bad[0]].tolist()}, expected six positive "
-                f"numbers; {len(bad)} structures are like that: check the dataset with datagen verify"
+                f"numbers; the same is wrong in {len(bad)} structures; run datagen verify on the dataset"
             )
 
     def of(self, rows: Rows) -> dict[str, Tensor]:
-        """The labels of some structures."""
+        """Return the labels of some structures."""
         return {
             "crystal_system": torch.from_numpy(self.crystal_system[rows]),
             "space_group": torch.from_numpy(self.space_group[rows]),
@@ -116,55 +116,57 @@ class LabelColumns:
 
 @dataclass(frozen=True)
 class PatternSource:
-    """Stored patterns."""
+    """Source of stored patterns."""
 
     dataset: Dataset
     labels: LabelColumns
 
     def load(self, row: int) -> tuple[int, NDArray[np.uint16]]:
-        """Row and patterns (augmentation, two_theta)."""
+        """Read row and patterns (augmentation, two_theta)."""
         patterns = self.dataset.stored_pattern(row)
         if (patterns == PATTERN_FILL).any() or not patterns.any(axis=1).all():
             raise TrainerError(
                 f"{self.dataset.path}: structure {row}: its patterns are missing or empty, though its shard is "
-                "committed; check the dataset with datagen verify"
+                "committed; run datagen verify on the dataset"
             )
         return row, patterns
 
     def collate(self, items: list[tuple[int, NDArray[np.uint16]]], picks: Rows) -> PatternBatch:
-        """A batch from (structure, augmentation)."""
+        """Make a batch from pairs (structure, augmentation)."""
         rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
         stored = np.stack([items[i][1][slot] for i, slot in picks])
-        # Steps up to 2^13 fit int16, which every device converts.
+        # Values up to 2^13 fit int16, which every device supports.
         return PatternBatch(**self.labels.of(rows), pattern=torch.from_numpy(stored.astype(np.int16)))
 
 
 @dataclass(frozen=True)
 class StickSource:
-    """Stick patterns; a slot is merely one more pattern of the structure."""
+    """Source of reflections; a slot is one more pattern of the structure."""
 
     dataset: Dataset
     labels: LabelColumns
+    resident: Mapping[int, StoredSticks] = field(default_factory=dict)
+    """Reflections that are in memory already."""
 
     def load(self, row: int) -> tuple[int, StoredSticks]:
-        """Row and reflections."""
-        sticks = self.dataset.sticks(row)
+        """Read row and reflections."""
+        sticks = self.resident.get(row) or self.dataset.sticks(row)
         numbers = sticks.two_theta_deg, sticks.intensity
         if not all(len(x) and np.isfinite(x).all() and x.min() >= 0 and x.max() > 0 for x in numbers):
             raise TrainerError(
                 f"{self.dataset.path}: structure {row}: its {len(sticks.intensity)} reflections are not finite "
-                "positions and areas; check the dataset with datagen verify"
+                "positions and areas; run datagen verify on the dataset"
             )
         return row, sticks
 
     def collate(self, items: list[tuple[int, StoredSticks]], picks: Rows) -> StickBatch:
-        """A batch from (structure, slot)."""
+        """Make a batch from pairs (structure, slot)."""
         rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
         return StickBatch(**self.labels.of(rows), sticks=stick_tensors([items[i][1] for i, _ in picks]))
 
 
 def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
-    """The reflections of a batch as `broaden` takes them."""
+    """Join the reflections of a batch as `broaden` expects them."""
 
     def joined(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(sticks, name) for sticks in chosen]))
@@ -186,24 +188,24 @@ def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
 
 @dataclass(frozen=True)
 class DensitySource:
-    """Densities with CrystalNet's inputs."""
+    """Source of densities with CrystalNet's inputs."""
 
     dataset: Dataset
     composition: NDArray[np.float32]
 
     def load(self, row: int) -> tuple[int, NDArray[np.float32], NDArray[np.float32]]:
-        """Row, stick vector, density."""
+        """Read row, stick vector and density."""
         peaks, density = self.dataset.xrd_peaks(row), self.dataset.density(row)
         for name, values in (("xrd_peaks", peaks), ("density", density)):
             if not np.isfinite(values).all():
                 raise TrainerError(
                     f"{self.dataset.path}: structure {row}: its {name} has values that are not finite; "
-                    "check the dataset with datagen verify"
+                    "run datagen verify on the dataset"
                 )
         return row, peaks, density
 
     def collate(self, items: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]], picks: Rows) -> DensityBatch:
-        """A batch from (structure, 0)."""
+        """Make a batch from pairs (structure, 0)."""
         chosen = [items[i] for i, _ in picks]
         rows = np.array([row for row, *_ in chosen], dtype=np.int64)
         return DensityBatch(
@@ -215,7 +217,7 @@ class DensitySource:
 
 
 def stored_parameters(dataset: Dataset, row: int) -> Parameters:
-    """What was drawn for the stored patterns of a structure; what the dataset did not vary has no effect."""
+    """Read the parameters of the stored patterns of a structure; those that the dataset did not vary have no effect."""
     n = dataset.n_augmentations
     values: dict[str, NDArray[Any]] = {name: np.full(n, low) for name, (low, _) in NEUTRAL.items()}
     del values["impurity_peaks"]

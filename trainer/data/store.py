@@ -1,13 +1,13 @@
-"""What is in a dataset, read with numpy and zarr alone: labels, patterns, sticks and densities of committed shards.
+"""Labels, patterns, reflections and densities of a dataset, read with numpy and zarr alone.
 
-The format is specified in docs/store-format.md. A dataset may still be in the making: only shards with a receipt in its
-ledger can be read, whatever files lie there.
+The format is specified in docs/store-format.md. A dataset may still be growing: only shards with a receipt in its
+ledger can be read.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,20 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.storage import LocalStore
 
+from trainer.data.limits import BoundedStore
 from trainer.data.location import Location, locate
+from trainer.data.metadata import (
+    LEDGER,
+    VERIFY,
+    check_variable,
+    read_attributes,
+    read_instrument,
+    read_layout,
+    read_receipt,
+)
 from trainer.errors import TrainerError
-
-FORMAT = "pxrd-datagen"
-KNOWN_VERSIONS = (1,)
-LEDGER = "ledger"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,32 +39,36 @@ class Sticks:
     intensity: NDArray[np.float64]
     """Area under the peak."""
     line: NDArray[np.uint8]
-    """Which of the instrument's lines."""
+    """Index of the wavelength."""
     members: NDArray[np.int32] | None = None
-    """Friedel pairs that make up each reflection; they and what follows are there where texture was drawn."""
+    """Number of Friedel pairs of each reflection; this and the following are None unless texture was drawn."""
     member_hkl: NDArray[np.int16] | None = None
     member_intensity: NDArray[np.float64] | None = None
     reciprocal_metric: NDArray[np.float64] | None = None
 
 
 def open_dataset(where: str | Path) -> Dataset:
-    """The dataset in a folder, a .zarr.zip, at an address or of that name; refuses formats it does not know."""
+    """Open a dataset: a folder, `.zarr.zip`, URL or registered name."""
     return Dataset(where)
 
 
 class Dataset:
-    """A dataset, finished or in the making. Rows are structures; reading is safe from threads and spawned processes.
+    """A dataset, finished or growing. Rows are structures; reading is safe from threads and spawned processes.
 
-    A process that was forked must open its own: zarr's event loop does not survive a fork.
+    A forked process must open it again: zarr's event loop does not survive a fork.
     """
 
     def __init__(self, where: str | Path) -> None:
         self.path = locate(where)
         self._where = where
-        self.attributes = _attributes(self.path)
-        """Everything the dataset says of itself: configuration, instrument, software, licences."""
-        self._layout: dict[str, Any] = self.attributes["layout"]
-        self._group = zarr.open_group(self.path.zarr_store(), mode="r", zarr_format=3)
+        self.attributes = read_attributes(self.path)
+        """Metadata: configuration, instrument, software, licences."""
+        self._layout = read_layout(self.path, self.attributes)
+        store = self.path.zarr_store()
+        if isinstance(store, Path):
+            store = LocalStore(store, read_only=True)
+        with self._reading("zarr.json"):
+            self._group = zarr.open_group(BoundedStore(store), mode="r", zarr_format=3)
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._committed: dict[int, dict[str, Any]] = {}
         self._checked: set[tuple[int, str | None]] = set()
@@ -72,72 +83,71 @@ class Dataset:
 
     @property
     def n_structures(self) -> int:
-        """Structures of the finished dataset."""
-        return int(self._layout["n_structures"])
+        """Number of structures of the finished dataset."""
+        return self._layout.n_structures
 
     @property
     def n_augmentations(self) -> int:
-        """Patterns per structure."""
-        return int(self._layout["n_augmentations"])
+        """Number of patterns per structure."""
+        return self._layout.n_augmentations
 
     @property
     def n_shards(self) -> int:
-        """Shards of the finished dataset."""
+        """Number of shards of the finished dataset."""
         return -(-self.n_structures // self._structures_per_shard)
 
     @property
     def complete(self) -> bool:
-        """Whether every shard was committed when this was last looked up."""
+        """Whether every shard was committed at the last `refresh`."""
         return len(self._committed) == self.n_shards
 
     @property
     def two_theta_deg(self) -> NDArray[np.float64]:
-        """The patterns' angles."""
+        """Angles of the patterns."""
         return self.column("two_theta")
 
     @property
     def pattern_step(self) -> float:
         """Relative intensity of one unit of `stored_pattern`."""
-        return float(self._array("pattern").attrs["scale_factor"])  # type: ignore[arg-type]
+        with self._reading("the scale_factor of pattern"):
+            return float(self._array("pattern").attrs["scale_factor"])  # type: ignore[arg-type]
 
     @property
     def instrument(self) -> dict[str, Any]:
         """The diffractometer: lines, polarisation, axial divergence, range of angles."""
-        if "instrument" not in self.attributes:
-            raise TrainerError(f"{self.path}: its attributes name no instrument; it cannot be broadened again")
-        found: dict[str, Any] = self.attributes["instrument"]
-        return found
+        return read_instrument(self.path, self.attributes, self._layout)
 
     def has(self, variable: str) -> bool:
-        """Whether the dataset was made with this variable."""
-        return variable in self._group
+        """Return whether the dataset has this variable."""
+        with self._reading(variable):
+            return variable in self._group
 
     def vocabulary(self, variable: str) -> dict[int, str]:
-        """What each value of a label means: crystal systems, sides of the split."""
+        """Return the meaning of each value of a label, such as crystal_system or split."""
         attributes = self._array(variable).attrs
         values, meanings = attributes.get("flag_values"), attributes.get("flag_meanings")
         if not isinstance(values, list | tuple) or not isinstance(meanings, str):
             raise TrainerError(f"{self.path}: {variable} has no vocabulary; expected flag_values and flag_meanings")
-        return {int(str(v)): m for v, m in zip(values, meanings.split(), strict=True)}
+        with self._reading(f"the vocabulary of {variable}"):
+            return {int(str(v)): m for v, m in zip(values, meanings.split(), strict=True)}
 
     def refresh(self) -> tuple[int, ...]:
-        """Look for shards committed since; numbers of all that are."""
+        """Look for newly committed shards; return the numbers of all."""
         listed = self.path.names(LEDGER)
         names = [_receipt_name(shard) for shard in range(self.n_shards)] if listed is None else listed
         new = [name for name in names if name.startswith("shard-") and name.endswith(".json")]
-        for receipt in self.path.each(self._receipt, new):
-            shard = receipt.get("shard")
-            if receipt.get("format_version") in KNOWN_VERSIONS and isinstance(shard, int) and shard < self.n_shards:
-                self._committed[shard] = receipt
+        for found in self.path.each(self._receipt, new):
+            if found is not None:
+                self._committed[found[0]] = found[1]
         return self.committed_shards
 
     @property
     def committed_shards(self) -> tuple[int, ...]:
-        """Shards that can be read, in order."""
+        """Numbers of the shards that can be read, ascending."""
         return tuple(sorted(self._committed))
 
     def rows(self, split: str | None = None, *, with_density: bool = False) -> NDArray[np.int64]:
-        """Rows of committed shards, of one side of the split, with a density where asked."""
+        """Return the rows of committed shards, optionally of one split or only those with a density."""
         parts = [np.arange(*self._range(shard)) for shard in self.committed_shards]
         found = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
         if split is not None:
@@ -148,31 +158,34 @@ class Dataset:
         return found[self._flag("has_density")[found]] if with_density else found
 
     def column(self, name: str) -> NDArray[Any]:
-        """A label or coordinate of every structure at once, shards or not: these are known from the start."""
+        """Read a label or coordinate of all structures; these are complete from the start."""
         array = self._array(name)
         if self._is_by_shard(array):
-            raise TrainerError(f"{self.path}: {name} is written shard by shard; read it by row")
-        return np.asarray(array[...])
+            raise TrainerError(f"{self.path}: {name} is stored by shard; read it by row")
+        with self._reading(name):
+            return np.asarray(array[...])
 
     def text(self, name: str) -> list[str]:
-        """A text label as strings: formula, source, source_id, licence, structure_hash, group."""
-        return [row.tobytes().rstrip(b"\0").decode() for row in self.column(name)]
+        """Read a text label: formula, source, source_id, licence, structure_hash or group."""
+        column = self.column(name)
+        with self._reading(name):
+            return [row.tobytes().rstrip(b"\0").decode() for row in column]
 
     def stored_pattern(self, row: int) -> NDArray[np.uint16]:
-        """Patterns (augmentation, two_theta) as stored; times `pattern_step` they are relative to their maxima."""
+        """Read patterns (augmentation, two_theta) as integers, in units of `pattern_step`."""
         return self.values("pattern", row)
 
     def pattern(self, row: int) -> NDArray[np.float32]:
-        """Patterns (augmentation, two_theta), each relative to its own maximum."""
+        """Read patterns (augmentation, two_theta), each relative to its maximum."""
         return self.stored_pattern(row).astype(np.float32) * np.float32(self.pattern_step)
 
     def sticks(self, row: int) -> Sticks:
-        """The reflections of a structure."""
+        """Read the reflections of a structure."""
         n = int(self.values("n_reflections", row))
-        line = self._array("reflection_line")[row, :n] if self.has("reflection_line") else np.zeros(n)
+        line = self._first("reflection_line", row, n) if self.has("reflection_line") else np.zeros(n)
         found = Sticks(
-            np.asarray(self._array("reflection_two_theta")[row, :n]),
-            np.asarray(self._array("reflection_intensity")[row, :n]),
+            self._first("reflection_two_theta", row, n),
+            self._first("reflection_intensity", row, n),
             np.asarray(line, dtype=np.uint8),
         )
         if not self.has("member_hkl"):
@@ -182,39 +195,41 @@ class Dataset:
             found.two_theta_deg,
             found.intensity,
             found.line,
-            np.asarray(self._array("reflection_members")[row, :n]),
-            np.asarray(self._array("member_hkl")[row, :m]),
-            np.asarray(self._array("member_intensity")[row, :m]),
+            self._first("reflection_members", row, n),
+            self._first("member_hkl", row, m),
+            self._first("member_intensity", row, m),
             self.values("reciprocal_metric", row),
         )
 
     def density(self, row: int) -> NDArray[np.float32]:
-        """Electron density (x, y, z) in e/A^3; an error where the structure has none."""
+        """Read the electron density (x, y, z) in e/A^3; refuse a structure without one."""
         return self._optional("density", row)
 
     def xrd_peaks(self, row: int) -> NDArray[np.float32]:
-        """CrystalNet's stick vector; an error where it was not computed."""
+        """Read CrystalNet's stick vector; refuse a structure without one."""
         return self._optional("xrd_peaks", row)
 
     def values(self, name: str, row: int) -> NDArray[Any]:
-        """Any variable of one structure, shard-wise or label; an error where its shard is not committed."""
+        """Read a variable of one structure; refuse it if its shard is not committed."""
         array = self._array(name)
         if self._is_by_shard(array):
             self.require([row], name)
-        return np.asarray(array[int(row)])
+        with self._reading(name):
+            return np.asarray(array[int(row)])
 
     def block(self, name: str, first: int, last: int, width: int | None = None) -> NDArray[Any]:
         """Return a variable of consecutive structures, the first `width` entries of each; call `require` before."""
         array = self._array(name)
-        return np.asarray(array[first:last] if width is None else array[first:last, :width])
+        with self._reading(name):
+            return np.asarray(array[first:last] if width is None else array[first:last, :width])
 
     def require(self, rows: Iterable[int], variable: str | None = None) -> None:
-        """Refuse rows whose shard is not committed or lacks a file its receipt names, of one variable or of all."""
+        """Refuse rows whose shard is not committed or lacks files that its receipt names, of one variable or of all."""
         for shard in sorted({int(row) // self._structures_per_shard for row in rows}):
             if shard not in self._committed:
                 raise TrainerError(
                     f"{self.path}: shard {shard} is not committed; expected one of {len(self._committed)} that are. "
-                    "Wait for the run, or give its command again"
+                    "Wait for the run or resume it"
                 )
             if (shard, variable) not in self._checked:
                 _check_files(self.path, self._committed[shard], variable)
@@ -222,7 +237,7 @@ class Dataset:
 
     @property
     def _structures_per_shard(self) -> int:
-        return int(self._layout["structures_per_shard"])
+        return self._layout.structures_per_shard
 
     def _range(self, shard: int) -> tuple[int, int]:
         first = shard * self._structures_per_shard
@@ -230,13 +245,25 @@ class Dataset:
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
-            try:
+            if not self.has(name):
+                raise TrainerError(f"{self.path}: this dataset has no {name}")
+            with self._reading(name):
                 found = self._group[name]
-            except KeyError:
-                raise TrainerError(f"{self.path}: this dataset has no {name}; it was not asked for") from None
-            assert isinstance(found, zarr.Array)
+                if not isinstance(found, zarr.Array):
+                    raise TypeError("expected an array, found a group")
+                check_variable(self.path, name, found, self._layout)
             self._arrays[name] = found
         return self._arrays[name]
+
+    def _first(self, name: str, row: int, n: int) -> NDArray[Any]:
+        """Return the first n entries of one structure."""
+        array = self._array(name)
+        if not 0 <= n <= array.shape[1]:
+            raise TrainerError(
+                f"{self.path}: structure {row}: expected 0 to {array.shape[1]} entries of {name}, found {n}; {VERIFY}"
+            )
+        with self._reading(name):
+            return np.asarray(array[int(row), :n])
 
     def _is_by_shard(self, array: zarr.Array[Any]) -> bool:
         return array.name.removeprefix("/") in self.attributes["shard_variables"]
@@ -245,14 +272,22 @@ class Dataset:
         if not self.has(name):
             return np.zeros(self.n_structures, dtype=np.bool_)
         self.require((first for first, _ in map(self._range, self.committed_shards)), name)
-        return np.asarray(self._array(name)[...], dtype=np.bool_)
+        with self._reading(name):
+            return np.asarray(self._array(name)[...], dtype=np.bool_)
 
-    def _receipt(self, name: str) -> dict[str, Any]:
-        """What the ledger says; nothing where a web server has no such file."""
+    def _receipt(self, name: str) -> tuple[int, dict[str, Any]] | None:
+        return read_receipt(self.path, name, self.n_shards)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        """Name the variable in errors of zarr and its codecs about damaged content."""
         try:
-            return _json(self.path, f"{LEDGER}/{name}")
-        except FileNotFoundError:
-            return {}
+            yield
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, OSError) as error:
+            first_line = (str(error).splitlines() or [""])[0]
+            raise TrainerError(
+                f"{self.path}: {name} cannot be read ({type(error).__name__}: {first_line:.200}); {VERIFY}"
+            ) from error
 
     def _optional(self, name: str, row: int) -> NDArray[np.float32]:
         if not bool(self.values(f"has_{name}", row)):
@@ -260,23 +295,8 @@ class Dataset:
         return self.values(name, row)
 
 
-def _attributes(path: Location) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = _json(path, "zarr.json").get("attributes", {})
-    except (FileNotFoundError, NotADirectoryError):
-        raise TrainerError(f"{path}: no dataset here; expected {path}/zarr.json") from None
-    if found.get("format") != FORMAT:
-        raise TrainerError(f"{path}: expected a dataset of format {FORMAT}, found {found.get('format')!r}")
-    if found.get("format_version") not in KNOWN_VERSIONS:
-        raise TrainerError(
-            f"{path}: expected a format version out of {KNOWN_VERSIONS}, found {found.get('format_version')}; "
-            "use the trainer of the version that wrote it"
-        )
-    return found
-
-
 def _check_files(path: Location, receipt: dict[str, Any], variable: str | None) -> None:
-    """A missing chunk would read as fill values, so every file is asked for before it is read."""
+    """Refuse missing or truncated files: zarr reads a missing chunk as fill values."""
     files = {n: e for n, e in receipt["files"].items() if variable is None or n.startswith(f"{variable}/")}
     for (name, entry), size in zip(files.items(), path.each(path.size, files), strict=True):
         if size != entry["size"]:
@@ -288,15 +308,3 @@ def _check_files(path: Location, receipt: dict[str, Any], variable: str | None) 
 
 def _receipt_name(shard: int) -> str:
     return f"shard-{shard:05d}.json"
-
-
-def _json(path: Location, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read(name))
-    except ValueError as error:
-        raise TrainerError(
-            f"{path}/{name}: expected JSON, found something else ({error}); run datagen verify"
-        ) from error
-    if not isinstance(content, dict):
-        raise TrainerError(f"{path}/{name}: expected an object, found {type(content).__name__}; run datagen verify")
-    return content

@@ -1,4 +1,4 @@
-"""How is a dataset in one `.zarr.zip` read without unpacking it, and going straight to what is asked for?"""
+"""A dataset in one `.zarr.zip`, read by byte ranges without unpacking it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ZipStore
 
-from trainer.data.location import Location
+from trainer.data.location import Location, refuse_large_file
 from trainer.errors import TrainerError
 
 _LOCAL_HEADER = struct.Struct("<26x2H")
-"""Of a zip's entry: its last two numbers are the lengths of name and extra field, behind which the data begins."""
+"""Of an entry; the data begin behind its name and extra field, whose lengths are its last two numbers."""
 
 
 class Zipped(Location):
-    """A publication in one zip, its files uncompressed."""
+    """A published dataset in one zip, its files uncompressed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -29,10 +29,12 @@ class Zipped(Location):
             self._file = os.open(path, os.O_RDONLY)
         except (OSError, zipfile.BadZipFile) as error:
             raise TrainerError(
-                f"{path}: expected a dataset in one zip, as datagen publish writes it, found none ({error})"
+                f"{path}: expected a dataset in a zip written by datagen publish, found another file ({error})"
             ) from error
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in self._entries.values()):
-            raise TrainerError(f"{path}: its files are compressed once more; unpack it and name the folder")
+            raise TrainerError(
+                f"{path}: expected uncompressed entries, found compressed ones; unpack it and give the folder"
+            )
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
@@ -42,36 +44,37 @@ class Zipped(Location):
         return str(self.path)
 
     def read(self, name: str) -> bytes:
-        """All bytes of a file."""
+        """Read a file."""
         if name not in self._entries:
             raise FileNotFoundError(f"{self.path}: {name}")
+        refuse_large_file(f"{self.path}/{name}", self._entries[name].file_size)
         return self.read_part(name, 0, self._entries[name].file_size)
 
     def read_part(self, name: str, first: int, stop: int) -> bytes:
-        """Bytes `first` to `stop` of a file, from any thread."""
+        """Read bytes `first` to `stop` of a file; safe from any thread."""
         entry = self._entries[name]
         header = os.pread(self._file, _LOCAL_HEADER.size, entry.header_offset)
         if len(header) < _LOCAL_HEADER.size:
-            raise TrainerError(f"{self.path}: ends before {name}; fetch it again")
+            raise TrainerError(f"{self.path}: ends before {name}; download it again")
         begin = entry.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header))
         return os.pread(self._file, max(min(stop, entry.file_size) - first, 0), begin + first)
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         entry = self._entries.get(name)
         return None if entry is None else entry.file_size
 
     def names(self, folder: str) -> list[str]:
-        """Files in a folder."""
+        """List the files in a folder."""
         return sorted(PurePosixPath(n).name for n in self._entries if str(PurePosixPath(n).parent) == folder)
 
     def zarr_store(self) -> Store:
-        """Zarr's own reader of zips, going straight to what it reads."""
+        """Return zarr's zip store with random access."""
         return _ZippedStore(self)
 
 
 class _ZippedStore(ZipStore):
-    """Zarr's own reads every entry from its beginning: a shard of a hundred structures for one of them."""
+    """Zarr's zip store reads an entry from its beginning, a whole shard for one structure; this one seeks."""
 
     def __init__(self, zipped: Zipped) -> None:
         super().__init__(zipped.path, mode="r")

@@ -17,7 +17,7 @@ from trainer.data.sources import DensitySource
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import plain
-from trainer.evaluation.models import EVALUATION_SEED, Told, as_numpy, rows_of_split
+from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy, rows_of_split
 from trainer.training.config import CrystalNetTraining
 from trainer.training.datasets import choose_rows
 from trainer.training.distributed import Place
@@ -27,7 +27,7 @@ from trainer.training.tasks import guess_densities
 
 @dataclass(frozen=True, eq=False)
 class DensityEvaluation:
-    """Scores of every crystal, and a few densities beside their truths for plots."""
+    """Scores of every crystal, and a few predicted and true densities for plots."""
 
     row: NDArray[np.int64]
     scores: dict[str, NDArray[np.float64]]
@@ -47,11 +47,11 @@ def evaluate_crystalnet(
     points: int = 50,
     batch_size: int = 8,
     examples: int = 4,
-    told: Told | None = None,
+    progress: ProgressReport | None = None,
 ) -> DensityEvaluation:
-    """SSIM and PSNR of the first guess as it is, of the best rotation of the first, and of the best of all guesses.
+    """Score the first sample as it is, its best rotation, and the best of all samples and rotations.
 
-    Best-of-n looks at the truth; single-sample scores do not. Guesses are shared out among an ensemble's models.
+    Best-of-n scores use the truth; scores of a single sample do not. The models of an ensemble take turns.
     """
     config = configs[0]
     if 50 % points:
@@ -89,8 +89,8 @@ def evaluate_crystalnet(
         seen.append(batch.row.numpy())
         few = range(max(0, min(len(batch), examples - len(shown))))
         shown += [(int(batch.row[i]), truth[i].cpu().numpy(), drawn[0][i].float().cpu().numpy()) for i in few]
-        if told:
-            told(number + 1, sampler.batches_per_epoch)
+        if progress:
+            progress(number + 1, sampler.batches_per_epoch)
     joined = {name: np.concatenate(values) for name, values in scores.items()}
     report = {
         "model": "crystalnet",
@@ -111,7 +111,7 @@ def _best_rotation(truth: torch.Tensor, guess: torch.Tensor) -> tuple[torch.Tens
 
 
 def _mean_density(config: CrystalNetTraining, dataset: Dataset, points: int, most: int = 256) -> torch.Tensor:
-    """The baseline: the mean density of (at most ``most``) training crystals."""
+    """Return the baseline: the mean density of at most `most` training crystals."""
     rows = choose_rows(config, dataset, "train")
     if len(rows) == 0:
         return torch.zeros(points, points, points)

@@ -1,4 +1,4 @@
-"""What did AlphaDiffract look at? Grad-CAM over 2theta: how the last block's channels raise the chosen class.
+"""Grad-CAM over 2theta: which angles raise the score of the predicted class of AlphaDiffract.
 
 Selvaraju et al., Int. J. Comput. Vis. 128 (2020) 336: channels are weighted by the mean gradient of the class score,
 summed and rectified.
@@ -14,7 +14,7 @@ from trainer.models.alphadiffract import AlphaDiffract, ConvNeXtBlock
 
 
 def attention(model: AlphaDiffract, pattern: Tensor, target: str = "crystal_system") -> Tensor:
-    """Attention (batch, two_theta) from 0 to 1, to the class predicted by the head ``target``."""
+    """Return the attention (batch, two_theta), 0 to 1, to the class that the head `target` predicts."""
     stages = list(model.extractor)
     last = max(i for i, stage in enumerate(stages) if isinstance(stage, ConvNeXtBlock))
     with torch.enable_grad():

@@ -17,7 +17,7 @@ from trainer.data.sources import LabelColumns, PatternSource, StickSource
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE, Regression, plain
-from trainer.evaluation.models import EVALUATION_SEED, Told, as_numpy, rows_of_split
+from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy, rows_of_split
 from trainer.evaluation.sums import AccuracySums, ByStructure, GraphDistanceSums, RegressionSums, Structures
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.training.config import AlphaDiffractTraining
@@ -26,14 +26,14 @@ from trainer.training.distributed import Place
 from trainer.training.tasks import autocast
 
 SHOWN_STRUCTURES = 5000
-"""Structures drawn in a parity plot."""
+"""Structures shown in the parity plot."""
 _COLUMNS = 20
-"""Of a sample in `LatticeSums`: two fractions, and variance over models, truth and prediction of six parameters."""
+"""Per sample in `LatticeSums`: two fractions, and variance over models, truth and prediction of six parameters."""
 
 
 @dataclass(frozen=True, eq=False)
 class LatticeEvaluation:
-    """The report of an evaluation, and what its plots show."""
+    """Report of an evaluation, and the data of its plots."""
 
     report: dict[str, Any]
     confusion: NDArray[np.int64]
@@ -57,14 +57,14 @@ def evaluate_alphadiffract(
     samples: int = 1,
     noise: bool = True,
     batch_size: int = 64,
-    told: Told | None = None,
+    progress: ProgressReport | None = None,
 ) -> LatticeEvaluation:
-    """Predict ``samples`` patterns of each structure with every model; all see the same ones with the same noise.
+    """Evaluate an ensemble on `samples` patterns of each structure, the same for every model.
 
-    Patterns are stored ones or broadened sticks as in training, or as ``input`` says.
+    Patterns are stored ones or broadened reflections, as in training unless `input` is given.
     """
     if len({c.model.input_points for c in configs}) > 1:
-        raise TrainerError("an ensemble's models see patterns of one length; these differ in model.input_points")
+        raise TrainerError("expected models for patterns of one length, found several model.input_points")
     config = replace(configs[0], input=input or configs[0].input, noise=noise)
     rows = rows_of_split(config, dataset, split)
     train = dataset.rows("train")
@@ -72,7 +72,9 @@ def evaluate_alphadiffract(
     of_input = PatternSource if config.input == "patterns" else StickSource
     slots = max(dataset.n_augmentations, samples) if config.input == "sticks" else dataset.n_augmentations
     if samples > slots:
-        raise TrainerError(f"{dataset.path}: {samples} patterns a structure were asked for, {slots} are stored")
+        raise TrainerError(
+            f"{dataset.path}: samples: expected at most the {slots} stored per structure, found {samples}"
+        )
     sampler = Sampler(rows, batch_size, samples, slots, pool_structures=128, shuffle=False)
     loader: Loader[Any, Any] = Loader(of_input(dataset, labels), sampler, config.workers)
     inputs = build_inputs(config, dataset)
@@ -89,8 +91,8 @@ def evaluate_alphadiffract(
             np.stack([as_numpy(p.lattice) for p in predictions]),
             batch.row.numpy(),
         )
-        if told:
-            told(number + 1, sampler.batches_per_epoch)
+        if progress:
+            progress(number + 1, sampler.batches_per_epoch)
     report = sums.report()
     report |= {"model": "alphadiffract", "models": len(models), "input": config.input, "split": split, "noise": noise}
     truth, prediction = sums.shown

@@ -1,4 +1,4 @@
-"""Figures of AlphaDiffract's evaluation: accuracies, lattice errors, and the paper's uncertainties of both.
+"""Results of AlphaDiffract's evaluation: accuracies, lattice errors and their uncertainties.
 
 Equations of Sec. 5.6; `trainer.evaluation.sums` accumulates what they need.
 """
@@ -18,7 +18,7 @@ LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A fraction of correct samples, with 95 % half-widths; None where there is one model, or one pattern each."""
+    """Fraction of correct samples with 95 % half-widths, which are None for one model or one pattern per structure."""
 
     accuracy: float
     majority_baseline: float
@@ -26,7 +26,7 @@ class Accuracy:
     ensemble_half_width: float | None
     augmentation_half_width: float | None
     half_width: float | None
-    """Both in quadrature."""
+    """Both added in quadrature."""
     per_class: dict[str, float]
 
 
@@ -44,20 +44,20 @@ class Regression:
 
 
 def t_975(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, from its distribution function by bisection.
+    """Return the 97.5 % quantile of Student's t, by bisection of its distribution function.
 
-    With F from the regularised incomplete beta function, here by quadrature: F(t) = 1/2 + integral of the density.
+    The distribution function is 1/2 plus the integral of the density, by Gauss-Legendre quadrature.
     """
     x, w = np.polynomial.legendre.leggauss(200)
     log_norm = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
 
     def probability(t: float) -> float:
-        # t = sqrt(freedom) tan(u) makes the integrand cos(u)^(freedom - 1), smooth and bounded.
+        # With t = sqrt(freedom) tan(u) the integrand is cos(u)^(freedom - 1).
         end = math.atan(t / math.sqrt(freedom))
         u = 0.5 * end * (x + 1)
         return 0.5 + 0.5 * end * float((w * np.cos(u) ** (freedom - 1)).sum()) * math.sqrt(freedom) * math.exp(log_norm)
 
-    low, high = 1.9, 13.0  # the normal quantile lies above one, t of one degree of freedom below the other
+    low, high = 1.9, 13.0  # bounds: the normal distribution and one degree of freedom
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if probability(middle) < 0.975 else (low, middle)
@@ -65,7 +65,7 @@ def t_975(freedom: int) -> float:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, NaN as None: what JSON can hold."""
+    """Convert to values of JSON: dataclasses to dictionaries, NaN to None."""
     if hasattr(value, "__dataclass_fields__"):
         return plain(asdict(value))
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Trained networks, and the structures of a split that they can be evaluated on."""
+"""Trained networks, and the structures that they can be evaluated on."""
 
 from __future__ import annotations
 
@@ -13,33 +13,26 @@ from torch import nn
 
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
-from trainer.models.alphadiffract import AlphaDiffract
-from trainer.models.crystalnet import CrystalNet
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoint
-from trainer.training.config import AlphaDiffractTraining, Config, kind_of
+from trainer.training.config import Config, kind_of
 from trainer.training.datasets import choose_rows, dataset_identity, group_hashes
+from trainer.training.networks import load_network
 
 EVALUATION_SEED = 0xE7A1
-Told = Callable[[int, int], None]
+ProgressReport = Callable[[int, int], None]
 
 
 def load_models(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Module], list[Checkpoint]]:
-    """Networks of one kind with their weights, ready to predict."""
+    """Load networks of one kind in evaluation mode, and their checkpoints."""
     found = [checkpoint.load(path) for path in paths]
     kinds = {kind_of(c.config) for c in found}
     if len(kinds) > 1:
-        raise TrainerError(f"an ensemble has models of one kind, found {' and '.join(sorted(kinds))}")
+        raise TrainerError(f"expected models of one kind, found {' and '.join(sorted(kinds))}")
     models: list[nn.Module] = []
     for path, state in zip(paths, found, strict=True):
-        config = state.config
-        model = AlphaDiffract(config.model) if isinstance(config, AlphaDiffractTraining) else CrystalNet(config.model)
-        try:
-            model.load_state_dict(state.model)
-        except RuntimeError as error:
-            raise TrainerError(
-                f"{path}: its weights do not fit its configuration ({str(error).splitlines()[0]})"
-            ) from error
+        checkpoint.check_dataset(path, state.dataset)
+        model = load_network(state.config, state.model, str(path))
         models.append(model.to(device).eval())
     return models, found
 
@@ -52,8 +45,8 @@ def refuse_other_instrument(states: Sequence[Checkpoint], dataset: Dataset) -> N
             found = here[what]
             if len(found) != len(expected) or not np.allclose(found, expected, rtol=1e-6):
                 raise TrainerError(
-                    f"{dataset.path}: expected patterns like those that the model was trained on, with {what} "
-                    f"{expected}, found {found}; evaluate on a dataset of the same instrument and range"
+                    f"{dataset.path}: expected {what} {expected} as in training, found {found}; evaluate on a dataset "
+                    "of the same instrument and range"
                 )
 
 
@@ -79,8 +72,7 @@ def rows_of_split(config: Config, dataset: Dataset, split: str) -> NDArray[np.in
     rows = choose_rows(config, dataset, split)
     if len(rows) == 0:
         raise TrainerError(
-            f"{dataset.path}: no structure that {kind_of(config)} can be judged by on the {split} side of the split; "
-            "name another with --split"
+            f"{dataset.path}: no structure for {kind_of(config)} in the split {split!r}; give another --split"
         )
     return rows
 

@@ -1,4 +1,4 @@
-"""What do the results look like? PNG figures of an evaluation and of a prediction; needs matplotlib."""
+"""PNG figures of evaluations and predictions; needs matplotlib."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ UNITS = ("Å", "Å", "Å", "°", "°", "°")
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, NDArray[Any]]:
-    """A figure without a window system, and its axes as a grid."""
+    """Return a figure that needs no display, and its axes as a grid."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure as NewFigure
     except ImportError:
-        raise TrainerError("plots need matplotlib: install it, or leave --plots out") from None
+        raise TrainerError("plots need matplotlib: install it, or omit --plots") from None
     made = NewFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
     return made, made.subplots(rows, columns, squeeze=False)
 
 
 def plot_lattice_evaluation(found: LatticeEvaluation, folder: Path) -> list[Path]:
-    """Parity of the six lattice parameters, confusion of crystal systems, distances between space groups."""
+    """Plot parity of the lattice parameters, confusion of crystal systems and distances between space groups."""
     return [
         _parity(found, folder / "parity.png"),
         _confusion(found, folder / "confusion.png"),
@@ -43,7 +43,7 @@ def plot_lattice_evaluation(found: LatticeEvaluation, folder: Path) -> list[Path
 
 
 def plot_density_evaluation(found: DensityEvaluation, folder: Path) -> list[Path]:
-    """Slices of truth beside prediction, and the distribution of scores."""
+    """Plot slices of true and predicted densities, and the distribution of scores."""
     return [_slices(found, folder / "densities.png"), _scores(found, folder / "scores.png")]
 
 
@@ -54,7 +54,7 @@ def plot_attention(
     title: str,
     path: Path,
 ) -> Path:
-    """The pattern coloured by what each head looked at."""
+    """Plot the pattern over the attention of each classification head."""
     made, axes = figure(9, 2.6 * len(attention), len(attention))
     for axis, (name, values) in zip(axes[:, 0], attention.items(), strict=True):
         shown = axis.imshow(

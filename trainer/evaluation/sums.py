@@ -1,6 +1,6 @@
-"""Running sums of an evaluation: its memory does not grow with the number of patterns.
+"""Running sums of an evaluation, whose memory does not grow with the number of patterns.
 
-Samples arrive in batches, those of a structure one after another. Equations of Sec. 5.6 of the AlphaDiffract paper.
+Samples arrive in batches, those of a structure consecutively. Equations of Sec. 5.6 of the AlphaDiffract paper.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Structures:
-    """Structures whose samples are all there: count, means and sums of squared deviations of columns."""
+    """Structures whose samples are complete: count, means and sums of squared deviations of columns."""
 
     count: Whole
     mean: Array
@@ -53,13 +53,13 @@ class Structures:
 
 
 class ByStructure:
-    """Groups a stream of samples by structure; holds only the moments of the structure that is still open."""
+    """Groups a stream of samples by structure, holding only the moments of the incomplete one."""
 
     def __init__(self) -> None:
         self._open: tuple[int, Moments] | None = None
 
     def add(self, structure: Whole, values: Array) -> Structures:
-        """Take samples (n, columns); return the structures that they complete."""
+        """Add samples (n, columns); return the structures that they complete."""
         starts = np.concatenate([[0], np.flatnonzero(np.diff(structure)) + 1])
         groups = [
             (int(ids[0]), Moments.of(part))

@@ -1,4 +1,4 @@
-"""How are results told in words? Rows of tables, for the terminal and for Markdown."""
+"""Tables of results, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
-        """The table in Markdown."""
+        """Return the table in Markdown."""
         lines = [f"### {self.title}", "", _line(self.head), _line(("---",) * len(self.head))]
         return "\n".join([*lines, *map(_line, self.rows), ""])
 
 
 def evaluation_tables(report: dict[str, Any]) -> list[Table]:
-    """The tables of an evaluation's report."""
+    """Return the tables of an evaluation."""
     return _lattice_tables(report) if report["model"] == "alphadiffract" else _density_tables(report)
 
 
 def prediction_tables(name: str, found: dict[str, Any]) -> list[Table]:
-    """The tables of one pattern's prediction."""
+    """Return the tables of a prediction."""
     systems = [(e["name"], _percent(e["probability"]), _percent(e["spread"])) for e in found["crystal_system"]]
     groups = [
         (str(e["number"]), e["symbol"], _percent(e["probability"]), _percent(e["spread"])) for e in found["space_group"]
@@ -44,7 +44,7 @@ def _lattice_tables(report: dict[str, Any]) -> list[Table]:
     what = f"{report['patterns']} patterns of {report['structures']} structures, {report['split']} split"
     seen = report.get("structures_of_trained_groups")
     if seen is not None:
-        what += f"; {seen} of them of a formula and space group that was trained on"
+        what += f"; {seen} share formula and space group with training structures"
     classes = []
     for name in ("crystal_system", "space_group"):
         entry = report[name]
@@ -89,11 +89,11 @@ def _density_tables(report: dict[str, Any]) -> list[Table]:
     kinds = (
         ("single sample", ""),
         ("single sample, best of 24 rotations", "rotated_"),
-        (f"best of {n} samples and 24 rotations (looks at the truth)", "best_"),
+        (f"best of {n} samples and 24 rotations (uses the truth)", "best_"),
         ("mean training density", "mean_"),
     )
     rows = [(label, *(_pair(report[f"{prefix}{metric}"]) for metric in ("ssim", "psnr"))) for label, prefix in kinds]
-    title = f"Densities: {report['structures']} structures, {report['split']} side, {report['points']}³ points"
+    title = f"Densities: {report['structures']} structures, {report['split']} split, {report['points']}³ points"
     return [Table(title, ("prediction", "SSIM", "PSNR, dB"), rows)]
 
 

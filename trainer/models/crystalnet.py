@@ -1,8 +1,8 @@
-"""Which network is CrystalNet? A variational encoder of pattern and composition that conditions a field of positions.
+"""CrystalNet: a variational encoder of pattern and composition that conditions a density field.
 
 Guo et al., Towards End-to-End Structure Solutions from Information-Compromised Diffraction Data via Generative Deep
-Learning (2024). Two details follow the published code, which made the published scores: the Fourier phases are
-multiplied by 2 pi (``fourier_scale``), and log(sigma^2) of the loss has 1e-4 beneath it (``training/losses.py``).
+Learning (2024). Two details follow the published code instead of the text: the Fourier phases are multiplied by
+2 pi (`fourier_scale`), and 1e-4 is added inside log(sigma^2) of the loss (`training/losses.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMPOSITIONS = ("ratios", "elements", "drop-one", "none")
 
 @dataclass(frozen=True)
 class CrystalNetConfig:
-    """Sizes of the network; the defaults are the paper's."""
+    """Sizes of the network; defaults of the paper."""
 
     composition: str = "ratios"
     width: int = 512
@@ -39,29 +39,29 @@ class CrystalNetConfig:
 
     def __post_init__(self) -> None:
         if self.composition not in COMPOSITIONS:
-            raise ValueError(f"composition is one of {', '.join(COMPOSITIONS)}, not {self.composition!r}")
+            raise ValueError(f"composition: expected one of {', '.join(COMPOSITIONS)}, found {self.composition!r}")
 
 
 class Latent(NamedTuple):
-    """A Gaussian over embeddings: mean and sigma (of either sign; only its square matters), each (crystal, width)."""
+    """A Gaussian over embeddings: mean and sigma (of either sign), each (crystal, width)."""
 
     mean: Tensor
     sigma: Tensor
 
     def sample(self, noise: Tensor) -> Tensor:
-        """E = mu + epsilon sigma (eq. 2)."""
+        """Return mu + epsilon sigma (eq. 2)."""
         return self.mean + noise * self.sigma
 
 
 class Encoding(NamedTuple):
-    """What the encoders say of a batch of crystals; no formula where composition is not an input."""
+    """Latent distributions of a batch of crystals; `formula` is None if composition is not an input."""
 
     pattern: Latent
     formula: Latent | None
 
 
 class CrystalNet(nn.Module):
-    """Density in e/A^3 at fractional positions of crystals known by pattern and composition."""
+    """Predicts the density in e/A^3 at fractional positions from pattern and composition."""
 
     def __init__(self, config: CrystalNetConfig | None = None) -> None:
         super().__init__()
@@ -81,14 +81,14 @@ class CrystalNet(nn.Module):
         self.density = nn.Linear(width, 1)
 
     def encode(self, pattern: Tensor, composition: Tensor) -> Encoding:
-        """Latent distributions of patterns (crystal, 1024) and compositions (crystal, 118)."""
+        """Encode patterns (crystal, 1024) and compositions (crystal, 118)."""
         of_pattern = Latent(self.pattern_mean(pattern), self.pattern_sigma(pattern))
         if self.config.composition == "none":
             return Encoding(of_pattern, None)
         return Encoding(of_pattern, Latent(self.formula_mean(composition), self.formula_sigma(composition)))
 
     def sample(self, encoding: Encoding, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of the joint embedding (crystal, 2 width)."""
+        """Draw a joint embedding (crystal, 2 width)."""
         drawn = []
         for latent in encoding:
             if latent is None:
@@ -101,9 +101,9 @@ class CrystalNet(nn.Module):
         return torch.cat(drawn, dim=1)
 
     def decode(self, embedding: Tensor, position: Tensor) -> Tensor:
-        """Density (crystal, point) at fractional positions 0..1 (crystal, point, 3), or (point, 3) shared by all."""
-        # gamma and beta depend on the crystal alone. With equally many points a crystal, batch statistics over crystals
-        # are those over points, so this equals repeating the embedding for every point, at a thousandth of the cost.
+        """Return densities (crystal, point) at fractional positions (crystal, point, 3) or (point, 3)."""
+        # gamma and beta depend on the crystal alone. With equally many points per crystal, batch statistics over
+        # crystals equal those over points, so computing them once per crystal is exact.
         scale = self.film_scale(embedding).unsqueeze(1)
         shift = self.film_shift(embedding).unsqueeze(1)
         crystals = embedding.shape[0]
@@ -119,13 +119,13 @@ class CrystalNet(nn.Module):
     def forward(
         self, pattern: Tensor, composition: Tensor, position: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Encoding]:
-        """Density at the positions from one draw of the embedding, and the distributions it was drawn from."""
+        """Return the density for one draw of the embedding, and the distributions that it was drawn from."""
         encoding = self.encode(pattern, composition)
         return self.decode(self.sample(encoding, generator), position), encoding
 
 
 class PatternEncoder(nn.Module):
-    """A densely connected convolutional network of a stick vector; layer norm over channels and points."""
+    """Densely connected convolutional network on a stick vector; layer norm over channels and points."""
 
     def __init__(self, config: CrystalNetConfig) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class PatternEncoder(nn.Module):
         )
 
     def forward(self, pattern: Tensor) -> Tensor:
-        """(crystal, 1024) -> (crystal, width)."""
+        """Map (crystal, 1024) to (crystal, width)."""
         x = self.first(pattern.unsqueeze(1))
         for layer in self.dense_fine:
             x = torch.cat([x, layer(x)], dim=1)
@@ -165,7 +165,7 @@ class PositionEncoder(nn.Module):
         super().__init__()
         self.scale = config.fourier_scale
         self.frequencies: Tensor
-        # A buffer, not a parameter: drawn once, never trained, kept with the weights.
+        # A buffer: drawn once, not trained, stored with the weights.
         self.register_buffer("frequencies", config.fourier_sigma * torch.randn(config.fourier_frequencies, 3))
         self.layers = nn.Sequential(
             nn.Linear(2 * config.fourier_frequencies, config.width),
@@ -175,7 +175,7 @@ class PositionEncoder(nn.Module):
         )
 
     def forward(self, position: Tensor) -> Tensor:
-        """Fractional positions 0..1 (point, 3) -> (point, width)."""
+        """Map fractional positions (point, 3) to (point, width)."""
         with torch.autocast(position.device.type, enabled=False):  # phases of tens of radians need full precision
             phase = self.scale * (position.float() - 0.5) @ self.frequencies.T
             features = torch.cat([torch.sin(phase), torch.cos(phase)], dim=1)
@@ -183,12 +183,12 @@ class PositionEncoder(nn.Module):
 
 
 def dense_layer(n_in: int, n_out: int, points: int) -> nn.Sequential:
-    """Convolution of kernel 3, layer norm over channels and points, ReLU."""
+    """Return a convolution of kernel 3, layer norm over channels and points, and ReLU."""
     return nn.Sequential(nn.Conv1d(n_in, n_out, 3, padding=1, bias=False), nn.LayerNorm([n_out, points]), nn.ReLU())
 
 
 def formula_encoder(config: CrystalNetConfig) -> nn.Sequential:
-    """Linear layers with batch norm and ReLU, no ReLU after the last."""
+    """Return linear layers with batch norm and ReLU, no ReLU after the last."""
     layers: list[nn.Module] = []
     for n_in in (ELEMENTS, *[config.width] * (config.formula_layers - 1)):
         layers += [nn.Linear(n_in, config.width), nn.BatchNorm1d(config.width), nn.ReLU()]
@@ -196,7 +196,7 @@ def formula_encoder(config: CrystalNetConfig) -> nn.Sequential:
 
 
 def fusion(config: CrystalNetConfig) -> nn.Sequential:
-    """From both embeddings to gamma or beta: four linear layers, batch norm and ReLU after each."""
+    """Return the layers from both embeddings to gamma or beta: four, with batch norm and ReLU after each."""
     sizes = (2 * config.width, *[config.fusion_width] * 3, config.width)
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
@@ -205,7 +205,7 @@ def fusion(config: CrystalNetConfig) -> nn.Sequential:
 
 
 def regressor_block(n_in: int, config: CrystalNetConfig) -> nn.Sequential:
-    """Linear layers of one width, batch norm and ReLU after each."""
+    """Return linear layers of one width, with batch norm and ReLU after each."""
     layers: list[nn.Module] = []
     for size in (n_in, *[config.width] * (config.regressor_layers - 1)):
         layers += [nn.Linear(size, config.width), nn.BatchNorm1d(config.width), nn.ReLU()]

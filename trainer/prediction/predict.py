@@ -1,4 +1,4 @@
-"""What is this measured pattern of? A scan at any wavelength to ranked crystal systems, space groups and a lattice."""
+"""Prediction of AlphaDiffract for a measured scan: the scan on the grid of the network, and ranked answers."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def to_model_grid(name: str, scan: Scan, wavelength_A: float, dataset: dict[str,
 
 
 def model_wavelength_A(dataset: dict[str, Any]) -> float:
-    """The wavelength of the patterns that the model was trained on."""
+    """Return the wavelength of the training patterns."""
     try:
         return float(dataset["instrument"]["lines"][0]["wavelength_A"])
     except (KeyError, IndexError, TypeError):
         raise TrainerError(
-            "the checkpoint's dataset named no wavelength, so measured patterns cannot be brought to it"
+            "expected a wavelength in the checkpoint, found none; train on a dataset that states its instrument"
         ) from None
 
 
@@ -72,7 +72,7 @@ def predict(
     draws: int = 8,
     top: int = 5,
 ) -> dict[str, Any]:
-    """Ranked answers of the ensemble; spreads are over models and over patterns redrawn within their uncertainties."""
+    """Return ranked answers of an ensemble; spreads are over models and patterns redrawn within their uncertainties."""
     generator = torch.Generator().manual_seed(NOISE_SEED)
     clean = torch.from_numpy(intensity)
     redrawn = clean + torch.from_numpy(sigma) * torch.randn(draws, len(clean), dtype=torch.float64, generator=generator)
@@ -103,13 +103,13 @@ def predict(
 
 @cache
 def space_group_symbols() -> tuple[str, ...]:
-    """Short Hermann-Mauguin symbols of the 230 space groups."""
+    """Return the short Hermann-Mauguin symbols of the 230 space groups."""
     with files("trainer.evaluation").joinpath("space_groups.csv").open() as source:
         return tuple(row["symbol"] for row in csv.DictReader(source))
 
 
 def wavelength_of(path: Path, scan: Scan, given: str | None) -> float:
-    """As given on the command line, else as the file states it."""
+    """Return the wavelength as given, else as the file states it."""
     if given is not None:
         return parse_wavelength(given)
     if scan.wavelength_A is None:
@@ -118,7 +118,7 @@ def wavelength_of(path: Path, scan: Scan, given: str | None) -> float:
 
 
 def _ranked(probability: Array, top: int) -> list[tuple[int, float, float | None]]:
-    """Classes by the models' mean for the pattern as measured, and the spread over models and redrawn patterns."""
+    """Rank classes by their mean probability for the measured pattern; return probabilities and spreads."""
     mean = probability[:, 0].mean(axis=0)
     everything = probability.reshape(-1, probability.shape[2])
     order = np.argsort(-mean)[:top].tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 from trainer.models.qmixer import SYSTEM_ENDS, QMixer, QMixerConfig
-from trainer.simulate.log_q import LN_Q_STEP, network_input, scan_on_grid, shifted
+from trainer.simulate.log_q import LN_Q_STEP, N_BINS, network_input, scan_on_grid, shifted
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers
 
 FORMAT, FORMAT_VERSION = "pxrd-trainer-qmixer-weights", 1
@@ -25,7 +25,10 @@ WEIGHTS = "qmixer.safetensors"
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 VIEWS = (-24, -16, -8, 0, 8, 16, 24)
 """Shifts in bins of ln q over which a prediction is averaged: the crystal at 0.94 to 1.07 times its size."""
-PARTS = ("lattice_mean", "lattice_deviation", "log_prior")
+PARTS = {"lattice_mean": (14, 6), "lattice_deviation": (14, 6), "log_prior": (230,)}
+"""Tensors beside the network's weights."""
+LARGEST_SIZE = 100_000
+"""Of a layer."""
 FEWEST_BINS = 200
 """Bins of ln q that a scan must cover, a tenth of the axis."""
 
@@ -98,20 +101,43 @@ def load_weights(path: Path | None = None) -> Weights:
                 "(.safetensors)"
             ) from None
         raise TrainerError(f"{name}: no weights here") from None
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise TrainerError(f"{name}: expected weights in safetensors, found something else ({error})") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("model"), dict):
+        raise TrainerError(f"{name}: expected facts about a network in its metadata, found others")
     if facts.get("format") != FORMAT or facts.get("format_version") != FORMAT_VERSION:
         raise TrainerError(
             f"{name}: expected weights of {FORMAT} {FORMAT_VERSION}, found {facts.get('format')!r} "
             f"{facts.get('format_version')}"
         )
-    model = QMixer(QMixerConfig(**facts["model"]))
+    model = _network(name, facts["model"], tensors)
     try:
         model.load_state_dict({key: value for key, value in tensors.items() if key not in PARTS})
-        parts = {key: tensors[key] for key in PARTS}
+        parts = {key: tensors[key].reshape(shape) for key, shape in PARTS.items()}
     except (RuntimeError, KeyError) as error:
-        raise TrainerError(f"{name}: its weights are not those of its configuration ({error})") from error
+        reason = (str(error).splitlines() or [""])[0]
+        raise TrainerError(f"{name}: its weights are not those of its configuration ({reason:.200})") from error
     return Weights(model.eval(), **parts, facts=facts)
+
+
+def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> QMixer:
+    """Build the network, if it has as many parameters as there are weights."""
+    counts = {field.name: sizes.get(field.name) for field in fields(QMixerConfig) if field.name != "dropout"}
+    if set(sizes) != {*counts, "dropout"} or not all(
+        isinstance(value, int) and 1 <= value <= LARGEST_SIZE for value in counts.values()
+    ):
+        raise TrainerError(f"{name}: expected the sizes {', '.join(counts)} of 1 to {LARGEST_SIZE}, found others")
+    if counts["bins"] != N_BINS:
+        raise TrainerError(f"{name}: expected a network for {N_BINS} bins, found one for {counts['bins']}")
+    try:
+        config = QMixerConfig(**sizes)
+        with torch.device("meta"):
+            parameters = sum(p.numel() for p in QMixer(config).parameters())
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise TrainerError(f"{name}: no network can be built with its sizes ({error})") from error
+    if parameters != sum(value.numel() for key, value in tensors.items() if key not in PARTS):
+        raise TrainerError(f"{name}: its weights are not those of its configuration")
+    return QMixer(config)
 
 
 def export_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
@@ -168,7 +194,7 @@ def predict_inputs(weights: Weights, inputs: Tensor) -> list[QMixerPrediction]:
 
 
 def ranked(prediction: QMixerPrediction, symbols: Sequence[str], top: int) -> dict[str, Any]:
-    """Return the answers of a prediction in order, as plain values."""
+    """Return the ranked answers of a prediction as plain values."""
     systems, groups, bravais = prediction.crystal_system, prediction.space_group, prediction.bravais
     names = ("a", "b", "c", "alpha", "beta", "gamma")
     return {

@@ -1,4 +1,4 @@
-"""What pattern do sticks make? GSAS-II's peak shapes on the device, for a whole batch with fresh parameters.
+"""Patterns of reflections by GSAS-II's peak shapes, for a whole batch on the device.
 
 The same physics as the engine that wrote the dataset: Gaussian and Lorentzian widths from instrument and sample, the
 pseudo-Voigt of Thompson, Cox and Hastings, and the Finger-Cox-Jephcoat integral for axial divergence by the same
@@ -21,22 +21,23 @@ from trainer.simulate.parameters import Instrument, Parameters
 WIDTH_FLOOR = 0.001
 MIN_SH_OVER_L = 0.002
 CHUNK_POINTS = 1 << 25
-"""Points of profile that are in memory at a time on a GPU: 128 MiB a temporary array."""
+"""Profile points in memory at a time on a GPU: 128 MiB per temporary array."""
 CHUNK_POINTS_CPU = 1 << 18
-"""On a CPU they stay in the cache."""
+"""The same on a CPU, so that they stay in the cache."""
 
 # fmt: off
 AXIAL_TERMS = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 140, 160,
                180, 200, 220, 240, 260, 280, 300, 400)
 # fmt: on
-"""Gauss-Legendre orders that GSAS-II chooses from: the first not below 300 (2theta - 2phi_min) / gamma."""
+"""Gauss-Legendre orders of GSAS-II, which takes the first not below 300 (2theta - 2phi_min) / gamma."""
 
 
 @dataclass(frozen=True)
 class Members:
-    """The Friedel pairs behind the sticks, which preferred orientation weighs one by one.
+    """Friedel pairs of the reflections, which preferred orientation weighs one by one.
 
-    ``hkl`` (pair, 3), ``intensity`` its share, ``stick`` whose it is, and the reciprocal metric (pattern, 3, 3).
+    `hkl` (pair, 3), `intensity` its share, `stick` the index of its reflection, and the reciprocal metric
+    (pattern, 3, 3).
     """
 
     hkl: Tensor
@@ -47,9 +48,9 @@ class Members:
 
 @dataclass(frozen=True)
 class Sticks:
-    """The reflections of a batch, one pattern's after another's; ``pattern`` says whose each is, ascending.
+    """Reflections of a batch in the order of their patterns; `pattern` is the index of the pattern.
 
-    ``two_theta_deg`` is in double precision; ``line`` is the number of the instrument's line.
+    `two_theta_deg` is in double precision; `line` is the index of the wavelength.
     """
 
     two_theta_deg: Tensor
@@ -60,7 +61,7 @@ class Sticks:
     members: Members | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Sticks:
-        """The same with every tensor changed: moved to a device, or into page-locked memory."""
+        """Apply a function to every tensor, such as a copy to a device."""
         columns = self.two_theta_deg, self.intensity, self.line, self.pattern
         two_theta_deg, intensity, line, pattern = map(change, columns)
         members = self.members and Members(*(change(getattr(self.members, f.name)) for f in fields(Members)))
@@ -69,7 +70,7 @@ class Sticks:
 
 @torch.no_grad()
 def broaden(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> Tensor:
-    """Patterns (pattern, two_theta) in single precision: the sum of sticks times profiles of unit area per degree."""
+    """Return patterns (pattern, two_theta) in single precision: sums of profiles with the areas of the reflections."""
     with torch.autocast(sticks.two_theta_deg.device.type, enabled=False):
         return _add_extras(
             _sum(_peaks(sticks, parameters, instrument), sticks.n_patterns, instrument), parameters, instrument
@@ -84,7 +85,7 @@ def _sum(peaks: _Peaks, n_patterns: int, instrument: Instrument) -> Tensor:
     total = peaks.centre.shape[0]
     budget = CHUNK_POINTS_CPU if device.type == "cpu" else CHUNK_POINTS
     size = max(1, budget // instrument.n_points)
-    # Whole and fractional steps apart, so that single precision resolves the top of a sharp peak.
+    # Separate whole and fractional steps, so that single precision resolves sharp peaks.
     position = (peaks.centre - instrument.two_theta_min_deg) / step
     whole = position.round()
     fraction = (position - whole).float()[:, None]
@@ -97,7 +98,7 @@ def _sum(peaks: _Peaks, n_patterns: int, instrument: Instrument) -> Tensor:
     owner = peaks.pattern.cpu()
     for start in range(0, total, size):
         here = slice(start, min(start + size, total))
-        # On a GPU whole rows are as quick as finding out how much of them is needed.
+        # On a GPU, finding the needed range takes as long as computing whole rows.
         left, right = 0, instrument.n_points
         if device.type == "cpu":
             left = max(left, int(peaks.first[here].min()))
@@ -107,7 +108,7 @@ def _sum(peaks: _Peaks, n_patterns: int, instrument: Instrument) -> Tensor:
         x2 = offset.sub_(fraction[here]).mul_(inverse_fwhm[here]).square_()
         profile = (x2 * (-4.0 * math.log(2))).exp_().mul_(gaussian[here])
         profile.addcdiv_(lorentzian[here], x2.mul_(4.0).add_(1.0)).masked_fill_(outside, 0.0)
-        # A product instead of a scattered sum: each row's terms are added in one fixed order.
+        # A matrix product adds the terms of a row in a fixed order, unlike scatter_add.
         low, high = int(owner[here.start]), int(owner[here.stop - 1])
         rows = torch.arange(low, high + 1, device=device)[:, None]
         weight = torch.where(rows == peaks.pattern[here], height[here], 0.0)
@@ -117,7 +118,7 @@ def _sum(peaks: _Peaks, n_patterns: int, instrument: Instrument) -> Tensor:
 
 @dataclass(frozen=True)
 class _Peaks:
-    """What is summed: centre and FWHM (deg), Lorentzian fraction, area, and the grid points first <= j < last."""
+    """Peaks to sum: centre and FWHM (deg), Lorentzian fraction, area, and the grid points first <= j < last."""
 
     centre: Tensor
     fwhm: Tensor
@@ -149,7 +150,7 @@ def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _P
     wanted = (300 * (bragg - lowest).abs() / gamma).floor()
     table = torch.searchsorted(terms, wanted).clamp_max(len(AXIAL_TERMS) - 1)
     widest = AXIAL_TERMS[int(table.max())] // 2
-    x, w = abscissas[table, :widest], weights[table, :widest]  # (stick, node); nodes beyond a stick's have no weight
+    x, w = abscissas[table, :widest], weights[table, :widest]  # (reflection, node); unused nodes have no weight
     centre = lowest[:, None] + (bragg - lowest)[:, None] * x
     c = torch.deg2rad(centre).cos()
     within = (c**2 - cos_bragg[:, None] ** 2).clamp_min(1e-300).sqrt()
@@ -174,7 +175,7 @@ def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _P
 def _widths(
     two_theta_deg: Tensor, wavelength_A: Tensor, parameters: Parameters, owner: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gaussian variance (cdeg^2), Lorentzian FWHM (cdeg), total FWHM (deg) and eta at angles of patterns ``owner``."""
+    """Return Gaussian variance (cdeg^2), Lorentzian FWHM (cdeg), total FWHM (deg) and Lorentzian fraction."""
     theta = torch.deg2rad(two_theta_deg) / 2
     tan, cos = theta.tan(), theta.cos()
     p = parameters
@@ -191,7 +192,7 @@ def _widths(
 
 
 def _textured(sticks: Sticks, parameters: Parameters) -> Tensor:
-    """Areas with March and Dollase's weight (r^2 cos^2 + sin^2 / r)^(-3/2) on each pair's share."""
+    """Return areas weighted by March-Dollase, (r^2 cos^2 + sin^2 / r)^(-3/2) for each Friedel pair."""
     members = sticks.members
     if members is None:
         return sticks.intensity.double()
@@ -209,7 +210,7 @@ def _textured(sticks: Sticks, parameters: Parameters) -> Tensor:
 
 
 def _add_extras(pattern: Tensor, parameters: Parameters, instrument: Instrument) -> Tensor:
-    """Foreign peaks and an amorphous hump, their heights measured by the highest point without them."""
+    """Add impurity peaks and an amorphous hump, with heights relative to the highest point without them."""
     p, device = parameters, pattern.device
     start, stop = instrument.two_theta_min_deg, instrument.two_theta_max_deg
     grid = torch.linspace(start, stop, instrument.n_points, dtype=torch.float64, device=device)
@@ -231,13 +232,13 @@ def _add_extras(pattern: Tensor, parameters: Parameters, instrument: Instrument)
 
 
 def _shape(x2: Tensor, eta: Tensor) -> Tensor:
-    """Pseudo-Voigt of unit FWHM and area, of the squared distance."""
+    """Return a pseudo-Voigt of unit FWHM and area at squared distances."""
     gaussian = 2.0 * math.sqrt(math.log(2) / math.pi) * (-4.0 * math.log(2) * x2).exp()
     return eta * (2.0 / math.pi) / (1.0 + 4.0 * x2) + (1.0 - eta) * gaussian
 
 
 def _displacement_deg(bragg: Tensor, displacement_um: Tensor, instrument: Instrument) -> Tensor:
-    """-2 s cos(theta) / R in reflection, -s sin(2theta) / R in transmission."""
+    """Return the shift: -2 s cos(theta) / R in reflection, -s sin(2theta) / R in transmission."""
     s = displacement_um * 1e-3 / instrument.goniometer_radius_mm
     two_theta = torch.deg2rad(bragg)
     if instrument.geometry == "reflection":
@@ -247,7 +248,7 @@ def _displacement_deg(bragg: Tensor, displacement_um: Tensor, instrument: Instru
 
 @cache
 def _quadrature(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Orders, and the positive halves of their abscissas and weights, each row filled up with zeros."""
+    """Return the orders and the positive halves of their abscissas and weights, rows padded with zeros."""
     width = AXIAL_TERMS[-1] // 2
     x, w = np.zeros((len(AXIAL_TERMS), width)), np.zeros((len(AXIAL_TERMS), width))
     for row, n in enumerate(AXIAL_TERMS):

@@ -1,4 +1,4 @@
-"""What does the loader add to clean inputs? The papers' noise, drawn on the device, sample by sample."""
+"""Noise of the papers, drawn on the device for each sample."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def add_noise(
     lambda_max: Tensor | None = None,
     sigma_rel: Tensor | None = None,
 ) -> Tensor:
-    """Counting noise, then Gaussian noise, in the original range of each pattern (AlphaDiffract, eqs. 1-3).
+    """Add counting noise, then Gaussian noise, within the range of each pattern (AlphaDiffract, eqs. 1-3).
 
-    Patterns are (batch, two_theta); ``lambda_max`` and ``sigma_rel`` (batch) are drawn uniformly from the paper's
-    ranges where they are not given.
+    Patterns are (batch, two_theta); `lambda_max` and `sigma_rel` (batch) are drawn uniformly from the ranges of the
+    paper unless given.
     """
     batch = pattern.shape[0]
     lam = _uniform(batch, LAMBDA_MAX_RANGE, pattern, generator) if lambda_max is None else lambda_max[:, None]
@@ -29,7 +29,7 @@ def add_noise(
     counts = torch.poisson(lam * pattern.clamp_min(0.0) / highest, generator=generator)
     poisson = highest / lam * counts
     low, high = poisson.amin(dim=1, keepdim=True), poisson.amax(dim=1, keepdim=True)
-    # At lambda_max near 1 every count can be zero: there is then no range to scale by, and the noise stays by itself.
+    # At lambda_max near 1 all counts may be zero; the Gaussian noise then scales with the original maximum.
     span = torch.where(high > low, high - low, highest)
     normal = torch.randn(pattern.shape, dtype=pattern.dtype, device=pattern.device, generator=generator)
     gauss = (poisson - low) / span + sigma * normal
@@ -37,14 +37,14 @@ def add_noise(
 
 
 def standardise(pattern: Tensor) -> Tensor:
-    """Scale each pattern (batch, two_theta) to 0..100, as the model expects it."""
+    """Scale each pattern (batch, two_theta) to 0..100, the input of the network."""
     return 100.0 * _to_unit_range(pattern)
 
 
 def perturb_sticks(
     sticks: Tensor, generator: torch.Generator | None = None, shift_bins: int = XRD_SHIFT_BINS
 ) -> Tensor:
-    """CrystalNet's augmentation of stick vectors (batch, bin): a shift of whole bins, N(0, 0.001^2), ReLU."""
+    """Augment stick vectors (batch, bin) as CrystalNet: a shift of whole bins, N(0, 0.001^2), ReLU."""
     batch, bins = sticks.shape
     shift = torch.randint(-shift_bins, shift_bins + 1, (batch, 1), device=sticks.device, generator=generator)
     source = torch.arange(bins, device=sticks.device)[None] - shift
@@ -54,15 +54,15 @@ def perturb_sticks(
 
 
 def perturb(values: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """N(0, 0.001^2) added, then ReLU: nothing becomes negative."""
+    """Add N(0, 0.001^2), then apply ReLU."""
     noise = torch.randn(values.shape, dtype=values.dtype, device=values.device, generator=generator)
     return torch.relu(values + CRYSTALNET_SIGMA * noise)
 
 
 def ablate_composition(composition: Tensor, kind: str, generator: torch.Generator | None = None) -> Tensor:
-    """What the model is told of the composition (batch, 118): ratios, elements, all elements but one, or nothing.
+    """Reduce the composition (batch, 118) to ratios, elements, all elements but one, or nothing.
 
-    Elements are marked by ones; one that is the only element is never dropped (CrystalNet, "Data Ablation").
+    Elements are marked by ones; a single element is never dropped (CrystalNet, "Data Ablation").
     """
     if kind == "ratios":
         return composition

@@ -1,4 +1,4 @@
-"""Where is a density compared? At grid points drawn one from each cell of a coarse division of the unit cell."""
+"""Positions in the unit cell at which densities are compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def stratified_points(
     crystals: int, divisions: int, device: torch.device, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Fractional positions (crystal, divisions^3, 3): one uniform draw in each of divisions^3 equal boxes."""
+    """Draw fractional positions (crystal, divisions^3, 3), one in each of divisions^3 equal boxes."""
     step = torch.arange(divisions, device=device, dtype=torch.float32)
     corner = torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1).reshape(1, -1, 3)
     draw = torch.rand(crystals, divisions**3, 3, device=device, generator=generator)
@@ -17,9 +17,9 @@ def stratified_points(
 
 
 def density_at(density: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """The density (crystal, n, n, n) at the grid point under each position, and that grid point's exact position.
+    """Return the density (crystal, n, n, n) at the grid point below each position, and the position of that point.
 
-    As in CrystalNet's code: grid index floor(n x), position index / n. Nothing is interpolated.
+    As in CrystalNet's code, grid index floor(n x) and position index / n, without interpolation.
     """
     crystals, n = density.shape[0], density.shape[1]
     index = (position * n).long().clamp_(0, n - 1)
@@ -28,6 +28,6 @@ def density_at(density: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def grid_positions(n: int, device: torch.device) -> Tensor:
-    """Fractional positions (n^3, 3) of every grid point, the last axis fastest."""
+    """Return the fractional positions (n^3, 3) of all grid points, the last axis fastest."""
     step = torch.arange(n, device=device, dtype=torch.float32) / n
     return torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1).reshape(-1, 3)

@@ -1,39 +1,44 @@
-"""What must be kept for training to go on as if it had never stopped? Everything, in one file, put in place whole."""
+"""Checkpoints: the complete state of a run in one file, written atomically and checked when read."""
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
+from trainer.data.limits import MOST_POINTS
 from trainer.errors import TrainerError
+from trainer.models.alphadiffract import CRYSTAL_SYSTEMS
 from trainer.training.config import Config, from_plain, to_plain
 
 FORMAT = "pxrd-trainer-checkpoint"
 FORMAT_VERSION = 1
+PARTS = ("config", "progress", "model", "optimiser", "generators", "dataset")
+DAMAGED = "the file is damaged or was not written by the trainer"
 
 
 @dataclass
 class Progress:
-    """Where in a run one is; ``batch`` counts the current epoch's batches already trained on, ``step`` all updates."""
+    """Position in a run; `batch` counts the batches of the current epoch, `step` all optimiser steps."""
 
     epoch: int = 0
     batch: int = 0
     step: int = 0
     best: float | None = None
     shards: tuple[int, ...] = ()
-    """Committed shards that the current epoch reads: a dataset still being made may have more by now."""
+    """Shards that the current epoch reads; a growing dataset may have more by now."""
 
 
 @dataclass
 class Checkpoint:
-    """A run's complete state."""
+    """Complete state of a run."""
 
     config: Config
     progress: Progress
@@ -41,11 +46,11 @@ class Checkpoint:
     optimiser: dict[str, Any]
     generators: dict[str, torch.Tensor]
     dataset: dict[str, Any]
-    """Identity and instrument of the dataset it was trained on, and its label vocabulary."""
+    """Identity, instrument and crystal systems of the training dataset."""
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write beside the target, make it durable, rename it into place: a reader sees the old file or the new one."""
+    """Write a checkpoint atomically: a reader sees the old file or the new one."""
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -73,17 +78,17 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path, kind: str | None = None) -> Checkpoint:
-    """Read a checkpoint, on the CPU; refuses what is not one, another version, or another model than ``kind``."""
+    """Read a checkpoint to the CPU; refuse other files, other versions, and networks other than `kind`."""
     try:
+        _refuse_inflating(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainerError(f"{path}: no checkpoint here") from None
     except IsADirectoryError:
-        raise TrainerError(f"{path}: expected a checkpoint file, found a folder; name a file such as best.pt") from None
+        raise TrainerError(f"{path}: expected a checkpoint file, found a folder; give a file such as best.pt") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise TrainerError(
-            f"{path}: expected a checkpoint of the trainer, found something else or a damaged one "
-            f"({type(error).__name__})"
+            f"{path}: expected a checkpoint of the trainer, found another or a damaged file ({type(error).__name__})"
         ) from error
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
         raise TrainerError(f"{path}: expected a checkpoint of the trainer, found another file of torch")
@@ -92,15 +97,68 @@ def load(path: Path, kind: str | None = None) -> Checkpoint:
             f"{path}: expected checkpoint version {FORMAT_VERSION}, found {content.get('format_version')}; "
             "use the version of the trainer that wrote it"
         )
+    for name in PARTS:
+        if not isinstance(content.get(name), Mapping) or not all(isinstance(key, str) for key in content[name]):
+            raise TrainerError(f"{path}: expected a mapping of names as {name}, found another value; {DAMAGED}")
+    for name in ("model", "generators"):
+        if not all(isinstance(value, torch.Tensor) for value in content[name].values()):
+            raise TrainerError(f"{path}: expected tensors as {name}, found other values; {DAMAGED}")
     found_kind = content["config"].get("kind")
     if kind is not None and found_kind != kind:
-        raise TrainerError(f"{path}: expected a checkpoint of {kind}, found one of {found_kind}")
-    progress = Progress(**{**content["progress"], "shards": tuple(content["progress"]["shards"])})
+        raise TrainerError(f"{path}: expected a checkpoint of {kind}, found one of {found_kind!r:.80}")
+    try:
+        config = from_plain(content["config"])
+    except TrainerError as error:
+        raise TrainerError(f"{path}: {error}") from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise TrainerError(f"{path}: expected a configuration, found another value ({error}); {DAMAGED}") from error
     return Checkpoint(
-        config=from_plain(content["config"]),
-        progress=progress,
-        model=content["model"],
-        optimiser=content["optimiser"],
-        generators=content["generators"],
-        dataset=content["dataset"],
+        config=config,
+        progress=_progress(path, content["progress"]),
+        model=dict(content["model"]),
+        optimiser=dict(content["optimiser"]),
+        generators=dict(content["generators"]),
+        dataset=dict(content["dataset"]),
     )
+
+
+def check_dataset(path: Path, dataset: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint whose description of its dataset lacks what predictions need."""
+    low, high, points = (dataset.get(name) for name in ("two_theta_min_deg", "two_theta_max_deg", "n_points"))
+    systems, groups = dataset.get("crystal_systems"), dataset.get("train_groups")
+    if (
+        not (_is_number(low) and _is_number(high) and -180 <= low < high <= 180)
+        or not (isinstance(points, int) and 2 <= points <= MOST_POINTS)
+        or not (isinstance(systems, list) and len(systems) == CRYSTAL_SYSTEMS)
+        or not all(isinstance(name, str) for name in systems)
+        or not isinstance(dataset.get("instrument"), Mapping)
+        or not (groups is None or (isinstance(groups, torch.Tensor) and groups.dtype == torch.int64))
+    ):
+        raise TrainerError(
+            f"{path}: expected the range of 2theta, instrument and {CRYSTAL_SYSTEMS} crystal systems of its dataset, "
+            f"found other values; {DAMAGED}"
+        )
+
+
+def _progress(path: Path, plain: Mapping[str, Any]) -> Progress:
+    counts = [plain.get(name) for name in ("epoch", "batch", "step")]
+    best, shards = plain.get("best"), plain.get("shards")
+    if (
+        set(plain) != {field.name for field in fields(Progress)}
+        or not all(isinstance(count, int) and count >= 0 for count in counts)
+        or not (best is None or _is_number(best))
+        or not (isinstance(shards, list) and all(isinstance(shard, int) for shard in shards))
+    ):
+        raise TrainerError(f"{path}: expected counts of epochs, batches and steps as progress, found others; {DAMAGED}")
+    return Progress(**{**plain, "shards": tuple(shards)})
+
+
+def _refuse_inflating(path: Path) -> None:
+    """Refuse an archive whose files are larger than itself: torch stores tensors uncompressed."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise TrainerError(f"{path}: expected a checkpoint of the trainer, found compressed data")
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""How is a training run configured? Frozen dataclasses; what a checkpoint carries and what the command line changes."""
+"""Configuration of training runs, stored in checkpoints and changed by the command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AT_LEAST_1 = (
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What both models' training has in common."""
+    """Settings common to all networks."""
 
     epochs: int
     batch_size: int
@@ -63,7 +63,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class AlphaDiffractTraining(TrainConfig):
-    """AlphaDiffract's defaults (Sec. 5.5): AdamW, 2e-4, weight decay 0.01, batches of 64, the cyclic schedule."""
+    """Settings of AlphaDiffract; defaults of the paper (Sec. 5.5)."""
 
     epochs: int = 60
     batch_size: int = 64
@@ -73,20 +73,20 @@ class AlphaDiffractTraining(TrainConfig):
     schedule: Schedule = field(default_factory=Cyclic)
     input: str = "patterns"
     samples_per_structure: int | None = None
-    """Patterns of each structure in an epoch; None: as many as are stored."""
+    """Patterns per structure and epoch; None for all that are stored."""
     balance: str = "none"
     gemd_weight: float = 1.0
     length_weight: float = 1.0
     angle_weight: float = 1.0
     lattice_loss: str = "mse"
-    """The paper's, or the mean absolute error in units of the training side's standard deviations."""
+    """Mean squared error as in the paper, or mean absolute error in standard deviations of the training split."""
     cell_strain: float = 0.0
-    """Crystals are scaled in training by factors from 1 / (1 + cell_strain) to 1 + cell_strain."""
+    """Crystals are scaled in training by 1 / (1 + cell_strain) to 1 + cell_strain."""
     best_by: str = "accuracies"
-    """What ``best.pt`` is best in: the sum of both accuracies, or that less the standardised lattice errors."""
+    """Score of `best.pt`: the sum of both accuracies, or that minus the standardised lattice error."""
     noise: bool = True
     validation_samples: int = 1
-    """Patterns of each validation structure."""
+    """Patterns per validation structure."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,13 +103,13 @@ class AlphaDiffractTraining(TrainConfig):
 
     @property
     def needs_lattice_statistics(self) -> bool:
-        """Whether mean and spread of the training side's lattices are part of the training."""
+        """Whether training needs mean and deviation of the lattices of the training split."""
         return self.model.lattice_start == "training" or self.lattice_loss != "mse" or self.best_by == "all"
 
 
 @dataclass(frozen=True)
 class CrystalNetTraining(TrainConfig):
-    """CrystalNet's defaults: Adam, 1e-3, batches of 128 crystals x 10^3 points, 1500 epochs with warm restarts."""
+    """Settings of CrystalNet; defaults of the paper."""
 
     epochs: int = 1500
     batch_size: int = 128
@@ -118,15 +118,15 @@ class CrystalNetTraining(TrainConfig):
     model: CrystalNetConfig = field(default_factory=CrystalNetConfig)
     schedule: Schedule = field(default_factory=WarmRestarts)
     divisions: int = 10
-    """Points along each axis at which a density is compared in training."""
+    """Points along each axis of a density in training."""
     kl_weight: float = 0.05
     noise: bool = True
     validation_guesses: int = 2
     validation_points: int = 25
-    """Grid points along each axis in validation; divides the stored 50."""
+    """Grid points along each axis in validation; a divisor of the stored 50."""
     validation_structures: int = 250
     crystal_systems: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
-    """Which to train on; the paper's two models know 7 (cubic) or 5 (trigonal)."""
+    """Crystal systems to train on; the two models of the paper are for 7 (cubic) and 5 (trigonal)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,12 +155,12 @@ _SCHEDULES: dict[str, type[Schedule]] = {c.__name__: c for c in (Cyclic, WarmRes
 
 
 def kind_of(config: Config) -> str:
-    """The model's name."""
+    """Return the name of the network."""
     return "alphadiffract" if isinstance(config, AlphaDiffractTraining) else "crystalnet"
 
 
 def to_plain(config: Config) -> dict[str, Any]:
-    """Plain values, with the names of the nested classes."""
+    """Convert to plain values, with the names of the nested classes."""
     plain = asdict(config)
     for name in ("model", "schedule"):
         plain[name] = {"class": type(getattr(config, name)).__name__, **plain[name]}
@@ -168,7 +168,7 @@ def to_plain(config: Config) -> dict[str, Any]:
 
 
 def from_plain(plain: Mapping[str, Any]) -> Config:
-    """Inverse of `to_plain`; unknown keys are refused."""
+    """Build a configuration from the values of `to_plain`; refuse unknown keys."""
     values = dict(plain)
     kind = values.pop("kind", None)
     if kind not in KINDS:
@@ -185,7 +185,7 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
 
 
 def change(config: Config, path: str, text: str) -> Config:
-    """The configuration with one value replaced: ``gemd_weight=0`` or ``model.drop_path=0.1``."""
+    """Replace one value, such as `gemd_weight` or `model.drop_path`, given as text."""
     import json
 
     try:
@@ -215,7 +215,7 @@ def _shallow(config: Any) -> dict[str, Any]:
 
 
 def _build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """An instance from plain values: lists become tuples, whole numbers reals; types are checked."""
+    """Build an instance from plain values; lists become tuples and types are checked."""
     known = {f.name for f in fields(cls)}
     if unknown := sorted(set(values) - known):
         raise TrainerError(f"{where}: unknown {', '.join(unknown)}; expected {', '.join(sorted(known))}")

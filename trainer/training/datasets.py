@@ -1,4 +1,4 @@
-"""Which structures of a dataset are trained on, and through which loader? Refuses early what cannot be trained on."""
+"""Structures and loaders of the splits of a dataset; refuses early what a network cannot be trained on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
+from trainer.data.metadata import LARGEST_NUMBER
+from trainer.data.resident_sticks import read_resident_sticks
 from trainer.data.sampler import Rows, Sampler, balancing_weights
 from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
 from trainer.data.store import Dataset
@@ -22,23 +24,28 @@ from trainer.training.lattices import lattice_statistics
 from trainer.training.strain import Strain
 from trainer.training.tasks import AlphaDiffractTask, CrystalNetTask, Inputs, Task
 
+ALWAYS_DRAWN = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2")
+LEAST = {"crystallite_size_um": 1e-6, "march_r": 1e-3, "impurity_height": 1e-9, "impurity_peaks": 0, "microstrain": 0}
+"""Lower ends below which a pattern has no finite shape."""
+MOST_IMPURITY_PEAKS = 1000
+
 
 @dataclass(frozen=True)
 class Data:
-    """One side of the split of the committed shards, ready to be read."""
+    """A split of the committed shards, ready to be read."""
 
     rows: Rows
     loader: Loader[Any, Any]
 
 
 def build_task(config: Config, dataset: Dataset, place: Place) -> Task:
-    """The task on this dataset: broadening knows the dataset's instrument and ranges."""
+    """Return the task of a network on this dataset."""
     if isinstance(config, CrystalNetTraining):
         return CrystalNetTask(config, place.device)
     points = len(dataset.two_theta_deg)
     if points != config.model.input_points:
         raise TrainerError(
-            f"{dataset.path}: its patterns have {points} points, the model expects {config.model.input_points}; "
+            f"{dataset.path}: expected patterns of {config.model.input_points} points, found {points}; "
             f"give --set model.input_points={points}"
         )
     strain = None
@@ -50,22 +57,38 @@ def build_task(config: Config, dataset: Dataset, place: Place) -> Task:
 
 
 def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
-    """How batches of this dataset become what the network sees."""
+    """Return the conversion of batches of this dataset to inputs of the network."""
     if config.input == "patterns":
         return Inputs(None, Augmentation({}), config.noise)
     return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_of(dataset), config.noise)
 
 
 def augmentation_of(dataset: Dataset) -> Augmentation:
-    """Return what the dataset's parameters were drawn from."""
+    """Return the ranges and probabilities from which the parameters of the dataset were drawn."""
     try:
-        return Augmentation.of_attributes(dataset.attributes)
+        found = Augmentation.of_attributes(dataset.attributes)
     except TrainerError as error:
         raise TrainerError(f"{dataset.path}: {error}") from None
+    _check_ranges(str(dataset.path), dict(found.ranges))
+    return found
+
+
+def _check_ranges(where: str, ranges: dict[str, tuple[float, float]]) -> None:
+    """Refuse ranges that no parameter can be drawn from."""
+    if missing := [name for name in ALWAYS_DRAWN if name not in ranges]:
+        raise TrainerError(f"{where}: its attributes state no range of {missing[0]}; use --input patterns")
+    for name, (low, high) in ranges.items():
+        least = LEAST.get(name, -LARGEST_NUMBER)
+        most = MOST_IMPURITY_PEAKS if name == "impurity_peaks" else LARGEST_NUMBER
+        if not least <= low <= high <= most:
+            raise TrainerError(
+                f"{where}: its parameter {name} was drawn from {low:g} to {high:g}, expected a range within "
+                f"{least:g} to {most:g}; use --input patterns"
+            )
 
 
 def open_split(config: Config, dataset: Dataset, split: str, place: Place, shards: tuple[int, ...] | None) -> Data:
-    """The training or validation side; ``shards`` restricts it to those an interrupted epoch began with."""
+    """Open a split; `shards` restricts it to those that an interrupted epoch started with."""
     rows = choose_rows(config, dataset, split)
     if shards is not None:
         rows = rows[np.isin(rows // int(dataset.attributes["layout"]["structures_per_shard"]), shards)]
@@ -74,10 +97,10 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
     if training and isinstance(config, CrystalNetTraining):
         minimum = 2 * place.world  # batch normalisation needs two crystals
     if len(rows) < minimum:
-        what = "with a density " if isinstance(config, CrystalNetTraining) else ""
+        what = " with a density" if isinstance(config, CrystalNetTraining) else ""
         raise TrainerError(
-            f"{dataset.path}: no structure {what}on the {split} side of the split in {len(dataset.committed_shards)} "
-            f"of {dataset.n_shards} shards that are committed; expected at least {minimum}"
+            f"{dataset.path}: expected at least {minimum} structures{what} in the split {split!r}, found {len(rows)} "
+            f"in {len(dataset.committed_shards)} committed of {dataset.n_shards} shards"
         )
     if isinstance(config, CrystalNetTraining):
         source: Any = DensitySource(dataset, dataset.column("composition").astype(np.float32))
@@ -86,14 +109,18 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
             rows = _spread(rows, config.validation_structures)
     else:
         labels = LabelColumns(dataset, rows)
-        of_input = PatternSource if config.input == "patterns" else StickSource
-        source = of_input(dataset, labels)
+        if config.input == "patterns":
+            source = PatternSource(dataset, labels)
+        else:
+            source = StickSource(dataset, labels, read_resident_sticks(dataset, rows))
         slots = dataset.n_augmentations
         samples = config.samples_per_structure or slots if training else config.validation_samples
         if config.input == "sticks":
             slots = max(slots, samples)
         if samples > slots:
-            raise TrainerError(f"{dataset.path}: {samples} patterns a structure were asked for, {slots} are stored")
+            raise TrainerError(
+                f"{dataset.path}: samples: expected at most the {slots} stored per structure, found {samples}"
+            )
         classes = {"crystal-system": labels.crystal_system, "space-group": labels.space_group}.get(config.balance)
         weights = balancing_weights(classes[rows]) if training and classes is not None else None
     sampler = Sampler(
@@ -113,26 +140,26 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
 
 
 def agreed_shards(dataset: Dataset, place: Place) -> tuple[int, ...]:
-    """Return the committed shards that every process trains on: those that the first one sees."""
+    """Return the shards to train on in every process: those committed as the first process sees them."""
     shards = distributed.same_for_all(dataset.committed_shards, place)
     if set(shards) - set(dataset.committed_shards):
         dataset.refresh()
     if missing := sorted(set(shards) - set(dataset.committed_shards)):
         raise TrainerError(
-            f"{dataset.path}: process {place.rank} does not see shard {missing[0]}, which process 0 sees; expected one "
-            "file system for all processes"
+            f"{dataset.path}: process {place.rank} does not see shard {missing[0]}, which process 0 sees; use a file "
+            "system that all processes share"
         )
     return shards
 
 
 def probe(data: Data, structures: int = 4) -> None:
-    """Read a few structures, so that a dataset that cannot be trained on is refused before anything is written."""
+    """Read a few structures, so that an unreadable dataset is refused before anything is written."""
     for row in _spread(data.rows, structures):
         data.loader.source.load(int(row))
 
 
 def choose_rows(config: Config, dataset: Dataset, split: str) -> Rows:
-    """Rows of committed shards on one side of the split that the model can use."""
+    """Return the rows of committed shards of a split that the network can use."""
     if not isinstance(config, CrystalNetTraining):
         return dataset.rows(split)
     rows = dataset.rows(split, with_density=True)
@@ -141,14 +168,14 @@ def choose_rows(config: Config, dataset: Dataset, split: str) -> Rows:
     lacking = [row for row in rows[:1] if not dataset.has("xrd_peaks") or not dataset.values("has_xrd_peaks", int(row))]
     if lacking:
         raise TrainerError(
-            f"{dataset.path}: structure {lacking[0]} has a density but no stick vector (xrd_peaks); "
-            "make the dataset with both"
+            f"{dataset.path}: expected a stick vector (xrd_peaks) beside the density of structure {lacking[0]}, found "
+            "none; make the dataset with both"
         )
     return rows
 
 
 def dataset_identity(dataset: Dataset) -> dict[str, Any]:
-    """What a checkpoint remembers of its dataset: instrument, grid and vocabulary, which predictions need too."""
+    """Return what a checkpoint stores of its dataset: instrument, grid and crystal systems, which predictions need."""
     two_theta = dataset.two_theta_deg
     return {
         "path": str(dataset.path),
@@ -164,7 +191,7 @@ def dataset_identity(dataset: Dataset) -> dict[str, Any]:
 def group_hashes(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
     """Return a hash of each structure's group (formula and space group).
 
-    A checkpoint keeps those of its training structures, so that an evaluation can tell what the model has seen.
+    A checkpoint stores those of its training structures, so that an evaluation can count structures seen in training.
     """
     groups = dataset.text("group")
     digests = (hashlib.blake2b(groups[row].encode(), digest_size=8).digest() for row in rows.tolist())
@@ -172,7 +199,7 @@ def group_hashes(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
 
 
 def _spread(rows: Rows, most: int) -> Rows:
-    """At most so many rows, evenly spread."""
+    """Return at most `most` rows, evenly spread."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]

@@ -1,4 +1,4 @@
-"""On which device, and as which of how many processes, does this one train? torchrun says it in the environment."""
+"""Device and rank of this process, from the environment of torchrun, and collective operations."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Place:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
 
 def start(device: str = "auto") -> Place:
-    """Join the other processes if torchrun started several, and take a device."""
+    """Join the processes of torchrun, if any, and choose a device."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     chosen = _device(device)
@@ -40,7 +40,7 @@ def start(device: str = "auto") -> Place:
 
 
 def alone(device: str = "auto") -> Place:
-    """Take a device without joining other processes."""
+    """Choose a device without joining other processes."""
     return Place(_device(device))
 
 
@@ -48,7 +48,7 @@ def _device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainerError("--device cuda: torch finds no CUDA device here; use --device cpu")
+        raise TrainerError("--device cuda: torch finds no CUDA device; use --device cpu")
     try:
         return torch.device(device)
     except RuntimeError as error:
@@ -56,13 +56,13 @@ def _device(device: str) -> torch.device:
 
 
 def finish(place: Place) -> None:
-    """Leave the other processes."""
+    """Leave the process group."""
     if place.world > 1:
         distributed.destroy_process_group()
 
 
 def sum_over_processes(sums: Mapping[str, Tensor], place: Place) -> dict[str, float]:
-    """Each named sum, over all processes."""
+    """Add named sums over all processes."""
     stacked = torch.stack([value.double().reshape(()) for value in sums.values()]).to(place.device)
     if place.world > 1:
         distributed.all_reduce(stacked)
@@ -70,7 +70,7 @@ def sum_over_processes(sums: Mapping[str, Tensor], place: Place) -> dict[str, fl
 
 
 def gather(states: dict[str, Tensor], place: Place) -> dict[str, Tensor]:
-    """Every process's tensors, named ``name-rank``."""
+    """Collect the tensors of all processes, named `name-rank`."""
     if place.world == 1:
         return {f"{name}-0": state for name, state in states.items()}
     everyone: list[dict[str, Tensor] | None] = [None] * place.world
@@ -79,7 +79,7 @@ def gather(states: dict[str, Tensor], place: Place) -> dict[str, Tensor]:
 
 
 def same_for_all(value: tuple[int, ...], place: Place) -> tuple[int, ...]:
-    """Return the value of the first process: what each sees of a shared file system may differ."""
+    """Return the value of the first process, since processes may see different states of a shared file system."""
     if place.world == 1:
         return value
     shared: list[tuple[int, ...]] = [value]
@@ -88,7 +88,7 @@ def same_for_all(value: tuple[int, ...], place: Place) -> tuple[int, ...]:
 
 
 def agree(flag: bool, place: Place) -> bool:
-    """Whether any process raises the flag."""
+    """Return whether the flag is set in any process."""
     if place.world == 1:
         return flag
     raised = torch.tensor(float(flag), device=place.device)

@@ -1,4 +1,4 @@
-"""How is a model trained? One loop for both, resumable at any saved instant, readable from top to bottom."""
+"""The training loop of AlphaDiffract and CrystalNet, resumable from any checkpoint."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ AGREE_EVERY_STEPS = 20
 
 
 class Reporter(Protocol):
-    """What the loop tells while it goes on."""
+    """Receives the progress of a run."""
 
     def begin(self, model: str, structures: int, validation: int, batches: int, place: Place) -> None:
-        """What is about to be trained."""
+        """Handle the start of a run."""
 
     def advance(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
-        """A batch was trained on; values are there now and then."""
+        """Handle a trained batch; `values` is empty for most."""
 
     def epoch(self, epoch: int, values: dict[str, float], improved: bool) -> None:
-        """An epoch was finished and validated."""
+        """Handle a validated epoch."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """Result of a run."""
 
     finished: bool
     progress: Progress
@@ -73,7 +73,7 @@ def fit(
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> Outcome:
-    """Train, validate after epochs, keep ``last.pt`` and ``best.pt`` in ``out``; SIGTERM and SIGINT save and stop."""
+    """Train and validate, with `last.pt` and `best.pt` in `out`; SIGTERM and SIGINT save and stop."""
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic)
@@ -87,9 +87,9 @@ def fit(
 def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place, reporter: Reporter | None) -> Outcome:
     before = _checkpoint_to_resume(config, dataset, out) if resume else None
     if not resume and (out / LAST).exists():
-        raise TrainerError(f"{out / LAST} exists: give --resume to go on with it, or another --out")
+        raise TrainerError(f"{out / LAST} exists; resume it with --resume or choose another --out")
     progress = before.progress if before else Progress()
-    # A run continues with the shards it began with; only one that follows takes new ones, between epochs.
+    # An epoch is finished with the shards it started with; --follow adds new ones between epochs.
     keeps = before is not None and (progress.batch or not config.follow)
     shards = progress.shards if keeps else agreed_shards(dataset, place)
     task = build_task(config, dataset, place)
@@ -98,14 +98,20 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
     for data in (train, validation):
         probe(data)
 
-    torch.manual_seed(config.seed)  # the same weights everywhere,
-    module = _built(task, config)
-    torch.manual_seed(config.seed + place.rank)  # other dropped paths
+    torch.manual_seed(config.seed)  # the same weights in all processes
+    module = task.build()
+    torch.manual_seed(config.seed + place.rank)  # different dropped paths
     optimiser = build_optimiser(module, config)
     noise = torch.Generator(place.device).manual_seed(config.seed + place.rank)
     if before:
-        module.load_state_dict(before.model)
-        optimiser.load_state_dict(before.optimiser)
+        try:
+            module.load_state_dict(before.model)
+            optimiser.load_state_dict(before.optimiser)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TrainerError(
+                f"{out / LAST}: its weights or optimiser do not fit its configuration "
+                f"({(str(error).splitlines() or [''])[0]:.200})"
+            ) from error
         _restore_generators(before.generators, noise, place)
     model = _wrapped(module, config, place)
 
@@ -151,14 +157,14 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
                 progress.batch += len(window)
                 progress.step += 1
 
-                told = {}
+                numbers = {}
                 if progress.step % config.log_every_steps == 0 or progress.batch >= batches:
-                    told = meter.take(progress) | {"learning_rate": config.learning_rate * factor}
+                    numbers = meter.take(progress) | {"learning_rate": config.learning_rate * factor}
                     if log:
-                        log.write(progress.step, progress.epoch + progress.batch / batches, told)
+                        log.write(progress.step, progress.epoch + progress.batch / batches, numbers)
                 if reporter and place.is_first:
-                    reporter.advance(progress.epoch, progress.batch, batches, told)
-                # Processes must stop at the same step; asking makes the device wait, so it is not done at every one.
+                    reporter.advance(progress.epoch, progress.batch, batches, numbers)
+                # Processes must stop at the same step; agreeing synchronises the device, so it is done rarely.
                 may_stop = place.world == 1 or progress.step % AGREE_EVERY_STEPS == 0
                 if may_stop and distributed.agree(stopping(), place):
                     save(LAST)
@@ -188,24 +194,15 @@ def _fit(config: Config, dataset: Dataset, out: Path, resume: bool, place: Place
     return Outcome(True, progress, values)
 
 
-def _built(task: Task, config: Config) -> nn.Module:
-    """Build the network; sizes that torch cannot build are the configuration's fault."""
-    try:
-        return task.build()
-    except (ValueError, RuntimeError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TrainerError(f"model: no network can be built with {config.model} ({first_line})") from error
-
-
 def build_optimiser(module: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """AdamW for AlphaDiffract, Adam for CrystalNet."""
+    """Return AdamW for AlphaDiffract, Adam for CrystalNet."""
     kind = torch.optim.AdamW if isinstance(config, AlphaDiffractTraining) else torch.optim.Adam
     return kind(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def _checkpoint_to_resume(config: Config, dataset: Dataset, out: Path) -> Checkpoint:
     found = checkpoints.load(out / LAST, kind_of(config))
-    # What decides how fast or how long may change; what decides the weights may not.
+    # Only settings that do not change the weights at a step may differ.
     free = {
         name: getattr(config, name)
         for name in ("epochs", "workers", "save_every_steps", "log_every_steps", "follow", "validate_every_epochs")
@@ -215,8 +212,8 @@ def _checkpoint_to_resume(config: Config, dataset: Dataset, out: Path) -> Checkp
             name for name in vars(config) if name not in free and getattr(config, name) != getattr(found.config, name)
         ]
         raise TrainerError(
-            f"{out / LAST}: was begun with other settings of {', '.join(changed)}; resume with the same, or begin anew "
-            "with another --out"
+            f"{out / LAST}: was started with other values of {', '.join(changed)}; resume with the same ones or "
+            "choose another --out"
         )
     here, there = dataset_identity(dataset), found.dataset
     differ = [name for name in here if name != "path" and here[name] != there.get(name)]
@@ -238,12 +235,12 @@ def _wrapped(module: nn.Module, config: Config, place: Place) -> nn.Module:
 
 
 def _without_sync(model: nn.Module) -> AbstractContextManager[None]:
-    """Gradients of all but a window's last batch stay in their process."""
+    """Synchronise gradients for the last batch of a window only."""
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
 def _on_device(batches: Iterator[Any], device: torch.device, meter: Meter) -> Iterator[Any]:
-    """Batches on the device; the copy of the next runs while the current one is used. Waiting is measured."""
+    """Copy batches to the device and measure the time spent waiting for them."""
     while True:
         begun = time.perf_counter()
         batch = next(batches, None)
@@ -266,7 +263,7 @@ def _windows(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 @torch.no_grad()
 def _validate(task: Task, module: nn.Module, batches: Iterator[Any], place: Place) -> tuple[dict[str, float], float]:
-    """The task's figures on the validation side: the same noise every time, and nothing random is used up."""
+    """Validate with the same noise every time, without advancing the random state of training."""
     module.eval()
     generator = torch.Generator(place.device).manual_seed(VALIDATION_SEED + place.rank)
     sums = task.validate(module, batches, generator)
@@ -286,7 +283,8 @@ def _restore_generators(states: dict[str, Tensor], noise: torch.Generator, place
     wanted = set(_generator_states(noise, place))
     if set(mine) != wanted or len(states) != len(wanted) * place.world:
         raise TrainerError(
-            "the checkpoint was written by another number of processes or on another kind of device; resume it there"
+            "expected the number of processes and kind of device that wrote the checkpoint, found others; resume with "
+            "those"
         )
     torch.set_rng_state(mine["torch"])
     noise.set_state(mine["noise"])
@@ -296,7 +294,7 @@ def _restore_generators(states: dict[str, Tensor], noise: torch.Generator, place
 
 @contextmanager
 def _stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT came; a second one ends the process at once."""
+    """Yield a function that returns whether SIGTERM or SIGINT arrived; a second one ends the process at once."""
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What does a run leave for people to look at? A CSV and, where TensorBoard is installed, its event file."""
+"""Logs of a run: a CSV file and, if TensorBoard is installed, its events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("step", "epoch", "name", "value")
 
 
 class Log:
-    """Appends named numbers to ``log.csv`` and to TensorBoard; a resumed run first drops what came after its start."""
+    """Appends named numbers to `log.csv` and TensorBoard; a resumed run first drops entries after its start."""
 
     def __init__(self, folder: Path, start_step: int = 0) -> None:
         self._path = folder / "log.csv"
@@ -30,7 +30,7 @@ class Log:
         self._board = _tensorboard(folder, start_step)
 
     def write(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
-        """Numbers that belong to a step."""
+        """Append the numbers of a step."""
         for name, value in values.items():
             self._writer.writerow({"step": step, "epoch": f"{epoch:.6g}", "name": name, "value": f"{value:.8g}"})
             if self._board is not None:
@@ -49,7 +49,7 @@ class Log:
 def _step(row: Mapping[str, str]) -> int:
     try:
         return int(row["step"])
-    except (KeyError, TypeError, ValueError):  # a line cut short when the run was killed
+    except (KeyError, TypeError, ValueError):  # a line truncated when the run was killed
         return 1 << 62
 
 

@@ -1,4 +1,4 @@
-"""What does training minimise? The losses of both papers, term by term."""
+"""Losses of AlphaDiffract and CrystalNet, term by term."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 from trainer.models.alphadiffract import Prediction
 from trainer.models.crystalnet import Encoding, Latent
 
-SIGMA_SQUARED_FLOOR = 1e-4  # beneath the logarithm, as in CrystalNet's published code
+SIGMA_SQUARED_FLOOR = 1e-4  # added inside the logarithm, as in CrystalNet's published code
 
 
 class AlphaDiffractLoss(NamedTuple):
@@ -43,11 +43,10 @@ def alphadiffract_loss(
     angle_weight: float = 1.0,
     deviation: Tensor | None = None,
 ) -> AlphaDiffractLoss:
-    """CE + CE + mu GEMD + MSE; labels are class indices from 0, the lattice in A and degrees.
+    """Return CE + CE + mu GEMD + MSE; labels are class indices from 0, the lattice in A and degrees.
 
-    The weights of squared lengths and angles are 1 in the paper. Squared angles are in the hundreds, and drown the rest
-    on small datasets: other weights are a deviation that they need. So is ``deviation`` (6): lattice errors are then
-    divided by it, and their magnitudes are averaged instead of their squares.
+    The paper has weights of 1. Squared angles are in the hundreds and dominate on small datasets, which need other
+    weights or `deviation` (6): absolute lattice errors in units of it instead of squared errors.
     """
     of_system = functional.cross_entropy(prediction.crystal_system, crystal_system)
     of_group = functional.cross_entropy(prediction.space_group, space_group)
@@ -60,12 +59,12 @@ def alphadiffract_loss(
 
 
 def gemd(logits: Tensor, truth: Tensor, hops: Tensor) -> Tensor:
-    """Graph earth mover's distance to a one-hot truth: sum_k D[truth, k] p_k, mean over the batch."""
+    """Return the graph earth mover's distance to a one-hot truth: sum_k D[truth, k] p_k, mean over the batch."""
     return (hops[truth] * logits.softmax(dim=1)).sum(dim=1).mean()
 
 
 def crystalnet_loss(density: Tensor, truth: Tensor, encoding: Encoding, kl_weight: float = 0.05) -> CrystalNetLoss:
-    """L1 of the density in e/A^3 plus the weighted divergence of each embedding from N(0, 1)."""
+    """Return the L1 error of the density in e/A^3 plus the weighted divergence of each embedding from N(0, 1)."""
     reconstruction = functional.l1_loss(density, truth)
     of_pattern = divergence(encoding.pattern)
     of_formula = of_pattern.new_zeros(()) if encoding.formula is None else divergence(encoding.formula)
@@ -74,9 +73,9 @@ def crystalnet_loss(density: Tensor, truth: Tensor, encoding: Encoding, kl_weigh
 
 
 def divergence(latent: Latent) -> Tensor:
-    """-mean(1 + log sigma^2 - mu^2 - sigma^2): twice the KL divergence from N(0, 1), per dimension (eq. 6).
+    """Return -mean(1 + log sigma^2 - mu^2 - sigma^2), twice the KL divergence from N(0, 1) per dimension (eq. 6).
 
-    The paper prints this without the minus sign and says "proportional to"; its code has it.
+    The paper omits the minus sign; its code has it.
     """
     mean, variance = latent.mean.float(), latent.sigma.float() ** 2
     return -(1.0 + (variance + SIGMA_SQUARED_FLOOR).log() - mean**2 - variance).mean()

@@ -157,7 +157,7 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
 
 
 def _each(patterns: Tensor, generators: list[torch.Generator | None], change: Any) -> Tensor:
-    """Change patterns one by one where each has a generator of its own, else together."""
+    """Apply a function to all patterns together, or one by one if each has its generator."""
     if generators[0] is None:
         found: Tensor = change(patterns)
         return found

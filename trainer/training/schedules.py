@@ -1,4 +1,4 @@
-"""How does the learning rate run? As a factor of its nominal value at a time counted in epochs."""
+"""Schedules of the learning rate: a factor of its nominal value as a function of epochs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cyclic:
-    """AlphaDiffract's: a triangle from ``floor`` to 1 and back, six epochs each way, its height halved each cycle."""
+    """AlphaDiffract's schedule: a triangle from `floor` to 1 and back, its height multiplied by `decay` each cycle."""
 
     half_cycle_epochs: float = 6.0
     floor: float = 0.1
     decay: float = 0.5
 
     def factor(self, epoch: float) -> float:
-        """floor + (1 - floor) decay^cycle (1 - |1 - phase|), phase 0..2 within a cycle."""
+        """Return floor + (1 - floor) decay^cycle (1 - |1 - phase|), phase 0..2 within a cycle."""
         cycle, phase = divmod(epoch / self.half_cycle_epochs, 2.0)
         height: float = self.decay**cycle
         return self.floor + (1.0 - self.floor) * height * (1.0 - abs(1.0 - phase))
@@ -23,14 +23,14 @@ class Cyclic:
 
 @dataclass(frozen=True)
 class WarmRestarts:
-    """CrystalNet's: half a cosine from 1 to ``floor``, restarted, each cycle ``growth`` times as long as the last."""
+    """CrystalNet's schedule: a cosine from 1 to `floor`, restarted, each cycle `growth` times as long as the last."""
 
     first_cycle_epochs: float = 100.0
     floor: float = 1e-3
     growth: float = 2.0
 
     def factor(self, epoch: float) -> float:
-        """floor + (1 - floor) (1 + cos(pi t / T)) / 2, t within the cycle of length T."""
+        """Return floor + (1 - floor) (1 + cos(pi t / T)) / 2, t within the cycle of length T."""
         start, length = 0.0, self.first_cycle_epochs
         while epoch >= start + length:
             start, length = start + length, length * self.growth
@@ -39,10 +39,10 @@ class WarmRestarts:
 
 @dataclass(frozen=True)
 class Constant:
-    """No schedule."""
+    """A constant learning rate."""
 
     def factor(self, epoch: float) -> float:
-        """1 at all times."""
+        """Return 1."""
         return 1.0
 
 

@@ -1,4 +1,4 @@
-"""How alike are two densities? SSIM and PSNR as scikit-image has them, in batches on the device; 24 rotations."""
+"""Similarity of densities: SSIM and PSNR as in scikit-image, in batches on the device, and the 24 rotations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ K1, K2 = 0.01, 0.03
 
 
 def ssim(truth: Tensor, other: Tensor) -> Tensor:
-    """Mean structural similarity (batch) of volumes (batch, x, y, z); the data range is the truth's own (eq. 8).
+    """Return the structural similarity (batch) of volumes (batch, x, y, z), with the data range of the truth (eq. 8).
 
-    ``skimage.metrics.structural_similarity`` with its defaults: a uniform window of 7, sample covariances, the mean
-    over the windows that lie inside. Sums are in double precision because variances are differences of them.
+    As `skimage.metrics.structural_similarity` with its defaults: a uniform window of 7, sample covariances, the mean
+    over complete windows. Sums are in double precision because variances are differences of them.
     """
     x, y = truth.double(), other.double()
     span = (x.amax(dim=(1, 2, 3)) - x.amin(dim=(1, 2, 3)))[:, None, None, None]
@@ -32,14 +32,14 @@ def ssim(truth: Tensor, other: Tensor) -> Tensor:
 
 
 def psnr(truth: Tensor, other: Tensor) -> Tensor:
-    """10 log10(range(truth)^2 / MSE) in dB (batch) of volumes (batch, x, y, z) (eq. 9)."""
+    """Return 10 log10(range(truth)^2 / MSE) in dB (batch) of volumes (batch, x, y, z) (eq. 9)."""
     x, y = truth.double(), other.double()
     span = x.amax(dim=(1, 2, 3)) - x.amin(dim=(1, 2, 3))
     return 10.0 * torch.log10(span**2 / ((x - y) ** 2).mean(dim=(1, 2, 3)))
 
 
 def rotations(volume: Tensor) -> Iterator[Tensor]:
-    """The 24 rotations of cubes (batch, n, n, n) onto themselves, the identity first."""
+    """Yield the 24 rotations of cubes (batch, n, n, n), the identity first."""
     x, y, z = 1, 2, 3
     poses = [volume, torch.rot90(volume, 2, (x, z))]  # the first axis up, down,
     poses += [torch.rot90(volume, k, (x, z)) for k in (1, 3)]  # along the third,

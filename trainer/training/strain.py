@@ -1,8 +1,8 @@
-"""What would the pattern of a slightly larger or smaller crystal be? The same crystal at another scale, for training.
+"""Patterns of the same crystal at another scale, which give a small dataset more cells to train on.
 
-All d spacings times one factor: every peak moves by Bragg's law, sin(theta) -> sin(theta) / factor, and the lengths of
-the cell are the factor's multiples, its angles and symmetry the same. Positions are exact. Intensities stay what they
-were, and where a peak would have come in from beyond the range nothing does. Of few structures this makes many cells.
+All d spacings are multiplied by one factor: peaks move by Bragg's law, sin(theta) -> sin(theta) / factor, lengths of
+the cell scale, angles and symmetry do not change. Positions are exact, intensities are kept, and no peak enters from
+outside the range.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from trainer.data.sources import PatternBatch, StickBatch
 from trainer.simulate.broaden import Sticks
 
 LARGEST_SINE = 0.999
-"""Of a stick that is kept; beyond, the crystal has no such reflection."""
+"""Reflections beyond it are dropped."""
 
 
 @dataclass(frozen=True)
 class Strain:
-    """Scales each crystal by a factor of its own, log-uniform in 1 / (1 + largest) .. 1 + largest.
+    """Scales each crystal by a factor, log-uniform in 1 / (1 + largest) .. 1 + largest.
 
-    A factor that would push the pattern's highest peak out of the range stops short of it: no pattern becomes empty.
+    The factor is limited so that the highest peak stays in the range and no pattern becomes empty.
     """
 
     largest: float
@@ -33,13 +33,13 @@ class Strain:
     def __call__(
         self, batch: PatternBatch | StickBatch, generator: torch.Generator | None
     ) -> PatternBatch | StickBatch:
-        """The batch with other cells, patterns and labels alike."""
+        """Scale the patterns and labels of a batch."""
         draw = torch.rand(len(batch), dtype=torch.float64, device=batch.lattice.device, generator=generator)
         factor = (1.0 + self.largest) ** (2.0 * draw - 1.0)
         return self.scaled(batch, self.within_range(batch, factor))
 
     def within_range(self, batch: PatternBatch | StickBatch, factor: Tensor) -> Tensor:
-        """The factors (batch), nearer to 1 where the highest peak would have left the range."""
+        """Limit the factors (batch) so that the highest peak stays in the range."""
         low, high = (_sine(torch.tensor(x).double()) for x in (self.two_theta_min_deg, self.two_theta_max_deg))
         if isinstance(batch, StickBatch):
             highest = _highest_stick(batch, float(low), float(high))
@@ -50,19 +50,19 @@ class Strain:
         return torch.where(highest > 0, clamped, torch.ones_like(factor))
 
     def scaled(self, batch: PatternBatch | StickBatch, factor: Tensor) -> PatternBatch | StickBatch:
-        """The batch of crystals scaled by these factors (batch)."""
+        """Scale a batch by the factors (batch)."""
         lattice = torch.cat([batch.lattice[:, :3] * factor[:, None].float(), batch.lattice[:, 3:]], dim=1)
         if isinstance(batch, StickBatch):
             return replace(batch, sticks=_scaled_sticks(batch, factor), lattice=lattice)
         return replace(batch, pattern=self._scaled_patterns(batch.pattern.float(), factor), lattice=lattice)
 
     def _scaled_patterns(self, pattern: Tensor, factor: Tensor) -> Tensor:
-        """Linear between the points, zero where the original was not measured; widths stretch with the angles."""
+        """Interpolate linearly, with zeros outside the original range; widths stretch with the angles."""
         points = pattern.shape[1]
         sine = _sine(self._grid(pattern))[None] * factor[:, None]
         source = torch.rad2deg(2 * sine.clamp_max(1.0).asin())
         place = (source - self.two_theta_min_deg) / (self.two_theta_max_deg - self.two_theta_min_deg) * (points - 1)
-        rounding = 1e-6  # the ends of an unscaled pattern are inside
+        rounding = 1e-6  # keeps the ends of an unscaled pattern inside
         outside = (place < -rounding) | (place > points - 1 + rounding)
         place = place.clamp(0, points - 1)
         left = place.long().clamp_max(points - 2)
@@ -76,12 +76,12 @@ class Strain:
 
 
 def _scaled_sticks(batch: StickBatch, factor: Tensor) -> Sticks:
-    """Sticks that no angle reaches any more have no area."""
+    """Move reflections; those beyond 180 degrees get no area."""
     sticks = batch.sticks
     sine = _sine(sticks.two_theta_deg) / factor[sticks.pattern.long()]
     beyond = sine > LARGEST_SINE
     members = sticks.members
-    if members is not None:  # angles between planes, all that texture asks for, are the same at every scale
+    if members is not None:  # texture depends on angles between planes only, which do not change
         members = replace(members, intensity=members.intensity.masked_fill(beyond[members.stick], 0.0))
     return replace(
         sticks,
@@ -92,7 +92,7 @@ def _scaled_sticks(batch: StickBatch, factor: Tensor) -> Sticks:
 
 
 def _highest_stick(batch: StickBatch, low: float, high: float) -> Tensor:
-    """sin(theta) of the strongest stick between two sines, for each pattern; 0 where there is none."""
+    """Return sin(theta) of the strongest reflection between two sines for each pattern; 0 without one."""
     sticks, owner = batch.sticks, batch.sticks.pattern.long()
     sine = _sine(sticks.two_theta_deg)
     area = torch.where((sine >= low) & (sine <= high), sticks.intensity.double(), 0.0)

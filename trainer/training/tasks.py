@@ -1,4 +1,4 @@
-"""What do the two models do with a batch? Inputs, loss and validation; the training loop is the same for both."""
+"""Inputs, loss and validation of AlphaDiffract and CrystalNet."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.training.gemd import hop_matrix
 from trainer.training.lattices import LatticeStatistics
 from trainer.training.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
+from trainer.training.networks import build_network
 from trainer.training.similarity import psnr, rotations, ssim
 from trainer.training.strain import Strain
 
 DECODE_POINTS = 1 << 17
-"""Points of a density that go through the network at a time in evaluation."""
+"""Points of a density per forward pass in evaluation."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """How raw batches become what AlphaDiffract sees: broadened where they are sticks, noisy if asked, 0..100."""
+    """Conversion of batches to inputs of AlphaDiffract: reflections broadened, with noise, from 0 to 100."""
 
     instrument: Instrument | None
     augmentation: Augmentation
     noise: bool = True
 
     def __call__(self, batch: PatternBatch | StickBatch, generator: torch.Generator | None) -> Tensor:
-        """Standardised patterns (batch, two_theta)."""
+        """Return patterns (batch, two_theta) from 0 to 100."""
         if isinstance(batch, StickBatch):
             assert self.instrument is not None
             device = batch.sticks.two_theta_deg.device
@@ -71,13 +72,14 @@ class AlphaDiffractTask:
         strain: Strain | None = None,
         lattices: LatticeStatistics | None = None,
     ) -> AlphaDiffractTask:
-        """With the distances between space groups on the device."""
+        """Create a task with the distances between space groups on the device."""
         hops = torch.tensor(hop_matrix(), dtype=torch.float32, device=device)
         return cls(config, inputs, device, hops, strain, lattices)
 
     def build(self) -> nn.Module:
-        """A new network."""
-        model = AlphaDiffract(self.config.model).to(self.device)
+        """Build the network with fresh weights."""
+        model = build_network(self.config).to(self.device)
+        assert isinstance(model, AlphaDiffract)
         if self.config.model.lattice_start == "training":
             assert self.lattices is not None
             try:
@@ -89,7 +91,7 @@ class AlphaDiffractTask:
     def loss(
         self, model: nn.Module, batch: PatternBatch | StickBatch, generator: torch.Generator | None
     ) -> AlphaDiffractLoss:
-        """Loss and its terms of a batch."""
+        """Return the loss of a batch and its terms."""
         if self.strain is not None:
             batch = self.strain(batch, generator)
         pattern = self.inputs(batch, generator)
@@ -111,7 +113,7 @@ class AlphaDiffractTask:
     def validate(
         self, model: nn.Module, batches: Iterable[PatternBatch | StickBatch], generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Sums over patterns of what `summarise` divides by their number."""
+        """Return sums over patterns for `summarise`."""
         names = ("count", "loss", "crystal_system", "space_group", "gemd", "length_error", "angle_error", "deviations")
         sums = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in names}
         for batch in batches:
@@ -134,9 +136,9 @@ class AlphaDiffractTask:
         return sums
 
     def summarise(self, sums: dict[str, float]) -> tuple[dict[str, float], float]:
-        """Means by name, and the score by which the best weights are kept: the sum of both accuracies.
+        """Return means by name, and the score of `best.pt`: the sum of both accuracies.
 
-        Where everything counts, less the mean lattice error in standard deviations of the training side.
+        With `best_by="all"`, minus the mean lattice error in standard deviations of the training split.
         """
         n = sums["count"]
         means = {
@@ -159,11 +161,11 @@ class CrystalNetTask:
     device: torch.device
 
     def build(self) -> nn.Module:
-        """A new network."""
-        return CrystalNet(self.config.model).to(self.device)
+        """Build the network with fresh weights."""
+        return build_network(self.config).to(self.device)
 
     def loss(self, model: nn.Module, batch: DensityBatch, generator: torch.Generator | None) -> CrystalNetLoss:
-        """Loss and its terms at freshly drawn points."""
+        """Return the loss of a batch and its terms, at randomly drawn points."""
         peaks = batch.xrd_peaks
         composition = ablate_composition(batch.composition, self.config.model.composition, generator)
         if self.config.noise:
@@ -178,7 +180,7 @@ class CrystalNetTask:
     def validate(
         self, model: nn.Module, batches: Iterable[DensityBatch], generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Sums over crystals: single-sample scores, and the best over guesses and rotations."""
+        """Return sums over crystals: scores of a single sample, and the best over samples and rotations."""
         names = ("count", "ssim", "psnr", "best_ssim", "best_psnr")
         sums = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in names}
         step = 50 // self.config.validation_points
@@ -201,7 +203,7 @@ class CrystalNetTask:
 
     @staticmethod
     def summarise(sums: dict[str, float]) -> tuple[dict[str, float], float]:
-        """Means by name, and the score by which the best weights are kept: the paper's, best SSIM of all guesses."""
+        """Return means by name, and the score of `best.pt`: the best SSIM of all samples, as in the paper."""
         means = {f"validation_{name}": sums[name] / sums["count"] for name in sums if name != "count"}
         return means, means["validation_best_ssim"]
 
@@ -218,7 +220,7 @@ def guess_densities(
     points: int,
     generator: torch.Generator | None,
 ) -> list[Tensor]:
-    """Densities (crystal, points, points, points), one for each draw of the embedding."""
+    """Return densities (crystal, points, points, points), one for each draw of the embedding."""
     assert isinstance(model, CrystalNet)
     device = batch.density.device
     composition = ablate_composition(batch.composition, config.model.composition, generator)
@@ -236,7 +238,7 @@ def guess_densities(
 
 
 def score_guesses(truth: Tensor, guesses: list[Tensor]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """SSIM and PSNR of the first guess as it is, and the best of each over all guesses and rotations."""
+    """Return SSIM and PSNR of the first sample, and the best of each over all samples and rotations."""
     first = ssim(truth, guesses[0]), psnr(truth, guesses[0])
     best = first
     for guess in guesses:
@@ -246,7 +248,7 @@ def score_guesses(truth: Tensor, guesses: list[Tensor]) -> tuple[tuple[Tensor, T
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Mixed precision: bfloat16 where asked for, and by default on a GPU that has it."""
+    """Return the autocast context: bfloat16 if requested, and by default on GPUs that support it."""
     half = precision == "bf16" or (
         precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     )

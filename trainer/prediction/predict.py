@@ -17,11 +17,11 @@ from torch import Tensor
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE
 from trainer.models.alphadiffract import AlphaDiffract
-from trainer.scans.bring import Grid, bring, missing_range
+from trainer.scans.bring import Grid, bring, uncovered
 from trainer.scans.scan import Scan, ScanError
 from trainer.scans.wavelength import parse_wavelength
 from trainer.simulate.noise import standardise
-from trainer.simulate.resample import LARGEST_GAP_DEG, bragg
+from trainer.simulate.resample import bragg
 
 Array = NDArray[np.float64]
 
@@ -37,8 +37,7 @@ def model_grid(dataset: dict[str, Any]) -> Grid:
 def to_model_grid(name: str, scan: Scan, wavelength_A: float, dataset: dict[str, Any]) -> tuple[Array, Array]:
     """Return intensities and uncertainties at the model's angles; refuse a scan with a gap in the model's range."""
     grid = model_grid(dataset)
-    x = bragg(scan.two_theta_deg, wavelength_A, grid.wavelength_A)
-    gap = missing_range(x[np.isfinite(x)], grid.start_deg, grid.stop_deg, max(LARGEST_GAP_DEG, 2 * grid.step_deg))
+    gap = uncovered(scan, grid, wavelength_A)
     if gap is not None:
         low, high, start, stop = bragg(
             np.array([*gap, grid.start_deg, grid.stop_deg]), grid.wavelength_A, wavelength_A

@@ -2,14 +2,17 @@
 
 Workers keep temporary files there. On a shared file system thousands of small files are slow for everyone and locks
 hang. The folder is new for each run and only its owner may enter it (mode 0700): Dask itself would use a folder
-`dask-scratch-space` of a temporary directory that another user may have prepared.
+`dask-scratch-space` of a temporary directory that another user may have prepared. A run that was killed cannot remove
+its folder: the next one on this machine does.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Set by sites and queueing systems to a folder of the job on the node's own disk, best first.
 VARIABLES = ("SLURM_TMPDIR", "PBS_JOBFS", "TMPDIR", "TMP", "TEMP")
 PREFIX = "pxrd-datagen-"
+#: A file in the folder, locked as long as its run lives: the kernel releases the lock of a process that is killed.
+OWNER = ".owner"
 
 #: The same choice, made by the shell of a job script on the node where it runs.
 _SHELL_PARENT = '"${SLURM_TMPDIR:-${PBS_JOBFS:-${TMPDIR:-/tmp}}}"'
@@ -40,12 +45,17 @@ SHARED_FILE_SYSTEMS = frozenset({
 
 @contextmanager
 def private_scratch(parent: Path | None) -> Iterator[Path]:
-    """Make a new folder of mode 0700 under `parent`, by default on this machine's own disk; remove it at the end."""
+    """Make a new folder of mode 0700 under `parent`, by default on this machine's own disk; remove it at the end.
+
+    Folders of this user's runs that were killed are removed first.
+    """
     parent = parent or scratch_directory()
     warn_if_shared(parent)
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(parent)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        owner = _own(folder)
     except OSError as error:
         raise ClusterError(
             f"no folder for temporary files of workers could be made in {parent}: {error.strerror}; "
@@ -55,6 +65,58 @@ def private_scratch(parent: Path | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if owner is not None:
+            os.close(owner)
+
+
+def remove_abandoned(parent: Path) -> int:
+    """Remove scratch folders under `parent` whose run was killed; return how many.
+
+    Only real folders of this user with mode 0700, whose lock file no process holds. On file systems that other machines
+    see too nothing is removed: a lock held there may be invisible here.
+    """
+    if is_shared(parent):
+        return 0
+    removed = 0
+    for folder in parent.glob(f"{PREFIX}*"):
+        owner = _lock_of_abandoned(folder)
+        if owner is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(owner)
+            removed += 1
+    if removed:
+        log.info("removed %d scratch folders of killed runs in %s", removed, parent)
+    return removed
+
+
+def _own(folder: Path) -> int | None:
+    """Lock a new folder's owner file; return its descriptor, or None where the file system has no locks."""
+    new = folder / f"{OWNER}.new"
+    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    new.rename(folder / OWNER)  # only now, so that no unlocked owner file of a living run is ever seen
+    return descriptor
+
+
+def _lock_of_abandoned(folder: Path) -> int | None:
+    """Return the descriptor of the owner file, locked, if the run of this folder is dead."""
+    try:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or stat.S_IMODE(found.st_mode) != 0o700 or found.st_uid != os.geteuid():
+            return None
+        descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def shell_lines(parent: str | None) -> list[str]:

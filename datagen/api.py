@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
     from cluster.config import Profile
+    from curation.explain import Explanation
     from curation.settings import CurationSettings
     from curation.verdict import Verdict
     from datagen.config.config import DatagenConfig
     from datagen.identification.answer import Identified
-    from datagen.inspect.explanation import Explanation
     from datagen.inspect.structure_input import AseAtoms
     from datagen.progress import Display
     from datagen.simulate.instrument import Instrument
@@ -187,13 +187,13 @@ def explain(
         Prints as a table; `checks` has the values.
     """
     from curation.verdict import Verdict
-    from datagen.inspect.explanation import Explanation, look_up
+    from datagen.inspect.find_verdict import look_up
 
     if dataset is not None:
         found = look_up(str(what), Path(dataset))
-        return Explanation.of(found.verdict, found.settings)
+        return found.verdict.explain(found.settings)
     settings = _curation_settings(settings)
-    return Explanation.of(what if isinstance(what, Verdict) else curate(what, settings), settings)
+    return (what if isinstance(what, Verdict) else curate(what, settings)).explain(settings)
 
 
 def identify(

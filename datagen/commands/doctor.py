@@ -1,4 +1,4 @@
-"""What is installed, what works and what is missing: the first thing to paste into a bug report."""
+"""Check what is installed and what works on this machine, for bug reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENOUGH_SCRATCH_GB = 2.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's sheet."""
+    """One line of the output of `datagen doctor`."""
 
     part: str
     status: Status
@@ -40,16 +40,16 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, in reading order; a probe that fails is itself a finding."""
+    """Yield every finding, in the order of display; a probe that raises is a finding too."""
     for part, probe in PROBES.items():
         try:
             yield from probe()
-        except Exception as failure:  # noqa: BLE001 - whatever is broken on this machine belongs on the sheet
+        except Exception as failure:  # noqa: BLE001 - any failure on this machine is a finding
             yield Finding(part, "problem", f"{type(failure).__name__}: {failure}")
 
 
 def healthy(findings: list[Finding]) -> bool:
-    """Whether everything that a run needs is there."""
+    """Return whether everything that a run needs is installed and works."""
     return all(finding.status != "problem" for finding in findings)
 
 
@@ -111,14 +111,13 @@ def _optional_parts() -> Iterator[Finding]:
 
 
 def _gsas2() -> Finding:
-    from datagen.errors import EngineError
     from datagen.simulate.gsas2 import engine as gsas2
     from datagen.simulate.gsas2 import process
 
     try:
         return Finding("GSAS-II", "ok", f"{gsas2.version()}: engine gsas2 is available")
-    except EngineError:
-        return Finding("GSAS-II", "optional", "not found", f"engine native needs none; {process.HOW_TO_GET_IT}")
+    except process.Gsas2StartError as failure:
+        return Finding("GSAS-II", "optional", failure.fact, f"only engine gsas2 needs it: {process.HOW_TO_GET_IT}")
     finally:
         process.close()
 
@@ -126,7 +125,7 @@ def _gsas2() -> Finding:
 def _gpu() -> Iterator[Finding]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        yield Finding("GPU", "optional", "none seen (no nvidia-smi)", "datasets need none; the trainer is slow without")
+        yield Finding("GPU", "optional", "not found (no nvidia-smi)", "only the trainer uses one")
         return
     command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -142,7 +141,7 @@ def _schedulers() -> Iterator[Finding]:
         yield Finding("batch system", "ok", ", ".join(f"{name} ({path})" for name, path in found.items()))
     else:
         yield Finding(
-            "batch system", "optional", "none seen (no sbatch, qsub or bsub)", "--cluster local runs on this machine"
+            "batch system", "optional", "not found (no sbatch, qsub or bsub)", "--cluster local runs on this machine"
         )
 
 
@@ -152,7 +151,7 @@ def _disk() -> Iterator[Finding]:
         probe.write(b"x")
     free = shutil.disk_usage(scratch).free / 1e9
     status: Status = "ok" if free > ENOUGH_SCRATCH_GB else "problem"
-    remedy = "" if status == "ok" else "point TMPDIR at a node-local disk with more room"
+    remedy = "" if status == "ok" else "set TMPDIR to a node-local disk with more free space"
     yield Finding("scratch", status, f"{scratch} is writable, {free:.0f} GB free", remedy)
     here = shutil.disk_usage(Path.cwd()).free / 1e9
     yield Finding("this folder", "ok", f"{Path.cwd()}, {here:.0f} GB free")

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import os
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,3 +85,92 @@ def test_scratch_that_cannot_be_made_is_an_error_that_says_what_to_set(tmp_path:
     (tmp_path / "file").touch()
     with pytest.raises(ClusterError, match=r"cluster\.local_directory"), scratch.private_scratch(tmp_path / "file"):
         pass
+
+
+RUN = """
+import sys, time
+from pathlib import Path
+from cluster.scratch import private_scratch
+with private_scratch(Path(sys.argv[1])) as folder:
+    (folder / "spilled").write_text("x")
+    print(folder, flush=True)
+    time.sleep(300)
+"""
+
+
+@contextmanager
+def other_run(parent: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that holds a scratch folder, and the folder."""
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", RUN, str(parent)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, Path(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+def test_scratch_of_a_killed_run_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    with other_run(tmp_path) as (process, folder):
+        with scratch.private_scratch(tmp_path):
+            assert (folder / "spilled").exists(), "a living run's scratch must stay"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert (folder / "spilled").exists()
+        with scratch.private_scratch(tmp_path) as own:
+            assert list(tmp_path.iterdir()) == [own]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_this_users_own_folders_of_dead_runs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link, another mode, another user, no owner file, a linked owner file, another name, a shared file system."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o700)
+    (outside / scratch.OWNER).touch()
+
+    def folder(name: str, mode: int = 0o700, owner: bool = True) -> Path:
+        made = tmp_path / name
+        made.mkdir()
+        made.chmod(mode)
+        if owner:
+            (made / scratch.OWNER).touch()
+        return made
+
+    folder(f"{scratch.PREFIX}mode", mode=0o777)
+    folder(f"{scratch.PREFIX}young", owner=False)
+    (folder(f"{scratch.PREFIX}linked", owner=False) / scratch.OWNER).symlink_to(outside / scratch.OWNER)
+    folder("other-prefix-x")
+    (tmp_path / f"{scratch.PREFIX}link").symlink_to(outside)
+    (tmp_path / f"{scratch.PREFIX}file").touch()
+    before = sorted(tmp_path.iterdir())
+    assert scratch.remove_abandoned(tmp_path) == 0
+    dead = folder(f"{scratch.PREFIX}dead")
+    monkeypatch.setattr(scratch, "is_shared", lambda path: True)
+    assert scratch.remove_abandoned(tmp_path) == 0
+    monkeypatch.setattr(scratch, "is_shared", lambda path: False)
+    with monkeypatch.context() as other_user:
+        other_user.setattr(os, "geteuid", lambda: 12345)
+        assert scratch.remove_abandoned(tmp_path) == 0
+    assert dead.exists()
+    assert scratch.remove_abandoned(tmp_path) == 1
+    assert sorted(tmp_path.iterdir()) == before
+    assert (outside / scratch.OWNER).exists()
+
+
+def test_without_locks_a_scratch_folder_is_made_and_never_taken_for_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    with monkeypatch.context() as no:
+        no.setattr("fcntl.flock", no_locks)
+        with scratch.private_scratch(tmp_path) as living:
+            assert scratch.remove_abandoned(tmp_path) == 0
+            no.undo()
+            assert scratch.remove_abandoned(tmp_path) == 0
+            assert living.exists()
+    assert list(tmp_path.iterdir()) == []

@@ -19,6 +19,7 @@ def test_this_machine_is_well_and_every_part_is_looked_at(monkeypatch: pytest.Mo
     parts = {finding.part: finding for finding in findings}
     assert {"python", "machine", "native engine", "scratch", "batch system", *REQUIRED} <= set(parts)
     assert parts["GSAS-II"].status == "optional"
+    assert parts["GSAS-II"].fact == "GSAS-II cannot be started with /nowhere/python: No such file or directory"
     assert process.HOW_TO_GET_IT in parts["GSAS-II"].remedy
 
 

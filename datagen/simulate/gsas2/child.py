@@ -1,9 +1,9 @@
-"""What runs inside the interpreter that has GSAS-II: one project per request, evaluated once per augmentation.
+"""The script that runs in the Python that has GSAS-II: one project per request, evaluated once per augmentation.
 
-Started as a script by `gsas2.py`, possibly by another Python than ours: nothing is imported here beyond the standard
+Started by `process.py`, possibly with another Python than the one of pxrd-datagen: it imports only the standard
 library, numpy and GSAS-II. Requests are JSON lines on standard input, answers JSON lines on what was standard output
-at the start; arrays travel as .npy files. Both output descriptors are then a file, so that prints of C and Fortran
-are caught like those of Python.
+at the start; arrays are exchanged as .npy files. Both output descriptors are then redirected to a file, which catches
+what C and Fortran print as well as what Python prints.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ NETWORK_EVENTS = tuple(
     for call in ("connect", "bind", "sendto", "sendmsg", "getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo")
 )
 COMPLAINTS = ("ouch #", "not found, using", "bad profile", "error", "ill-conditioned")
-"""What GSAS-II prints, in lower case, where it goes on with something other than what was asked for."""
+"""What GSAS-II prints, in lower case, when it continues with something other than what was requested."""
 
 
 class UnsupportedError(ValueError):
-    """This structure cannot be computed; the message says why. The next one may."""
+    """This structure cannot be computed; the message gives the reason."""
+
+
+class CompiledPartError(RuntimeError):
+    """A compiled part of GSAS-II is missing or does not work."""
 
 
 def main() -> None:
@@ -40,11 +45,11 @@ def main() -> None:
 
 
 def serve() -> None:
-    """The conversation itself."""
+    """Answer one request after another."""
     chatter = Path(sys.argv[1])
     answers = _take_over_output(chatter)
     sys.addaudithook(_refuse_network)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a keyboard's interrupt is the parent's to act on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
 
     def answer(content: dict[str, Any]) -> None:
@@ -53,8 +58,15 @@ def serve() -> None:
 
     try:
         answer(_about())
-    except ImportError as error:
-        answer({"missing": f"{type(error).__name__}: {error}"})
+    except ModuleNotFoundError as error:
+        kind = "missing" if error.name == "GSASII" else "broken"
+        answer({kind: f"{type(error).__name__}: {error}", "chatter": _tail(chatter)})
+        return
+    except CompiledPartError as error:
+        answer({"broken": str(error), "chatter": _tail(chatter)})
+        return
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an import of GSAS-II raises is reported
+        answer({"broken": f"importing it raised {type(error).__name__}: {error}", "chatter": _tail(chatter)})
         return
     for line in sys.stdin:
         os.ftruncate(1, 0)
@@ -224,18 +236,36 @@ def _atoms_per_cell(phase: Any) -> dict[str, float]:
 
 
 def _about() -> dict[str, Any]:
-    """Loading GSAS-II takes seconds, and shows whether it is there."""
+    """Load GSAS-II, use its compiled parts once, and return its version and the names of its form factors."""
     from GSASII import GSASIIpath, atmdata
     from GSASII import GSASIIscriptable as G2sc
 
     G2sc.LoadG2fil()
+    _use_compiled_parts()
     tag = GSASIIpath.GetVersionTag() if hasattr(GSASIIpath, "GetVersionTag") else ""
     version = " ".join(str(part) for part in (GSASIIpath.GetVersionNumber(), tag) if part)
     return {"version": version, "form_factors": sorted(atmdata.XrayFF)}
 
 
+def _use_compiled_parts() -> None:
+    """GSAS-II imports without its compiled parts, prints that they are missing, and fails at the first structure."""
+    import numpy as np
+    from GSASII import GSASIIpwd, GSASIIspc
+
+    uses: dict[str, Callable[[], Any]] = {
+        "pyspg": lambda: GSASIIspc.SpcGroup("P -1"),
+        "pypowder": lambda: GSASIIpwd.getFCJVoigt3(20.0, 1.0, 1.0, 0.002, np.linspace(19.9, 20.1, 21)),
+    }
+    for part, use in uses.items():
+        try:
+            use()
+        except Exception as error:
+            found = f"{type(error).__name__}: {error}"
+            raise CompiledPartError(f"its compiled part {part} is missing or does not work ({found})") from error
+
+
 def _take_over_output(chatter: Path) -> Any:
-    """Give both output descriptors to the file; what standard output was becomes the channel for answers."""
+    """Redirect both output descriptors to the file; return the former standard output, which carries the answers."""
     answers = os.fdopen(os.dup(1), "w")
     caught = os.open(chatter, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(caught, 1)
@@ -253,11 +283,11 @@ def _tail(chatter: Path, characters: int = 2000) -> str:
 
 def _refuse_network(event: str, _: Any) -> None:
     if event in NETWORK_EVENTS:
-        raise PermissionError("GSAS-II asked for the network, which it is refused here")
+        raise PermissionError("GSAS-II asked for the network, which is refused here")
 
 
 def _die_with_parent(parent: int) -> None:
-    """A parent killed outright closes nothing that a long computation would notice."""
+    """Exit when the parent is gone: a long computation would not notice that its input was closed."""
     while os.getppid() == parent:
         time.sleep(1.0)
     shutil.rmtree(Path(sys.argv[1]).parent, ignore_errors=True)

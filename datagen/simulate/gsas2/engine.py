@@ -1,4 +1,4 @@
-"""The engine that is GSAS-II itself: our crystal, instrument and augmentations in its terms, its patterns in ours."""
+"""GSAS-II as an engine: translate crystal, instrument and augmentations for it, and its patterns back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datagen.errors import EngineError
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.extras import add_extras
 from datagen.simulate.gsas2.cell import Handover, p1, symmetric
-from datagen.simulate.gsas2.process import UnsupportedByGsas2, ask, process
+from datagen.simulate.gsas2.process import Gsas2StartError, UnsupportedByGsas2, ask, process
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.patterns import Patterns, diagnose
 from datagen.simulate.reflections import half_sphere, merge_groups
@@ -42,24 +42,26 @@ def simulate(
     average_friedel: bool = True,
     timeout_s: float | None = None,
 ) -> Patterns:
-    """One pattern per augmentation, by GSAS-II; `NoReflections` where nothing lies in range.
+    """Return one pattern per augmentation, computed by GSAS-II; raise `NoReflections` if none is in the range.
 
     `cell`: hand over every atom in P1, or the asymmetric unit in the setting GSAS-II knows. `average_friedel`: a powder
     shows the mean of |F(hkl)|^2 and |F(-h-k-l)|^2, of which GSAS-II computes one; False leaves it at that.
 
-    Where GSAS-II fails over a crystal and then does rock salt as it should, it was the crystal, which is
-    `UnsupportedByGsas2`; where it fails over both it is the machinery, an `EngineError`.
+    If GSAS-II fails for a crystal and then computes rock salt, the crystal is the cause: `UnsupportedByGsas2`. If it
+    fails for both, GSAS-II itself is broken: `EngineError`.
     """
     _check(instrument)
     try:
         return _simulate(crystal, instrument, augmentations, cell, average_friedel, timeout_s)
+    except Gsas2StartError:
+        raise
     except EngineError as failure:
         _simulate_rock_salt()
         raise UnsupportedByGsas2(str(failure)) from failure
 
 
 def _simulate_rock_salt() -> None:
-    """Raises what GSAS-II does wrong with a crystal that nobody can fail over."""
+    """Raise what GSAS-II does wrong with the simplest crystal."""
     xyz = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
     primitive_A = 2.82 * (np.ones((3, 3)) - np.eye(3))
     salt = Crystal.canonical(primitive_A, ("Na", "Cl"), np.ones(2), xyz, np.full(2, 0.01))

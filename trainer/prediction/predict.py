@@ -1,4 +1,4 @@
-"""What is this measured pattern of? A scan at any wavelength to ranked crystal systems, space groups and a lattice."""
+"""Ranked crystal systems, space groups and a lattice of scans at any wavelength, by ensembles of AlphaDiffract."""
 
 from __future__ import annotations
 

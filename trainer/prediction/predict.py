@@ -17,6 +17,7 @@ from torch import Tensor
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE
 from trainer.models.alphadiffract import AlphaDiffract
+from trainer.scans.alpha2 import without_alpha2
 from trainer.scans.bring import Grid, bring, uncovered
 from trainer.scans.scan import Scan, ScanError
 from trainer.scans.wavelength import parse_wavelength
@@ -35,7 +36,10 @@ def model_grid(dataset: dict[str, Any]) -> Grid:
 
 
 def to_model_grid(name: str, scan: Scan, wavelength_A: float, dataset: dict[str, Any]) -> tuple[Array, Array]:
-    """Return intensities and uncertainties at the model's angles; refuse a scan with a gap in the model's range."""
+    """Return intensities and uncertainties at the model's angles; refuse a scan with a gap in the model's range.
+
+    K-alpha2 is removed where the scan states it and the model knows one line.
+    """
     grid = model_grid(dataset)
     gap = uncovered(scan, grid, wavelength_A)
     if gap is not None:
@@ -47,6 +51,8 @@ def to_model_grid(name: str, scan: Scan, wavelength_A: float, dataset: dict[str,
             f"range {start:.2f} to {stop:.2f} degrees at {wavelength_A:g} A "
             f"({grid.start_deg:g} to {grid.stop_deg:g} at {grid.wavelength_A:g} A)"
         )
+    if len(dataset["instrument"]["lines"]) == 1 and scan.wavelength_A == wavelength_A:
+        scan = without_alpha2(scan)
     brought = bring(scan, grid, wavelength_A)
     return brought.intensity, brought.sigma
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "datagen": (
         "errors", "progress", "cores", "store", "simulate", "density", "config", "steps", "inspect", "share",
-        "identification", "run", "api", "commands",
+        "identification", "measured", "run", "api", "commands",
     ),
     "trainer": (
         "errors", "models", "simulate", "scans", "data", "training", "evaluation", "prediction", "commands",

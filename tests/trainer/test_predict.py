@@ -19,7 +19,7 @@ from trainer.prediction.predict import (
 )
 from trainer.scans.bring import snip
 from trainer.scans.read import read_scan
-from trainer.scans.scan import Scan
+from trainer.scans.scan import Radiation, Scan
 from trainer.scans.wavelength import parse_wavelength
 
 FACTS = {
@@ -48,6 +48,20 @@ def test_peaks_land_where_braggs_law_puts_them_at_the_models_wavelength(waveleng
         near = np.abs(grid - wanted) < 0.3
         assert grid[near][intensity[near].argmax()] == pytest.approx(wanted, abs=0.005)
     assert sigma.shape == (8192,)
+
+
+def test_alpha2_is_removed_for_a_model_of_one_line() -> None:
+    one = scan([4.0, 2.6, 2.0], 1.5405929, 8, 60)
+    two = scan([4.0, 2.6, 2.0], 1.5444274, 8, 60)
+    both = one.intensity + 0.5 * two.intensity
+    lines = Radiation((1.5405929, 1.5444274), 0.5, "Cu")
+    x = one.two_theta_deg
+    wanted, _ = to_model_grid("scan", Scan(x, one.intensity, radiation=Radiation((1.5405929,))), 1.5405929, FACTS)
+    found, _ = to_model_grid("scan", Scan(x, both, radiation=lines), 1.5405929, FACTS)
+    np.testing.assert_allclose(found, wanted, atol=12)
+    doublet = {**FACTS, "instrument": {"lines": [{"wavelength_A": 0.619921}, {"wavelength_A": 0.62}]}}
+    kept, _ = to_model_grid("scan", Scan(x, both, radiation=lines), 1.5405929, doublet)
+    assert np.abs(kept - wanted).max() > 100
 
 
 def test_gaps_are_refused_with_the_angles_of_the_measurement() -> None:

@@ -1,4 +1,4 @@
-"""Prediction of AlphaDiffract for a measured scan: the scan on the grid of the network, and ranked answers."""
+"""Ranked crystal systems, space groups and a lattice of scans at any wavelength, by ensembles of AlphaDiffract."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from torch import Tensor
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE
 from trainer.models.alphadiffract import AlphaDiffract
-from trainer.scans.bring import Grid, bring, missing_range
+from trainer.scans.alpha2 import without_alpha2
+from trainer.scans.bring import Grid, bring, uncovered
 from trainer.scans.scan import Scan, ScanError
 from trainer.scans.wavelength import parse_wavelength
 from trainer.simulate.noise import standardise
-from trainer.simulate.resample import LARGEST_GAP_DEG, bragg
+from trainer.simulate.resample import bragg
 
 Array = NDArray[np.float64]
 
@@ -35,10 +36,12 @@ def model_grid(dataset: dict[str, Any]) -> Grid:
 
 
 def to_model_grid(name: str, scan: Scan, wavelength_A: float, dataset: dict[str, Any]) -> tuple[Array, Array]:
-    """Return intensities and uncertainties at the model's angles; refuse a scan with a gap in the model's range."""
+    """Return intensities and uncertainties at the model's angles; refuse a scan with a gap in the model's range.
+
+    K-alpha2 is removed where the scan states it and the model knows one line.
+    """
     grid = model_grid(dataset)
-    x = bragg(scan.two_theta_deg, wavelength_A, grid.wavelength_A)
-    gap = missing_range(x[np.isfinite(x)], grid.start_deg, grid.stop_deg, max(LARGEST_GAP_DEG, 2 * grid.step_deg))
+    gap = uncovered(scan, grid, wavelength_A)
     if gap is not None:
         low, high, start, stop = bragg(
             np.array([*gap, grid.start_deg, grid.stop_deg]), grid.wavelength_A, wavelength_A
@@ -48,6 +51,8 @@ def to_model_grid(name: str, scan: Scan, wavelength_A: float, dataset: dict[str,
             f"range {start:.2f} to {stop:.2f} degrees at {wavelength_A:g} A "
             f"({grid.start_deg:g} to {grid.stop_deg:g} at {grid.wavelength_A:g} A)"
         )
+    if len(dataset["instrument"]["lines"]) == 1 and scan.wavelength_A == wavelength_A:
+        scan = without_alpha2(scan)
     brought = bring(scan, grid, wavelength_A)
     return brought.intensity, brought.sigma
 

@@ -107,6 +107,12 @@ def snip(intensity: Array, half_width: int) -> Array:
     return np.asarray((np.exp(np.exp(v) - 1) - 1) ** 2 - 1 + lowest, dtype=np.float64)
 
 
+def uncovered(scan: Scan, grid: Grid, wavelength_A: float) -> tuple[float, float] | None:
+    """Return the first stretch of an instrument's angles that a scan leaves out, None if it covers them."""
+    x = bragg(scan.two_theta_deg, wavelength_A, grid.wavelength_A)
+    return missing_range(x[np.isfinite(x)], grid.start_deg, grid.stop_deg, max(LARGEST_GAP_DEG, 2 * grid.step_deg))
+
+
 def missing_range(x: Array, start_deg: float, stop_deg: float, allowed_deg: float) -> tuple[float, float] | None:
     """Return the first stretch of a range that rising angles leave out, None if they cover it."""
     if len(x) == 0 or x[0] > stop_deg or x[-1] < start_deg:

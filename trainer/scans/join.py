@@ -13,6 +13,8 @@ from trainer.scans.uncertainty import counting
 
 FEWEST_POINTS = 50
 LOWEST_DEG, HIGHEST_DEG = -30.0, 180.0
+LARGEST = 1e30
+"""Intensities beyond are no numbers that can be computed with."""
 SAME_ANGLE_DEG = 1e-5
 MOST_JUMPS = 100
 SHORTEST_RANGE = 10
@@ -64,11 +66,11 @@ def join(
 
 def _finite(part: ScanRange, said: list[str]) -> ScanRange:
     """Leave out points that are not numbers."""
-    kept = np.isfinite(part.two_theta_deg) & np.isfinite(part.intensity)
+    kept = np.isfinite(part.two_theta_deg) & (np.abs(part.intensity) < LARGEST)
     missing = int(np.count_nonzero(~kept))
     sigma = part.sigma
     if sigma is not None:
-        sigma = np.where(np.isfinite(sigma) & (sigma > 0), sigma, 0.0)
+        sigma = np.where((sigma > 0) & (sigma < LARGEST), sigma, 0.0)
         sigma = None if not sigma.any() else sigma
     if 2 * missing > len(kept):
         raise ScanError(f"{missing} of {len(kept)} points are not finite numbers")

@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from trainer.scans.formats import (
     brml,
     bruker_raw,
@@ -72,7 +74,8 @@ def read_bytes(name: str, data: bytes) -> Scan:
     inner, data = _uncompressed(name, data)
     suffix = Path(inner).suffix.lower()
     try:
-        return _read(suffix, data)
+        with np.errstate(all="ignore"):  # points that are not finite are left out or refused afterwards
+            return _read(suffix, data)
     except ScanError as error:
         raise ScanError(f"{name}: {error}") from error
     except (ValueError, IndexError, KeyError, OverflowError, ArithmeticError, MemoryError, RecursionError) as error:

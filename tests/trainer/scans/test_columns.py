@@ -98,6 +98,23 @@ def test_start_step_and_stop_may_come_before_intensities_alone() -> None:
     assert (found.wavelength_A, found.format) == (1.5406, "start-step-stop")
 
 
+@pytest.mark.parametrize(
+    ("heading", "wavelength_A", "anode"),
+    [
+        ('\'Id: "" Anode: "Cu" Scantype: "Coupled TwoTheta/Theta"', 1.5405929, "Cu"),
+        (";RAW4.00\n[SourceParameters]\nAnode=Mo\nWL1=0.70930\n[Data]\nAngle, Det1Disc1,", 0.7093, "Mo"),
+        ("# Wavelength (nm): 0.15406 nm", 1.5406, None),
+        ("# lambda = 0,6199", 0.6199, None),
+        ("K-Alpha1 wavelength,1.540598", 1.540598, None),
+    ],
+)
+def test_headings_state_the_radiation(heading: str, wavelength_A: float, anode: str | None) -> None:
+    found = read("a.txt", f"{heading}\n" + rows(",").replace("\n", ",\n"))
+    assert found.wavelength_A == pytest.approx(wavelength_A)
+    assert found.radiation.anode == anode
+    assert len(found.intensity) == 200
+
+
 def test_points_that_are_not_numbers_are_left_out_with_a_remark() -> None:
     found = read("a.xy", rows().replace(f"{Y[3]:.6f}", "nan").replace(f"{Y[7]:.6f}", "-inf"))
     assert len(found.intensity) == 198

@@ -11,7 +11,7 @@ import numpy as np
 from trainer.scans.formats.content import Array, decoded, evenly
 from trainer.scans.join import join
 from trainer.scans.scan import Radiation, Scan, ScanError, ScanRange, Unit, unit_of
-from trainer.scans.wavelength import wavelength_A
+from trainer.scans.wavelength import ALPHA_A, wavelength_A
 
 COMMENTS = "#;!'\"%/*"
 FEWEST_ROWS = 3
@@ -20,9 +20,10 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _VALUE = re.compile(rf"(?:{_NUMBER}|[-+]?nan|[-+]?inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 _STATED = re.compile(
-    r"(?:wave\s*-?\s*length|lambda|λ|k-?alpha-?\s*1)[^\d\n]{0,20}?(\d+[.,]\d+(?:e[-+]?\d+)?)\s*(nm\b|m\b|pm\b)?",
+    r"(?:wave\s*-?\s*length|lambda|λ|(?:k-?)?alpha-?\s*1|\bWL1)[^\d\n]{0,20}?(\d+[.,]\d+(?:e[-+]?\d+)?)\s*(nm\b|m\b|pm\b)?",
     re.IGNORECASE,
 )
+_ANODE = re.compile(r"\banode\W{1,4}(cu|mo|co|cr|fe|ag)\b", re.IGNORECASE)
 _ANGLE = re.compile(r"2\s*-?_?\s*th|two\s*_?-?\s*th|2\s*θ|tth|angle|^x$|°|(?<![a-z])pos", re.IGNORECASE)
 _OTHER_AXIS = re.compile(
     r"^\W*(?:q|s|d|d[-_ ]?spacing|energy|tof)\b|\bq\s*[\[(]|1/\s*(?:a|å|nm)|(?:a|å|nm)\^?-1", re.IGNORECASE
@@ -51,7 +52,8 @@ def read(data: bytes) -> Scan:
     if stepped is not None:
         return stepped
     table = table_of(lines)
-    return scan_of(table, "columns", Radiation(stated_wavelengths(table.heading)), None, ())
+    radiation, remarks = stated_radiation(table.heading)
+    return scan_of(table, "columns", radiation, None, remarks)
 
 
 def read_chi(data: bytes) -> Scan:
@@ -172,6 +174,18 @@ def _columns(table: Table, said: list[str]) -> tuple[int, int, int | None]:
 
 def _named(names: Sequence[str], pattern: re.Pattern[str]) -> int | None:
     return next((i for i, name in enumerate(names) if pattern.search(name)), None)
+
+
+def stated_radiation(heading: Sequence[str]) -> tuple[Radiation, tuple[str, ...]]:
+    """Return the radiation of a heading that states a wavelength or an anode, and a remark on the latter."""
+    lines = stated_wavelengths(heading)
+    match = next((found for line in heading[:200] if (found := _ANODE.search(line))), None)
+    if match is None:
+        return Radiation(lines), ()
+    anode = match[1].capitalize()
+    if lines:
+        return Radiation(lines, anode=anode), ()
+    return Radiation((ALPHA_A[anode][0],), anode=anode), (f"wavelength from the anode {anode}",)
 
 
 def stated_wavelengths(heading: Sequence[str]) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 MOST_BYTES = 512 * 1024**2
 """Of a file, and of what a compressed one holds."""
 MOST_MEMBERS = 20_000
+SMALLEST_STEP_DEG = 1e-6
 
 
 class Fields:
@@ -71,7 +72,7 @@ class Fields:
 
 def evenly(start: float, step: float, count: int) -> Array:
     """Return the angles of a range; refuse a step or start that cannot be."""
-    if not (np.isfinite(start) and np.isfinite(step) and 0 < abs(step) <= 10 and abs(start) <= 360):
+    if not (np.isfinite(start) and np.isfinite(step) and SMALLEST_STEP_DEG <= abs(step) <= 10 and abs(start) <= 360):
         raise ScanError(f"states an impossible range of angles: from {start:g} in steps of {step:g}")
     if count > MOST_POINTS:
         raise ScanError(f"states {count:,} points, more than {MOST_POINTS:,}")

@@ -1,9 +1,9 @@
-"""What does passing datasets on cost? Writing against a plain copy, reading from afar against reading a folder.
+"""Cost of deriving and publishing datasets, and of reading them remotely.
 
-`python -m benchmarks.sharing [DATASET]` prints a table and, as its last line, JSON; without a dataset it makes one of
-the bundled crystals. Writers are measured by process time, as ratios to a copy of the same files; readers by the clock,
-as ratios to reading the folder: one random structure's patterns at a time, from a zip and from a web server and an S3
-on loopback, in a process of their own. Everything is done several times in turn, and the median taken.
+`python -m benchmarks.sharing [DATASET]` prints a table and, as its last line, JSON; the default dataset is made of the
+bundled crystals. Writing is measured in process time relative to a copy of the same files, reading in wall time relative
+to the folder: the patterns of one random structure at a time from a zip, a web server and an S3 server on loopback, the
+servers in a process of their own. Every figure is the median of several interleaved repeats.
 """
 
 from __future__ import annotations

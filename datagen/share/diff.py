@@ -25,7 +25,8 @@ class Difference:
     """`name: value in A and value in B`: configuration, software, instrument, engine."""
     added: list[str] = field(default_factory=list)
     """Source ids of structures that only the second has."""
-    gone: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    """Source ids of structures that only the first has."""
     n_common: int = 0
     """Structures that both have."""
     relabelled: dict[str, int] = field(default_factory=dict)
@@ -39,8 +40,8 @@ class Difference:
 
     @property
     def equal(self) -> bool:
-        """Whether nothing but the order of rows differs."""
-        rows = self.added or self.gone or self.relabelled or self.n_patterns_changed
+        """Whether the datasets differ in the order of rows at most."""
+        rows = self.added or self.removed or self.relabelled or self.n_patterns_changed
         return self.same_content or not (self.settings or rows or self.not_compared)
 
 
@@ -56,7 +57,7 @@ def diff(a: Where, b: Where, *, patterns: bool = True, display: Display | None =
     if first.attributes.get(DERIVED_FROM) != second.attributes.get(DERIVED_FROM):
         found.settings.append(f"{DERIVED_FROM}: {_origin(first)} and {_origin(second)}")
     rows_a, rows_b = _rows_by_hash(first), _rows_by_hash(second)
-    found.gone = _names(first, [row for h, row in rows_a.items() if h not in rows_b])
+    found.removed = _names(first, [row for h, row in rows_a.items() if h not in rows_b])
     found.added = _names(second, [row for h, row in rows_b.items() if h not in rows_a])
     common = [(row, rows_b[h]) for h, row in rows_a.items() if h in rows_b]
     found.n_common = len(common)

@@ -47,7 +47,7 @@ class Fingerprint:
 
 
 def read_salt(path: Path) -> bytes:
-    """Return the secret that both groups use; read from a file, so that no shell history holds it."""
+    """Read the secret that both groups use; it is a file so that no shell history contains it."""
     try:
         salt = path.read_bytes().strip()
     except OSError as error:
@@ -113,7 +113,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
         found = pq.read_schema(path)
         about: dict[str, Any] = json.loads((found.metadata or {})[_KEY])
         if any(found.field(name).type != pa.string() for name in _COLUMNS):
-            raise StoreError(f"{path}: expected columns of text as datagen fingerprint writes them; write it again")
+            raise StoreError(f"{path}: expected columns of text, as datagen fingerprint writes them; write it again")
         table = pq.read_table(path, columns=list(_COLUMNS))
         columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in _COLUMNS}
         if about["format"] != _FORMAT:

@@ -1,4 +1,4 @@
-"""Checks of what a dataset says of itself, before anything is computed or allocated by it."""
+"""Validation of a dataset's metadata, before anything is allocated or computed from it."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class _Attributes(_Strict):
 
 
 def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
-    """Return the layout of a dataset whose attributes and arrays are as this version writes them, or raise."""
+    """Return the layout; raise unless attributes and arrays are as this version writes them."""
     try:
         _Attributes.model_validate(attributes)
     except ValidationError as error:
@@ -139,9 +139,9 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
 
 
 def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt]:
-    """Return the receipts of all shards that are committed, each for the rows of its shard, or raise."""
+    """Return the receipts of all committed shards; raise if one does not match the rows of its shard."""
     if ledger.read(path, layout.n_shards - 1) is None and path.names(ledger.FOLDER) is None:
-        return {}  # a web server cannot list: do not request receipts by the million
+        return {}  # a web server cannot list files: avoid a request for each of millions of shards
     receipts = ledger.committed(path)
     for shard, receipt in receipts.items():
         rows = layout.rows(shard) if 0 <= shard < layout.n_shards else range(0)
@@ -156,7 +156,7 @@ def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt
 
 
 def _check_names(path: Location, layout: Layout) -> None:
-    """Refuse names that the format does not have."""
+    """Refuse names that are not in the format."""
     extra = {variable.name for variable in schema.EXTRA_AUGMENTATIONS}
     unknown = [name for name in layout.extra_augmentations if name not in extra]
     if layout.density_method is not None and layout.density_method not in schema.DENSITY_MEANINGS:
@@ -169,13 +169,13 @@ def _check_names(path: Location, layout: Layout) -> None:
 
 
 def _check_arrays(path: Location, layout: Layout) -> None:
-    """Refuse arrays whose shapes or types are not those that the layout gives."""
+    """Refuse arrays whose shapes or types contradict the layout."""
     try:
         content = json.loads(path.read("zarr.json"))
         there: Any = content["consolidated_metadata"]["metadata"]
         found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in there.items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: zarr.json holds no metadata of arrays; fetch the dataset again") from error
+        raise StoreError(f"{path}: zarr.json has no metadata of arrays; fetch the dataset again") from error
     for variable in schema.variables(layout):
         expected = zarr_store.array_metadata(variable, layout)
         for key in _FIXED:

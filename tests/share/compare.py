@@ -1,4 +1,4 @@
-"""Whether two stored rows are the same, bit for bit."""
+"""Comparison of two stored rows, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.data.store import Dataset
 
 
 def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns: int | None = None) -> None:
-    """Every variable that both have; of those by augmentation the first `patterns`."""
+    """Assert that all variables of both rows are equal, of each augmentation the first `patterns`."""
     own = {v.name for v in schema.variables(_layout(b))}
     for variable in schema.variables(_layout(a)):
         if variable.dims[0] != "structure" or variable.name not in own:

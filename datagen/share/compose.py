@@ -151,11 +151,11 @@ def _begin(making: Path, fingerprint: dict[str, Any]) -> None:
 
 def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
     readers = [RowReader(source, recipe.layout) for source in recipe.sources]
-    whole = hashlib.sha256(json.dumps(recipe.fingerprint(), sort_keys=True).encode()).hexdigest()
+    recipe_hash = hashlib.sha256(json.dumps(recipe.fingerprint(), sort_keys=True).encode()).hexdigest()
     keys = []
     with display.phase("copy", recipe.layout.n_shards, "shards"):
         for shard in range(recipe.layout.n_shards):
-            keys.append(hashlib.sha256(f"{whole} {shard}".encode()).hexdigest()[:32])
+            keys.append(hashlib.sha256(f"{recipe_hash} {shard}".encode()).hexdigest()[:32])
             receipt = ledger.read(dataset, shard)
             if receipt is None or receipt.key != keys[-1] or ledger.damages(dataset, receipt.files):
                 ledger.revoke(dataset, shard)

@@ -165,10 +165,10 @@ def _schema(source: FinishedDataset) -> pa.Schema:
     for field in _FIELDS.values():
         if field.name == _TIMING:
             continue
-        there = found.get_all_field_indices(field.name)
-        if len(there) != 1 or found.field(there[0]).type != field.type:
-            said = ", ".join(str(found.field(index).type) for index in there) or "none"
-            raise _malformed(source, f"expected one column {field.name} of type {field.type}, found {said}")
+        columns_found = found.get_all_field_indices(field.name)
+        if len(columns_found) != 1 or found.field(columns_found[0]).type != field.type:
+            types = ", ".join(str(found.field(index).type) for index in columns_found) or "none"
+            raise _malformed(source, f"expected one column {field.name} of type {field.type}, found {types}")
     return found
 
 

@@ -90,10 +90,10 @@ def _relabelled(a: FinishedDataset, b: FinishedDataset, common: list[tuple[int, 
     rows_b = np.array([row for _, row in common], dtype=np.int64)
     found = {}
     for variable in schema.LABELS:
-        here, there = a.column(variable.name)[rows_a], b.column(variable.name)[rows_b]
-        differs = ~(here == there)
-        if here.dtype.kind == "f":
-            differs &= ~(np.isnan(here) & np.isnan(there))
+        values_a, values_b = a.column(variable.name)[rows_a], b.column(variable.name)[rows_b]
+        differs = ~(values_a == values_b)
+        if values_a.dtype.kind == "f":
+            differs &= ~(np.isnan(values_a) & np.isnan(values_b))
         if count := int(differs.reshape(len(common), -1).any(axis=1).sum()):
             found[variable.name] = count
     return found
@@ -109,8 +109,8 @@ def _compare_patterns(
     readers = [RowReader(each, replace(each.layout, n_augmentations=count), only=("pattern",)) for each in (a, b)]
     with display.phase("compare", len(common), "structures"):
         for done, (row_a, row_b) in enumerate(common, start=1):
-            here, there = readers[0].values(row_a)["pattern"], readers[1].values(row_b)["pattern"]
-            steps = np.abs(here.astype(np.int64) - there.astype(np.int64)).max(axis=1)
+            values_a, values_b = readers[0].values(row_a)["pattern"], readers[1].values(row_b)["pattern"]
+            steps = np.abs(values_a.astype(np.int64) - values_b.astype(np.int64)).max(axis=1)
             found.n_patterns_compared += count
             found.n_patterns_changed += int((steps > 0).sum())
             found.largest_change_steps = max(found.largest_change_steps, int(steps.max()))

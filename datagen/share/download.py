@@ -20,22 +20,22 @@ _STALL_s = 10.0
 
 def download(url: str, max_bytes: int) -> bytes:
     """Return the content of an http(s) URL of at most `max_bytes`."""
-    shown = one_line(without_password(url), 500)
+    name = one_line(without_password(url), 500)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"{shown}: expected a path or an http(s) URL")
+        raise ConfigError(f"{name}: expected a path or an http(s) URL")
     found: list[bytes | Exception] = []
     # A thread can be abandoned, which a read that drips cannot.
     thread = threading.Thread(target=_fetch, args=(url, max_bytes, found), name=THREAD, daemon=True)
     thread.start()
     thread.join(TIME_LIMIT_s)
     if not found:
-        raise ConfigError(f"{shown}: cannot be read within {TIME_LIMIT_s:g} s; check the server, or copy the file")
+        raise ConfigError(f"{name}: cannot be read within {TIME_LIMIT_s:g} s; check the server, or copy the file")
     result = found[0]
     if isinstance(result, _ExcessError):
-        raise ConfigError(f"{shown}: expected at most {max_bytes:,} bytes, found {result}")
+        raise ConfigError(f"{name}: expected at most {max_bytes:,} bytes, found {result}")
     if isinstance(result, Exception):
-        said = without_password(one_line(result, 200))
-        raise ConfigError(f"{shown}: cannot be read ({said})") from result
+        reason = without_password(one_line(result, 200))
+        raise ConfigError(f"{name}: cannot be read ({reason})") from result
     return result
 
 

@@ -127,8 +127,10 @@ def read_fingerprint(path: Path) -> Fingerprint:
             columns["split"],
         )
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
-        said = one_line(error, 200)
-        raise StoreError(f"{path}: expected what datagen fingerprint writes, found something else ({said})") from error
+        reason = one_line(error, 200)
+        raise StoreError(
+            f"{path}: expected what datagen fingerprint writes, found something else ({reason})"
+        ) from error
 
 
 def _bin(step: float) -> int | None:

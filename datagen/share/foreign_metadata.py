@@ -172,17 +172,17 @@ def _check_arrays(path: Location, layout: Layout) -> None:
     """Refuse arrays whose shapes or types contradict the layout."""
     try:
         content = json.loads(path.read("zarr.json"))
-        there: Any = content["consolidated_metadata"]["metadata"]
-        found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in there.items()}
+        arrays: Any = content["consolidated_metadata"]["metadata"]
+        found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in arrays.items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path}: zarr.json has no metadata of arrays; fetch the dataset again") from error
     for variable in schema.variables(layout):
         expected = zarr_store.array_metadata(variable, layout)
         for key in _FIXED:
-            if (said := found.get(variable.name, {}).get(key)) != expected[key]:
+            if (value := found.get(variable.name, {}).get(key)) != expected[key]:
                 raise StoreError(
                     f"{path}: array {variable.name}: expected {key} {expected[key]}, found "
-                    f"{one_line(repr(said), 80)}; fetch the dataset again"
+                    f"{one_line(repr(value), 80)}; fetch the dataset again"
                 )
 
 

@@ -37,7 +37,7 @@ class MergeSummary:
 
 
 def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) -> MergeSummary:
-    """Make one dataset of all rows, in the order given; `RULE` decides duplicates, splits are kept."""
+    """Merge all rows in the order of the arguments; `RULE` decides which duplicates are kept, splits are unchanged."""
     refuse_taken(out)
     if len(datasets) < 2:
         raise StoreError(f"{out}: expected two datasets or more to merge, found {len(datasets)}")

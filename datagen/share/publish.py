@@ -89,7 +89,7 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
 
 
 def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None) -> None:
-    """Publish to an object store: write beside the dataset, upload, remove the local copy.
+    """Publish to an object store: write a copy beside the dataset, upload it and remove it.
 
     A repeated call resumes both writing and uploading.
     """
@@ -97,7 +97,7 @@ def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, displa
     source = open_finished(dataset)
     request = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms))], sort_keys=True)
     staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(request.encode()).hexdigest()[:12]}")
-    if not staged.exists():  # it is renamed when complete, and its name has a hash of what was asked for
+    if not staged.exists():  # complete, since it is renamed last; its name has a hash of the request
         publish(dataset, staged, naming, terms, display)
     upload(staged, url, display)
     shutil.rmtree(staged)

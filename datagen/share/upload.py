@@ -39,12 +39,12 @@ def upload(folder: Path, url: str, display: Display | None = None) -> None:
     with errors_explained(url):
         store = open_store(url)
         _mark(store, url, identity)
-        there = {entry["path"]: entry["size"] for batch in store.list() for entry in batch}
+        uploaded = {entry["path"]: entry["size"] for batch in store.list() for entry in batch}
         done = 0
         with display.phase("upload", len(names), "files"):
             for count, name in enumerate(names, start=1):
                 path = folder / name
-                if there.get(name) != path.stat().st_size:
+                if uploaded.get(name) != path.stat().st_size:
                     store.put(name, path)
                     done += path.stat().st_size
                 display.advance(count, size(done))

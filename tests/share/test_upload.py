@@ -85,7 +85,7 @@ def test_different_publications_never_mix(s3: str, published: Path, ours: Path, 
     from obstore.store import from_url
 
     from_url(f"{s3}/claimed").put(MARKER, b"another")
-    with pytest.raises(StoreError, match="the upload of another publication"):
+    with pytest.raises(StoreError, match="another publication is being uploaded"):
         upload(published, f"{s3}/claimed")
     from_url(f"{s3}/foreign").put("thesis.pdf", b"words")
     with pytest.raises(StoreError, match="holds other files"):

@@ -17,10 +17,10 @@ from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.share.finished import FinishedDataset
+from datagen.share.foreign_table import TableLimitError, read_batches
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
 METADATA_KEY = b"pxrd_datagen"
-_BATCH_LINES = 4096
 _TIMING = "seconds"
 """Column of curation that is not kept in datasets."""
 
@@ -135,9 +135,8 @@ class _LineNumbers:
 def batches(source: FinishedDataset, names: list[str]) -> Iterator[pa.RecordBatch]:
     """Read these columns of a dataset's table, a few thousand lines at a time, in this order."""
     _schema(source)
-    with _read_errors(source), source.verdicts() as file, pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(batch_size=_BATCH_LINES, columns=names):
-            yield batch.select(names)
+    with _read_errors(source), source.verdicts() as file:
+        yield from read_batches(file, names)
 
 
 def _batches(sources: Sequence[FinishedDataset], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -176,6 +175,8 @@ def _schema(source: FinishedDataset) -> pa.Schema:
 def _read_errors(source: FinishedDataset) -> Iterator[None]:
     try:
         yield
+    except TableLimitError as error:
+        raise _malformed(source, str(error)) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _malformed(source, f"it is not a Parquet table that can be read ({one_line(error, 200)})") from error
 

@@ -228,6 +228,47 @@ def test_a_malformed_curation_table_is_refused(
     assert not (tmp_path / "out.zarr").exists()
 
 
+def write_repeated(path: Path, like: pa.Schema, values: dict[str, Any], n_lines: int) -> None:
+    """Write a table whose lines all have these values, stored once, and null in other columns."""
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array([0] * n_lines, pa.int32()), pa.array([values[field.name]], field.type))
+        if field.name in values
+        else pa.nulls(n_lines, field.type)
+        for field in like
+    ]
+    table = pa.Table.from_arrays(columns, names=like.names)
+    with pq.ParquetWriter(path, table.schema, store_schema=False, compression="zstd") as writer:
+        writer.write_table(table)
+
+
+@pytest.mark.parametrize("operation", ["subset", "merge", "audit", "publish"])
+def test_a_curation_table_whose_texts_exhaust_memory_is_refused(
+    ours: Path, theirs: Path, tmp_path: Path, operation: str
+) -> None:
+    def bomb(dataset: Path) -> None:
+        found = pq.read_schema(dataset / "curation.parquet")
+        texts = dict.fromkeys(("structure", "claims", "status"), "x" * 1_000_000)
+        write_repeated(dataset / "curation.parquet", found, texts, 5000)
+        assert (dataset / "curation.parquet").stat().st_size < 100_000
+
+    hostile = changed_copy(ours, tmp_path / "h.zarr", bomb)
+    with pytest.raises(StoreError, match=r"curation\.parquet: expected at most 300,000,000 bytes in 4,096 lines"):
+        OPERATIONS[operation](hostile, theirs, tmp_path / "out.zarr")
+
+
+def test_a_fingerprint_that_exhausts_memory_is_refused(ours: Path, tmp_path: Path) -> None:
+    (tmp_path / "salt").write_text("0123456789abcdef")
+    write_fingerprint(ours, tmp_path / "salt", tmp_path / "good.parquet")
+    good = pq.read_table(tmp_path / "good.parquet")
+    for number, (text, n_rows) in enumerate((("0" * 64, 100_000), ("x" * 1_000_000, 10))):
+        each = pa.DictionaryArray.from_arrays(pa.array([0] * n_rows, pa.int32()), pa.array([text]))
+        table = pa.Table.from_arrays([each.cast(pa.string())] * good.num_columns, names=good.column_names)
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(table.replace_schema_metadata(good.schema.metadata), path)
+        with pytest.raises(StoreError, match=r"datagen fingerprint writes.*(different hashes|more than 64)"):
+            read_fingerprint(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(1000) + b"PAR1"])
 @pytest.mark.parametrize("operation", ["subset", "merge", "audit", "publish"])
 def test_a_curation_table_that_is_not_parquet_is_refused(

@@ -214,7 +214,12 @@ def test_a_malformed_or_compressed_zip_is_reported(published: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("declared", "expected at most 300,000,000 bytes, found 10,000,000,000,000"), ("drip", "cannot be reached")],
+    [
+        ("declared", "expected at most 300,000,000 bytes, found 10,000,000,000,000"),
+        ("drip", "cannot be reached"),
+        ("endless", "cannot be reached"),
+        ("headers", "cannot be reached"),
+    ],
 )
 def test_a_dataset_whose_metadata_never_ends_is_refused_in_one_sentence(kind: str, words: str, tmp_path: Path) -> None:
     shorter = "from datetime import timedelta; from datagen.store import remote; remote.RETRIES = 0; "

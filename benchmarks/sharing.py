@@ -1,9 +1,9 @@
-"""What does passing datasets on cost? Writing against a plain copy, reading from afar against reading a folder.
+"""Cost of deriving and publishing datasets, and of reading them remotely.
 
-`python -m benchmarks.sharing [DATASET]` prints a table and, as its last line, JSON; without a dataset it makes one of
-the bundled crystals. Writers are measured by process time, as ratios to a copy of the same files; readers by the clock,
-as ratios to reading the folder: one random structure's patterns at a time, from a zip and from a web server and an S3
-on loopback, in a process of their own. Everything is done several times in turn, and the median taken.
+`python -m benchmarks.sharing [DATASET]` prints a table and, as its last line, JSON; the default dataset is made of the
+bundled crystals. Writing is measured in process time relative to a copy of the same files, reading in wall time
+relative to the folder: the patterns of one random structure at a time from a zip, a web server and an S3 server on
+loopback, the servers in a process of their own. Every figure is the median of several interleaved repeats.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ READERS = ("zip", "web", "s3")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path, nargs="?", help="a finished dataset; default: the bundled crystals'")
     given: Path | None = parser.parse_args().dataset
@@ -74,7 +74,7 @@ def bundled(out: Path) -> Path:
 
 
 def measure_writing(dataset: Path, folder: Path) -> dict[str, float]:
-    """Process seconds of each; what is made last stays in `folder`."""
+    """Return the process seconds of each writer; the last outputs are kept in `folder`."""
     halves = [folder / "cubic.zarr", folder / "others.zarr"]
     subset(dataset, halves[0], Selection(where="crystal_system == 'cubic'"))
     subset(dataset, halves[1], Selection(where="crystal_system != 'cubic'"))
@@ -98,7 +98,7 @@ def measure_writing(dataset: Path, folder: Path) -> dict[str, float]:
 
 
 def measure_reading(folder: Path) -> dict[str, float]:
-    """Seconds of the clock for `READS` structures' patterns in random order, from each place."""
+    """Return the wall seconds for the patterns of `READS` structures in random order, by location."""
     published = folder / "published.zarr"
     seconds: dict[str, list[float]] = {}
     with servers(published) as (web, bucket):
@@ -122,7 +122,7 @@ def measure_reading(folder: Path) -> dict[str, float]:
 
 @contextmanager
 def servers(folder: Path) -> Iterator[tuple[str, str]]:
-    """A web server of this folder and an S3 with one bucket, in another process; their addresses."""
+    """Run a web server of this folder and an S3 server with one bucket in another process; yield their URLs."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     server = context.Process(target=_serve, args=(folder, there), daemon=True)

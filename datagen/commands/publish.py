@@ -1,4 +1,4 @@
-"""Commands that describe a dataset to others: card, publish."""
+"""Commands that publish datasets: card, publish."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from datagen.share.licences import Terms
 
 Name = Annotated[str | None, typer.Option("--name", help="Name of the dataset; default: that of its folder.")]
-Version = Annotated[str, typer.Option("--version", help="Version; a new one for every change.")]
+Version = Annotated[str, typer.Option("--version", help="Version of the publication, such as 1.0.0.")]
 Creators = Annotated[list[str] | None, typer.Option("--creator", help="Person or group to cite (repeatable).")]
-Url = Annotated[str, typer.Option("--url", help="Address where the dataset will be found, such as a DOI.")]
-Date = Annotated[str, typer.Option("--date", help="Date of publication, YYYY-MM-DD; default: none is stated.")]
+Url = Annotated[str, typer.Option("--url", help="URL or DOI of the publication.")]
+Date = Annotated[str, typer.Option("--date", help="Date of publication, YYYY-MM-DD; default: none.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="What to publish: full, patterns or labels.")]
 RestrictedRows = Annotated[
-    str, typer.Option("--restricted", help="Rows of sources not known to be open: redact or leave-out.")
+    str,
+    typer.Option("--restricted", help="Treatment of rows not known to be open: redact or leave-out."),
 ]
 DeclaredOpen = Annotated[list[str] | None, typer.Option("--open", help="Treat this licence as open (repeatable).")]
 SourceMetadata = Annotated[
     list[str] | None,
     typer.Option(
         "--source-metadata",
-        help="Column of an input table, or other source metadata, to publish for open rows (repeatable). Default: "
-        "identifiers that known catalogs state; of tables nothing.",
+        help="Source metadata to publish for open rows, such as a column of an input table (repeatable). Default: "
+        "identifiers that known catalogs state; nothing of tables.",
     ),
 ]
 
@@ -73,12 +74,12 @@ def publish(
     restricted: RestrictedRows = "redact",
     declared_open: DeclaredOpen = None,
     source_metadata: SourceMetadata = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking for confirmation.")] = False,
 ) -> None:
     """Publish a complete, verified dataset: redacted, with a card, metadata and checksums.
 
-    Of sources not known to be open (ICSD, unknown) coordinates, sticks, densities and source text are withheld. Local
-    paths become file names.
+    Coordinates, sticks, densities and source text are withheld unless the licence is known to be open. Local paths
+    become file names.
     """
     from rich.table import Table
 

@@ -14,7 +14,7 @@ datasets = typer.Typer(help="Manage the registry of datasets that a group shares
 
 RegistryPath = Annotated[
     str | None,
-    typer.Option("--registry", help="File or address of the registry; default: $PXRD_DATASETS, else ./datasets.toml."),
+    typer.Option("--registry", help="File or URL of the registry; default: $PXRD_DATASETS, else ./datasets.toml."),
 ]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset in the registry.")]
 
@@ -22,7 +22,7 @@ DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the da
 @datasets.command("add")
 def add_dataset(
     name: DatasetName,
-    location: Annotated[str, typer.Argument(metavar="LOCATION", help="Folder, .zarr.zip or address of the dataset.")],
+    location: Annotated[str, typer.Argument(metavar="LOCATION", help="Folder, .zarr.zip or URL of the dataset.")],
     registry: RegistryPath = None,
 ) -> None:
     """Register a finished dataset with its version, checksum, size, counts and licences."""

@@ -14,7 +14,7 @@ from datagen.progress import one_line
 
 SHOWN = 10
 """Identifiers listed by `diff`."""
-ONE_OF = "Folder, .zarr.zip, address or registered name of a dataset"
+ONE_OF = "Folder, .zarr.zip, URL or registered name of a dataset"
 
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Folder of the new dataset; must not exist.")]
 SaltFile = Annotated[Path | None, typer.Option("--salt-file", help="File with the secret that both groups use.")]
@@ -69,7 +69,7 @@ def merge(
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help=f"{ONE_OF}.")],
     b: Annotated[str, typer.Argument(metavar="B", help=f"{ONE_OF}.")],
-    patterns: Annotated[bool, typer.Option(help="Compare the patterns too, which takes reading them.")] = True,
+    patterns: Annotated[bool, typer.Option(help="Read and compare the patterns too.")] = True,
 ) -> None:
     """Compare settings, structures, labels and patterns of two datasets. Exit code 1 if they differ."""
     from datagen.progress import Display
@@ -80,7 +80,7 @@ def diff(
     console = Console()
     for line in found.settings:
         say(console, one_line(line))
-    for what, names in (("only in A", found.gone), ("only in B", found.added)):
+    for what, names in (("only in A", found.removed), ("only in B", found.added)):
         if names:
             more = f", and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
             say(console, one_line(f"{len(names):,} structures {what}: {', '.join(names[:SHOWN])}{more}"))
@@ -105,7 +105,7 @@ def audit(
     train: Annotated[str, typer.Option("--train", help="Split used for training.")] = "train",
     test: Annotated[str, typer.Option("--test", help="Split used for testing.")] = "test",
 ) -> None:
-    """Count the structures of each dataset's test split that are in the other's training split."""
+    """Count structures of each dataset's test split that are also in the other's training split."""
     from rich.table import Table
 
     from datagen.progress import Display
@@ -125,7 +125,7 @@ def audit(
         table.add_row(*names, *shares)
     console = Console()
     console.print(table)
-    say(console, f"nearly: {found[0].how_near}; each count includes the one before")
+    say(console, f"nearly: {found[0].how_near}; each count includes the previous one")
 
 
 def fingerprint(

@@ -1,4 +1,4 @@
-"""Overlap of one dataset's training split with another's test split: equal, nearly equal, of one group."""
+"""Overlap of one dataset's training split with another's test split: equal, nearly equal, same group."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Overlap:
     n_train: int
     n_test: int
     exact: int
-    """The same structure hash."""
+    """With the same structure hash."""
     near: int
-    """Equal, or nearly equal as `how_near` defines."""
+    """Equal or nearly equal, as `how_near` defines it."""
     group: int
-    """A structure of the same formula and space group is there."""
+    """With a structure of the same formula and space group in the training split."""
     how_near: str
 
 
@@ -58,14 +58,16 @@ def audit(
             raise ConfigError(f"{split}: expected a split, one of {', '.join(SPLITS)}")
     salt = read_salt(salt_file) if salt_file else None
     if salt is None and (_is_fingerprint(a) or _is_fingerprint(b)):
-        raise ConfigError("a fingerprint can only be compared under its own salt; name it with --salt-file")
-    prints = [_fingerprint(path, salt or NO_SALT) for path in (a, b)]
-    if prints[0][0].salt_check != prints[1][0].salt_check:
-        raise StoreError(f"{a} and {b} were made with different salts; agree on one and write the fingerprints again")
+        raise ConfigError("expected the salt that the fingerprint was made with; name its file with --salt-file")
+    fingerprints = [_fingerprint(path, salt or NO_SALT) for path in (a, b)]
+    if fingerprints[0][0].salt_check != fingerprints[1][0].salt_check:
+        raise StoreError(
+            f"{a} and {b} were made with different salts; use the same salt for both and write the fingerprints again"
+        )
     display = display or Silence()
     return (
-        _overlap(*prints[0], *prints[1], train, test, display),
-        _overlap(*prints[1], *prints[0], train, test, display),
+        _overlap(*fingerprints[0], *fingerprints[1], train, test, display),
+        _overlap(*fingerprints[1], *fingerprints[0], train, test, display),
     )
 
 

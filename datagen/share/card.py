@@ -15,7 +15,7 @@ CARD = "README.md"
 
 
 def card(facts: Facts) -> str:
-    """Return the page; it depends on the facts alone. Foreign text cannot add markup or HTML to it."""
+    """Return the Markdown page; text from the dataset cannot add markup or HTML to it."""
     naming = facts.naming
     parts = [
         f"# {_text(naming.name)}\n",
@@ -121,11 +121,11 @@ def _citation(facts: Facts) -> str:
         f"> {by}{year}. {_text(facts.naming.name)}, version {_text(facts.naming.version)}.{where}\n\n"
         "Please cite the sources of the structures too (label `source`, `source_id`)"
     )
-    older = publications(facts.attributes)
-    if not older:
+    cited = publications(facts.attributes)
+    if not cited:
         return text + ".\n"
     return (
-        text + ", and the datasets from which this one was made:\n\n" + "".join(f"- {_named(each)}\n" for each in older)
+        text + ", and the datasets from which this one was made:\n\n" + "".join(f"- {_named(each)}\n" for each in cited)
     )
 
 
@@ -156,15 +156,15 @@ def _cell(text: str) -> str:
 
 
 def _text(foreign: object) -> str:
-    """Return foreign text as Markdown that shows it and nothing else: one line, no markup, no HTML."""
+    """Return text from a dataset as one line of Markdown, with markup and HTML escaped."""
     line = printable(" ".join(str(foreign).split()))
     escaped = re.sub(r"([\\`*_\[\]|#!~$])", r"\\\1", line)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _url(foreign: str) -> str:
-    """Return an address without characters that end a link or begin markup."""
-    return quote(foreign, safe="/:?#@!$&+,;=%~.-_") if _ADDRESS.match(foreign) else _text(foreign)
+    """Return a URL without characters that end a link or begin markup."""
+    return quote(foreign, safe="/:?#@!$&+,;=%~.-_") if _URL.match(foreign) else _text(foreign)
 
 
-_ADDRESS = re.compile(r"https?://|10\.\d{4,9}/")
+_URL = re.compile(r"https?://|10\.\d{4,9}/")

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.atomic_write import sha256_of
 from datagen.errors import StoreError
 from datagen.inspect.verify import verify
 from datagen.progress import Display, Silence
 from datagen.share.curation_table import SourceRow
 from datagen.share.finished import FinishedDataset
+from datagen.share.manifest import file_entry
 from datagen.share.row_reader import RowReader
 from datagen.steps.shards import shard_length
 from datagen.steps.structures_table import CURATION_TABLE
@@ -61,13 +61,13 @@ def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]
     layouts = [source.layout for source in sources]
     methods = [m for layout in layouts if (m := layout.density_method) is not None]
     configured = {source.configuration["store"]["structures_per_shard"] for source in sources}
-    asked = configured.pop() if len(configured) == 1 else None
+    per_shard = configured.pop() if len(configured) == 1 else None
     first = layouts[0]
     return Layout(
         n_structures=len(rows),
         n_augmentations=n_augmentations,
         n_points=first.n_points,
-        structures_per_shard=shard_length(len(rows), asked),
+        structures_per_shard=shard_length(len(rows), per_shard),
         reflection_slots=max(layout.reflection_slots for layout in layouts),
         member_slots=max(layout.member_slots for layout in layouts),
         n_lines=first.n_lines,
@@ -82,15 +82,15 @@ def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]
 
 def labels_of(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]) -> dict[str, NDArray[Any]]:
     """Return the label columns of these rows."""
-    which = np.array([source for source, _ in rows])
-    there = np.array([row for _, row in rows])
+    source_of = np.array([source for source, _ in rows])
+    row_of = np.array([row for _, row in rows])
     found: dict[str, NDArray[Any]] = {}
     for variable in schema.LABELS:
         for number, source in enumerate(sources):
             column = source.column(variable.name)
             if variable.name not in found:
                 found[variable.name] = np.empty((len(rows), *column.shape[1:]), dtype=column.dtype)
-            found[variable.name][which == number] = column[there[which == number]]
+            found[variable.name][source_of == number] = column[row_of[source_of == number]]
     return found
 
 
@@ -120,7 +120,7 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
 
 @contextmanager
 def private_folder(out: Path, fingerprint: dict[str, Any]) -> Iterator[Path]:
-    """Lock a working folder beside `out` that serves one fingerprint; remove it when the block succeeds."""
+    """Lock a working folder beside `out`, for one fingerprint only; remove it when the block succeeds."""
     refuse_taken(out)
     making = out.with_name(f".{out.name}.making")
     with files.disk_errors_explained(out), locked(making):
@@ -136,27 +136,27 @@ def rename_into_place(finished: Path, out: Path) -> None:
     files.sync_folder(out.parent)
 
 
-def _begin(making: Path, now: dict[str, Any]) -> None:
+def _begin(making: Path, fingerprint: dict[str, Any]) -> None:
     path = making / "recipe.json"
     if path.exists():
         before = json.loads(path.read_bytes())
-        if before != now:
-            changed = sorted(name for name in now if before.get(name) != now[name])
+        if before != fingerprint:
+            changed = sorted(name for name in fingerprint if before.get(name) != fingerprint[name])
             raise StoreError(
-                f"{making}: was begun with other {', '.join(changed)}; re-run the earlier command to finish it, "
+                f"{making}: was begun with different {', '.join(changed)}; re-run the earlier command to finish it, "
                 "or remove that folder"
             )
     else:
-        files.write_bytes(path, files.to_json(now))
+        files.write_bytes(path, files.to_json(fingerprint))
 
 
 def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
     readers = [RowReader(source, recipe.layout) for source in recipe.sources]
-    whole = hashlib.sha256(json.dumps(recipe.fingerprint(), sort_keys=True).encode()).hexdigest()
+    recipe_hash = hashlib.sha256(json.dumps(recipe.fingerprint(), sort_keys=True).encode()).hexdigest()
     keys = []
     with display.phase("copy", recipe.layout.n_shards, "shards"):
         for shard in range(recipe.layout.n_shards):
-            keys.append(hashlib.sha256(f"{whole} {shard}".encode()).hexdigest()[:32])
+            keys.append(hashlib.sha256(f"{recipe_hash} {shard}".encode()).hexdigest()[:32])
             receipt = ledger.read(dataset, shard)
             if receipt is None or receipt.key != keys[-1] or ledger.damages(dataset, receipt.files):
                 ledger.revoke(dataset, shard)
@@ -174,5 +174,4 @@ def _write_table(dataset: Path, recipe: Recipe) -> None:
     path = dataset / CURATION_TABLE
     recipe.write_table(path)
     frame = ledger.read_frame(dataset) or {}
-    entry = {"size": path.stat().st_size, "sha256": sha256_of(path)}
-    ledger.write_frame(dataset, {**frame, CURATION_TABLE: entry})
+    ledger.write_frame(dataset, {**frame, CURATION_TABLE: file_entry(path)})

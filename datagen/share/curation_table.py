@@ -17,12 +17,12 @@ from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.share.finished import FinishedDataset
+from datagen.share.foreign_table import TableLimitError, read_batches
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
 METADATA_KEY = b"pxrd_datagen"
-_AT_ONCE = 4096
 _TIMING = "seconds"
-"""The one column of curation that a dataset's table does not have."""
+"""Column of curation that is not kept in datasets."""
 
 SourceRow = tuple[int, int]
 """Number of the source, and row in it."""
@@ -37,19 +37,19 @@ def write_lines(
     only_rows: bool,
     columns: Container[str] | None = None,
     change: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: line,
-    about: Callable[[Any], Any] = lambda metadata: metadata,
+    change_metadata: Callable[[Any], Any] = lambda metadata: metadata,
 ) -> None:
     """Join the sources' tables, in order, under the new dataset's row numbers.
 
     `new_rows` maps rows of the sources to rows of the new dataset, `kept_row_of` duplicates that are left out to the
     row that is kept. `only_rows` drops lines without a row. `columns` selects columns and gives them this version's
-    descriptions; None keeps all as they are. `change` and `about` convert each line and the table's metadata.
+    descriptions; None keeps all as they are. `change` and `change_metadata` convert each line and the table's metadata.
     """
-    places = _LineNumbers(sources, new_rows, kept_row_of, only_rows=only_rows)
+    numbers = _LineNumbers(sources, new_rows, kept_row_of, only_rows=only_rows)
     schema = _common_schema(sources)
     if columns is not None:
-        schema = pa.schema([_OURS.get(field.name, field) for field in schema if field.name in columns])
-    metadata = json.dumps(about(_about(sources, places.counts))).encode()
+        schema = pa.schema([_FIELDS.get(field.name, field) for field in schema if field.name in columns])
+    metadata = json.dumps(change_metadata(_metadata(sources, numbers.counts))).encode()
     with (
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema.with_metadata({METADATA_KEY: metadata}), **COMPRESSION) as out,
@@ -58,7 +58,7 @@ def write_lines(
             kept = []
             for entry in batch.to_pylist():
                 row = entry["row"]
-                entry["duplicate_of"] = places.same_structure(number, row, entry["duplicate_of"])
+                entry["duplicate_of"] = numbers.line_duplicated_by(number, row, entry["duplicate_of"])
                 entry["row"] = new_rows.get((number, row))
                 if entry["row"] is not None or not only_rows:
                     kept.append(change(entry))
@@ -66,7 +66,7 @@ def write_lines(
                 out.write_table(pa.Table.from_pylist(kept, schema=out.schema))
 
 
-_OURS = {field.name: field for field in (*VERDICT_SCHEMA, *ADDED)}
+_FIELDS = {field.name: field for field in (*VERDICT_SCHEMA, *ADDED)}
 
 
 def source_metadata_by_catalog(source: FinishedDataset) -> dict[str, set[str]]:
@@ -90,7 +90,7 @@ class _LineNumbers:
         only_rows: bool,
     ) -> None:
         self._sources = sources
-        self._stands_for = kept_row_of
+        self._kept_row_of = kept_row_of
         self._row_at: list[list[int | None]] = []
         self._line_of: dict[SourceRow, int] = {}
         self.counts: Counter[str] = Counter()
@@ -118,7 +118,7 @@ class _LineNumbers:
                     source, f"expected a line for each of {source.layout.n_structures} rows, found {len(seen)}"
                 )
 
-    def same_structure(self, number: int, row: int | None, duplicate_of: int | None) -> int | None:
+    def line_duplicated_by(self, number: int, row: int | None, duplicate_of: int | None) -> int | None:
         """Return the line of which a source's line is a duplicate; None if it is a duplicate of none."""
         rows = self._row_at[number]
         if duplicate_of is not None and not 0 <= duplicate_of < len(rows):
@@ -126,18 +126,17 @@ class _LineNumbers:
                 self._sources[number], f"a line is a duplicate of line {duplicate_of}, which does not exist"
             )
         first = row if duplicate_of is None else rows[duplicate_of]
-        if first is None or (duplicate_of is None and (number, first) not in self._stands_for):
+        if first is None or (duplicate_of is None and (number, first) not in self._kept_row_of):
             return None
-        stands = self._stands_for.get((number, first), (number, first))
-        return None if stands == (number, row) else self._line_of.get(stands)
+        kept = self._kept_row_of.get((number, first), (number, first))
+        return None if kept == (number, row) else self._line_of.get(kept)
 
 
 def batches(source: FinishedDataset, names: list[str]) -> Iterator[pa.RecordBatch]:
     """Read these columns of a dataset's table, a few thousand lines at a time, in this order."""
     _schema(source)
-    with _read_errors(source), source.verdicts() as file, pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(batch_size=_AT_ONCE, columns=names):
-            yield batch.select(names)
+    with _read_errors(source), source.verdicts() as file:
+        yield from read_batches(file, names)
 
 
 def _batches(sources: Sequence[FinishedDataset], names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -152,7 +151,7 @@ def _common_schema(sources: Sequence[FinishedDataset]) -> pa.Schema:
         if not schema.equals(schemas[0]):
             different = sorted(set(map(str, schema)) ^ set(map(str, schemas[0])))
             raise StoreError(
-                f"{source.path}: its {CURATION_TABLE} has other columns than that of {sources[0].path} "
+                f"{source.path}: its {CURATION_TABLE} has different columns from that of {sources[0].path} "
                 f"({one_line(', '.join(different), 500)}); make both with the same version of pxrd-datagen"
             )
     return schemas[0].remove_metadata()
@@ -162,13 +161,13 @@ def _schema(source: FinishedDataset) -> pa.Schema:
     """Return the columns of a dataset's table, which must have this version's with their types."""
     with _read_errors(source), source.verdicts() as file:
         found = pq.read_schema(file)
-    for field in _OURS.values():
+    for field in _FIELDS.values():
         if field.name == _TIMING:
             continue
-        there = found.get_all_field_indices(field.name)
-        if len(there) != 1 or found.field(there[0]).type != field.type:
-            said = ", ".join(str(found.field(index).type) for index in there) or "none"
-            raise _malformed(source, f"expected one column {field.name} of type {field.type}, found {said}")
+        columns_found = found.get_all_field_indices(field.name)
+        if len(columns_found) != 1 or found.field(columns_found[0]).type != field.type:
+            types = ", ".join(str(found.field(index).type) for index in columns_found) or "none"
+            raise _malformed(source, f"expected one column {field.name} of type {field.type}, found {types}")
     return found
 
 
@@ -176,6 +175,8 @@ def _schema(source: FinishedDataset) -> pa.Schema:
 def _read_errors(source: FinishedDataset) -> Iterator[None]:
     try:
         yield
+    except TableLimitError as error:
+        raise _malformed(source, str(error)) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _malformed(source, f"it is not a Parquet table that can be read ({one_line(error, 200)})") from error
 
@@ -184,18 +185,18 @@ def _malformed(source: FinishedDataset, what: str) -> StoreError:
     return StoreError(f"{source.path}/{CURATION_TABLE}: {what}; fetch the dataset again")
 
 
-def _about(sources: Sequence[FinishedDataset], counts: Counter[str]) -> dict[str, Any]:
+def _metadata(sources: Sequence[FinishedDataset], counts: Counter[str]) -> dict[str, Any]:
     try:
         first: dict[str, Any] = json.loads((_schema(sources[0]).metadata or {})[METADATA_KEY])
         fingerprint = dict(first["fingerprint"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _malformed(sources[0], "its metadata does not say how it was curated") from error
+        raise _malformed(sources[0], "its metadata has no settings of the curation") from error
     fingerprint["catalog"] = [c for source in sources for c in source.configuration["catalog"]]
     return {**first, "n_records": counts.total(), "counts": dict(sorted(counts.items())), "fingerprint": fingerprint}
 
 
 def source_metadata_of(source: FinishedDataset, line: dict[str, Any]) -> dict[str, Any]:
-    """Return what the source says of a record."""
+    """Return the source metadata of a record."""
     try:
         return dict(json.loads(line["claims"]))
     except (TypeError, ValueError, RecursionError) as error:

@@ -25,7 +25,8 @@ class Difference:
     """`name: value in A and value in B`: configuration, software, instrument, engine."""
     added: list[str] = field(default_factory=list)
     """Source ids of structures that only the second has."""
-    gone: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    """Source ids of structures that only the first has."""
     n_common: int = 0
     """Structures that both have."""
     relabelled: dict[str, int] = field(default_factory=dict)
@@ -39,8 +40,8 @@ class Difference:
 
     @property
     def equal(self) -> bool:
-        """Whether nothing but the order of rows differs."""
-        rows = self.added or self.gone or self.relabelled or self.n_patterns_changed
+        """Whether the datasets differ in the order of rows at most."""
+        rows = self.added or self.removed or self.relabelled or self.n_patterns_changed
         return self.same_content or not (self.settings or rows or self.not_compared)
 
 
@@ -56,7 +57,7 @@ def diff(a: Where, b: Where, *, patterns: bool = True, display: Display | None =
     if first.attributes.get(DERIVED_FROM) != second.attributes.get(DERIVED_FROM):
         found.settings.append(f"{DERIVED_FROM}: {_origin(first)} and {_origin(second)}")
     rows_a, rows_b = _rows_by_hash(first), _rows_by_hash(second)
-    found.gone = _names(first, [row for h, row in rows_a.items() if h not in rows_b])
+    found.removed = _names(first, [row for h, row in rows_a.items() if h not in rows_b])
     found.added = _names(second, [row for h, row in rows_b.items() if h not in rows_a])
     common = [(row, rows_b[h]) for h, row in rows_a.items() if h in rows_b]
     found.n_common = len(common)
@@ -89,10 +90,10 @@ def _relabelled(a: FinishedDataset, b: FinishedDataset, common: list[tuple[int, 
     rows_b = np.array([row for _, row in common], dtype=np.int64)
     found = {}
     for variable in schema.LABELS:
-        here, there = a.column(variable.name)[rows_a], b.column(variable.name)[rows_b]
-        differs = ~(here == there)
-        if here.dtype.kind == "f":
-            differs &= ~(np.isnan(here) & np.isnan(there))
+        values_a, values_b = a.column(variable.name)[rows_a], b.column(variable.name)[rows_b]
+        differs = ~(values_a == values_b)
+        if values_a.dtype.kind == "f":
+            differs &= ~(np.isnan(values_a) & np.isnan(values_b))
         if count := int(differs.reshape(len(common), -1).any(axis=1).sum()):
             found[variable.name] = count
     return found
@@ -108,8 +109,8 @@ def _compare_patterns(
     readers = [RowReader(each, replace(each.layout, n_augmentations=count), only=("pattern",)) for each in (a, b)]
     with display.phase("compare", len(common), "structures"):
         for done, (row_a, row_b) in enumerate(common, start=1):
-            here, there = readers[0].values(row_a)["pattern"], readers[1].values(row_b)["pattern"]
-            steps = np.abs(here.astype(np.int64) - there.astype(np.int64)).max(axis=1)
+            values_a, values_b = readers[0].values(row_a)["pattern"], readers[1].values(row_b)["pattern"]
+            steps = np.abs(values_a.astype(np.int64) - values_b.astype(np.int64)).max(axis=1)
             found.n_patterns_compared += count
             found.n_patterns_changed += int((steps > 0).sum())
             found.largest_change_steps = max(found.largest_change_steps, int(steps.max()))

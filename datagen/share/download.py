@@ -1,4 +1,4 @@
-"""Downloads of small files from addresses that others control, limited in size and time."""
+"""Downloads of small files from untrusted servers, limited in size and time."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from datagen.progress import one_line
 from datagen.store.remote import without_password
 
 TIME_LIMIT_s = 30.0
-"""Of the whole download; a server may send a byte a second for ever."""
+"""Limit of the whole download; timeouts of sockets count from byte to byte."""
 THREAD = "download"
 _STALL_s = 10.0
 
 
 def download(url: str, max_bytes: int) -> bytes:
-    """Return the content of an http(s) address."""
-    shown = one_line(without_password(url), 500)
+    """Return the content of an http(s) URL of at most `max_bytes`."""
+    name = one_line(without_password(url), 500)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"{shown}: expected a path or an http(s) address")
+        raise ConfigError(f"{name}: expected a path or an http(s) URL")
     found: list[bytes | Exception] = []
-    # A thread that can be abandoned: timeouts of sockets count from byte to byte, also within headers.
+    # A thread can be abandoned, which a read that drips cannot.
     thread = threading.Thread(target=_fetch, args=(url, max_bytes, found), name=THREAD, daemon=True)
     thread.start()
     thread.join(TIME_LIMIT_s)
     if not found:
-        raise ConfigError(f"{shown}: cannot be read within {TIME_LIMIT_s:g} s; check the server, or copy the file")
+        raise ConfigError(f"{name}: cannot be read within {TIME_LIMIT_s:g} s; check the server, or copy the file")
     result = found[0]
     if isinstance(result, _ExcessError):
-        raise ConfigError(f"{shown}: expected at most {max_bytes:,} bytes, found {result}")
+        raise ConfigError(f"{name}: expected at most {max_bytes:,} bytes, found {result}")
     if isinstance(result, Exception):
-        said = without_password(one_line(result, 200))
-        raise ConfigError(f"{shown}: cannot be read ({said})") from result
+        reason = without_password(one_line(result, 200))
+        raise ConfigError(f"{name}: cannot be read ({reason})") from result
     return result
 
 

@@ -20,6 +20,7 @@ from datagen.errors import ConfigError, StoreError
 from datagen.progress import one_line
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import FinishedDataset, open_finished
+from datagen.share.foreign_table import TableLimitError, read_batches
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
 
@@ -29,6 +30,9 @@ VOLUME_TOLERANCE = 0.04
 """Relative width of a bin of volume per atom; of two grids shifted by half, one joins volumes closer than half."""
 _KEY = b"pxrd_fingerprint"
 _FORMAT = 1
+_MIN_ROW_BYTES = 16
+"""Of a row in the file; a hash of 256 bits does not compress below 32 bytes."""
+_MAX_TEXT = 64
 _COLUMNS = ("structure", "group", "near_0", "near_1", "split")
 
 
@@ -47,7 +51,7 @@ class Fingerprint:
 
 
 def read_salt(path: Path) -> bytes:
-    """Return the secret that both groups use; read from a file, so that no shell history holds it."""
+    """Read the secret that both groups use; it is a file so that no shell history contains it."""
     try:
         salt = path.read_bytes().strip()
     except OSError as error:
@@ -113,9 +117,8 @@ def read_fingerprint(path: Path) -> Fingerprint:
         found = pq.read_schema(path)
         about: dict[str, Any] = json.loads((found.metadata or {})[_KEY])
         if any(found.field(name).type != pa.string() for name in _COLUMNS):
-            raise StoreError(f"{path}: expected columns of text as datagen fingerprint writes them; write it again")
-        table = pq.read_table(path, columns=list(_COLUMNS))
-        columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in _COLUMNS}
+            raise StoreError(f"{path}: expected columns of text, as datagen fingerprint writes them; write it again")
+        columns = _read_columns(path)
         if about["format"] != _FORMAT:
             raise StoreError(f"{path}: expected a fingerprint of format {_FORMAT}, found {about['format']}")
         return Fingerprint(
@@ -127,8 +130,23 @@ def read_fingerprint(path: Path) -> Fingerprint:
             columns["split"],
         )
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
-        said = one_line(error, 200)
-        raise StoreError(f"{path}: expected what datagen fingerprint writes, found something else ({said})") from error
+        reason = one_line(error, 200)
+        raise StoreError(
+            f"{path}: expected what datagen fingerprint writes, found something else ({reason})"
+        ) from error
+
+
+def _read_columns(path: Path) -> dict[str, NDArray[np.object_]]:
+    n_rows, n_bytes = pq.read_metadata(path).num_rows, path.stat().st_size
+    if n_rows * _MIN_ROW_BYTES > n_bytes:
+        raise TableLimitError(f"{n_rows:,} rows of different hashes in {n_bytes:,} bytes")
+    found: dict[str, list[str]] = {name: [] for name in _COLUMNS}
+    for batch in read_batches(path, _COLUMNS):
+        for name, values in batch.to_pydict().items():
+            if any(len(value) > _MAX_TEXT for value in values):
+                raise TableLimitError(f"a text of more than {_MAX_TEXT} characters in column {name}")
+            found[name] += values
+    return {name: np.array(values, dtype=object) for name, values in found.items()}
 
 
 def _bin(step: float) -> int | None:

@@ -26,7 +26,7 @@ class FinishedDataset:
     """A complete dataset with its receipts; `open_finished` makes one."""
 
     path: Location
-    """Folder, zip or address."""
+    """Folder, zip or URL."""
     attributes: dict[str, Any]
     layout: Layout
     frame: dict[str, dict[str, Any]]
@@ -51,12 +51,12 @@ class FinishedDataset:
     def configuration(self) -> dict[str, Any]:
         """Configuration of the run."""
         if "configuration" not in self.attributes:
-            raise StoreError(f"{self.path}: its attributes hold no configuration; expected the one it was made by")
+            raise StoreError(f"{self.path}: expected the configuration of its run among its attributes, found none")
         found: dict[str, Any] = self.attributes["configuration"]
         return found
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a variable with one value per structure, or a coordinate; text as `str`. Read once."""
+        """Return a variable with one value per structure, or a coordinate; text as `str`. Cached."""
         if name not in self._columns:
             variable = next((v for v in schema.variables(self.layout) if v.name == name and v.chunk is None), None)
             if variable is None:
@@ -70,7 +70,7 @@ class FinishedDataset:
         return self._columns[name]
 
     def _read(self, variable: schema.Variable) -> NDArray[Any]:
-        """Return the array, from files that the ledger confirms."""
+        """Return the array from files whose checksums match the ledger."""
         whole, per_file = schema.shape(variable, self.layout), schema.file_shape(variable, self.layout)
         keys = [schema.chunk_key(variable, i) for i in range(-(-whole[0] // per_file[0]))]
         listed = self.files
@@ -86,7 +86,7 @@ class FinishedDataset:
             raise StoreError(f"{self.path}: {name}: expected text in UTF-8; fetch the dataset again") from error
 
     def _check_values(self, name: str, values: NDArray[Any]) -> None:
-        """Refuse labels outside of their range, which readers use as indices and divisors."""
+        """Refuse values outside of the range of the label."""
         low, high = _RANGES.get(name, (None, None))
         if low is not None and not bool(np.all((values >= low) & (values <= high))):
             wrong = values[~((values >= low) & (values <= high))][0]
@@ -95,7 +95,7 @@ class FinishedDataset:
             )
 
     def verdicts(self) -> pa.NativeFile:
-        """Return the table with the verdict on every input, for Arrow."""
+        """Open the table with the verdict on every input, for Arrow."""
         return self.path.arrow_file(CURATION_TABLE)
 
     def check_files(self, names: dict[str, dict[str, Any]]) -> None:
@@ -134,13 +134,13 @@ def open_finished(where: Where) -> FinishedDataset:
     if attributes.get("complete") is not True:
         raise StoreError(
             f"{path}: expected a complete dataset, found {len(receipts)} of {layout.n_shards} shards committed; "
-            "let its run finish first (datagen status tells how far it is)"
+            "let its run finish first (datagen status shows its progress)"
         )
     frame = ledger.read_frame(path)
     if frame is None or CURATION_TABLE not in frame or len(receipts) != layout.n_shards:
         raise StoreError(
-            f"{path}: its ledger is not whole: expected {ledger.FRAME} and {layout.n_shards} receipts; "
-            "datagen verify tells what is missing"
+            f"{path}: its ledger is incomplete: expected {ledger.FRAME} and {layout.n_shards} receipts; "
+            "datagen verify lists what is missing"
         )
     found = FinishedDataset(path, attributes, layout, frame, receipts)
     found.check_files(frame)

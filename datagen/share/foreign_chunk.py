@@ -1,4 +1,4 @@
-"""Decoding of chunks whose sizes are not to be trusted."""
+"""Decoding of chunks of untrusted datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what a dataset says of itself, before anything is computed or allocated by it."""
+"""Validation of a dataset's metadata, before anything is allocated or computed from it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class _Attributes(_Strict):
 
 
 def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
-    """Return the layout of a dataset whose attributes and arrays are as this version writes them, or raise."""
+    """Return the layout; raise unless attributes and arrays are as this version writes them."""
     try:
         _Attributes.model_validate(attributes)
     except ValidationError as error:
@@ -139,9 +139,9 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
 
 
 def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt]:
-    """Return the receipts of all shards that are committed, each for the rows of its shard, or raise."""
+    """Return the receipts of all committed shards; raise if one does not match the rows of its shard."""
     if ledger.read(path, layout.n_shards - 1) is None and path.names(ledger.FOLDER) is None:
-        return {}  # a web server cannot list: do not request receipts by the million
+        return {}  # a web server cannot list files: avoid a request for each of millions of shards
     receipts = ledger.committed(path)
     for shard, receipt in receipts.items():
         rows = layout.rows(shard) if 0 <= shard < layout.n_shards else range(0)
@@ -171,20 +171,20 @@ def _layout(path: Location, plain: Mapping[str, Any]) -> Layout:
 
 
 def _check_arrays(path: Location, layout: Layout) -> None:
-    """Refuse arrays whose shapes or types are not those that the layout gives."""
+    """Refuse arrays whose shapes or types contradict the layout."""
     try:
         content = json.loads(path.read("zarr.json"))
-        there: Any = content["consolidated_metadata"]["metadata"]
-        found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in there.items()}
+        arrays: Any = content["consolidated_metadata"]["metadata"]
+        found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in arrays.items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: zarr.json holds no metadata of arrays; fetch the dataset again") from error
+        raise StoreError(f"{path}: zarr.json has no metadata of arrays; fetch the dataset again") from error
     for variable in schema.variables(layout):
         expected = zarr_store.array_metadata(variable, layout)
         for key in _FIXED:
-            if (said := found.get(variable.name, {}).get(key)) != expected[key]:
+            if (value := found.get(variable.name, {}).get(key)) != expected[key]:
                 raise StoreError(
                     f"{path}: array {variable.name}: expected {key} {expected[key]}, found "
-                    f"{one_line(repr(said), 80)}; fetch the dataset again"
+                    f"{one_line(repr(value), 80)}; fetch the dataset again"
                 )
 
 

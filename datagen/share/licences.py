@@ -13,7 +13,7 @@ PROFILES: tuple[Profile, ...] = ("full", "patterns", "labels")
 RESTRICTED: tuple[Restricted, ...] = ("redact", "leave-out")
 
 OPEN_PREFIXES = ("CC0", "CC-BY", "CC BY", "PDDL", "ODC-BY", "ODBL", "PUBLIC DOMAIN")
-"""Beginnings of licences that allow redistribution of changed structures; No-Derivatives variants do not."""
+"""Prefixes of licences that allow redistribution of changed structures; No-Derivatives variants do not."""
 
 WITHHELD = ("coordinates", "sticks", "densities", "source text")
 """Parts of a restricted structure that are never published."""
@@ -21,7 +21,7 @@ WITHHELD = ("coordinates", "sticks", "densities", "source text")
 
 @dataclass(frozen=True)
 class Terms:
-    """Terms that the publisher asks for."""
+    """Terms of a publication."""
 
     profile: Profile = "full"
     restricted: Restricted = "redact"
@@ -29,7 +29,7 @@ class Terms:
     declared_open: tuple[str, ...] = ()
     """Licences that the publisher states to be open."""
     source_metadata: tuple[str, ...] = ()
-    """Source metadata to publish of open rows beside what is published unasked."""
+    """Source metadata of open rows to publish in addition to the default."""
 
     def is_open(self, licence: str) -> bool:
         """Return whether structures under this licence may be redistributed; unknown licences are not open."""

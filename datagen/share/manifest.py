@@ -20,7 +20,7 @@ def entries(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, dict[st
     Files in `known` were just verified and are not read again.
     """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return {name: known.get(name) or _entry(folder / name) for name in names if name != MANIFEST}
+    return {name: known.get(name) or file_entry(folder / name) for name in names if name != MANIFEST}
 
 
 def write_manifest(folder: Path, known: dict[str, dict[str, Any]]) -> None:
@@ -45,5 +45,6 @@ def write_zip(folder: Path, out: Path) -> None:
                         target.write(data)
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def file_entry(path: Path) -> dict[str, Any]:
+    """Return the size and checksum of a file as the ledger lists them."""
     return {"size": path.stat().st_size, "sha256": sha256_of(path)}

@@ -37,14 +37,14 @@ class MergeSummary:
 
 
 def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) -> MergeSummary:
-    """Make one dataset of all rows, in the order given; `RULE` decides duplicates, splits are kept."""
+    """Merge all rows in the order of the arguments; `RULE` decides which duplicates are kept, splits are unchanged."""
     refuse_taken(out)
     if len(datasets) < 2:
         raise StoreError(f"{out}: expected two datasets or more to merge, found {len(datasets)}")
     sources = [open_finished(path) for path in datasets]
-    refuse_same(sources)
+    refuse_identical(sources)
     refuse_differences(sources)
-    refuse_torn_groups(sources)
+    refuse_groups_in_two_splits(sources)
     rows, kept_row_of = rows_to_take(sources)
     taken = tuple(sum(source == number for source, _ in rows) for number in range(len(sources)))
     numbers = {row: new for new, row in enumerate(rows)}
@@ -59,17 +59,17 @@ def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) 
     return MergeSummary(len(rows), taken, len(kept_row_of))
 
 
-def refuse_same(sources: Sequence[FinishedDataset]) -> None:
-    """Raise if one dataset is given twice."""
+def refuse_identical(sources: Sequence[FinishedDataset]) -> None:
+    """Raise if two datasets have the same content."""
     seen: dict[str, Location] = {}
     for source in sources:
         if source.content in seen:
-            raise StoreError(f"{source.path}: holds byte for byte the same as {seen[source.content]}; name it once")
+            raise StoreError(f"{source.path}: is identical to {seen[source.content]}; name it once")
         seen[source.content] = source.path
 
 
 def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
-    """Raise if the datasets differ in a setting that must agree; the message has both values of each."""
+    """Raise if the datasets differ in a setting that must agree; the message gives both values."""
     first = sources[0]
     for source in sources[1:]:
         different = [
@@ -78,7 +78,7 @@ def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
             for line in differences(part, first.configuration.get(part), source.configuration.get(part))
         ]
         if not different and not _same_angles(first, source):
-            different = ["two_theta: the angles themselves"]
+            different = ["two_theta: the angles"]
         if different:
             hint = ""
             if any(line.startswith("simulation.augmentation.count:") for line in different):
@@ -86,7 +86,7 @@ def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
             raise StoreError(
                 f"{source.path} cannot be merged with {first.path}: they differ in\n  "
                 + "\n  ".join(one_line(line, 500) for line in different)
-                + f"\nmake them with the same settings{hint}"
+                + f"\nrun both with the same settings{hint}"
             )
 
 
@@ -98,7 +98,7 @@ def differences(name: str, a: Any, b: Any) -> list[str]:
     return [] if a == b else [f"{name}: {a} and {b}"]
 
 
-def refuse_torn_groups(sources: Sequence[FinishedDataset]) -> None:
+def refuse_groups_in_two_splits(sources: Sequence[FinishedDataset]) -> None:
     """Raise if one group is in different splits, which would leak training data into tests."""
     split_of: dict[str, tuple[int, Location]] = {}
     for source in sources:
@@ -112,7 +112,7 @@ def refuse_torn_groups(sources: Sequence[FinishedDataset]) -> None:
 
 
 def rows_to_take(sources: Sequence[FinishedDataset]) -> tuple[list[SourceRow], dict[SourceRow, SourceRow]]:
-    """Return the rows that are kept, in order, and for every other row the one of which it is a duplicate."""
+    """Return the rows that are kept, in order, and the kept row for every duplicate."""
     best: dict[str, SourceRow] = {}
     with_density = [_has_density(source) for source in sources]
     hashes = [source.column("structure_hash").tolist() for source in sources]

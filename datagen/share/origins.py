@@ -11,7 +11,7 @@ from datagen.share.finished import FinishedDataset
 
 DERIVED_FROM = "derived_from"
 PUBLICATION = "publication"
-"""Attribute of a published dataset; datasets derived from one do not have it."""
+"""Attribute of a published dataset; not inherited by datasets derived from it."""
 _CITED = ("name", "version", "creators", "url")
 
 

@@ -40,7 +40,7 @@ ZIP = ".zarr.zip"
 
 
 def licence_summaries(dataset: Path, terms: Terms) -> list[LicenceSummary]:
-    """Return what would be published and withheld, by licence; nothing is written."""
+    """Return what would be published and withheld by licence, without writing anything."""
     return summary(open_finished(dataset).column("licence").tolist(), terms)
 
 
@@ -50,15 +50,15 @@ def source_metadata_names(dataset: Path, terms: Terms) -> tuple[list[str], list[
 
 
 def _source_metadata(source: FinishedDataset, terms: Terms) -> tuple[list[str], list[str]]:
-    there = source_metadata_by_catalog(source)
-    known = set().union(*there.values())
+    by_catalog = source_metadata_by_catalog(source)
+    known = set().union(*by_catalog.values())
     if unknown := sorted(set(terms.source_metadata) - known):
         raise ConfigError(
             f"--source-metadata {unknown[0]}: no structure of {source.path} has it; expected one of "
             f"{one_line(', '.join(sorted(known))) or 'none'}"
         )
     allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
-    kept = {name for catalog, names in there.items() for name in names & allowed.get(catalog, set())}
+    kept = {name for catalog, names in by_catalog.items() for name in names & allowed.get(catalog, set())}
     return sorted(kept), sorted(known - kept)
 
 
@@ -71,12 +71,12 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
     source = open_finished(dataset)
     if PUBLICATION in source.attributes:
         version = source.attributes[PUBLICATION]["version"]
-        raise StoreError(f"{dataset}: is a publication already (version {version}); copy it instead")
+        raise StoreError(f"{dataset}: is already a publication (version {version}); copy it instead")
     if terms.source_metadata:
         _source_metadata(source, terms)
     if terms.profile == "labels":
         if dest.name.endswith(ZIP):
-            raise ConfigError(f"{dest}: labels are a table and no arrays; expected a folder, not a {ZIP}")
+            raise ConfigError(f"{dest}: expected a folder, not a {ZIP}: labels are a table without arrays")
         verify(dataset, display=display)
         _publish_labels(source, dest, naming, terms)
         return
@@ -89,15 +89,15 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
 
 
 def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None) -> None:
-    """Publish to an object store: write beside the dataset, upload, remove the local copy.
+    """Publish to an object store: write a copy beside the dataset, upload it and remove it.
 
     A repeated call resumes both writing and uploading.
     """
     check_destination(url)
     source = open_finished(dataset)
-    asked = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms))], sort_keys=True)
-    staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(asked.encode()).hexdigest()[:12]}")
-    if not staged.exists():  # renamed when complete; the name has the hash of its content
+    request = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms))], sort_keys=True)
+    staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(request.encode()).hexdigest()[:12]}")
+    if not staged.exists():  # complete, since it is renamed last; its name has a hash of the request
         publish(dataset, staged, naming, terms, display)
     upload(staged, url, display)
     shutil.rmtree(staged)
@@ -125,7 +125,7 @@ def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, term
             only_rows=terms.restricted == "leave-out",
             columns=TABLE_COLUMNS,
             change=line,
-            about=published_table_metadata,
+            change_metadata=published_table_metadata,
         )
 
     def place(finished: Path, out: Path) -> None:

@@ -44,7 +44,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 def published_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes that may be published; raise where settings are not what this version writes."""
+    """Return the attributes that may be published; raise if settings are not as this version writes them."""
     return _select(
         attributes,
         {
@@ -63,7 +63,7 @@ def published_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def published_table_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `curation.parquet` may say of itself, likewise."""
+    """Return the metadata of `curation.parquet` that may be published; raise likewise."""
     return _select(
         metadata,
         {
@@ -79,7 +79,7 @@ def published_table_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def published_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide the data; of catalogs, what does not depend on where their files are."""
+    """Return the settings that decide the data, without the locations of catalogs."""
     checked = {name: _section(name, model) for name, model in _CHECKED.items()}
     return _select(
         configuration,
@@ -94,7 +94,7 @@ def published_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def file_name(path: str) -> str:
-    """Return the last part of a path of any system."""
+    """Return the last part of a POSIX or Windows path."""
     return PureWindowsPath(PurePosixPath(path).name).name
 
 
@@ -103,7 +103,7 @@ def _section(name: str, model: type[BaseModel]) -> Callable[[Any], Any]:
 
 
 def _checked(where: str, model: type[BaseModel], value: Any) -> Any:
-    """Return the settings as they are, once their model confirms that they hold nothing else."""
+    """Return the settings unchanged; raise if their model does not accept them."""
     try:
         model.model_validate(value)
     except ValidationError as error:
@@ -117,7 +117,7 @@ def _checked(where: str, model: type[BaseModel], value: Any) -> Any:
 
 
 def _select(given: Mapping[str, Any], allowed: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    """Return the listed entries, each as its function passes it on; {} for anything but a mapping."""
+    """Return the listed entries, each converted by its function; {} for anything but a mapping."""
     return {name: allowed[name](value) for name, value in _items(given) if name in allowed}
 
 
@@ -130,7 +130,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a text, a number or a list of them; anything nested is not published."""
+    """Return texts, numbers and flat lists of them; anything nested is dropped."""
     if isinstance(value, list | tuple):
         return [each for each in value if not isinstance(each, dict | list | tuple)]
     return None if isinstance(value, dict) else value
@@ -177,7 +177,7 @@ def _given(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expression(text: Any) -> str | None:
-    """Return a selection with file names in place of the paths that it quotes."""
+    """Return a selection with quoted paths replaced by file names."""
     if not isinstance(text, str):
         return None
     return _QUOTED.sub(lambda found: found[0][0] + file_name(found[0][1:-1]) + found[0][-1], text)

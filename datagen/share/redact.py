@@ -1,4 +1,4 @@
-"""Columns and arrays of a publication: allow-lists for open and for restricted rows."""
+"""Allow-lists of the columns and arrays that are published of open and of restricted rows."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ OPEN_COLUMNS = KEPT_COLUMNS | {
     *("contact", "contact_ratio", "volume_ratio"),
     *("structure", "density_format", "density_reason", "xrd_peaks_reason"),
 }
-"""Columns of an open row that are published as they are. Free text of the run (`detail`, ...) may quote local paths."""
+"""Columns of an open row that are published unchanged. Free text of the run (`detail`, ...) may quote local paths."""
 TABLE_COLUMNS = (frozenset(VERDICT_COLUMNS) | {field.name for field in ADDED}) - {"seconds"}
-"""Columns that a published table has; in those that may not be published the entries are empty."""
+"""Columns of a published table; entries that may not be published are empty."""
 _FILES = ("origin", "density_path", "density_member")
 """Published as file names."""
 _EMPTY: dict[str, Any] = {"claims": "{}", "origin": "", "detail": "", "warnings": []}
@@ -62,13 +62,13 @@ SOURCE_METADATA: dict[str, frozenset[str]] = {
     | {"material_id", "formula", "space_group_number", "energy_above_hull_eV", "theoretical", "database_ids"}
     | {"density_task_id", "density_sha256"},
 }
-"""Source metadata that is published unasked, by kind of catalog; of tables nothing."""
+"""Source metadata that is published by default, by kind of catalog; nothing of tables."""
 
 
 def published_source_metadata(catalogs: Iterable[Mapping[str, Any]], named: Collection[str]) -> Mapping[str, set[str]]:
     """Return the source metadata that may be published, by the name of the catalog.
 
-    Catalogs of different kinds that share a name publish what both allow.
+    If catalogs of different kinds share a name, only what both allow is published.
     """
     found: dict[str, set[str]] = {}
     for catalog in catalogs:
@@ -95,7 +95,7 @@ def redacted_values(values: dict[str, Value]) -> dict[str, Value]:
 
 
 def redacted_line(line: dict[str, Any]) -> dict[str, Any]:
-    """Return a restricted row of the curation table: `KEPT_COLUMNS` alone."""
+    """Return a restricted row of the curation table, reduced to `KEPT_COLUMNS`."""
     return {name: value if name in KEPT_COLUMNS else _EMPTY.get(name) for name, value in line.items()}
 
 
@@ -116,5 +116,5 @@ def open_line(
 
 
 def _file_names(origin: str) -> str:
-    """Return the file name of a path and, behind `!`, that of the entry in an archive."""
+    """Return the file name of a path and, after `!`, of the entry in an archive."""
     return "!".join(file_name(part) for part in origin.split("!"))

@@ -1,4 +1,4 @@
-"""The datasets registry: one TOML file on a shared path that gives datasets names, readable by URL too."""
+"""Registry of named datasets: one TOML file on a shared path, also readable by URL."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from datagen.store.lock import locked
 
 REGISTRY = "datasets.toml"
 ENVIRONMENT = "PXRD_DATASETS"
-"""Names the registry if `--registry` does not: a path, or an http(s) address to read from."""
+"""Environment variable with the path or http(s) URL of the default registry."""
 MAX_BYTES = 10_000_000
-"""Largest registry that is read: some 20,000 datasets."""
+"""Largest registry that is read, enough for about 20,000 datasets."""
 _HEADER = "# Registry of datasets, written by datagen datasets. Lines may also be edited by hand.\n"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _Count = Annotated[int, Field(ge=0)]
 
 
 class RegisteredDataset(BaseModel):
-    """One dataset of the registry."""
+    """A registered dataset."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     location: str
-    """Path or address."""
+    """Path or URL."""
     version: str
     checksum: str
-    """SHA-256 of the publication's `SHA256SUMS`, which names every file; else of all the dataset's checksums."""
+    """SHA-256 of the publication's `SHA256SUMS`, which lists every file; for unpublished datasets of all checksums."""
     bytes: _Count
     structures: _Count
     patterns: _Count
@@ -51,12 +51,12 @@ class RegisteredDataset(BaseModel):
 
 
 def default_registry() -> str:
-    """Return the registry that is used if none is named."""
+    """Return the path or URL of the default registry."""
     return os.environ.get(ENVIRONMENT) or REGISTRY
 
 
 def read_registry(where: str) -> dict[str, RegisteredDataset]:
-    """Return every dataset by name; none if there is no file yet."""
+    """Return every dataset by name; {} if the file does not exist."""
     text = _text(where)
     try:
         listed: Any = tomllib.loads(text).get("dataset", {})
@@ -74,11 +74,11 @@ def read_registry(where: str) -> dict[str, RegisteredDataset]:
 
 
 def add(where: str, name: str, location: str) -> RegisteredDataset:
-    """Add a finished dataset; the facts are taken from it."""
+    """Add a finished dataset with the counts, checksum and licences read from it."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{one_line(name, 80)}: expected a name of letters, digits, dots, dashes and underscores")
     if is_url(location) and "@" in location.partition("://")[2].partition("/")[0]:
-        raise ConfigError("the address holds a name or password, which a registry that others read must not keep")
+        raise ConfigError("the URL contains a user name or password; remove it, since others read the registry")
     entry = _facts(open_finished(locate(location)), location if is_url(location) else str(Path(location).absolute()))
     with locked(_lock_folder(where)):
         known = read_registry(where)
@@ -89,7 +89,7 @@ def add(where: str, name: str, location: str) -> RegisteredDataset:
 
 
 def resolve_dataset(text: str) -> Where:
-    """Return the dataset that a folder, a zip, an address or a registered name refers to."""
+    """Resolve a folder, a zip, a URL or a registered name to a dataset."""
     if is_url(text) or Path(text).exists() or not _NAME.fullmatch(text):
         return locate(text)
     known = read_registry(default_registry())
@@ -106,7 +106,7 @@ def remove(where: str, name: str) -> None:
 
 
 def find(where: str, name: str, known: dict[str, RegisteredDataset] | None = None) -> RegisteredDataset:
-    """Return the dataset of that name; the error names similar ones."""
+    """Return the dataset of that name; the error suggests similar names."""
     known = read_registry(where) if known is None else known
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -120,7 +120,7 @@ def _facts(dataset: FinishedDataset, location: str) -> RegisteredDataset:
     try:
         checksum = hashlib.sha256(dataset.path.read(MANIFEST)).hexdigest() if published else dataset.content
     except FileNotFoundError:
-        raise StoreError(f"{dataset.path}: is a publication without its {MANIFEST}; fetch it again") from None
+        raise StoreError(f"{dataset.path}: its {MANIFEST} is missing; fetch the publication again") from None
     n = dataset.layout.n_structures
     return RegisteredDataset(
         location=location,
@@ -142,7 +142,7 @@ def _text(where: str) -> str:
         if not path.exists():
             return ""
         if not path.is_file():
-            raise ConfigError(f"{where}: expected the file of a datasets registry, found something else")
+            raise ConfigError(f"{where}: expected a file, found something else")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
@@ -161,7 +161,7 @@ def _malformed(where: str, what: str) -> ConfigError:
 
 def _lock_folder(where: str) -> Path:
     if is_url(where):
-        raise ConfigError(f"{where}: a registry can be read from an address, not written; name its file: --registry")
+        raise ConfigError(f"{where}: a registry at a URL is read-only; name its file with --registry")
     path = Path(where).absolute()
     if not path.parent.is_dir():
         raise ConfigError(f"{where}: its folder does not exist; create it first")

@@ -1,4 +1,4 @@
-"""Read stored rows in the form that the shard writer takes, for another layout."""
+"""Read stored rows as the shard writer takes them, for another layout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RowReader:
         self._reason_for_none = (
             only is None and target.density_method is not None and dataset.layout.density_method is None
         )
-        self._alike = _stored_alike(dataset, target)
+        self._same_codec = _same_codec(dataset, target)
         self._shard = -1
         self._small: dict[str, NDArray[Any]] = {}
         self._large: dict[str, ShardBytes] = {}
@@ -50,16 +50,16 @@ class RowReader:
         return {name: value for name, value in self._row(row, set()).items() if isinstance(value, np.ndarray)}
 
     def for_writer(self, row: int) -> dict[str, Value]:
-        """Return values for `ShardWriter.add`; chunks that both layouts share are not decoded."""
-        return self._row(row, self._alike)
+        """Return values for `ShardWriter.add`; chunks with the same codec in both layouts are not decoded."""
+        return self._row(row, self._same_codec)
 
-    def _row(self, row: int, passed_on: Container[str]) -> dict[str, Value]:
+    def _row(self, row: int, undecoded: Container[str]) -> dict[str, Value]:
         self._enter(row // self._layout.structures_per_shard)
         found: dict[str, Value] = {}
         for variable in self._wanted:
             if variable.name in _DERIVED:
                 continue
-            value = self._stored(variable, row) if variable.name in passed_on else self._value(variable, row)
+            value = self._stored(variable, row) if variable.name in undecoded else self._value(variable, row)
             if value is not None:
                 found[variable.name] = value
         if self._reason_for_none:
@@ -120,9 +120,9 @@ class RowReader:
         self._small, self._large = {}, {}  # free the last shard before reading the next
         listed = self._dataset.receipts[shard].files
         keys = {name: schema.chunk_key(variable, shard) for name, variable in self._own.items()}
-        brought = self._dataset.bytes_of({key: listed[key] for key in keys.values() if key in listed})
+        stored_files = self._dataset.bytes_of({key: listed[key] for key in keys.values() if key in listed})
         for name, variable in self._own.items():
-            data = brought.get(keys[name])
+            data = stored_files.get(keys[name])
             if variable.chunk is None:
                 whole = schema.file_shape(variable, self._layout)
                 self._small[name] = decode(
@@ -133,14 +133,14 @@ class RowReader:
         self._shard = shard
 
 
-def _stored_alike(dataset: FinishedDataset, target: Layout) -> set[str]:
+def _same_codec(dataset: FinishedDataset, target: Layout) -> set[str]:
     """Return the sharded variables whose chunks have one type, shape and codec in both."""
-    there = json.loads(dataset.path.read("zarr.json"))["consolidated_metadata"]["metadata"]
+    arrays = json.loads(dataset.path.read("zarr.json"))["consolidated_metadata"]["metadata"]
     found = set()
     for variable in schema.variables(target):
-        if variable.chunk is not None and variable.name in there:
-            here = zarr_store.array_metadata(variable, target)
-            if all(there[variable.name].get(key) == here[key] for key in ("data_type", "fill_value", "codecs")):
+        if variable.chunk is not None and variable.name in arrays:
+            metadata = zarr_store.array_metadata(variable, target)
+            if all(arrays[variable.name].get(key) == metadata[key] for key in ("data_type", "fill_value", "codecs")):
                 found.add(variable.name)
     return found
 

@@ -80,24 +80,25 @@ def selected_rows(source: FinishedDataset, selection: Selection) -> NDArray[np.i
         return rows
     if selection.sample > len(rows):
         raise ConfigError(
-            f"--sample {selection.sample}: only {len(rows)} structures of {source.path} meet the rest; ask for fewer"
+            f"--sample {selection.sample}: only {len(rows)} structures of {source.path} meet the other "
+            "criteria; sample fewer"
         )
     return _sample(rows, source.column("structure_hash")[rows].tolist(), selection.sample, selection.seed)
 
 
 def _sample(rows: NDArray[np.int64], hashes: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
     """Sample by a hash of the seed and the structure's hash, which does not depend on order or on other structures."""
-    lots = [hashlib.sha256(f"{seed} {structure}".encode()).digest() for structure in hashes]
-    order = sorted(range(len(rows)), key=lambda i: (lots[i], i))
+    keys = [hashlib.sha256(f"{seed} {structure}".encode()).digest() for structure in hashes]
+    order = sorted(range(len(rows)), key=lambda i: (keys[i], i))
     return np.sort(rows[order[:count]])
 
 
 def _patterns(source: FinishedDataset, selection: Selection) -> int:
-    there = source.layout.n_augmentations
+    stored = source.layout.n_augmentations
     if selection.patterns is None:
-        return there
-    if not 1 <= selection.patterns <= there:
-        raise ConfigError(f"--patterns {selection.patterns}: expected 1 to {there}, as many as {source.path} has")
+        return stored
+    if not 1 <= selection.patterns <= stored:
+        raise ConfigError(f"--patterns {selection.patterns}: expected 1 to {stored}, as many as {source.path} has")
     return selection.patterns
 
 

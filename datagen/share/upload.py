@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 MARKER = ".uploading"
-"""Exists during an upload; holds the checksum of the publication's manifest."""
+"""File that exists during an upload, with the checksum of the publication's manifest."""
 
 
 def check_destination(url: str) -> None:
@@ -23,11 +23,11 @@ def check_destination(url: str) -> None:
     with errors_explained(url):
         store = open_store(url)
         if _exists(store, "zarr.json") or (_exists(store, MANIFEST) and not _exists(store, MARKER)):
-            raise StoreError(f"{url}: exists already; choose another address or version")
+            raise StoreError(f"{url}: exists already; choose another URL or version")
 
 
 def upload(folder: Path, url: str, display: Display | None = None) -> None:
-    """Upload a publication's files; what readers open first is written last.
+    """Upload a publication's files, last those that readers open first.
 
     A repeated call resumes. Credentials and endpoint come from the environment (AWS_ACCESS_KEY_ID,
     AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...).
@@ -38,13 +38,13 @@ def upload(folder: Path, url: str, display: Display | None = None) -> None:
     identity = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     with errors_explained(url):
         store = open_store(url)
-        _claim(store, url, identity)
-        there = {entry["path"]: entry["size"] for batch in store.list() for entry in batch}
+        _mark(store, url, identity)
+        uploaded = {entry["path"]: entry["size"] for batch in store.list() for entry in batch}
         done = 0
         with display.phase("upload", len(names), "files"):
             for count, name in enumerate(names, start=1):
                 path = folder / name
-                if there.get(name) != path.stat().st_size:
+                if uploaded.get(name) != path.stat().st_size:
                     store.put(name, path)
                     done += path.stat().st_size
                 display.advance(count, size(done))
@@ -52,13 +52,13 @@ def upload(folder: Path, url: str, display: Display | None = None) -> None:
 
 
 def _in_order(folder: Path) -> list[str]:
-    """Return the files in order: data, the manifest, and last `zarr.json`, which readers need."""
+    """Return the files in order of upload: data, manifest, `zarr.json`."""
     last = {MANIFEST: 1, "zarr.json": 2}
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     return sorted(names, key=lambda name: (last.get(name, 0), name))
 
 
-def _claim(store: ObjectStore, url: str, identity: str) -> None:
+def _mark(store: ObjectStore, url: str, identity: str) -> None:
     """Mark the destination as used by this upload; raise if it holds another one."""
     from obstore.exceptions import AlreadyExistsError
 
@@ -70,7 +70,7 @@ def _claim(store: ObjectStore, url: str, identity: str) -> None:
         before = bytes(store.get(MARKER).bytes()).decode()
         if before != identity:
             raise StoreError(
-                f"{url}: the upload of another publication was begun here; re-run its command to finish it, or "
+                f"{url}: another publication is being uploaded here; re-run its command to finish it, or "
                 "remove its files"
             ) from None
 

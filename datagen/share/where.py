@@ -19,12 +19,12 @@ ELEMENTS = "elements"
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns that an expression can use."""
+    """Columns available to an expression."""
 
     values: Mapping[str, Callable[[], NDArray[Any]]]
     """By name; read on use."""
     meanings: Mapping[str, Mapping[str, int]]
-    """Words for the numbers of a column: `crystal_system == "cubic"`."""
+    """Names of the values of a column: `crystal_system == "cubic"`."""
     has_element: Callable[[str], NDArray[np.bool_]]
 
 
@@ -41,11 +41,11 @@ def rows_where(expression: str, columns: Columns) -> NDArray[np.bool_]:
         ) from None
     try:
         found = _Evaluation(expression, columns).of(tree.body)
-    except TypeError as error:  # numpy's own words where a text meets a number
+    except TypeError as error:  # numpy's message for operations on a text and a number
         raise ConfigError(f"--where {expression!r}: its parts cannot be combined ({error})") from error
     if not isinstance(found, np.ndarray) or found.dtype != np.bool_:
         raise ConfigError(
-            f"--where {expression!r}: expected something true or false for every row, such as n_atoms <= 50"
+            f"--where {expression!r}: expected a condition that is true or false for every row, such as n_atoms <= 50"
         )
     return found
 
@@ -119,7 +119,7 @@ class _Evaluation:
         )
 
     def _pair(self, left: ast.expr, right: ast.expr) -> tuple[Any, Any]:
-        """Return two comparable values, with words of a column replaced by its numbers."""
+        """Return two comparable values, with named values of a column replaced by numbers."""
         a, b = self.of(left), self.of(right)
         if isinstance(left, ast.Name) and isinstance(b, str):
             b = self._number(left.id, b)

@@ -1,4 +1,4 @@
-"""Every byte of a dataset as it reads after decompression, padding included, without going through a Zarr reader."""
+"""Decompressed bytes of every file of a dataset, padding included, read without Zarr."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numcodecs import Blosc
 
 
 def files_of(publication: Path) -> dict[str, bytes]:
-    """Every file of a folder or a zip."""
+    """Return the bytes of every file of a folder or a zip, by name."""
     if publication.is_file():
         with zipfile.ZipFile(publication) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
@@ -22,7 +22,7 @@ def files_of(publication: Path) -> dict[str, bytes]:
 
 
 def decoded(publication: Path) -> Iterator[tuple[str, bytes]]:
-    """Files as they are, chunks decompressed whole, tables as text."""
+    """Yield files as they are, chunks decompressed, tables as text."""
     found = files_of(publication)
     if publication.is_file():
         yield publication.name, publication.read_bytes()

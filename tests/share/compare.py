@@ -1,4 +1,4 @@
-"""Whether two stored rows are the same, bit for bit."""
+"""Comparison of two stored rows, bit for bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two small datasets made by real runs, as two groups would have them: they share structures, one has densities."""
+"""Two small datasets of real runs that share structures; one has densities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets changed as an attacker would: with a ledger that confirms every change."""
+"""Maliciously changed datasets whose ledgers match the changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datagen.store import ledger
 
 
 def changed_copy(dataset: Path, to: Path, change: Callable[[Path], None]) -> Path:
-    """Return a copy of the dataset, changed, whose ledger agrees with the change."""
+    """Return a changed copy of the dataset whose ledger matches the change."""
     shutil.copytree(dataset, to)
     change(to)
     reseal(to)
@@ -27,7 +27,7 @@ def change_json(path: Path, change: Callable[[Any], Any]) -> None:
 
 
 def reseal(dataset: Path) -> None:
-    """Write the size and checksum of every file there is into the ledger."""
+    """Update the size and checksum of every existing file in the ledger."""
     for receipt in sorted((dataset / ledger.FOLDER).glob("*.json")):
         content = json.loads(receipt.read_text())
         for name in content["files"]:

@@ -1,4 +1,4 @@
-"""Servers on loopback that hold a folder: a web server that counts what is asked of it, and an S3."""
+"""Servers on loopback: a web server that counts requests, a hostile web server and an S3 server."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from datagen.share.download import THREAD
 
 @dataclass
 class WebServer:
-    """Files of a folder, whole or in parts, and what was read of them."""
+    """Folder that is served, and what was read from it."""
 
     folder: Path
     ranges: bool = True
-    """Whether it answers requests for parts."""
+    """Whether range requests are supported."""
     gone_after: int | None = None
-    """So many answers, then every one is an error."""
+    """Number of requests that are answered before every further one is an error."""
     url: str = ""
     seen: list[tuple[str, int]] = field(default_factory=list)
     """(path, bytes sent) of every answered GET."""
     asked: int = 0
 
     def forget(self) -> None:
-        """Count anew."""
+        """Reset the counts."""
         self.seen.clear()
         self.asked = 0
 
     @property
     def bytes(self) -> int:
-        """All that was sent."""
+        """Return the number of bytes sent."""
         return sum(count for _, count in self.seen)
 
 
@@ -50,7 +50,7 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # head and body in one packet, or every answer waits for the other side's acknowledgement
+        wbufsize = -1  # head and body in one packet, or every answer waits for an acknowledgement
 
         def do_GET(self) -> None:
             self._answer(body=True)
@@ -167,7 +167,7 @@ def hostile_server() -> Iterator[str]:
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """An S3 server with one bucket; its address is in the environment as everybody's is."""
+    """Run an S3 server with one bucket, with its address and credentials in the environment."""
     moto_server = pytest.importorskip("moto.server")
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()

@@ -1,6 +1,6 @@
-"""Two groups' datasets of real crystals, published to S3 and to the web, are merged, audited and trained on from there.
+"""Datasets of real crystals, published to S3 and to a web server, are merged, audited and trained on remotely.
 
-Every number is the one that comes of the same datasets on disk.
+Every number equals that of the same datasets on disk.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def groups(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.mark.timeout(1800)  # trains six models
-def test_merged_audited_and_trained_on_from_there_as_from_disk(groups: Groups, tmp_path: Path) -> None:
-    # A merge remembers what it was made of: bytes are compared with a merge of the same publications on disk.
+def test_remote_datasets_merge_audit_and_train_as_on_disk(groups: Groups, tmp_path: Path) -> None:
+    # A merge stores its sources: bytes are compared with a merge of the same publications on disk.
     one, two = tmp_path / "one.zarr", groups.web.folder / "two.zarr"
     said("publish", groups.one, one, "--name", "One", "--yes")
     for name, a, b in (
@@ -104,14 +104,14 @@ def test_merged_audited_and_trained_on_from_there_as_from_disk(groups: Groups, t
     assert merged.text("structure_hash") == plain.text("structure_hash")
     assert len(merged.text("structure_hash")) > 1150
 
-    for sides in (("train", "test"), ("train", "train")):
+    for splits in (("train", "test"), ("train", "train")):
         found = [
-            numbers(audit(locate(str(a)), locate(str(b)), train=sides[0], test=sides[1]))
+            numbers(audit(locate(str(a)), locate(str(b)), train=splits[0], test=splits[1]))
             for a, b in ((groups.one_on_s3, groups.two_on_the_web), (one, two), (groups.one, groups.two))
         ]
         assert found[0] == found[1] == found[2]
         exact = found[0][0][2]
-        assert exact == 0 if sides[0] != sides[1] else exact > SHARED / 2
+        assert exact == 0 if splits[0] != splits[1] else exact > SHARED / 2
 
     said("publish", tmp_path / "away.zarr", f"{groups.bucket}/both.zarr", "--name", "Both", "--yes")
     said("publish", tmp_path / "away.zarr", groups.web.folder / "both.zarr", "--name", "Both", "--yes")
@@ -130,12 +130,12 @@ def test_merged_audited_and_trained_on_from_there_as_from_disk(groups: Groups, t
 
 
 def numbers(overlaps: tuple[Overlap, Overlap]) -> list[tuple[object, ...]]:
-    """All that an audit counts, without the datasets' names."""
+    """Return the counts of an audit, without the datasets' names."""
     return [(o.n_train, o.n_test, o.exact, o.near, o.group, o.how_near) for o in overlaps]
 
 
 def trained(dataset: object, input_: str, out: Path) -> tuple[list[str], dict[str, torch.Tensor]]:
-    """Every number of an epoch's log but those of speed, and the weights after it."""
+    """Return the numbers of an epoch's log except those of speed, and the weights after it."""
     command = ("fit", "alphadiffract", dataset, "--out", out, "--input", input_, "--epochs", 1, "--samples", 1)
     code, told = trainer(*command, "--device", "cpu", "--deterministic", "--seed", 5, *SMALL)
     assert code == 0, told

@@ -1,4 +1,4 @@
-"""Leaks between one dataset's training side and another's test side, with structures and with hashes alone."""
+"""Overlap of training and test splits of two datasets, by structures and by fingerprints."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ def salt(tmp_path: Path) -> Path:
     return path
 
 
-def side_counts(path: Path) -> dict[str, int]:
+def split_counts(path: Path) -> dict[str, int]:
     dataset = open_dataset(path)
     return {name: len(dataset.rows(name)) for name in ("train", "validation", "test")}
 
 
-def test_what_both_have_on_one_side_is_counted_exactly(ours: Path, theirs: Path) -> None:
+def test_structures_in_the_same_split_of_both_are_counted_exactly(ours: Path, theirs: Path) -> None:
     shared = set(open_dataset(ours).text("structure_hash")) & set(open_dataset(theirs).text("structure_hash"))
     train = {open_dataset(ours).text("structure_hash")[row] for row in open_dataset(ours).rows("train")}
     assert shared & train, "the example has to have something to find"
     there, back = audit(ours, theirs, train="train", test="train")
     assert (there.exact, back.exact) == (len(shared & train), len(shared & train))
-    assert there.n_train == side_counts(ours)["train"]
-    assert there.n_test == side_counts(theirs)["train"]
+    assert there.n_train == split_counts(ours)["train"]
+    assert there.n_test == split_counts(theirs)["train"]
     assert there.exact <= there.near <= there.group
     assert there.how_near == BY_CRYSTALS
 
 
-def test_sides_follow_from_the_group_so_nothing_leaks_between_datasets_of_one_rule(ours: Path, theirs: Path) -> None:
+def test_datasets_with_equal_split_settings_have_no_overlap_of_splits(ours: Path, theirs: Path) -> None:
     for overlap in audit(ours, theirs):
         assert (overlap.exact, overlap.near, overlap.group) == (0, 0, 0)
 
 
-def test_hashes_alone_find_the_same_overlap(ours: Path, theirs: Path, salt: Path, tmp_path: Path) -> None:
+def test_fingerprints_find_the_same_overlap(ours: Path, theirs: Path, salt: Path, tmp_path: Path) -> None:
     assert write_fingerprint(theirs, salt, tmp_path / "theirs.parquet") == 5
     for other in (ours, tmp_path / "ours.parquet"):
         if other.suffix == ".parquet":
@@ -58,7 +58,7 @@ def test_hashes_alone_find_the_same_overlap(ours: Path, theirs: Path, salt: Path
             assert with_hashes.how_near == BY_VOLUME
 
 
-def test_a_fingerprint_holds_nothing_but_hashes_and_sides(theirs: Path, salt: Path, tmp_path: Path) -> None:
+def test_a_fingerprint_contains_only_hashes_and_splits(theirs: Path, salt: Path, tmp_path: Path) -> None:
     write_fingerprint(theirs, salt, tmp_path / "a.parquet")
     table = pq.read_table(tmp_path / "a.parquet")
     assert table.schema.names == ["structure", "group", "near_0", "near_1", "split"]
@@ -72,7 +72,9 @@ def test_a_fingerprint_holds_nothing_but_hashes_and_sides(theirs: Path, salt: Pa
     assert raw == (tmp_path / "b.parquet").read_bytes()
 
 
-def test_another_salt_gives_other_hashes_and_is_told(ours: Path, theirs: Path, salt: Path, tmp_path: Path) -> None:
+def test_a_different_salt_gives_different_hashes_and_is_refused(
+    ours: Path, theirs: Path, salt: Path, tmp_path: Path
+) -> None:
     write_fingerprint(theirs, salt, tmp_path / "theirs.parquet")
     other = tmp_path / "other"
     other.write_text("another secret of some length")
@@ -83,7 +85,7 @@ def test_another_salt_gives_other_hashes_and_is_told(ours: Path, theirs: Path, s
     assert not set(a.structure) & set(b.structure)
 
 
-def test_slips_are_refused_in_words(ours: Path, theirs: Path, salt: Path, tmp_path: Path) -> None:
+def test_mistakes_are_refused(ours: Path, theirs: Path, salt: Path, tmp_path: Path) -> None:
     write_fingerprint(theirs, salt, tmp_path / "theirs.parquet")
     short = tmp_path / "short"
     short.write_text("secret")
@@ -102,7 +104,7 @@ def test_slips_are_refused_in_words(ours: Path, theirs: Path, salt: Path, tmp_pa
         assert isinstance(refusal.value, ConfigError | StoreError)
 
 
-def test_structures_that_differ_a_little_match_and_others_do_not(ours: Path) -> None:
+def test_slightly_different_structures_match_and_others_do_not(ours: Path) -> None:
     lines = pq.read_table(ours / "curation.parquet", columns=["source_id", "structure"]).to_pylist()
     text = {line["source_id"]: line["structure"] for line in lines}
     quartz = Crystal.from_json(text["quartz.cif"])
@@ -115,7 +117,7 @@ def test_structures_that_differ_a_little_match_and_others_do_not(ours: Path) -> 
     assert not _matches(text["rutile.cif"], [])
 
 
-def test_a_subset_of_one_side_audits_as_such(ours: Path, tmp_path: Path) -> None:
+def test_a_subset_of_one_split_is_audited_as_that_split(ours: Path, tmp_path: Path) -> None:
     subset(ours, tmp_path / "train.zarr", Selection(splits=("train",)))
     there, back = audit(ours, tmp_path / "train.zarr", train="train", test="train")
     assert there.exact == there.n_train == there.n_test == back.exact

@@ -1,4 +1,4 @@
-"""The commands as a person gives them."""
+"""Commands that derive and compare datasets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def said(*arguments: object, code: int = 0) -> str:
     return result.output
 
 
-def test_the_commands_do_what_they_say(ours: Path, theirs: Path, tmp_path: Path) -> None:
+def test_commands_print_their_results(ours: Path, theirs: Path, tmp_path: Path) -> None:
     both, part, salt = tmp_path / "both.zarr", tmp_path / "part.zarr", tmp_path / "salt"
     assert "9 structures, 2 duplicates left out" in said("merge", ours, theirs, "--out", both)
     assert "structures, complete and verified" in said("subset", both, "--out", part, "--where", "n_atoms <= 12")

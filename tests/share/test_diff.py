@@ -1,4 +1,4 @@
-"""Two datasets and what tells them apart."""
+"""Differences of two datasets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def test_a_copy_is_equal_in_every_byte(ours: Path, tmp_path: Path) -> None:
     assert found.n_common == 6
 
 
-def test_rows_that_came_and_went_and_settings_are_named(ours: Path, theirs: Path) -> None:
+def test_added_and_removed_rows_and_settings_are_named(ours: Path, theirs: Path) -> None:
     found = diff(ours, theirs)
-    assert sorted(found.gone) == ["aragonite.cif", "halite.cif", "quartz.cif", "zincite.cif"]
+    assert sorted(found.removed) == ["aragonite.cif", "halite.cif", "quartz.cif", "zincite.cif"]
     assert sorted(found.added) == ["anatase.cif", "calcite.cif", "diamond.cif"]
     assert found.n_common == 2
     assert found.relabelled == {"source": 2, "licence": 2}
@@ -31,7 +31,7 @@ def test_rows_that_came_and_went_and_settings_are_named(ours: Path, theirs: Path
     assert not found.equal
 
 
-def test_fewer_patterns_are_a_difference_of_settings_and_not_of_patterns(ours: Path, tmp_path: Path) -> None:
+def test_fewer_patterns_differ_in_settings_and_not_in_patterns(ours: Path, tmp_path: Path) -> None:
     subset(ours, tmp_path / "part.zarr", Selection(patterns=1))
     found = diff(ours, tmp_path / "part.zarr")
     assert "configuration.simulation.augmentation.count: 3 and 1" in found.settings

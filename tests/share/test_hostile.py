@@ -1,4 +1,4 @@
-"""Datasets and publications made to harm are refused in one sentence, without a traceback and without their text."""
+"""Malicious datasets and publications are refused in one sentence, without a traceback and without their text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ WRONG = (REMOVED, None, [], {}, "\x1b[2J[/red]", -1, 10**12, [1], {"a": 1}, 1.5)
 
 
 def refusal(run: Callable[[Path, Path, Path], object], *paths: Path) -> str | None:
-    """Return what an operation says that refuses a dataset; None if it takes it."""
+    """Return the message with which an operation refuses a dataset; None if it accepts it."""
     try:
         run(*paths)
     except DatagenError as error:
@@ -83,7 +83,7 @@ def set_attribute(*path: str, value: Any) -> Callable[[Path], None]:
     ],
     ids=".".join,
 )
-def test_malformed_attributes_are_refused_by_everything_that_reads_datasets(
+def test_malformed_attributes_are_refused_by_every_operation(
     ours: Path, theirs: Path, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     for number, value in enumerate(WRONG):
@@ -123,9 +123,7 @@ def replace_zarr_json(text: str) -> Callable[[Path], None]:
     "text", ["", "[]", "null", '{"attributes": []}', '{"attributes": 3}', "[" * 100_000], ids=lambda text: text[:20]
 )
 @EVERY_OPERATION
-def test_a_zarr_json_that_is_none_is_refused(
-    ours: Path, theirs: Path, tmp_path: Path, text: str, operation: str
-) -> None:
+def test_a_malformed_zarr_json_is_refused(ours: Path, theirs: Path, tmp_path: Path, text: str, operation: str) -> None:
     hostile = changed_copy(ours, tmp_path / "h.zarr", replace_zarr_json(text))
     with pytest.raises(StoreError):
         OPERATIONS[operation](hostile, theirs, tmp_path / "out.zarr")
@@ -171,7 +169,7 @@ def test_labels_outside_of_their_range_are_refused(ours: Path, theirs: Path, tmp
 
 @pytest.mark.parametrize("chunk", [b"", b"x" * 40, "bomb"], ids=["empty", "noise", "bomb"])
 @pytest.mark.parametrize("name", ["volume/c/0", "formula/c/0/0", "pattern_max/c/0/0", "n_reflections/c/0"])
-def test_a_chunk_that_inflates_beyond_its_array_is_refused_before_it_is_decompressed(
+def test_a_chunk_larger_than_its_array_is_refused_before_decompression(
     ours: Path, theirs: Path, tmp_path: Path, name: str, chunk: Any
 ) -> None:
     def bomb(dataset: Path) -> None:
@@ -217,8 +215,8 @@ def column(name: str, change: Callable[[list[Any]], list[Any]]) -> Callable[[pa.
         (column("duplicate_of", lambda lines: [-1] * len(lines)), "does not exist"),
         (lambda table: table.drop_columns(["row"]), "one column row of type int64, found none"),
         (lambda table: table.append_column("row", table["row"]), "one column row of type int64, found int64, int64"),
-        (lambda table: table.replace_schema_metadata({}), "does not say how it was curated"),
-        (lambda table: table.replace_schema_metadata({b"pxrd_datagen": b"{"}), "does not say how it was curated"),
+        (lambda table: table.replace_schema_metadata({}), "no settings of the curation"),
+        (lambda table: table.replace_schema_metadata({b"pxrd_datagen": b"{"}), "no settings of the curation"),
     ],
 )
 def test_a_malformed_curation_table_is_refused(
@@ -230,9 +228,50 @@ def test_a_malformed_curation_table_is_refused(
     assert not (tmp_path / "out.zarr").exists()
 
 
+def write_repeated(path: Path, like: pa.Schema, values: dict[str, Any], n_lines: int) -> None:
+    """Write a table whose lines all have these values, stored once, and null in other columns."""
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array([0] * n_lines, pa.int32()), pa.array([values[field.name]], field.type))
+        if field.name in values
+        else pa.nulls(n_lines, field.type)
+        for field in like
+    ]
+    table = pa.Table.from_arrays(columns, names=like.names)
+    with pq.ParquetWriter(path, table.schema, store_schema=False, compression="zstd") as writer:
+        writer.write_table(table)
+
+
+@pytest.mark.parametrize("operation", ["subset", "merge", "audit", "publish"])
+def test_a_curation_table_whose_texts_exhaust_memory_is_refused(
+    ours: Path, theirs: Path, tmp_path: Path, operation: str
+) -> None:
+    def bomb(dataset: Path) -> None:
+        found = pq.read_schema(dataset / "curation.parquet")
+        texts = dict.fromkeys(("structure", "claims", "status"), "x" * 1_000_000)
+        write_repeated(dataset / "curation.parquet", found, texts, 5000)
+        assert (dataset / "curation.parquet").stat().st_size < 100_000
+
+    hostile = changed_copy(ours, tmp_path / "h.zarr", bomb)
+    with pytest.raises(StoreError, match=r"curation\.parquet: expected at most 300,000,000 bytes in 4,096 lines"):
+        OPERATIONS[operation](hostile, theirs, tmp_path / "out.zarr")
+
+
+def test_a_fingerprint_that_exhausts_memory_is_refused(ours: Path, tmp_path: Path) -> None:
+    (tmp_path / "salt").write_text("0123456789abcdef")
+    write_fingerprint(ours, tmp_path / "salt", tmp_path / "good.parquet")
+    good = pq.read_table(tmp_path / "good.parquet")
+    for number, (text, n_rows) in enumerate((("0" * 64, 100_000), ("x" * 1_000_000, 10))):
+        each = pa.DictionaryArray.from_arrays(pa.array([0] * n_rows, pa.int32()), pa.array([text]))
+        table = pa.Table.from_arrays([each.cast(pa.string())] * good.num_columns, names=good.column_names)
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(table.replace_schema_metadata(good.schema.metadata), path)
+        with pytest.raises(StoreError, match=r"datagen fingerprint writes.*(different hashes|more than 64)"):
+            read_fingerprint(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(1000) + b"PAR1"])
 @pytest.mark.parametrize("operation", ["subset", "merge", "audit", "publish"])
-def test_a_curation_table_that_is_no_parquet_is_refused(
+def test_a_curation_table_that_is_not_parquet_is_refused(
     ours: Path, theirs: Path, tmp_path: Path, data: bytes, operation: str
 ) -> None:
     hostile = changed_copy(ours, tmp_path / "h.zarr", lambda d: (d / "curation.parquet").write_bytes(data) and None)  # type: ignore[func-returns-value]
@@ -290,9 +329,7 @@ def opened(path: Path, other: Path, out: Path) -> None:
     merge([dataset, other], out)
 
 
-def test_a_zip_with_names_outside_of_the_dataset_reads_and_writes_nothing_there(
-    zipped: Path, theirs: Path, tmp_path: Path
-) -> None:
+def test_names_in_a_zip_that_lead_out_of_the_dataset_are_not_used(zipped: Path, theirs: Path, tmp_path: Path) -> None:
     def planted(new: zipfile.ZipFile, entry: zipfile.ZipInfo, data: bytes) -> None:
         new.writestr(entry, data)
         if entry.filename == "zarr.json":
@@ -375,7 +412,7 @@ def test_a_link_in_a_zip_is_not_followed(zipped: Path, theirs: Path, tmp_path: P
     assert "private key" not in str(refused.value)
 
 
-def test_a_zip_that_is_none_or_is_cut_off_is_refused(zipped: Path, theirs: Path, tmp_path: Path) -> None:
+def test_a_malformed_or_truncated_zip_is_refused(zipped: Path, theirs: Path, tmp_path: Path) -> None:
     data = zipped.read_bytes()
     for number, each in enumerate((b"", b"PK", data[:-30], data[len(data) // 2 :], data[: len(data) // 2])):
         (tmp_path / f"{number}.zarr.zip").write_bytes(each)

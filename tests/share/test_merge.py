@@ -1,4 +1,4 @@
-"""Several datasets become one: every structure once, splits as they were, origins kept, or a refusal that says why."""
+"""Merges: every structure once, splits and provenance kept, or a refusal with its reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datagen.errors import PlanError, StoreError
 from datagen.inspect.replay import replay
 from datagen.inspect.verify import verify
 from datagen.share.finished import FinishedDataset, open_finished
-from datagen.share.merge import merge, refuse_differences, refuse_torn_groups
+from datagen.share.merge import merge, refuse_differences, refuse_groups_in_two_splits
 from datagen.share.row_reader import RowReader
 from datagen.share.subset import Selection, subset
 from datagen.store import zarr_store
@@ -33,7 +33,7 @@ def both(ours: Path, theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return out
 
 
-def test_every_structure_is_there_once_and_as_it_was(ours: Path, theirs: Path, both: Path) -> None:
+def test_a_merge_has_every_structure_once_and_unchanged(ours: Path, theirs: Path, both: Path) -> None:
     merged = open_dataset(both)
     hashes = merged.text("structure_hash")
     assert len(set(hashes)) == len(hashes) == 9
@@ -42,7 +42,7 @@ def test_every_structure_is_there_once_and_as_it_was(ours: Path, theirs: Path, b
         assert_same_row(merged, row, sources[name], sources[name].text("structure_hash").index(structure))
 
 
-def test_of_duplicates_the_one_with_a_density_is_kept_else_the_first(both: Path) -> None:
+def test_the_first_duplicate_with_a_density_is_kept_else_the_first(both: Path) -> None:
     merged = open_dataset(both)
     kept = dict(zip(merged.text("source_id"), merged.text("source"), strict=True))
     assert kept["silicon.cif"] == "theirs"
@@ -50,22 +50,22 @@ def test_of_duplicates_the_one_with_a_density_is_kept_else_the_first(both: Path)
     assert merged.rows(with_density=True).tolist() == [merged.text("source_id").index("silicon.cif")]
 
 
-def test_a_row_of_a_dataset_without_densities_says_that_none_was_given(both: Path) -> None:
+def test_rows_of_a_dataset_without_densities_have_the_reason_none_given(both: Path) -> None:
     merged = open_dataset(both)
     row = merged.text("source_id").index("halite.cif")
     assert merged.vocabulary("density_reason")[int(merged.values("density_reason", row))] == "none_given"
 
 
-def test_everybody_stays_on_their_side_of_the_split(ours: Path, theirs: Path, both: Path) -> None:
+def test_a_merge_keeps_the_splits(ours: Path, theirs: Path, both: Path) -> None:
     merged = open_dataset(both)
     now = dict(zip(merged.text("group"), merged.column("split").tolist(), strict=True))
     for path in (ours, theirs):
         dataset = open_dataset(path)
-        for group, side in zip(dataset.text("group"), dataset.column("split").tolist(), strict=True):
-            assert now[group] == side
+        for group, split in zip(dataset.text("group"), dataset.column("split").tolist(), strict=True):
+            assert now[group] == split
 
 
-def test_every_verdict_is_kept_and_points_to_its_row(both: Path) -> None:
+def test_a_merge_keeps_every_verdict_with_its_row(both: Path) -> None:
     table = pq.read_table(both / "curation.parquet").to_pylist()
     assert len(table) == 13
     assert [line["source"] for line in table if line["status"] == "refused"] == ["ours", "theirs"]
@@ -81,12 +81,12 @@ def test_every_verdict_is_kept_and_points_to_its_row(both: Path) -> None:
     assert {line["source"] for line in table if line["duplicate_of"] is not None} == {"ours", "theirs"}
 
 
-def test_patterns_of_both_can_be_made_again(both: Path) -> None:
+def test_patterns_of_a_merge_can_be_replayed(both: Path) -> None:
     assert verify(both, sample=9).regenerated == 9
     assert replay(both, "halite.cif", 2).difference_steps == 0
 
 
-def test_origins_are_kept_and_say_nothing_of_places(ours: Path, theirs: Path, both: Path) -> None:
+def test_provenance_is_kept_without_paths(ours: Path, theirs: Path, both: Path) -> None:
     origin = zarr_store.read_attributes(both)["derived_from"]
     assert origin["operation"] == "merge"
     assert [s["content_sha256"] for s in origin["sources"]] == [open_finished(p).content for p in (ours, theirs)]
@@ -96,7 +96,7 @@ def test_origins_are_kept_and_say_nothing_of_places(ours: Path, theirs: Path, bo
     assert [c["licence"] for c in catalogs] == ["CC-BY-4.0", "ICSD"]
 
 
-def test_the_same_merge_twice_gives_the_same_bytes_wherever_things_lie(
+def test_equal_merges_give_equal_bytes_independent_of_paths(
     ours: Path, theirs: Path, both: Path, tmp_path: Path
 ) -> None:
     for path in (ours, theirs):
@@ -105,7 +105,7 @@ def test_the_same_merge_twice_gives_the_same_bytes_wherever_things_lie(
     assert content_of(both) == content_of(tmp_path / "elsewhere.zarr")
 
 
-def test_a_merge_of_a_merge_keeps_the_older_origins(both: Path, theirs: Path, tmp_path: Path) -> None:
+def test_a_merge_of_a_merge_keeps_the_provenance_of_both(both: Path, theirs: Path, tmp_path: Path) -> None:
     subset(theirs, tmp_path / "part.zarr", Selection(where="formula == 'C'"))
     merge([both, tmp_path / "part.zarr"], tmp_path / "more.zarr")
     older = [
@@ -137,42 +137,42 @@ def changed(dataset: FinishedDataset, *path: str, value: Any) -> FinishedDataset
         (("physics_version",), 9, "physics_version: 1 and 9"),
     ],
 )
-def test_datasets_that_mean_different_things_are_refused_by_name(
+def test_datasets_with_different_settings_are_refused_by_name(
     ours: Path, theirs: Path, path: tuple[str, ...], value: Any, words: str
 ) -> None:
     with pytest.raises(StoreError, match=words):
         refuse_differences([open_finished(ours), changed(open_finished(theirs), *path, value=value)])
 
 
-def test_a_group_on_two_sides_is_refused(ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_in_two_splits_is_refused(ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [open_finished(ours), open_finished(theirs)]
     column = FinishedDataset.column
 
-    def other_sides(dataset: FinishedDataset, name: str) -> Any:
+    def other_splits(dataset: FinishedDataset, name: str) -> Any:
         values = column(dataset, name)
         return (values + 1) % 3 if name == "split" and dataset is sources[1] else values
 
-    refuse_torn_groups(sources)
-    monkeypatch.setattr(FinishedDataset, "column", other_sides)
+    refuse_groups_in_two_splits(sources)
+    monkeypatch.setattr(FinishedDataset, "column", other_splits)
     with pytest.raises(StoreError, match=r"group .* is in split"):
-        refuse_torn_groups(sources)
+        refuse_groups_in_two_splits(sources)
 
 
 def test_a_dataset_named_twice_is_refused(ours: Path, tmp_path: Path) -> None:
     shutil.copytree(ours, tmp_path / "copy.zarr")
-    with pytest.raises(StoreError, match="byte for byte the same"):
+    with pytest.raises(StoreError, match="is identical to"):
         merge([ours, tmp_path / "copy.zarr"], tmp_path / "out.zarr")
     with pytest.raises(StoreError, match="two datasets or more"):
         merge([ours], tmp_path / "out.zarr")
 
 
-def test_two_merges_into_one_place_do_not_meet(ours: Path, theirs: Path, tmp_path: Path) -> None:
+def test_two_merges_into_one_path_exclude_each_other(ours: Path, theirs: Path, tmp_path: Path) -> None:
     with locked(tmp_path / ".out.zarr.making"), pytest.raises(PlanError):
         merge([ours, theirs], tmp_path / "out.zarr")
     assert not (tmp_path / "out.zarr").exists()
 
 
-def test_no_more_than_one_shard_is_held_while_rows_are_copied(theirs: Path) -> None:
+def test_at_most_one_shard_is_in_memory_while_rows_are_copied(theirs: Path) -> None:
     source = open_finished(theirs)
     rows = RowReader(source, source.layout)
     for row in range(5):

@@ -86,7 +86,7 @@ def found(publication: Path, words: list[str]) -> Iterator[str]:
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_no_path_no_user_and_no_secret_column_is_in_any_byte(
+def test_no_byte_contains_a_path_a_user_name_or_a_secret_column(
     private: Path, tmp_path: Path, profile: Profile, zipped: bool
 ) -> None:
     words = [USER, "secret project", str(private.parent), SECRET]
@@ -98,7 +98,7 @@ def test_no_path_no_user_and_no_secret_column_is_in_any_byte(
     assert list(found(out, words)) == []
 
 
-def test_what_is_made_of_private_datasets_is_published_without_their_paths(
+def test_datasets_derived_from_private_ones_are_published_without_paths(
     private: Path, ours: Path, tmp_path: Path
 ) -> None:
     merge([private, ours], tmp_path / "both.zarr")
@@ -111,7 +111,7 @@ def test_what_is_made_of_private_datasets_is_published_without_their_paths(
     assert older["configuration"]["catalog"][0]["density"] == "{stem}.CHGCAR.gz"
 
 
-def test_open_rows_keep_file_names_and_what_known_catalogs_state(private: Path, tmp_path: Path) -> None:
+def test_open_rows_keep_file_names_and_default_source_metadata(private: Path, tmp_path: Path) -> None:
     publish(private, tmp_path / "out.zarr", NAMING, Terms())
     lines = {line["source_id"]: line for line in table(tmp_path / "out.zarr").to_pylist()}
     assert lines["silicon.cif"]["origin"] == "silicon.cif"
@@ -124,7 +124,7 @@ def test_open_rows_keep_file_names_and_what_known_catalogs_state(private: Path, 
     assert lines["broken.cif"]["reason"] == "no_cell"
 
 
-def test_named_source_metadata_is_published_and_nothing_beside_it(private: Path, tmp_path: Path) -> None:
+def test_only_named_source_metadata_is_published(private: Path, tmp_path: Path) -> None:
     kept, withheld = source_metadata_names(private, Terms(source_metadata=("year",)))
     assert "year" in kept
     assert {"note", "charge", "citation"} <= set(withheld)

@@ -1,4 +1,4 @@
-"""What leaves the house is whole, described, the same each time, and holds no byte of what must stay."""
+"""Publications are complete, described and reproducible, and contain no byte of what is withheld."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def mixed(ours: Path, theirs: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def secrets(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[bytes]]:
-    """Byte strings that only the sticks, densities, coordinates and source text of these rows contain, by kind."""
+    """Return byte strings that only the sticks, densities, coordinates and source text of these rows have, by kind."""
     table = pq.read_table(Path(str(dataset.path)) / "curation.parquet").to_pylist()
     line_of = {line["row"]: line for line in table if line["row"] is not None}
     found: dict[str, list[bytes]] = {"sticks": [], "densities": [], "coordinates": [], "source text": []}
@@ -80,7 +80,7 @@ def restricted_rows(dataset: Dataset) -> list[int]:
     ("profile", "restricted"),
     [("full", "redact"), ("full", "leave-out"), ("patterns", "redact"), ("labels", "redact")],
 )
-def test_no_redacted_byte_is_in_the_result(
+def test_no_redacted_byte_is_in_a_publication(
     mixed: Path, tmp_path: Path, profile: Profile, restricted: Restricted, zipped: bool
 ) -> None:
     if profile == "labels" and zipped:
@@ -90,7 +90,7 @@ def test_no_redacted_byte_is_in_the_result(
     dataset = open_dataset(mixed)
     hidden = restricted_rows(dataset) if profile == "full" else list(range(dataset.n_structures))
     everything = b"".join(data for _, data in decoded(mixed))
-    shown = b""  # what open structures happen to have in common with them is no secret
+    shown = b""  # what open structures have in common with them is not secret
     if profile == "full":
         subset(mixed, tmp_path / "open.zarr", Selection(where="licence != 'ICSD'"))
         shown = b"".join(data for _, data in decoded(tmp_path / "open.zarr"))
@@ -109,12 +109,14 @@ def test_no_redacted_byte_is_in_the_result(
         for kind, each in words.items():
             for word in each:
                 assert word not in data, f"{name} holds {kind}: {word!r}"
-        assert str(mixed.parent.parent).encode() not in data, f"{name} says where things lay"
+        assert str(mixed.parent.parent).encode() not in data, f"{name} has a local path"
     assert {"labels.parquet", "README.md", "croissant.json", "SHA256SUMS"} <= names
     assert ("zarr.json" in names) is (profile != "labels")
 
 
-def test_open_rows_leave_as_they_are_and_restricted_rows_keep_patterns_and_labels(mixed: Path, tmp_path: Path) -> None:
+def test_open_rows_are_published_unchanged_and_restricted_rows_keep_patterns_and_labels(
+    mixed: Path, tmp_path: Path
+) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
     before, after = open_dataset(mixed), open_dataset(tmp_path / "out.zarr")
     hidden = restricted_rows(before)
@@ -134,7 +136,7 @@ def test_open_rows_leave_as_they_are_and_restricted_rows_keep_patterns_and_label
     assert replay(tmp_path / "out.zarr", "halite.cif", 0).difference_steps == 0
 
 
-def test_rows_can_stay_altogether(mixed: Path, tmp_path: Path) -> None:
+def test_restricted_rows_can_be_left_out(mixed: Path, tmp_path: Path) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms(restricted="leave-out"))
     after = open_dataset(tmp_path / "out.zarr")
     assert set(after.text("licence")) == {"CC-BY-4.0"}
@@ -147,7 +149,7 @@ def test_rows_can_stay_altogether(mixed: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "no.zarr").exists()
 
 
-def test_folder_and_zip_open_with_xarray_and_hold_the_same(mixed: Path, tmp_path: Path) -> None:
+def test_folder_and_zip_open_with_xarray_and_have_the_same_content(mixed: Path, tmp_path: Path) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
     publish(mixed, tmp_path / "out.zarr.zip", NAMING, Terms())
     assert files_of(tmp_path / "out.zarr") == files_of(tmp_path / "out.zarr.zip")
@@ -166,7 +168,7 @@ def test_the_same_dataset_published_twice_gives_the_same_bytes(mixed: Path, tmp_
     assert (tmp_path / "0" / "out.zarr.zip").read_bytes() == (tmp_path / "1" / "out.zarr.zip").read_bytes()
 
 
-def test_an_interrupted_publication_leaves_nothing_that_looks_whole_and_goes_on(
+def test_an_interrupted_publication_leaves_no_dataset_and_resumes(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dying(*_: object) -> None:
@@ -184,7 +186,7 @@ def test_an_interrupted_publication_leaves_nothing_that_looks_whole_and_goes_on(
     assert content_of(tmp_path / "out.zarr") == content_of(tmp_path / "again.zarr")
 
 
-def test_checksums_hold_for_sha256sum_and_files_are_read_only(mixed: Path, tmp_path: Path) -> None:
+def test_sha256sum_accepts_the_manifest_and_files_are_read_only(mixed: Path, tmp_path: Path) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
     checked = subprocess.run(
         ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=tmp_path / "out.zarr", capture_output=True, check=False
@@ -196,7 +198,7 @@ def test_checksums_hold_for_sha256sum_and_files_are_read_only(mixed: Path, tmp_p
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_mlcommons_own_validator_accepts_the_metadata_and_reads_the_labels(
+def test_the_validator_of_mlcommons_accepts_the_metadata_and_reads_the_labels(
     mixed: Path, tmp_path: Path, profile: Profile
 ) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
@@ -210,7 +212,7 @@ def test_mlcommons_own_validator_accepts_the_metadata_and_reads_the_labels(
     assert [r["structures/formula"].decode() for r in records] == open_dataset(mixed).text("formula")
 
 
-def test_the_card_says_in_one_page_what_a_stranger_needs(mixed: Path, tmp_path: Path) -> None:
+def test_the_card_describes_the_dataset_on_one_page(mixed: Path, tmp_path: Path) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
     text = (tmp_path / "out.zarr" / "README.md").read_text()
     assert len(text.splitlines()) < 80
@@ -229,7 +231,7 @@ def test_the_card_says_in_one_page_what_a_stranger_needs(mixed: Path, tmp_path: 
     assert (described["@type"], described["version"]) == ("Dataset", "1.2.0")
 
 
-def test_what_is_made_of_publications_is_published_under_its_own_name_and_cites_them(
+def test_datasets_derived_from_publications_have_their_own_name_and_cite_them(
     ours: Path, theirs: Path, tmp_path: Path
 ) -> None:
     publish(ours, tmp_path / "one.zarr", NAMING, Terms())
@@ -263,7 +265,7 @@ def test_foreign_text_adds_neither_html_nor_markup_to_the_card(ours: Path) -> No
     assert all(line.count("|") - line.count("\\|") in (0, 3, 5) for line in page.splitlines())
 
 
-def test_a_model_density_is_called_one(ours: Path) -> None:
+def test_the_card_names_model_densities(ours: Path) -> None:
     dataset = open_finished(ours)
     facts = facts_of(dataset, NAMING, Terms())
     said = card(replace(facts, n_densities=3, density_method="independent_atoms"))
@@ -272,7 +274,7 @@ def test_a_model_density_is_called_one(ours: Path) -> None:
     assert "model densities" not in card(replace(facts, n_densities=3, density_method="fourier"))
 
 
-def test_what_would_leave_is_told_before(mixed: Path) -> None:
+def test_published_and_withheld_parts_are_listed_beforehand(mixed: Path) -> None:
     rows = {row.licence: row for row in licence_summaries(mixed, Terms())}
     assert (rows["ICSD"].n_structures, rows["ICSD"].is_open, rows["ICSD"].published) == (
         4,
@@ -295,17 +297,17 @@ def test_what_would_leave_is_told_before(mixed: Path) -> None:
         ("", False),
     ],
 )
-def test_what_is_not_known_to_be_open_is_restricted(licence: str, is_open: bool) -> None:
+def test_licences_not_known_to_be_open_are_restricted(licence: str, is_open: bool) -> None:
     assert Terms().is_open(licence) is is_open
     assert Terms(declared_open=(licence,)).is_open(licence)
     assert summary([licence], Terms())[0].is_open is is_open
 
 
-def test_only_what_is_whole_and_new_is_published(mixed: Path, tmp_path: Path) -> None:
+def test_only_complete_unpublished_datasets_are_published(mixed: Path, tmp_path: Path) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
     with pytest.raises(StoreError, match="exists already"):
         publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
-    with pytest.raises(StoreError, match="publication already"):
+    with pytest.raises(StoreError, match="already a publication"):
         publish(tmp_path / "out.zarr", tmp_path / "more.zarr", NAMING, Terms())
     shutil.copytree(mixed, tmp_path / "damaged.zarr")
     file = tmp_path / "damaged.zarr" / "pattern_max" / "c" / "0" / "0"

@@ -1,4 +1,4 @@
-"""A dataset is read where it lies, in a zip, on a web server, in an object store: as on disk, only what it takes."""
+"""Datasets in a zip, on a web server and in an object store are read as on disk, in few requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAMING = Naming("Ours", "1.0.0")
 
 @pytest.fixture(scope="module")
 def published(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of it, with a density."""
+    """A publication with everything, including a density."""
     out = tmp_path_factory.mktemp("published") / "theirs.zarr"
     publish(theirs, out, NAMING, Terms(declared_open=("ICSD",)))
     return out
@@ -50,7 +50,7 @@ def web(published: Path) -> Iterator[WebServer]:
 
 @pytest.fixture(scope="module")
 def places(theirs: Path, published: Path, web: WebServer) -> Iterator[dict[str, str]]:
-    """The same publication four times."""
+    """Four locations of one publication."""
     zipped = published.with_name("theirs.zarr.zip")
     publish(theirs, zipped, NAMING, Terms(declared_open=("ICSD",)))
     with s3_server() as bucket:
@@ -62,27 +62,27 @@ EVERYWHERE = pytest.mark.parametrize("where", ["folder", "zip", "web", "s3"])
 
 
 @EVERYWHERE
-def test_verify_reads_every_byte_and_makes_patterns_again(places: dict[str, str], where: str) -> None:
+def test_verify_reads_every_byte_and_regenerates_patterns(places: dict[str, str], where: str) -> None:
     found = verify(locate(places[where]), sample=3)
     assert (found.n_structures, found.n_shards, found.regenerated) == (5, 3, 3)
     assert found.n_bytes == verify(Path(places["folder"])).n_bytes
 
 
 @EVERYWHERE
-def test_inspect_and_replay_say_what_they_say_on_disk(places: dict[str, str], where: str) -> None:
-    told = []
+def test_inspect_and_replay_print_the_same_as_on_disk(places: dict[str, str], where: str) -> None:
+    outputs = []
     for place in (places[where], places["folder"]):
         console = Console(record=True, width=200)
         inspect(locate(place), console)
-        told.append(console.export_text().replace(place, "HERE"))
-    assert told[0] == told[1]
+        outputs.append(console.export_text().replace(place, "HERE"))
+    assert outputs[0] == outputs[1]
     assert replay(locate(places[where]), "calcite.cif", 2).difference_steps == 0
     with pytest.raises(StoreError, match=r"did you mean calcite\.cif"):
         replay(locate(places[where]), "calcit", 0)
 
 
 @EVERYWHERE
-def test_the_trainer_reads_what_lies_on_disk(places: dict[str, str], where: str) -> None:
+def test_the_trainer_reads_the_same_as_on_disk(places: dict[str, str], where: str) -> None:
     here, there = open_dataset(places["folder"]), open_dataset(places[where])
     assert there.complete
     assert there.rows("train").tolist() == here.rows("train").tolist()
@@ -95,14 +95,14 @@ def test_the_trainer_reads_what_lies_on_disk(places: dict[str, str], where: str)
 
 
 @EVERYWHERE
-def test_a_part_of_it_is_made_from_there(places: dict[str, str], where: str, tmp_path: Path) -> None:
+def test_subsets_equal_those_made_on_disk(places: dict[str, str], where: str, tmp_path: Path) -> None:
     subset(locate(places[where]), tmp_path / "part.zarr", Selection(where="n_atoms <= 6"))
     subset(Path(places["folder"]), tmp_path / "same.zarr", Selection(where="n_atoms <= 6"))
     assert files_of(tmp_path / "part.zarr") == files_of(tmp_path / "same.zarr")
     assert diff(locate(places[where]), Path(places["folder"])).same_content
 
 
-def test_only_what_is_needed_is_asked_for(web: WebServer, published: Path) -> None:
+def test_only_needed_bytes_are_requested(web: WebServer, published: Path) -> None:
     whole = sum(len(data) for data in files_of(published).values())
     web.forget()
     inspect(locate(web.url), Console(quiet=True))
@@ -122,7 +122,7 @@ def test_only_what_is_needed_is_asked_for(web: WebServer, published: Path) -> No
     assert sum(count for path, count in web.seen if path.startswith("/pattern/c")) < shard
 
 
-def test_a_missing_or_damaged_file_is_found_and_never_read_as_data(published: Path, tmp_path: Path) -> None:
+def test_missing_and_damaged_files_are_reported_and_never_read_as_data(published: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.zarr"
     shutil.copytree(published, copy)
     for path in copy.rglob("*"):
@@ -142,7 +142,7 @@ def test_a_missing_or_damaged_file_is_found_and_never_read_as_data(published: Pa
         verify(locate(server.url))
 
 
-def test_the_network_gone_in_the_middle_is_a_sentence_and_leaves_nothing_that_looks_whole(
+def test_a_lost_connection_is_reported_and_leaves_no_dataset(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("datagen.store.remote.RETRIES", 0)
@@ -164,7 +164,7 @@ def test_the_network_gone_in_the_middle_is_a_sentence_and_leaves_nothing_that_lo
     assert files_of(out) == files_of(tmp_path / "same.zarr")
 
 
-def test_a_server_without_parts_is_said_in_words(published: Path) -> None:
+def test_a_server_without_range_requests_is_reported(published: Path) -> None:
     with web_server(published, ranges=False) as server:
         with pytest.raises(TrainerError, match="range requests"):
             open_dataset(server.url).stored_pattern(0)
@@ -181,7 +181,7 @@ def test_a_server_without_parts_is_said_in_words(published: Path) -> None:
         ("nothing.zarr", "no dataset here"),
     ],
 )
-def test_a_place_without_a_dataset_is_said_in_words(
+def test_a_location_without_a_dataset_is_reported(
     text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -202,7 +202,7 @@ def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
         assert "secret" not in str(failed.value)
 
 
-def test_a_zip_that_is_none_or_was_made_otherwise_is_said_in_words(published: Path, tmp_path: Path) -> None:
+def test_a_malformed_or_compressed_zip_is_reported(published: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.zarr.zip").write_bytes(b"PK but no zip")
     squeezed = Path(shutil.make_archive(str(tmp_path / "squeezed.zarr"), "zip", published))
     for path, words in ((tmp_path / "bad.zarr.zip", "expected a"), (squeezed, "compressed")):
@@ -214,7 +214,12 @@ def test_a_zip_that_is_none_or_was_made_otherwise_is_said_in_words(published: Pa
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("declared", "expected at most 300,000,000 bytes, found 10,000,000,000,000"), ("drip", "cannot be reached")],
+    [
+        ("declared", "expected at most 300,000,000 bytes, found 10,000,000,000,000"),
+        ("drip", "cannot be reached"),
+        ("endless", "cannot be reached"),
+        ("headers", "cannot be reached"),
+    ],
 )
 def test_a_dataset_whose_metadata_never_ends_is_refused_in_one_sentence(kind: str, words: str, tmp_path: Path) -> None:
     shorter = "from datetime import timedelta; from datagen.store import remote; remote.RETRIES = 0; "
@@ -237,7 +242,7 @@ def test_a_file_that_the_disk_cannot_hold_is_not_fetched() -> None:
                 fetch("curation.parquet")
 
 
-def test_the_command_line_takes_an_address_and_a_zip(places: dict[str, str]) -> None:
+def test_commands_accept_a_url_and_a_zip(places: dict[str, str]) -> None:
     for where in ("web", "s3", "zip"):
         assert "good:" in said("verify", places[where], "--deep", "--sample", "2")
         assert "equal, bit for bit" in said("replay", places[where], "rutile.cif")

@@ -1,4 +1,4 @@
-"""A subset is a dataset of its own whose rows are, bit for bit, those of its parent."""
+"""Subsets: datasets whose rows are bit for bit those of their parent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.share.compare import assert_same_row
 from trainer.data.store import open_dataset
 
 
-def test_a_subset_holds_the_rows_that_were_meant_as_they_were(theirs: Path, tmp_path: Path) -> None:
+def test_a_subset_has_the_selected_rows_unchanged(theirs: Path, tmp_path: Path) -> None:
     n = subset(theirs, tmp_path / "part.zarr", Selection(where="'Si' in elements or 'C' in elements"))
     assert n == 3
     parent, part = open_dataset(theirs), open_dataset(tmp_path / "part.zarr")
@@ -30,7 +30,7 @@ def test_a_subset_holds_the_rows_that_were_meant_as_they_were(theirs: Path, tmp_
     assert verify(tmp_path / "part.zarr", sample=3).regenerated == 3
 
 
-def test_fewer_patterns_are_the_first_ones_and_can_be_made_again(theirs: Path, tmp_path: Path) -> None:
+def test_fewer_patterns_are_the_first_ones_and_can_be_replayed(theirs: Path, tmp_path: Path) -> None:
     subset(theirs, tmp_path / "part.zarr", Selection(splits=("train", "validation", "test"), patterns=2))
     parent, part = open_dataset(theirs), open_dataset(tmp_path / "part.zarr")
     assert part.n_augmentations == 2
@@ -41,7 +41,7 @@ def test_fewer_patterns_are_the_first_ones_and_can_be_made_again(theirs: Path, t
         replay(tmp_path / "part.zarr", "silicon.cif", 2)
 
 
-def test_a_sample_is_the_same_each_time_and_does_not_depend_on_the_other_rows(theirs: Path) -> None:
+def test_a_sample_is_reproducible_and_independent_of_the_other_rows(theirs: Path) -> None:
     source = open_finished(theirs)
     three = selected_rows(source, Selection(sample=3, seed=1))
     assert len(three) == 3
@@ -57,7 +57,7 @@ def test_the_same_subset_twice_gives_the_same_bytes(theirs: Path, tmp_path: Path
     assert content_of(tmp_path / "a" / "part.zarr") == content_of(tmp_path / "b" / "part.zarr")
 
 
-def test_a_killed_subset_leaves_nothing_that_looks_whole_and_goes_on(
+def test_a_killed_subset_leaves_no_dataset_and_resumes(
     theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = ShardWriter.commit
@@ -74,7 +74,7 @@ def test_a_killed_subset_leaves_nothing_that_looks_whole_and_goes_on(
     with pytest.raises(KeyboardInterrupt):
         subset(theirs, out, Selection(patterns=2))
     assert not out.exists()
-    with pytest.raises(StoreError, match="begun with other"):
+    with pytest.raises(StoreError, match="begun with different"):
         subset(theirs, out, Selection(patterns=1))
     subset(theirs, out, Selection(patterns=2))
     assert seen == [0, 1, 1, 2]
@@ -93,7 +93,7 @@ def test_a_killed_subset_leaves_nothing_that_looks_whole_and_goes_on(
         (Selection(patterns=4), "expected 1 to 3"),
     ],
 )
-def test_what_cannot_be_selected_is_refused_and_leaves_nothing(
+def test_impossible_selections_are_refused_and_leave_nothing(
     theirs: Path, tmp_path: Path, selection: Selection, words: str
 ) -> None:
     with pytest.raises(DatagenError, match=words) as refusal:
@@ -102,7 +102,7 @@ def test_what_cannot_be_selected_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_dataset_is_not_passed_on(theirs: Path, tmp_path: Path) -> None:
+def test_a_damaged_dataset_is_refused(theirs: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.zarr"
     shutil.copytree(theirs, damaged)
     file = damaged / "pattern" / "c" / "1" / "0" / "0"
@@ -121,7 +121,7 @@ def test_an_unfinished_dataset_is_refused(theirs: Path, tmp_path: Path) -> None:
         subset(unfinished, tmp_path / "part.zarr", Selection())
 
 
-def test_nothing_is_ever_written_over(theirs: Path, tmp_path: Path) -> None:
+def test_existing_paths_are_never_overwritten(theirs: Path, tmp_path: Path) -> None:
     (tmp_path / "part.zarr").mkdir()
     with pytest.raises(StoreError, match="exists already"):
         subset(theirs, tmp_path / "part.zarr", Selection())

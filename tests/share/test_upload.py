@@ -1,4 +1,4 @@
-"""A publication in an object store: whole or not to be opened, and read from there in small pieces."""
+"""Uploads of publications to an object store, and reading from it in few requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def listed(url: str) -> dict[str, bytes]:
     return {e["path"]: bytes(store.get(e["path"]).bytes()) for batch in store.list() for e in batch}
 
 
-def test_what_is_uploaded_is_byte_for_byte_the_folder(s3: str, ours: Path, published: Path) -> None:
+def test_an_upload_has_the_bytes_of_the_folder(s3: str, ours: Path, published: Path) -> None:
     publish_to_url(ours, f"{s3}/whole", NAMING, Terms())
     assert listed(f"{s3}/whole") == files_of(published)
     assert [p.name for p in ours.parent.glob(".*publication*")] == []
@@ -53,7 +53,7 @@ def test_what_is_uploaded_is_byte_for_byte_the_folder(s3: str, ours: Path, publi
         publish_to_url(ours, f"{s3}/whole", NAMING, Terms())
 
 
-def test_an_upload_cut_off_cannot_be_opened_and_goes_on(
+def test_an_interrupted_upload_cannot_be_opened_and_resumes(
     s3: str, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from obstore.exceptions import GenericError
@@ -85,7 +85,7 @@ def test_different_publications_never_mix(s3: str, published: Path, ours: Path, 
     from obstore.store import from_url
 
     from_url(f"{s3}/claimed").put(MARKER, b"another")
-    with pytest.raises(StoreError, match="the upload of another publication"):
+    with pytest.raises(StoreError, match="another publication is being uploaded"):
         upload(published, f"{s3}/claimed")
     from_url(f"{s3}/foreign").put("thesis.pdf", b"words")
     with pytest.raises(StoreError, match="holds other files"):
@@ -93,12 +93,12 @@ def test_different_publications_never_mix(s3: str, published: Path, ours: Path, 
     assert set(listed(f"{s3}/foreign")) == {"thesis.pdf"}
 
 
-def test_a_bucket_that_does_not_exist_is_said_in_words(s3: str, published: Path) -> None:
+def test_a_missing_bucket_is_reported(s3: str, published: Path) -> None:
     with pytest.raises(StoreError, match="cannot be reached, read or written"):
         upload(published, "s3://nosuchbucket/x")
 
 
-def test_xarray_reads_from_s3_what_lies_on_disk(s3: str, published: Path) -> None:
+def test_xarray_reads_the_same_from_s3_as_from_disk(s3: str, published: Path) -> None:
     from obstore.store import from_url
     from zarr.storage import ObjectStore
 
@@ -127,9 +127,7 @@ def test_one_structure_over_http_takes_few_requests_and_bytes(published: Path) -
     assert sum(count for _, count in of_pattern) < whole
 
 
-def test_a_server_that_does_not_answer_is_said_in_words(
-    s3: str, published: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_does_not_answer_is_reported(s3: str, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
@@ -137,7 +135,7 @@ def test_a_server_that_does_not_answer_is_said_in_words(
         upload(published, f"{s3}/nowhere")
 
 
-def test_missing_credentials_are_said_before_anything_is_asked(
+def test_missing_credentials_are_reported_before_any_request(
     s3: str, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -145,7 +143,7 @@ def test_missing_credentials_are_said_before_anything_is_asked(
         upload(published, f"{s3}/x")
 
 
-def test_without_obstore_it_is_said_what_is_missing(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_obstore_is_reported(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
     with pytest.raises(ConfigError, match="pip install obstore"):
         upload(published, "s3://bucket/x")

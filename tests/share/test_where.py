@@ -1,4 +1,4 @@
-"""What `--where` understands and what it refuses."""
+"""Expressions of `--where`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COLUMNS = Columns({k: (lambda v=v: v) for k, v in VALUES.items()}, {"system": {"
         ("-n_atoms > -3", [0]),
     ],
 )
-def test_an_expression_means_what_it_says_in_python(expression: str, rows: list[int]) -> None:
+def test_expressions_mean_the_same_as_in_python(expression: str, rows: list[int]) -> None:
     assert np.flatnonzero(rows_where(expression, COLUMNS)).tolist() == rows
 
 
@@ -66,6 +66,6 @@ def test_an_expression_means_what_it_says_in_python(expression: str, rows: list[
         ("True", "true or false"),
     ],
 )
-def test_what_is_no_such_expression_is_refused_in_words(expression: str, words: str) -> None:
+def test_invalid_expressions_are_refused(expression: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         rows_where(expression, COLUMNS)

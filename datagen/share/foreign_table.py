@@ -1,0 +1,61 @@
+"""Reading of Parquet tables of untrusted datasets, limited in lines and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+MAX_LINES = 100_000_000
+MAX_BATCH_BYTES = 300_000_000
+"""Largest batch in memory, where a text of a few stored bytes may be repeated in every line."""
+BATCH_LINES = 4096
+_POINTER_BYTES = 8
+"""Of an item of a Python list."""
+
+
+class TableLimitError(ValueError):
+    """A table that would take more memory than a table of this program does."""
+
+
+def read_batches(file: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield these columns in batches of `BATCH_LINES` lines; raise TableLimitError before a batch is expanded."""
+    with pq.ParquetFile(file) as table:
+        schema = table.schema_arrow
+        _check_counts(table.metadata)
+        leaves = [table.schema.column(i).path for i in range(len(table.schema))]
+    # A text read as a dictionary takes its memory once, however often it repeats.
+    with pq.ParquetFile(file, read_dictionary=leaves) as table:
+        for batch in table.iter_batches(batch_size=BATCH_LINES, columns=list(names)):
+            columns = [batch.column(name) for name in names]
+            n_bytes = sum(map(_expanded_bytes, columns))
+            if n_bytes > MAX_BATCH_BYTES:
+                raise TableLimitError(
+                    f"expected at most {MAX_BATCH_BYTES:,} bytes in {BATCH_LINES:,} lines, found {n_bytes:,}"
+                )
+            fields = [schema.field(name) for name in names]
+            arrays = [column.cast(field.type) for column, field in zip(columns, fields, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _check_counts(metadata: pq.FileMetaData) -> None:
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    n_values = max((group.column(j).num_values for group in groups for j in range(group.num_columns)), default=0)
+    if max(metadata.num_rows, n_values) > MAX_LINES:
+        raise TableLimitError(
+            f"expected at most {MAX_LINES:,} lines and values of a column, found {max(metadata.num_rows, n_values):,}"
+        )
+
+
+def _expanded_bytes(column: pa.Array) -> int:
+    """Return the bytes of a column whose texts are stored once each, when every line has its own."""
+    if pa.types.is_list(column.type):
+        items = column.flatten()
+        return _expanded_bytes(items) + _POINTER_BYTES * len(items)
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = pc.binary_length(column.dictionary)
+    return int(pc.sum(lengths.take(column.indices)).as_py() or 0) + int(column.indices.nbytes)

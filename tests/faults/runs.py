@@ -78,6 +78,19 @@ def datagen(
     )
 
 
+def finish(config: Path, dataset: Path, *more: str, extra: dict[str, str] | None = None) -> None:
+    """Run the command line until the dataset is complete."""
+    ended = datagen("run", config, "--out", dataset, *more, extra=extra)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def startup_code(folder: Path, code: str) -> dict[str, str]:
+    """Return an environment in which every Python of a run executes `code` when it starts."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
 @contextmanager
 def started(*arguments: object, log: Path, extra: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """The command line in a session of its own, ended with everything it started; what it says goes to `log`."""

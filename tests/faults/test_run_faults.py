@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,37 +19,13 @@ from tests.faults.runs import (
     ROOT,
     content_of,
     datagen,
+    finish,
     kill_session,
     session_members,
     started,
     wait_until,
     workers_of,
-    write_inputs,
 )
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """Inputs, and the content of the dataset that a run left alone makes of them."""
-    folder = tmp_path_factory.mktemp("a path with späces")
-    config = write_inputs(folder)
-    ended = datagen("run", config, "--out", folder / "whole.zarr")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return config, content_of(folder / "whole.zarr")
-
-
-@pytest.fixture(scope="module")
-def run_seconds(undisturbed: tuple[Path, dict[str, str]]) -> float:
-    """How long such a run takes here, from nothing to its end."""
-    config, _ = undisturbed
-    began = time.monotonic()
-    finish(config, config.parent / "timed.zarr")
-    return time.monotonic() - began
-
-
-def finish(config: Path, dataset: Path, *more: str) -> None:
-    ended = datagen("run", config, "--out", dataset, *more)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])
@@ -237,20 +212,6 @@ def test_any_damage_is_mended_by_running_again(undisturbed: tuple[Path, dict[str
     assert "again" in said.stderr
     finish(config, dataset, "--cluster", "inline")
     assert content_of(dataset) == content
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with little room, which only root can make."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
 
 
 def test_a_full_disk_is_a_sentence_and_the_run_goes_on_when_there_is_room(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from cluster.certificates import CERTIFICATE, KEY, write_certificate
 from tests.faults.runs import (
+    EXAMPLES,
     content_of,
     datagen,
     environment,
@@ -105,6 +107,44 @@ def test_a_file_system_without_locks_changes_nothing_and_still_admits_one_driver
     assert content_of(dataset) == content
 
 
+def test_a_catalog_folder_that_changes_while_it_is_read(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """Files are replaced by equal ones and other files come and go while it is read; afterwards all are deleted."""
+    config, content = undisturbed
+    shutil.copytree(config.parent / "cifs", tmp_path / "cifs")
+    shutil.copy(config, tmp_path)
+    cifs, dataset = tmp_path / "cifs", tmp_path / "d.zarr"
+    replaced = 0
+    with started("run", tmp_path / config.name, "--out", dataset, log=tmp_path / "d.log") as run:
+        while run.poll() is None and not list((dataset / ".run").rglob("staged.json")):
+            for path in sorted(cifs.glob("*.cif")):
+                (cifs / ".new").write_bytes(path.read_bytes())
+                (cifs / ".new").replace(path)
+                (cifs / "notes.txt").write_text(str(replaced))
+                replaced += 1
+        shutil.rmtree(cifs)
+        assert run.wait(timeout=240) == 0, (tmp_path / "d.log").read_text()
+    assert replaced
+    assert content_of(dataset) == content
+
+
+def test_what_was_read_of_a_changing_folder_is_kept_when_the_run_is_killed(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """The records that the first start read are those of the dataset, whatever the folder holds at the second."""
+    config, content = undisturbed
+    shutil.copytree(config.parent / "cifs", tmp_path / "cifs")
+    shutil.copy(config, tmp_path)
+    cifs, dataset = tmp_path / "cifs", tmp_path / "d.zarr"
+    with started("run", tmp_path / config.name, "--out", dataset, log=tmp_path / "d.log") as run:
+        wait_until(lambda: list((dataset / ".run").rglob("staged.json")) or run.poll() is not None)
+        assert run.poll() is None
+    (cifs / "halite.cif").unlink()
+    (cifs / "quartz.cif").write_text("data_broken\n")
+    shutil.copy(EXAMPLES / "beryl.cif", cifs)
+    finish(tmp_path / config.name, dataset)
+    assert content_of(dataset) == content
+
+
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """Mount a folder read-only over itself, also while files in it are open for writing."""
@@ -137,16 +177,17 @@ def test_a_file_system_that_becomes_read_only_in_the_middle(
 
 @pytest.mark.stress
 def test_a_worker_that_gets_no_more_memory_costs_nothing(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    """The system refuses memory to each worker for a while: MemoryError, or a crash in compiled code."""
+    """The system refuses memory to one worker after the other: MemoryError, or a crash in compiled code."""
     config, content = undisturbed
     dataset, log = tmp_path / "d.zarr", tmp_path / "d.log"
     squeezed = 0
     with started("run", config, "--out", dataset, log=log) as run:
-        while run.poll() is None:
-            for pid in workers_of(run.pid):
-                squeezed += refuse_memory(pid, 0.5)
+        wait_until(lambda: list((dataset / ".run").rglob("staged.json")) or run.poll() is not None)
+        for turn in range(8):
+            for pid in workers_of(run.pid)[turn % 2 :][:1]:
+                squeezed += refuse_memory(pid, 1.0)
             time.sleep(0.5)
-        assert run.wait() == 0, log.read_text()
+        assert run.wait(timeout=240) == 0, log.read_text()
     assert squeezed
     assert content_of(dataset) == content
 

@@ -1,4 +1,4 @@
-"""What a run survives: killed workers and drivers, poison, full disks, damage; it always ends with the same dataset."""
+"""Killed workers and drivers, structures that crash, full disks, damage: a run always ends with the same dataset."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_clocks_do_not_matter(undisturbed: tuple[Path, dict[str, str]], tmp_path
 
 
 def kill_at_random_instants(config: Path, dataset: Path, chance: random.Random, kills: int, longest_s: float) -> int:
-    """Start the run again and again and kill everything; how many of them were killed before they were done."""
+    """Start the run and kill everything, `kills` times; return how many runs were killed before they were done."""
     hit = 0
     for _ in range(kills):
         with started("run", config, "--out", dataset, log=dataset.with_suffix(".log")) as run:
@@ -113,7 +113,7 @@ def test_workers_killed_one_after_the_other_cost_nothing(
     dataset = tmp_path / "d.zarr"
     killed = 0
     with started("run", config, "--out", dataset, log=dataset.with_suffix(".log")) as run:
-        for pause in (0.3, 1.0, 2.0):  # while they start, while they judge, while they simulate
+        for pause in (0.3, 1.0, 2.0):  # while they start, curate and simulate
             wait_until(lambda: workers_of(run.pid) or run.poll() is not None)
             time.sleep(pause)
             for pid in workers_of(run.pid)[:1]:
@@ -125,10 +125,10 @@ def test_workers_killed_one_after_the_other_cost_nothing(
 
 
 POISON = {"PYTHONPATH": f"{ROOT / 'tests' / 'faults' / 'poison'}{os.pathsep}{ROOT}"}
-"""An environment in which simulating rutile kills the interpreter, wherever it happens."""
+"""Environment in which simulating rutile kills the interpreter."""
 
 
-def test_a_structure_that_kills_every_worker_is_set_aside_and_the_rest_is_made(
+def test_a_structure_that_kills_every_worker_is_quarantined_and_the_rest_is_made(
     undisturbed: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     config, content = undisturbed
@@ -201,7 +201,7 @@ def test_damage_is_found_by_verify(undisturbed: tuple[Path, dict[str, str]], tmp
         verify(dataset)
 
 
-def test_any_damage_is_mended_by_running_again(undisturbed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_any_damage_is_repaired_by_running_again(undisturbed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     config, content = undisturbed
     dataset = tmp_path / "d.zarr"
     shutil.copytree(config.parent / "whole.zarr", dataset)
@@ -214,7 +214,7 @@ def test_any_damage_is_mended_by_running_again(undisturbed: tuple[Path, dict[str
     assert content_of(dataset) == content
 
 
-def test_a_full_disk_is_a_sentence_and_the_run_goes_on_when_there_is_room(
+def test_a_full_disk_is_a_sentence_and_the_run_resumes_when_there_is_space(
     undisturbed: tuple[Path, dict[str, str]], small_disk: Path
 ) -> None:
     config, content = undisturbed

@@ -1,4 +1,4 @@
-"""Which cell GSAS-II is handed: every atom in P1, or the asymmetric unit in the one setting it knows of each group."""
+"""The cell given to GSAS-II: every atom in P1, or the asymmetric unit in the one setting it has for each group."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 SAME_POSITION = 1e-4
-"""Fractional distance below which an operation carries one site onto another, of positions already idealised."""
+"""Fractional distance below which two idealised positions are the same site."""
 
 
 @dataclass(frozen=True, eq=False)
 class Handover:
-    """What GSAS-II is to be told of a crystal."""
+    """A crystal in the terms of GSAS-II."""
 
     space_group: int
     cell: tuple[float, ...]
@@ -38,12 +38,12 @@ class Handover:
     """Atoms of each entry per cell."""
     volume_A3: float
     to_crystal_hkl: Array
-    """(3, 3): indices of this cell, as a row, times this are indices of the crystal's own."""
+    """(3, 3): a row of indices of this cell times this matrix gives indices of the crystal's own cell."""
     rotations: NDArray[np.int64]
-    """(operation, 3, 3): what makes of a reflection its equivalents, indices as a row times the matrix."""
+    """(operation, 3, 3): a row of indices times each matrix gives the equivalent reflections."""
 
     def equivalents(self, hkl: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All symmetry equivalents of each reflection, one of each Friedel pair (pair, 3); pairs of each."""
+        """Return all symmetry equivalents, one of each Friedel pair (pair, 3), and their number per reflection."""
         star = np.einsum("ni,oij->noj", np.rint(hkl).astype(np.int64), self.rotations)
         first = np.take_along_axis(star, (star != 0).argmax(axis=2)[:, :, None], axis=2)
         star *= np.sign(first)
@@ -54,7 +54,7 @@ class Handover:
 
 
 def p1(crystal: Crystal) -> Handover:
-    """The crystal's own cell, nothing assumed: right whatever the setting."""
+    """Return the crystal's own cell, without any symmetry."""
     return Handover(
         1,
         cell_parameters(crystal.lattice_A),
@@ -70,7 +70,7 @@ def p1(crystal: Crystal) -> Handover:
 
 
 def symmetric(crystal: Crystal, symprec_A: float = 0.01) -> Handover:
-    """Standardised cell: origin at the centre where there is a choice, hexagonal axes, unique axis b, cell choice 1.
+    """Return the standard cell: origin choice 2 (at the centre), hexagonal axes, unique axis b, cell choice 1.
 
     Positions and cell are idealised to the symmetry found, within `symprec_A` or, where spglib gives none, a tenth or
     a hundredth of it.
@@ -83,7 +83,7 @@ def symmetric(crystal: Crystal, symprec_A: float = 0.01) -> Handover:
     if found is None:
         raise UnsupportedByGsas2(f"no symmetry found within {symprec_A} A")
     dataset, operations = found
-    # A coordinate of -1e-16 becomes 1.0 in GSAS-II, which then finds no atom on that site, and says nothing.
+    # A coordinate of -1e-16 becomes 1.0 in GSAS-II, which then finds no atom on that site, without a message.
     fractional = np.round(dataset.std_positions, 12) % 1.0
     orbits = _orbits(fractional, operations["rotations"], operations["translations"])
     by_kind = {i: content for content, i in kinds.items()}
@@ -116,7 +116,7 @@ def _standardised(
 
 
 def cell_parameters(lattice_A: Array) -> tuple[float, ...]:
-    """a, b, c in A and alpha, beta, gamma in degrees of a cell given by its vectors as rows."""
+    """Return a, b, c in A and alpha, beta, gamma in degrees of a cell given by its vectors as rows."""
     lengths = np.linalg.norm(lattice_A, axis=1)
     unit = lattice_A / lengths[:, None]
     cosines = np.array([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]])
@@ -125,7 +125,7 @@ def cell_parameters(lattice_A: Array) -> tuple[float, ...]:
 
 @contextmanager
 def quiet_spglib() -> Iterator[None]:
-    """spglib announces at every call how its errors will be raised one day."""
+    """Hide the warning of spglib, at every call, about a future change of its errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
@@ -133,7 +133,7 @@ def quiet_spglib() -> Iterator[None]:
 
 @cache
 def gsas2_hall_number(space_group: int) -> int:
-    """Hall number (spglib, 1 to 530) of the setting in which GSAS-II takes a space group's standard symbol."""
+    """Return the Hall number (spglib, 1 to 530) of GSAS-II's setting of a space group."""
     with quiet_spglib():
         settings = [(hall, spglib.get_spacegroup_type(hall)) for hall in range(530, 0, -1)]
     choices = {found.choice: hall for hall, found in settings if found is not None and found.number == space_group}
@@ -141,7 +141,7 @@ def gsas2_hall_number(space_group: int) -> int:
 
 
 def _sites(crystal: Crystal) -> tuple[Array, list[tuple[tuple[str, float, float], ...]]]:
-    """Distinct positions, and at each what lies there: (species, occupancy, U_iso), sorted."""
+    """Return distinct positions and, for each, its sorted (species, occupancy, U_iso)."""
     here: dict[tuple[float, ...], list[tuple[str, float, float]]] = {}
     for xyz, name, occupancy, u_iso in zip(
         crystal.fractional.tolist(),
@@ -155,7 +155,7 @@ def _sites(crystal: Crystal) -> tuple[Array, list[tuple[tuple[str, float, float]
 
 
 def _orbits(positions: Array, rotations: NDArray[np.int32], translations: Array) -> list[tuple[int, int]]:
-    """First member and size of each set of equivalent positions."""
+    """Return first member and size of each set of equivalent positions."""
     seen = np.zeros(len(positions), dtype=bool)
     orbits: list[tuple[int, int]] = []
     for i in range(len(positions)):

@@ -26,9 +26,9 @@ Array = NDArray[np.float64]
 Cell = Literal["p1", "symmetric"]
 
 MAX_POINTS = 25_000
-"""GSAS-II simulates no longer histogram."""
+"""Largest number of points that GSAS-II simulates."""
 EDGE = 1e-7
-"""Fraction of 1/d within which a reflection at the edge of the range may fall on either side of it."""
+"""Relative uncertainty of 1/d within which a reflection at the edge of the range may be inside or outside."""
 _ROCK_SALT_TIMEOUT_S = 300.0
 _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-]))?$")
 
@@ -102,7 +102,7 @@ def _simulate(
 
 
 def version() -> str:
-    """Version of the GSAS-II that is installed; an `EngineError` says how to get it where it is not."""
+    """Return the version of GSAS-II; raise `Gsas2StartError` if it cannot be started."""
     return process().version
 
 
@@ -121,7 +121,7 @@ def _check(instrument: Instrument) -> None:
 
 
 def _types(species: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
-    """GSAS-II's names of the scatterers: `Fe3+` is `Fe+3`; the neutral atom where the ion is not tabulated."""
+    """Return GSAS-II's names of the scatterers (`Fe+3` for `Fe3+`; neutral if not tabulated), and warnings."""
     known = process().form_factors
     types: dict[str, str] = {}
     warnings: list[str] = []
@@ -180,7 +180,7 @@ def _request(
 
 
 def _instprm(instrument: Instrument) -> list[tuple[str, Any]]:
-    """An instrument parameter file, name and value of each line; widths and zero come with the augmentation."""
+    """Return the lines of an instrument parameter file; widths and zero shift belong to the augmentation."""
     first, *second = instrument.lines
     if second:
         lines = [("Lam1", first.wavelength_A), ("Lam2", second[0].wavelength_A)]
@@ -199,7 +199,7 @@ def _nothing(instrument: Instrument) -> NoReflections:
 
 
 def _count_range(crystal: Crystal, instrument: Instrument) -> tuple[int, int]:
-    """Fewest and most Friedel pairs that can be called inside the range of the first line."""
+    """Return the smallest and largest possible number of Friedel pairs in the range of the first line."""
     wavelength = instrument.lines[0].wavelength_A
     limits = np.radians([instrument.two_theta_min_deg, instrument.two_theta_max_deg]) / 2
     low, high = 2 * np.sin(limits) / wavelength
@@ -209,9 +209,9 @@ def _count_range(crystal: Crystal, instrument: Instrument) -> tuple[int, int]:
 
 
 def _check_count(crystal: Crystal, instrument: Instrument, cell: Cell, reflections: Array) -> None:
-    """GSAS-II skips what it does not like with a printed line: the reflections of P1 are counted.
+    """Raise if GSAS-II left reflections out, which it does with no more than a printed line.
 
-    Of a symmetric cell GSAS-II leaves out what symmetry forbids: there may be fewer, of the primitive cell, not more.
+    Of a symmetric cell it omits the reflections that symmetry forbids, so that only the upper bound is checked.
     """
     fewest, most = _count_range(crystal, instrument)
     found = int(reflections[:, 3].sum()) // 2
@@ -220,7 +220,7 @@ def _check_count(crystal: Crystal, instrument: Instrument, cell: Cell, reflectio
 
 
 def _check_atoms(handover: Handover, types: list[str], found: dict[str, float]) -> None:
-    """Site symmetry that GSAS-II sees differently would multiply atoms."""
+    """Raise if GSAS-II found other site symmetries, which would multiply atoms."""
     expected: dict[str, float] = {}
     for kind, occupancy, multiplicity in zip(types, handover.occupancy, handover.multiplicity, strict=True):
         expected[kind] = expected.get(kind, 0.0) + float(occupancy) * int(multiplicity)
@@ -231,7 +231,7 @@ def _check_atoms(handover: Handover, types: list[str], found: dict[str, float]) 
 def _sticks(
     crystal: Crystal, handover: Handover, reflections: Array, instrument: Instrument, warnings: tuple[str, ...]
 ) -> Sticks:
-    """GSAS-II's reflections (h, k, l, multiplicity, d, |F|^2) merged by |Q| as the other engine's are."""
+    """Merge GSAS-II's reflections (h, k, l, multiplicity, d, |F|^2) by |Q|, as the native engine does."""
     star, pairs = handover.equivalents(reflections[:, :3])
     if not np.array_equal(2 * pairs, reflections[:, 3].astype(np.int64)):
         raise EngineError("GSAS-II gives reflections another multiplicity than their symmetry does")

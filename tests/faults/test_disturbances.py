@@ -193,11 +193,11 @@ def test_a_worker_that_gets_no_more_memory_costs_nothing(undisturbed: Undisturbe
     dataset, log = tmp_path / "d.zarr", tmp_path / "d.log"
     squeezed = 0
     with started("run", config, "--out", dataset, log=log) as run:
-        wait_until(lambda: list((dataset / ".run").rglob("staged.json")) or run.poll() is not None)
-        for turn in range(8):
-            for pid in workers_of(run.pid)[turn % 2 :][:1]:
+        wait_until(lambda: b"curate: 10 records" in log.read_bytes() or run.poll() is not None)  # workers are there
+        while squeezed < 8 and run.poll() is None:
+            for pid in workers_of(run.pid)[squeezed % 2 :][:1]:
                 squeezed += refuse_memory(pid, 1.0)
-            time.sleep(0.5)
+            time.sleep(0.2)
         assert run.wait(timeout=240) == 0, log.read_text()
     assert squeezed
     assert content_of(dataset) == content

@@ -96,7 +96,7 @@ def test_intended_differences_have_limits_of_their_own(
     assert found.agree
     assert all(words in found.sentence() for words in intended)
     assert ("docs/engine.md" in found.sentence()) == bool(intended)
-    assert found.as_dict()["limits"]["intended"] == list(intended)
+    assert found.as_dict()["limits"]["intended"] == intended
     assert not summarise([*at_the_limit, replace(GOOD, errors=(1.01 * limits.max,))], limits).agree
     assert not summarise([replace(GOOD, errors=(1.01 * limits.median,))], limits).agree
 

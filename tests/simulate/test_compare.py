@@ -23,7 +23,7 @@ from datagen.inspect.compare_engines import (
     not_compared,
     summarise,
 )
-from datagen.inspect.engine_limits import DOUBLET, LIMITS, SHIFT, compared_points, limits_for
+from datagen.inspect.engine_limits import DOUBLET, SHIFT, compared_points, limits_for
 from datagen.simulate import native
 from datagen.simulate.augmentation import AugmentationSettings
 from datagen.simulate.gsas2 import engine as gsas2
@@ -49,7 +49,7 @@ def test_an_error_is_a_fraction_of_gsas2s_maximum() -> None:
     np.testing.assert_allclose(errors_of(ours, theirs, 2), [0.0, 0.5])
 
 
-STRICT = LIMITS[False, False]
+STRICT = limits_for(Instrument.preset("alphadiffract"), AugmentationSettings())
 
 
 def summary(comparisons: list[Comparison]) -> Summary:
@@ -99,6 +99,12 @@ def test_intended_differences_have_limits_of_their_own(
     assert found.as_dict()["limits"]["intended"] == intended
     assert not summarise([*at_the_limit, replace(GOOD, errors=(1.01 * limits.max,))], limits).agree
     assert not summarise([replace(GOOD, errors=(1.01 * limits.median,))], limits).agree
+
+
+def test_the_limits_of_a_doublet_grow_with_the_distance_of_its_lines() -> None:
+    copper, molybdenum = (limits_for(Instrument.preset(n), AugmentationSettings()) for n in ("cu_kalpha", "mo_kalpha"))
+    assert copper.median == pytest.approx(4.3e-3, rel=0.02)
+    assert molybdenum.median == pytest.approx(1.0e-2, rel=0.02)
 
 
 def test_only_doublets_are_not_compared_at_the_end_of_the_range() -> None:

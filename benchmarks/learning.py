@@ -35,7 +35,8 @@ import torch
 from benchmarks._data import data_folder
 from benchmarks.learning_density import DENSITY_EPOCHS, DENSITY_FIGURES, DENSITY_SETTINGS, curve, trained_on_densities
 from trainer.data.store import Dataset, open_dataset
-from trainer.evaluation.evaluate import evaluate_alphadiffract, load_models
+from trainer.evaluation.lattices import evaluate_alphadiffract
+from trainer.evaluation.models import load_models
 from trainer.evaluation.plots import figure
 from trainer.models.alphadiffract import AlphaDiffractConfig
 from trainer.training.config import INPUTS, AlphaDiffractTraining

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from trainer.data.store import open_dataset
-from trainer.evaluation.evaluate import evaluate_crystalnet, load_models
+from trainer.evaluation.densities import evaluate_crystalnet
+from trainer.evaluation.models import load_models
 from trainer.models.crystalnet import CrystalNetConfig
 from trainer.training.config import CrystalNetTraining
 from trainer.training.datasets import choose_rows

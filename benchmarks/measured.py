@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks._data import shared_data
 from trainer.models.qmixer import SYSTEM_ENDS
-from trainer.qmixer import QMixerPrediction, Weights, load_weights, predict_inputs
+from trainer.prediction.qmixer import QMixerPrediction, Weights, load_weights, predict_inputs
 from trainer.simulate.log_q import network_input, scan_on_grid
 
 BINS = 10

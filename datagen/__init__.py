@@ -6,6 +6,7 @@
     datagen.run("config.toml", out)       a whole dataset, as the command line makes it
     datagen.load_config("config.toml")    a configuration, validated
     datagen.open_dataset("my.zarr")       a dataset, as an xarray.Dataset
+    datagen.identify("a.xy", "my.zarr")   structures of a dataset that explain a measured scan
 
 Importing the package loads none of its dependencies; each function does when it is first used.
 """
@@ -18,14 +19,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["curate", "explain", "load_config", "open_dataset", "run", "simulate"]
+__all__ = ["curate", "explain", "identify", "load_config", "open_dataset", "run", "simulate"]
 
 if TYPE_CHECKING:
     import inspect
 
     from datagen import errors as errors
     from datagen import progress as progress
-    from datagen.api import curate, explain, load_config, open_dataset, run, simulate
+    from datagen.api import curate, explain, identify, load_config, open_dataset, run, simulate
 
 _ALSO_MODULES = ("run", "simulate")
 _MODULES = (*_ALSO_MODULES, "errors", "progress")

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, DatagenError
 
 if TYPE_CHECKING:
     import xarray
+    from numpy.typing import ArrayLike
     from pydantic import BaseModel
     from pymatgen.core.structure import Structure
 
     from cluster.config import Profile
+    from curation.explain import Explanation
     from curation.settings import CurationSettings
     from curation.verdict import Verdict
     from datagen.config.config import DatagenConfig
-    from datagen.inspect.explanation import Explanation
+    from datagen.identification.answer import Identified
     from datagen.inspect.structure_input import AseAtoms
     from datagen.progress import Display
     from datagen.simulate.instrument import Instrument
@@ -185,13 +187,75 @@ def explain(
         Prints as a table; `checks` has the values.
     """
     from curation.verdict import Verdict
-    from datagen.inspect.explanation import Explanation, look_up
+    from datagen.inspect.find_verdict import look_up
 
     if dataset is not None:
         found = look_up(str(what), Path(dataset))
-        return Explanation.of(found.verdict, found.settings)
+        return found.verdict.explain(found.settings)
     settings = _curation_settings(settings)
-    return Explanation.of(what if isinstance(what, Verdict) else curate(what, settings), settings)
+    return (what if isinstance(what, Verdict) else curate(what, settings)).explain(settings)
+
+
+def identify(
+    scans: PathLike | Sequence[PathLike] | tuple[ArrayLike, ArrayLike],
+    library: PathLike | Sequence[PathLike],
+    *,
+    wavelength_A: float | None = None,
+    elements: str | Sequence[str] | None = None,
+    require: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    max_volume_A3: float | None = None,
+) -> list[Identified]:
+    """Find the structures of datasets that explain measured scans, with cells free to change as symmetry allows.
+
+    Parameters
+    ----------
+    scans : path, list of paths, or (two_theta_deg, intensity)
+        Scan files or folders of them; or one scan as two arrays, which needs `wavelength_A`.
+    library : path or list of paths
+        Datasets whose structures are compared: folder, zip, address or registered name. The index of a dataset is made
+        beside it at first use.
+    wavelength_A : float, optional
+        Wavelength instead of what the files state.
+    elements, require, exclude : str or list of str, optional
+        Only structures of these elements; with all of these; with none of these.
+    max_volume_A3 : float, optional
+        Largest volume of the primitive cell.
+
+    Returns
+    -------
+    list of Identified
+        For each scan ranked candidates and probabilities of space group and crystal system. Raises DatagenError for a
+        file that cannot be read.
+    """
+    import numpy as np
+
+    from datagen.identification.axis import observe
+    from datagen.identification.filters import allowed_structures
+    from datagen.identification.identify import identify as find
+    from datagen.identification.index import open_index
+    from datagen.identification.scan_files import Unreadable, read_scans
+    from datagen.share.registry import resolve_dataset
+
+    libraries = [library] if isinstance(library, str | os.PathLike) else library
+    indexes = [open_index(resolve_dataset(os.fspath(name))) for name in libraries]
+    allowed = [
+        allowed_structures(index, only=elements, require=require, exclude=exclude, max_volume_A3=max_volume_A3)
+        for index in indexes
+    ]
+    if isinstance(scans, tuple):
+        if wavelength_A is None:
+            raise DatagenError("a scan given as arrays needs wavelength_A")
+        two_theta_deg, intensity = (np.asarray(values, dtype=np.float64) for values in scans)
+        return find(indexes, [("scan", observe(two_theta_deg, intensity, wavelength_A))], allowed=allowed)
+    observed = []
+    for scan in read_scans(
+        [Path(p) for p in ([scans] if isinstance(scans, str | os.PathLike) else scans)], wavelength_A
+    ):
+        if isinstance(scan, Unreadable):
+            raise DatagenError(f"{scan.name}: {scan.reason}")
+        observed.append(scan)
+    return find(indexes, observed, allowed=allowed)
 
 
 def open_dataset(dataset: PathLike) -> xarray.Dataset:

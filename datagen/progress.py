@@ -152,6 +152,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
+def one_line(text: object, limit: int | None = None) -> str:
+    """Return text from a file or dataset on one line of at most `limit` characters, without control characters."""
+    return printable(str(text)).replace("\n", "\\n")[:limit]
+
+
 def duration(seconds: float) -> str:
     """Return seconds in words: 8 s, 3 min, 2 h 05 min."""
     if seconds < 90:

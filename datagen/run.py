@@ -1,4 +1,8 @@
-"""From a configuration to a finished dataset: load, plan, curate, simulate shards, finalise, verify, report."""
+"""From a configuration to a finished dataset: begin, curate, simulate, finalise, verify, report.
+
+Everything between `begin` and `finalise` can be killed at any instant and done again: each step leaves whole files or
+none, and a finished step is recognised by its files.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,8 @@ from datagen.errors import PlanError, StoreError
 from datagen.inspect.report import REPORT, draw_report, write_report
 from datagen.inspect.verify import verify
 from datagen.progress import Display
-from datagen.run_log import run_log
 from datagen.steps.accepted import Accepted, write_accepted
-from datagen.steps.curate import TABLE, UNFINISHED, curate_locked
+from datagen.steps.curate import TABLE, UNFINISHED, Summary, curate_locked
 from datagen.steps.curate_on_cluster import ClusterJudge
 from datagen.steps.curation_display import CurationDisplay
 from datagen.steps.disk_space import check_room, least_bytes
@@ -31,6 +34,7 @@ from datagen.steps.layout import files_of, layout_for
 from datagen.steps.make_shards import ShardMaker
 from datagen.steps.outcome import Outcome
 from datagen.steps.quarantine import Quarantine
+from datagen.steps.run_log import run_log
 from datagen.steps.shard_task import ACCEPTED, prepare, warm_up
 from datagen.steps.shards import Shard, cut_shards, fill_holes, shard_length
 from datagen.steps.staging import read_staged
@@ -46,57 +50,29 @@ CONFIG = "config.json"
 def run(
     config: DatagenConfig, dataset: Path, *, profile: Profile | None = None, display: Display | None = None
 ) -> Outcome:
-    """Make the dataset, or go on where an earlier run stopped; doing it again when it is complete changes nothing."""
+    """Make the dataset, or resume an interrupted run; a complete dataset is verified and left as it is."""
     began = time.monotonic()
     display = display or Display()
-    outcome = Outcome(dataset)
     with ExitStack() as stack:
         workers = stack.enter_context(Workers(profile or config.cluster.choose(), display))
         refuse_foreign(dataset)
         if config.simulation.engine != "native":
-            warm_up(job_of(config))  # an engine that is missing here is said before hours of curation
+            warm_up(job_of(config))  # fail before hours of curation if the engine is not installed
         stack.enter_context(files.disk_errors_explained(dataset))
         lock = stack.enter_context(locked(dataset / WORK))
         stack.enter_context(run_log(dataset / WORK))
         job = begin(config, dataset)
-        with outcome.timed("curate"):
-            curate(config, dataset, workers, lock, outcome, display)
-        with outcome.timed("simulate"):
-            plan = simulate(config, job, dataset, workers, lock, outcome, display)
-        workers.close()
-        outcome.phase_seconds["start workers"] = workers.seconds_to_start
-        with outcome.timed("finalise"):
-            finalise(job, dataset, plan, outcome)
-        check_and_report(config, dataset, outcome, began, display)
-        tidy(dataset)
-        outcome.seconds = time.monotonic() - began
-    return outcome
-
-
-def curate(
-    config: DatagenConfig, dataset: Path, workers: Workers, lock: Lock, outcome: Outcome, display: Display
-) -> None:
-    """Stage every record, judge every batch, join the verdicts into one table."""
-    work = dataset / WORK
-    with CurationDisplay(display) as progress:
-        summary = curate_locked(CurateJob.of(config), work, ClusterJudge(workers), lock, progress)
-    outcome.counts.update(summary.counts)
-    if summary.n_records == 0:
-        (work / TABLE).unlink()  # an empty listing binds nobody: the same command looks again
-        names = ", ".join(c.name for c in config.catalog)
-        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths and give the command again")
-    if summary.n_resumed < summary.n_records:
-        display.say(f"curated: {summary.counts['accepted']:,} of {summary.n_records:,} records accepted")
+        return Run(config, job, dataset, workers, lock, display, Outcome(dataset), began).make()
 
 
 def refuse_foreign(dataset: Path) -> None:
-    """Never scatter a dataset among somebody's other files: the place is new, empty, or a dataset's already."""
+    """Refuse unless the folder is new, empty or a dataset that `datagen run` began."""
     refuse_links_out(dataset)
     if (dataset / "zarr.json").exists():
         if "derived_from" in zarr_store.read_attributes(dataset):
             raise StoreError(
-                f"{dataset}: expected a new place or a dataset that `datagen run` began, found one made of others by "
-                "subset, merge or publish; choose another place with --out"
+                f"{dataset}: expected a new folder or a dataset that `datagen run` began, found one made by subset, "
+                "merge or publish; choose another folder with --out"
             )
     elif dataset.is_dir() and not (dataset / WORK).is_dir() and (other := sorted(p.name for p in dataset.iterdir())):
         raise StoreError(
@@ -126,107 +102,175 @@ def anything_done(dataset: Path) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes where, after everything that cannot be simulated was set aside."""
+    """Rows and shards of the dataset, without the structures that cannot be simulated."""
 
     accepted: Accepted
     shards: list[Shard]
     duplicates: dict[int, int]
-    """Line of the verdicts -> line that stands for the same structure."""
+    """Line of the verdicts -> line of the structure that it duplicates."""
 
 
-def simulate(
-    config: DatagenConfig, job: Job, dataset: Path, workers: Workers, lock: Lock, outcome: Outcome, display: Display
-) -> Plan:
-    """Make every shard of the plan; whenever a structure proves impossible, set it aside and plan anew."""
-    work = dataset / WORK
-    workers.prepare(prepare, (str(dataset.absolute()), job.key()))
-    duplicates = write_accepted(work / TABLE, work / ACCEPTED, drop_duplicates=config.store.duplicates == "drop")
-    accepted = Accepted(work / ACCEPTED)
-    if not len(accepted):
-        raise PlanError(
-            f"{dataset}: none of {outcome.counts.total():,} records was accepted ({counted(outcome.counts)}): there is "
-            f"nothing to simulate; `datagen explain ID --dataset {work}` tells what each check saw"
+@dataclass(frozen=True)
+class Run:
+    """One run of one configuration into one dataset, whose lock it holds."""
+
+    config: DatagenConfig
+    job: Job
+    dataset: Path
+    workers: Workers
+    lock: Lock
+    display: Display
+    outcome: Outcome
+    began: float
+    """Of the clock `time.monotonic`."""
+
+    @property
+    def work(self) -> Path:
+        """Folder of what only the run itself needs."""
+        return self.dataset / WORK
+
+    def make(self) -> Outcome:
+        """Take every step, and return what was made in numbers."""
+        outcome = self.outcome
+        with outcome.timed("curate"):
+            outcome.counts = self.curate().counts
+        with outcome.timed("simulate"):
+            plan = self.simulate()
+        self.workers.close()
+        outcome.phase_seconds["start workers"] = self.workers.seconds_to_start
+        with outcome.timed("finalise"):
+            self.finalise(plan)
+        self.check_and_report()
+        self.tidy()
+        outcome.seconds = time.monotonic() - self.began
+        return outcome
+
+    def curate(self) -> Summary:
+        """Stage every record, curate every batch, join the verdicts into one table."""
+        with CurationDisplay(self.display) as progress:
+            summary = curate_locked(
+                CurateJob.of(self.config), self.work, ClusterJudge(self.workers), self.lock, progress
+            )
+        if summary.n_records == 0:
+            # Do not freeze the settings, so that a re-run lists the catalogs again.
+            (self.work / TABLE).unlink()
+            names = ", ".join(catalog.name for catalog in self.config.catalog)
+            raise PlanError(f"the catalogs ({names}) hold no CIF; check their paths and re-run the same command")
+        if summary.n_resumed < summary.n_records:
+            self.display.say(f"curated: {summary.counts['accepted']:,} of {summary.n_records:,} records accepted")
+        return summary
+
+    def simulate(self) -> Plan:
+        """Make every shard; structures that prove impossible are quarantined, and the rest is planned again."""
+        self.workers.prepare(prepare, (str(self.dataset.absolute()), self.job.key()))
+        accepted, duplicates = self.accepted()
+        quarantine = Quarantine(self.work)
+        while True:
+            shards = self.plan_shards(accepted, quarantine)
+            self.initialise_store(accepted, shards)
+            maker = ShardMaker(
+                self.job,
+                self.dataset,
+                accepted,
+                shards,
+                quarantine,
+                self.lock,
+                self.outcome,
+                self.display,
+                timed=self.workers.kind != "inline",
+            )
+            if not maker.make(self.workers):
+                return Plan(accepted, shards, duplicates)
+
+    def accepted(self) -> tuple[Accepted, dict[int, int]]:
+        """Return the structures to simulate, and the duplicates left out."""
+        duplicates = write_accepted(
+            self.work / TABLE, self.work / ACCEPTED, drop_duplicates=self.config.store.duplicates == "drop"
         )
-    outcome.n_duplicates = len(duplicates)
-    asked = [c.name for c in config.catalog if getattr(c, "density", None)]
-    if asked and not any(accepted.column("density_path")):
-        display.say(
-            f"[yellow]no density was found[/] for any structure of {escape(', '.join(asked))}: look at `density`"
+        accepted = Accepted(self.work / ACCEPTED)
+        if not len(accepted):
+            counts = self.outcome.counts
+            raise PlanError(
+                f"{self.dataset}: none of {counts.total():,} records was accepted ({counted(counts)}); "
+                f"`datagen explain ID --dataset {self.work}` shows every check of one"
+            )
+        self.outcome.n_duplicates = len(duplicates)
+        asked = [catalog.name for catalog in self.config.catalog if getattr(catalog, "density", None)]
+        if asked and not any(accepted.column("density_path")):
+            names = escape(", ".join(asked))
+            self.display.say(f"[yellow]no density was found[/] for any structure of {names}: check `density`")
+        return accepted, duplicates
+
+    def plan_shards(self, accepted: Accepted, quarantine: Quarantine) -> list[Shard]:
+        """Return the shards of everything accepted and not quarantined."""
+        hashes = accepted.column("structure_hash")
+        order = fill_holes(len(hashes), [i for i, h in enumerate(hashes) if h in quarantine])
+        if not order:
+            reasons = counted(Counter(reason for _, reason in quarantine.reasons()))
+            raise PlanError(
+                f"{self.dataset}: all {len(hashes):,} accepted structures are quarantined ({reasons}), no pattern "
+                "is left; see `datagen reasons`, and retry them with `datagen retry`"
+            )
+        return cut_shards(order, hashes, self.shard_length(len(hashes)), self.job.key())
+
+    def shard_length(self, n_structures: int) -> int:
+        """Return the number of structures in a shard."""
+        return shard_length(n_structures, self.job.store.structures_per_shard)
+
+    def initialise_store(self, accepted: Accepted, shards: list[Shard]) -> None:
+        """Write the dataset's frame: metadata, coordinates and all labels."""
+        order = [member for shard in shards for member in shard.members]
+        labels = accepted.labels(order)
+        layout = layout_for(
+            self.job,
+            accepted.crystals(),
+            n_structures=len(order),
+            structures_per_shard=self.shard_length(len(accepted)),
+            any_density=any(accepted.column("density_path")),
+            text_bytes=zarr_store.text_bytes(labels),
         )
-    quarantine = Quarantine(work)
-    while True:
-        shards = plan_shards(job, accepted, quarantine)
-        initialise_store(config, job, dataset, accepted, shards)
-        timed = workers.kind != "inline"
-        maker = ShardMaker(job, dataset, accepted, shards, quarantine, lock, outcome, display, timed=timed)
-        if not maker.make(workers):
-            return Plan(accepted, shards, duplicates)
+        check_room(files_of(layout), least_bytes(layout), self.dataset, self.job.store.max_files)
+        angles = self.job.simulation.instrument.two_theta_deg
+        zarr_store.create(self.dataset, layout, labels, angles, attributes_of(self.config))
 
-
-def plan_shards(job: Job, accepted: Accepted, quarantine: Quarantine) -> list[Shard]:
-    """Rows and shards of everything accepted and not set aside."""
-    hashes = accepted.column("structure_hash")
-    set_aside = [i for i, h in enumerate(hashes) if h in quarantine]
-    order = fill_holes(len(hashes), set_aside)
-    if not order:
-        raise PlanError(
-            f"all {len(hashes):,} accepted structures were set aside "
-            f"({counted(Counter(reason for _, reason in quarantine.reasons()))}), so there is no pattern to keep; "
-            "`datagen reasons` explains them, `datagen retry` has them tried again"
+    def finalise(self, plan: Plan) -> None:
+        """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""
+        outcome = self.outcome
+        table = self.work / TABLE
+        outcome.counts = write_structures_table(
+            self.dataset, table, plan.accepted, plan.shards, plan.duplicates, self.work
         )
-    return cut_shards(order, hashes, shard_length(len(hashes), job.store.structures_per_shard), job.key())
+        frame = ledger.read_frame(self.dataset) or {}
+        entry = ledger.entry_of((self.dataset / CURATION_TABLE).read_bytes())
+        ledger.write_frame(self.dataset, {**frame, CURATION_TABLE: entry})
+        zarr_store.finalise(self.dataset, {}, [shard.key for shard in plan.shards])
+        receipts = ledger.committed(self.dataset).values()
+        outcome.n_structures = sum(receipt.n_structures for receipt in receipts)
+        outcome.n_densities = sum(receipt.n_densities for receipt in receipts)
+        outcome.n_patterns = outcome.n_structures * self.job.simulation.augmentation.count
+        outcome.bytes = sum(receipt.size for receipt in receipts)
+        outcome.set_aside = Quarantine(self.work).reasons()
 
+    def check_and_report(self) -> None:
+        """Verify the dataset while its report is drawn; the page is written once everything was found good."""
+        outcome, dataset = self.outcome, self.dataset
+        # A report of a run that made nothing would lose the timings that the present one shows.
+        wanted = outcome.n_patterns_now or not (dataset / REPORT).exists()
+        with ThreadPoolExecutor(1) as beside:
+            drawn = beside.submit(draw_report, dataset) if wanted else None
+            with outcome.timed("verify"):
+                verify(dataset, sample=self.config.run.verify_sample, display=self.display)
+            outcome.seconds = time.monotonic() - self.began
+            with outcome.timed("report"):
+                if drawn is not None:
+                    with self.display.phase("report", None, ""):
+                        write_report(dataset, outcome, drawn.result())
 
-def initialise_store(config: DatagenConfig, job: Job, dataset: Path, accepted: Accepted, shards: list[Shard]) -> None:
-    """Write the dataset's frame: metadata, coordinates and all labels."""
-    order = [member for shard in shards for member in shard.members]
-    labels = accepted.labels(order)
-    layout = layout_for(
-        job,
-        accepted.crystals(),
-        n_structures=len(order),
-        structures_per_shard=shard_length(len(accepted), job.store.structures_per_shard),
-        any_density=any(accepted.column("density_path")),
-        text_bytes=zarr_store.text_bytes(labels),
-    )
-    check_room(files_of(layout), least_bytes(layout), dataset, job.store.max_files)
-    zarr_store.create(dataset, layout, labels, job.simulation.instrument.two_theta_deg, attributes_of(config))
-
-
-def finalise(job: Job, dataset: Path, plan: Plan, outcome: Outcome) -> None:
-    """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""
-    work = dataset / WORK
-    outcome.counts = write_structures_table(dataset, work / TABLE, plan.accepted, plan.shards, plan.duplicates, work)
-    frame = ledger.read_frame(dataset) or {}
-    ledger.write_frame(dataset, {**frame, CURATION_TABLE: ledger.entry_of((dataset / CURATION_TABLE).read_bytes())})
-    zarr_store.finalise(dataset, {}, [shard.key for shard in plan.shards])
-    receipts = ledger.committed(dataset).values()
-    outcome.n_structures = sum(receipt.n_structures for receipt in receipts)
-    outcome.n_densities = sum(receipt.n_densities for receipt in receipts)
-    outcome.n_patterns = outcome.n_structures * job.simulation.augmentation.count
-    outcome.bytes = sum(receipt.size for receipt in receipts)
-    outcome.set_aside = Quarantine(work).reasons()
-
-
-def check_and_report(config: DatagenConfig, dataset: Path, outcome: Outcome, began: float, display: Display) -> None:
-    """Verify the dataset while its report is drawn; the page appears when all was found good."""
-    wanted = outcome.n_patterns_now or not (dataset / REPORT).exists()  # else the timings it shows would be lost
-    with ThreadPoolExecutor(1) as beside:
-        drawn = beside.submit(draw_report, dataset) if wanted else None
-        with outcome.timed("verify"):
-            verify(dataset, sample=config.run.verify_sample, display=display)
-        outcome.seconds = time.monotonic() - began
-        with outcome.timed("report"):
-            if drawn is not None:
-                with display.phase("report", None, ""):
-                    write_report(dataset, outcome, drawn.result())
+    def tidy(self) -> None:
+        """Delete what only an unfinished run needs; the settings stay, so that a re-run recognises the dataset."""
+        shutil.rmtree(self.work / UNFINISHED, ignore_errors=True)
 
 
 def counted(counts: Counter[str]) -> str:
-    """Reasons with their numbers, the commonest first."""
+    """Return reasons with their numbers, the commonest first."""
     return ", ".join(f"{n:,} {reason}" for reason, n in counts.most_common())
-
-
-def tidy(dataset: Path) -> None:
-    """Delete what only an unfinished run needs; what it was begun with stays, so that the same command knows it."""
-    shutil.rmtree(dataset / WORK / UNFINISHED, ignore_errors=True)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from datagen.commands import config, curate, dataset, publish, registry, run, share, simulate
+from datagen.commands import config, curate, dataset, identify, publish, registry, run, share, simulate
 from datagen.commands.terminal import INTERRUPTED, VerbosityGroup, facts, say, set_verbosity, show_error
 from datagen.progress import Verbosity
 
@@ -28,6 +28,7 @@ MODULES = {
     dataset: "Look at datasets",
     curate: "Look at structures",
     simulate: "Look at structures",
+    identify: "Measured scans",
     share: "Share datasets",
     publish: "Share datasets",
     registry: "Share datasets",

@@ -15,7 +15,7 @@ from datagen.commands.terminal import hint, quoted, say, shown
 if TYPE_CHECKING:
     from collections import Counter
 
-    from datagen.inspect.explain import Found
+    from datagen.inspect.find_verdict import StoredVerdict
 
 SHOWN_IN_FULL = 3
 LISTED = 40
@@ -68,7 +68,8 @@ def explain(
     ] = Path(),
 ) -> None:
     """Print what every check of one record found, and why it was accepted or refused."""
-    from datagen.inspect.explain import find, headline, near_misses
+    from curation.explain import headline
+    from datagen.inspect.find_verdict import find, near_misses
 
     console = Console()
     matches = find(dataset, record)
@@ -115,8 +116,8 @@ def reasons() -> None:
     console.print(remarks)
 
 
-def _print_explanation(console: Console, found: Found) -> None:
-    from datagen.inspect.explain import checks_of, headline
+def _print_explanation(console: Console, found: StoredVerdict) -> None:
+    from curation.explain import checks_of, headline
     from datagen.steps.reasons import REFUSALS
 
     v = found.verdict

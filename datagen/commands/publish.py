@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from datagen.commands.arguments import AnyDataset, DatasetPath
-from datagen.commands.registry import cell, one_line
-from datagen.commands.terminal import say
+from datagen.commands.terminal import cell, say
+from datagen.progress import one_line
 
 if TYPE_CHECKING:
     from datagen.share.facts import Naming

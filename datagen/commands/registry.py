@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from datagen.commands.terminal import say, shown
+from datagen.commands.terminal import cell, say
+from datagen.progress import one_line
 
 datasets = typer.Typer(help="Manage the registry of datasets that a group shares.", no_args_is_help=True)
 
@@ -60,7 +61,7 @@ def show_dataset(
         say(Console(), one_line(entry.location))
         return
     for key, value in entry.model_dump().items():
-        say(Console(), f"{key}: {one_line(', '.join(value) if isinstance(value, list) else str(value))}")
+        say(Console(), f"{key}: {one_line(', '.join(value) if isinstance(value, list) else value)}")
 
 
 @datasets.command("remove")
@@ -70,16 +71,6 @@ def remove_dataset(name: DatasetName, registry: RegistryPath = None) -> None:
 
     remove(registry or default_registry(), name)
     say(Console(), f"{name}: no longer registered")
-
-
-def one_line(text: str) -> str:
-    """Return foreign text with line breaks shown as \\n, so that it cannot look like output of the program."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")
-
-
-def cell(text: str) -> str:
-    """Return foreign text for one line of a table."""
-    return shown(one_line(text))
 
 
 def mount(app: typer.Typer) -> None:

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from datagen.commands.arguments import AnyDataset
-from datagen.commands.registry import cell, one_line
-from datagen.commands.terminal import say
+from datagen.commands.terminal import cell, say
+from datagen.progress import one_line
 
 SHOWN = 10
 """Identifiers listed by `diff`."""
@@ -62,7 +62,7 @@ def merge(
     console = Console()
     found = make([resolve_dataset(each) for each in datasets], out, Display())
     for path, n in zip(datasets, found.n_taken, strict=True):
-        say(console, f"{n:,} structures from {path}")
+        say(console, f"{n:,} structures from {one_line(path)}")
     say(console, f"{out}: {found.n_structures:,} structures, {found.n_duplicates:,} duplicates left out, verified")
 
 

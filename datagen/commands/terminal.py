@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from datagen.progress import Display, Verbosity, printable
+from datagen.progress import Display, Verbosity, one_line, printable
 
 INTERRUPTED = 130
 MISTAKE = 2
 BUG = 1
-SHOWN_ANYWAY = ("datagen.progress", "datagen.run_log")
+SHOWN_ANYWAY = ("datagen.progress", "datagen.steps.run_log")
 """Loggers whose messages a display and `show_error` print."""
 PACKAGES = ("catalogs", "curation", "cluster", "datagen")
 
@@ -79,6 +79,11 @@ def say(console: Console, line: str, style: str | None = None) -> None:
 def shown(text: object) -> str:
     """Return foreign text for a table: no markup, control characters escaped."""
     return escape(printable(str(text)))
+
+
+def cell(text: object) -> str:
+    """Return foreign text for one line of a table, so that it cannot look like further lines of output."""
+    return escape(one_line(text))
 
 
 def hint(console: Console, line: str) -> None:

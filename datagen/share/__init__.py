@@ -1,1 +1,1 @@
-"""What becomes of finished datasets: parts of them, several in one, comparisons and what is passed on."""
+"""Subsets, merges, comparisons and publications of finished datasets."""

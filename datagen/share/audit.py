@@ -1,4 +1,4 @@
-"""How much of what one dataset trains on is in what another tests on: the same, of one group, nearly the same?"""
+"""Overlap of one dataset's training split with another's test split: equal, nearly equal, of one group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from curation.crystal import Crystal
 from datagen.errors import ConfigError, StoreError
-from datagen.progress import Display, Silence, printable
+from datagen.progress import Display, Silence, one_line
 from datagen.share.curation_table import batches
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
 from datagen.share.finished import FinishedDataset, open_finished
@@ -28,7 +28,7 @@ BY_VOLUME = "same group and volume per atom, to within 2 to 4 %"
 
 @dataclass(frozen=True)
 class Overlap:
-    """Structures of one dataset's test side that the other's training side has; each count includes the one before."""
+    """Structures in the test split of one dataset and in the training split of another, counted cumulatively."""
 
     trained: str
     tested: str
@@ -37,9 +37,9 @@ class Overlap:
     exact: int
     """The same structure hash."""
     near: int
-    """The same, or nearly so in the sense of `how_near`."""
+    """Equal, or nearly equal as `how_near` defines."""
     group: int
-    """Some structure of the same formula and space group."""
+    """A structure of the same formula and space group is there."""
     how_near: str
 
 
@@ -52,10 +52,10 @@ def audit(
     test: str = "test",
     display: Display | None = None,
 ) -> tuple[Overlap, Overlap]:
-    """What A trains on against what B tests on, and the other way round; either may be a fingerprint."""
-    for side in (train, test):
-        if side not in SPLITS:
-            raise ConfigError(f"{side}: expected a side of the split, one of {', '.join(SPLITS)}")
+    """Return the overlap of A's training split with B's test split, and vice versa; either may be a fingerprint."""
+    for split in (train, test):
+        if split not in SPLITS:
+            raise ConfigError(f"{split}: expected a split, one of {', '.join(SPLITS)}")
     salt = read_salt(salt_file) if salt_file else None
     if salt is None and (_is_fingerprint(a) or _is_fingerprint(b)):
         raise ConfigError("a fingerprint can only be compared under its own salt; name it with --salt-file")
@@ -89,28 +89,35 @@ def _overlap(
     test: str,
     display: Display,
 ) -> Overlap:
-    learned, judged = np.flatnonzero(trained.split == train), np.flatnonzero(tested.split == test)
-    exact = _is_in(tested.structure[judged], trained.structure[learned])
-    group = _is_in(tested.group[judged], trained.group[learned])
+    train_rows, test_rows = np.flatnonzero(trained.split == train), np.flatnonzero(tested.split == test)
+    exact = _is_in(tested.structure[test_rows], trained.structure[train_rows])
+    group = _is_in(tested.group[test_rows], trained.group[train_rows])
     near = exact.copy()
     crystals = _crystals_by_row(trained_source), _crystals_by_row(tested_source)
     if crystals[0] is not None and crystals[1] is not None:
         how = BY_CRYSTALS
         by_group: dict[str, list[int]] = {}
-        for row in learned.tolist():
+        for row in train_rows.tolist():
             by_group.setdefault(trained.group[row], []).append(row)
         undecided = np.flatnonzero(group & ~exact)
         with display.phase("match", len(undecided), "structures"):
             for done, i in enumerate(undecided.tolist(), start=1):
-                row = int(judged[i])
+                row = int(test_rows[i])
                 near[i] = _matches(crystals[1][row], [crystals[0][other] for other in by_group[tested.group[row]]])
                 display.advance(done)
     else:
         how = BY_VOLUME
         for grid in (0, 1):
-            near |= _is_in(tested.near[grid][judged], trained.near[grid][learned])
+            near |= _is_in(tested.near[grid][test_rows], trained.near[grid][train_rows])
     return Overlap(
-        trained.name, tested.name, len(learned), len(judged), int(exact.sum()), int(near.sum()), int(group.sum()), how
+        trained.name,
+        tested.name,
+        len(train_rows),
+        len(test_rows),
+        int(exact.sum()),
+        int(near.sum()),
+        int(group.sum()),
+        how,
     )
 
 
@@ -132,12 +139,12 @@ def _structure(text: str) -> Structure:
         return Crystal.from_json(text).to_pymatgen()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise StoreError(
-            f"{CURATION_TABLE}: a structure is malformed, found {printable(text[:80])!r}; fetch the dataset again"
+            f"{CURATION_TABLE}: a structure is malformed, found {one_line(text, 80)}; fetch the dataset again"
         ) from error
 
 
 def _crystals_by_row(source: FinishedDataset | None) -> dict[int, str] | None:
-    """Every row's atoms; None where a row came without."""
+    """Return the structure of every row; None if one is withheld."""
     if source is None:
         return None
     found: dict[int, str] = {}

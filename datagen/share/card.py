@@ -1,9 +1,12 @@
-"""One page about a dataset for somebody who has never heard of it: what, how much, how good, how opened, what terms."""
+"""The card of a publication: one page of Markdown with contents, quality, terms and citation."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import quote
 
+from datagen.progress import printable
 from datagen.share.facts import Facts
 from datagen.share.origins import publications
 from datagen.store.schema import DENSITY_MEANINGS
@@ -12,20 +15,20 @@ CARD = "README.md"
 
 
 def card(facts: Facts) -> str:
-    """The page, as Markdown; a function of the facts alone."""
+    """Return the page; it depends on the facts alone. Foreign text cannot add markup or HTML to it."""
     naming = facts.naming
     parts = [
-        f"# {naming.name}\n",
-        f"Version {naming.version}" + (f", {naming.date}" if naming.date else "") + f". {_what(facts)}\n",
+        f"# {_text(naming.name)}\n",
+        f"Version {_text(naming.version)}" + (f", {_text(naming.date)}" if naming.date else "") + f". {_what(facts)}\n",
         "## In numbers\n",
         _table(_numbers(facts)),
-        "## Opening it\n",
+        "## Opening\n",
         _opening(facts),
-        "## How it was made, and how good it is\n",
+        "## Method and quality\n",
         _quality(facts),
         "## Terms\n",
         _terms(facts),
-        "## Citing it\n",
+        "## Citation\n",
         _citation(facts),
         "## Files\n",
         _files(facts),
@@ -71,7 +74,7 @@ def _opening(facts: Facts) -> str:
         "```python\n"
         "import xarray\n"
         'dataset = xarray.open_zarr("PATH OF THIS FOLDER")\n'
-        "dataset.pattern[0, 0].plot()  # relative intensity over 2θ\n"
+        "dataset.pattern[0, 0].plot()  # relative intensity against 2θ\n"
         "```\n\n"
         "For a `.zarr.zip`, open `zarr.storage.ZipStore(PATH)` in place of the path. Rows are structures; every\n"
         "variable carries its units and meaning. `labels.parquet` has the labels as a plain table.\n"
@@ -79,68 +82,67 @@ def _opening(facts: Facts) -> str:
 
 
 def _quality(facts: Facts) -> str:
-    source = facts.attributes.get("source", "unknown")
-    text = f"Made by {source}. Every structure was checked before use (`curation.parquet` has each verdict).\n"
+    source = _text(facts.attributes.get("source", "unknown"))
+    text = f"Made by {source}. Every structure was curated (verdicts: `curation.parquet`).\n"
     if not facts.has_arrays:
-        return f"Made by {source}. Every structure was checked before use.\n"
+        return f"Made by {source}. Every structure was curated.\n"
     agreement: Any = facts.attributes.get("engine", {}).get("agreement_with_gsas2")
     if isinstance(agreement, dict):
         text += (
-            f"\nAgreement of the engine with {agreement['reference']}, as the largest difference over the "
+            f"\nAgreement of the engine with {_text(agreement['reference'])}, as the largest difference over the "
             f"pattern's maximum: median {agreement['median']:g}, 95th percentile {agreement['percentile_95']:g}, "
             f"worst {agreement['worst']:g}, of {agreement['patterns']:,} patterns of {agreement['crystals']:,} "
             "crystals. Noise and background are not in the patterns.\n"
         )
     elif agreement:
-        text += f"\nAgreement with GSAS-II: {agreement}. Noise and background are not in the patterns.\n"
+        text += f"\nAgreement with GSAS-II: {_text(agreement)}. Noise and background are not in the patterns.\n"
     return text
 
 
 def _terms(facts: Facts) -> str:
-    lines = ["| licence of the source | structures | here | withheld |", "|---|---|---|---|"]
+    lines = ["| licence of the source | structures | published | withheld |", "|---|---|---|---|"]
     for row in facts.licences:
-        stays = ", ".join(row.withheld) or "-"
-        lines += [f"| {_cell(row.licence)} | {row.n_structures:,} | {', '.join(row.published)} | {stays} |"]
+        withheld = ", ".join(row.withheld) or "-"
+        lines += [f"| {_text(row.licence)} | {row.n_structures:,} | {', '.join(row.published)} | {withheld} |"]
     text = "\n".join(lines) + "\n\nEach structure has the terms of its source: the label `licence` of its row.\n"
     if facts.has_arrays and any(row.withheld for row in facts.licences):
         text += (
             "What is withheld reads as absent: no reflections (`n_reflections` is 0), `has_density` false, no\n"
-            "structure in `curation.parquet`. Such rows cannot be replayed or broadened anew.\n"
+            "structure in `curation.parquet`. Such rows can be neither replayed nor broadened differently.\n"
         )
     return text
 
 
 def _citation(facts: Facts) -> str:
-    by = ", ".join(facts.naming.creators) or "The publishers of this dataset"
-    year = f" ({facts.naming.date[:4]})" if facts.naming.date else ""
-    where = f" {facts.naming.url}" if facts.naming.url else ""
+    by = _text(", ".join(facts.naming.creators)) or "The publishers of this dataset"
+    year = f" ({_text(facts.naming.date[:4])})" if facts.naming.date else ""
+    where = f" {_url(facts.naming.url)}" if facts.naming.url else ""
     text = (
-        f"> {by}{year}. {facts.naming.name}, version {facts.naming.version}.{where}\n\n"
+        f"> {by}{year}. {_text(facts.naming.name)}, version {_text(facts.naming.version)}.{where}\n\n"
         "Please cite the sources of the structures too (label `source`, `source_id`)"
     )
     older = publications(facts.attributes)
     if not older:
         return text + ".\n"
-    return text + ", and the datasets that this one was made of:\n\n" + "".join(f"- {_named(each)}\n" for each in older)
+    return (
+        text + ", and the datasets from which this one was made:\n\n" + "".join(f"- {_named(each)}\n" for each in older)
+    )
 
 
 def _named(publication: dict[str, Any]) -> str:
-    by = ", ".join(publication.get("creators", []))
-    url = publication.get("url", "")
-    return _cell(
-        (f"{by}. " if by else "")
-        + f"{publication['name']}, version {publication['version']}."
-        + (f" {url}" if url else "")
-    )
+    by = _text(", ".join(publication.get("creators", [])))
+    url = _url(publication.get("url", ""))
+    named = f"{_text(publication['name'])}, version {_text(publication['version'])}."
+    return (f"{by}. " if by else "") + named + (f" {url}" if url else "")
 
 
 def _files(facts: Facts) -> str:
     rows = [("labels.parquet", "labels as a table"), ("croissant.json", "MLCommons Croissant metadata")]
     rows.append(("dataset.jsonld", "schema.org metadata"))
     if facts.has_arrays:
-        rows.insert(0, ("zarr.json and folders beside it", "the arrays, one Zarr v3 group"))
+        rows.insert(0, ("zarr.json and its folders", "arrays, one Zarr v3 group"))
         rows.append(("curation.parquet", "verdicts on the inputs"))
-        rows.append(("ledger/", "receipts of what was written"))
+        rows.append(("ledger/", "receipts with the checksum of every file"))
     rows.append(("SHA256SUMS", "check all files with `sha256sum -c SHA256SUMS`"))
     return _table(rows)
 
@@ -151,3 +153,18 @@ def _table(rows: list[tuple[str, str]]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _text(foreign: object) -> str:
+    """Return foreign text as Markdown that shows it and nothing else: one line, no markup, no HTML."""
+    line = printable(" ".join(str(foreign).split()))
+    escaped = re.sub(r"([\\`*_\[\]|#!~$])", r"\\\1", line)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _url(foreign: str) -> str:
+    """Return an address without characters that end a link or begin markup."""
+    return quote(foreign, safe="/:?#@!$&+,;=%~.-_") if _ADDRESS.match(foreign) else _text(foreign)
+
+
+_ADDRESS = re.compile(r"https?://|10\.\d{4,9}/")

@@ -1,4 +1,4 @@
-"""How does a new dataset come of rows of others: row by row, resumed after a kill, in its place only when whole?"""
+"""Build a dataset from rows of existing ones: resumable, renamed into place when it is complete."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from datagen.store.shard_writer import ShardWriter
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the new dataset is to be."""
+    """Rows, layout and attributes of a new dataset."""
 
     sources: Sequence[FinishedDataset]
     rows: Sequence[SourceRow]
     layout: Layout
     attributes: dict[str, Any]
     write_table: Callable[[Path], None]
-    """Writes the table of verdicts to a path."""
+    """Writes the curation table to a path."""
     change: Callable[[SourceRow, dict[str, Value]], dict[str, Value]] | None = None
-    """What is written instead of a row's arrays; None: themselves. It must follow from `attributes` and the row."""
+    """Function from a row's arrays to those that are written; must be determined by `attributes` and the row."""
     place: Callable[[Path, Path], None] = field(default=lambda finished, out: rename_into_place(finished, out))
-    """Puts the finished dataset under its name."""
+    """Moves the finished dataset to its final path."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """What decides every byte of it: the sources' content, the rows taken, the sizes and what it says of itself."""
+        """Return what decides every byte: the sources' content, the rows, the layout and the attributes."""
         rows = np.asarray(self.rows, dtype="<i8").reshape(-1, 2)
         return {
             "sources": [source.content for source in self.sources],
@@ -57,7 +57,7 @@ class Recipe:
 
 
 def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow], n_augmentations: int) -> Layout:
-    """Sizes that hold rows of all sources; what one of them lacks (densities, stick vectors) its rows go without."""
+    """Return a layout that holds rows of all sources; rows of a source without densities have none."""
     layouts = [source.layout for source in sources]
     methods = [m for layout in layouts if (m := layout.density_method) is not None]
     configured = {source.configuration["store"]["structures_per_shard"] for source in sources}
@@ -80,7 +80,7 @@ def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]
 
 
 def labels_of(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]) -> dict[str, NDArray[Any]]:
-    """The label columns of these rows."""
+    """Return the label columns of these rows."""
     which = np.array([source for source, _ in rows])
     there = np.array([row for _, row in rows])
     found: dict[str, NDArray[Any]] = {}
@@ -94,15 +94,15 @@ def labels_of(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]) -> 
 
 
 def refuse_taken(out: Path) -> None:
-    """Never write over anything."""
+    """Raise if the path exists: nothing is overwritten."""
     if out.exists() or out.is_symlink():
-        raise StoreError(f"{out}: something is there already; choose another place, or remove it first")
+        raise StoreError(f"{out}: exists already; choose another path, or remove it")
 
 
 def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
-    """Make the dataset beside `out` and put it there, verified; the same command goes on after a kill.
+    """Write the dataset beside `out`, verify it and rename it; a re-run resumes.
 
-    Shards that an interrupted attempt committed are kept. Equal sources and rows give equal bytes.
+    Committed shards of an interrupted attempt are kept. Equal sources and rows give equal bytes.
     """
     display = display or Silence()
     with private_folder(out, recipe.fingerprint()) as making:
@@ -119,7 +119,7 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
 
 @contextmanager
 def private_folder(out: Path, fingerprint: dict[str, Any]) -> Iterator[Path]:
-    """A folder beside `out` to work in, for one at a time and one purpose only; gone when the block ends well."""
+    """Lock a working folder beside `out` that serves one fingerprint; remove it when the block succeeds."""
     refuse_taken(out)
     making = out.with_name(f".{out.name}.making")
     with files.disk_errors_explained(out), locked(making):
@@ -129,7 +129,7 @@ def private_folder(out: Path, fingerprint: dict[str, Any]) -> Iterator[Path]:
 
 
 def rename_into_place(finished: Path, out: Path) -> None:
-    """Give a finished folder its name, which nothing else may bear."""
+    """Rename a finished folder; raise if the name is taken."""
     refuse_taken(out)
     finished.rename(out)
     files.sync_folder(out.parent)
@@ -142,8 +142,8 @@ def _begin(making: Path, now: dict[str, Any]) -> None:
         if before != now:
             changed = sorted(name for name in now if before.get(name) != now[name])
             raise StoreError(
-                f"{making}: was begun with other {', '.join(changed)}; give the earlier command again to finish it, "
-                "or remove that folder to begin anew"
+                f"{making}: was begun with other {', '.join(changed)}; re-run the earlier command to finish it, "
+                "or remove that folder"
             )
     else:
         files.write_bytes(path, files.to_json(now))

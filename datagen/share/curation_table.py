@@ -1,4 +1,4 @@
-"""What becomes of the tables of verdicts when rows move into another dataset: streamed, renumbered, nothing lost."""
+"""Curation tables of derived datasets: joined as a stream, with new row numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from catalogs.atomic_write import replacing
 from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
-from datagen.progress import printable
+from datagen.progress import one_line
 from datagen.share.finished import FinishedDataset
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 
@@ -25,7 +25,7 @@ _TIMING = "seconds"
 """The one column of curation that a dataset's table does not have."""
 
 SourceRow = tuple[int, int]
-"""Number of the source, and the row in it."""
+"""Number of the source, and row in it."""
 
 
 def write_lines(
@@ -41,10 +41,9 @@ def write_lines(
 ) -> None:
     """Join the sources' tables, in order, under the new dataset's row numbers.
 
-    `new_rows`: row taken from a source -> row now. `kept_row_of`: row not taken -> the taken row with the same
-    structure. `only_rows` leaves out every line without a row: verdicts on inputs that stay with the source.
-    `columns` are those that the new table keeps, with this version's descriptions; None: all, as they are.
-    `change` and `about` have the last word on each line and on the table's own metadata.
+    `new_rows` maps rows of the sources to rows of the new dataset, `kept_row_of` duplicates that are left out to the
+    row that is kept. `only_rows` drops lines without a row. `columns` selects columns and gives them this version's
+    descriptions; None keeps all as they are. `change` and `about` convert each line and the table's metadata.
     """
     places = _LineNumbers(sources, new_rows, kept_row_of, only_rows=only_rows)
     schema = _common_schema(sources)
@@ -80,7 +79,7 @@ def source_metadata_by_catalog(source: FinishedDataset) -> dict[str, set[str]]:
 
 
 class _LineNumbers:
-    """Where the sources' lines and rows stand in the new table."""
+    """Line numbers of the new table by source, row and line."""
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class _LineNumbers:
         self._row_at: list[list[int | None]] = []
         self._line_of: dict[SourceRow, int] = {}
         self.counts: Counter[str] = Counter()
-        """Lines of the new table by verdict."""
+        """Number of lines of the new table by verdict."""
         line = 0
         for number, source in enumerate(sources):
             rows: list[int | None] = []
@@ -120,7 +119,7 @@ class _LineNumbers:
                 )
 
     def same_structure(self, number: int, row: int | None, duplicate_of: int | None) -> int | None:
-        """Line of the structure that a source's line repeats; None where it repeats none that is there."""
+        """Return the line of which a source's line is a duplicate; None if it is a duplicate of none."""
         rows = self._row_at[number]
         if duplicate_of is not None and not 0 <= duplicate_of < len(rows):
             raise _malformed(
@@ -154,7 +153,7 @@ def _common_schema(sources: Sequence[FinishedDataset]) -> pa.Schema:
             different = sorted(set(map(str, schema)) ^ set(map(str, schemas[0])))
             raise StoreError(
                 f"{source.path}: its {CURATION_TABLE} has other columns than that of {sources[0].path} "
-                f"({printable(', '.join(different)[:500])}); make both with the same version of pxrd-datagen"
+                f"({one_line(', '.join(different), 500)}); make both with the same version of pxrd-datagen"
             )
     return schemas[0].remove_metadata()
 
@@ -178,9 +177,7 @@ def _read_errors(source: FinishedDataset) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _malformed(
-            source, f"it is not a Parquet table that can be read ({printable(str(error))[:200]})"
-        ) from error
+        raise _malformed(source, f"it is not a Parquet table that can be read ({one_line(error, 200)})") from error
 
 
 def _malformed(source: FinishedDataset, what: str) -> StoreError:

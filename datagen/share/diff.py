@@ -1,4 +1,4 @@
-"""In what do two datasets differ: settings, versions, rows that came and went, labels and patterns that changed?"""
+"""Differences of two datasets: settings, versions, structures, labels, patterns."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from datagen.store.location import Where
 
 @dataclass
 class Difference:
-    """What tells two datasets apart; rows are compared by structure hash, whatever their order."""
+    """Differences of two datasets; rows are matched by structure hash, in any order."""
 
     same_content: bool = False
     """Every byte of data is equal."""
     settings: list[str] = field(default_factory=list)
-    """`name: here and there`: configuration, software, instrument, sizes."""
+    """`name: value in A and value in B`: configuration, software, instrument, engine."""
     added: list[str] = field(default_factory=list)
     """Source ids of structures that only the second has."""
     gone: list[str] = field(default_factory=list)
@@ -35,17 +35,17 @@ class Difference:
     largest_change_steps: int = 0
     """Of a stored pattern, in quantisation steps."""
     not_compared: str = ""
-    """Why patterns were not, where they were not."""
+    """Reason if patterns could not be compared."""
 
     @property
     def equal(self) -> bool:
-        """Whether nothing at all differs but the order of rows."""
+        """Whether nothing but the order of rows differs."""
         rows = self.added or self.gone or self.relabelled or self.n_patterns_changed
         return self.same_content or not (self.settings or rows or self.not_compared)
 
 
 def diff(a: Where, b: Where, *, patterns: bool = True, display: Display | None = None) -> Difference:
-    """Compare two finished datasets; patterns, which takes reading them all, only where asked."""
+    """Compare two finished datasets; `patterns` reads and compares all patterns too."""
     first, second = open_finished(a), open_finished(b)
     found = Difference(same_content=first.content == second.content)
     if found.same_content:

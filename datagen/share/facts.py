@@ -1,4 +1,4 @@
-"""What a stranger wants to know of a dataset, as numbers: counts, ranges, sides, licences, agreement, versions."""
+"""Facts of a dataset for its card and metadata: counts, ranges, splits, licences."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from datagen.store.schema import SPLITS
 
 @dataclass(frozen=True)
 class Naming:
-    """What a publisher says and no dataset knows."""
+    """Name, version and creators as the publisher states them."""
 
     name: str
     version: str = "1.0.0"
     creators: tuple[str, ...] = ()
     url: str = ""
     date: str = ""
-    """Of publication, YYYY-MM-DD; empty: none is stated. Never a clock's."""
+    """Of publication, YYYY-MM-DD; empty if none is stated. Never read from a clock."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it, ready to be written down."""
+    """Facts of a publication."""
 
     naming: Naming
     terms: Terms
@@ -47,16 +47,16 @@ class Facts:
     volume_A3: tuple[float, float]
     n_atoms: tuple[int, int]
     licences: list[LicenceSummary]
-    """Of what is published; rows that were left out are not among them."""
+    """Of the rows that are published."""
 
     @property
     def has_arrays(self) -> bool:
-        """Whether there is a Zarr group, and not labels alone."""
+        """Whether a Zarr group is published, not only labels."""
         return self.terms.profile != "labels"
 
 
 def facts_of(dataset: FinishedDataset, naming: Naming, terms: Terms) -> Facts:
-    """Count; rows that do not leave under the terms are left out."""
+    """Return the facts of the rows that the terms publish."""
     licences = dataset.column("licence")
     kept = np.array([terms.publishes(licence) for licence in licences.tolist()], dtype=np.bool_)
     systems = Counter(dataset.column("crystal_system")[kept].tolist())

@@ -1,4 +1,4 @@
-"""What can two groups exchange instead of structures? Salted hashes: equal where the structures are, no more."""
+"""Fingerprints of datasets: salted hashes of structures that two groups can exchange and compare."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from catalogs.atomic_write import replacing
 from datagen.errors import ConfigError, StoreError
-from datagen.progress import printable
+from datagen.progress import one_line
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.store.location import Where
@@ -26,7 +26,7 @@ from datagen.store.schema import SPLITS
 SUFFIX = ".parquet"
 SHORTEST_SALT = 16
 VOLUME_TOLERANCE = 0.04
-"""Width of a bin of volume per atom, relative; two grids shifted by half of it, so that less than half always meets."""
+"""Relative width of a bin of volume per atom; of two grids shifted by half, one joins volumes closer than half."""
 _KEY = b"pxrd_fingerprint"
 _FORMAT = 1
 _COLUMNS = ("structure", "group", "near_0", "near_1", "split")
@@ -38,7 +38,7 @@ class Fingerprint:
 
     name: str
     salt_check: str
-    """Tells two salts apart without giving either away."""
+    """Hash of the salt, to compare salts."""
     structure: NDArray[np.object_]
     group: NDArray[np.object_]
     near: tuple[NDArray[np.object_], NDArray[np.object_]]
@@ -47,7 +47,7 @@ class Fingerprint:
 
 
 def read_salt(path: Path) -> bytes:
-    """The secret both groups use; a file, so that it stands in no command's history."""
+    """Return the secret that both groups use; read from a file, so that no shell history holds it."""
     try:
         salt = path.read_bytes().strip()
     except OSError as error:
@@ -81,12 +81,12 @@ def fingerprint_of(source: FinishedDataset, salt: bytes) -> Fingerprint:
         structure=hashed("structure", source.column("structure_hash").tolist()),
         group=hashed("group", groups),
         near=(hashed("near", near(0.0)), hashed("near", near(0.5))),
-        split=np.array([SPLITS[side] for side in source.column("split").tolist()], dtype=object),
+        split=np.array([SPLITS[split] for split in source.column("split").tolist()], dtype=object),
     )
 
 
 def write_fingerprint(dataset: Where, salt_file: Path, out: Path) -> int:
-    """Write a dataset's fingerprint as a table; the number of structures. Their order tells nothing."""
+    """Write a dataset's fingerprint as a table sorted by hash; return the number of structures."""
     if out.suffix != SUFFIX:
         raise ConfigError(f"{out}: expected a name ending in {SUFFIX}")
     refuse_taken(out)
@@ -108,7 +108,7 @@ def write_fingerprint(dataset: Where, salt_file: Path, out: Path) -> int:
 
 
 def read_fingerprint(path: Path) -> Fingerprint:
-    """A fingerprint that `write_fingerprint` wrote."""
+    """Read a fingerprint that `write_fingerprint` wrote."""
     try:
         found = pq.read_schema(path)
         about: dict[str, Any] = json.loads((found.metadata or {})[_KEY])
@@ -127,7 +127,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
             columns["split"],
         )
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
-        said = printable(str(error))[:200]
+        said = one_line(error, 200)
         raise StoreError(f"{path}: expected what datagen fingerprint writes, found something else ({said})") from error
 
 

@@ -1,4 +1,4 @@
-"""Which dataset is this, and is it whole? FinishedDataset datasets as everything here reads them."""
+"""Complete datasets, checked on opening."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FinishedDataset:
     """A complete dataset with its receipts; `open_finished` makes one."""
 
     path: Location
-    """Where it lies, on this machine or elsewhere."""
+    """Folder, zip or address."""
     attributes: dict[str, Any]
     layout: Layout
     frame: dict[str, dict[str, Any]]
@@ -35,7 +35,7 @@ class FinishedDataset:
 
     @cached_property
     def files(self) -> dict[str, dict[str, Any]]:
-        """Every file that the ledger knows, with size and sha256."""
+        """Files of the ledger, with size and sha256."""
         found = dict(self.frame)
         for receipt in self.receipts.values():
             found |= receipt.files
@@ -43,20 +43,20 @@ class FinishedDataset:
 
     @cached_property
     def content(self) -> str:
-        """Hash of all its files' checksums: equal exactly where every byte of data is equal, wherever it lies."""
+        """Hash of all files' checksums: equal if and only if every byte of data is equal."""
         listed = json.dumps({name: entry["sha256"] for name, entry in self.files.items()}, sort_keys=True)
         return hashlib.sha256(listed.encode()).hexdigest()
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What was asked for when it was made."""
+        """Configuration of the run."""
         if "configuration" not in self.attributes:
             raise StoreError(f"{self.path}: its attributes hold no configuration; expected the one it was made by")
         found: dict[str, Any] = self.attributes["configuration"]
         return found
 
     def column(self, name: str) -> NDArray[Any]:
-        """A label of every structure as stored; text as `str`. Read once."""
+        """Return a variable with one value per structure, or a coordinate; text as `str`. Read once."""
         if name not in self._columns:
             variable = next((v for v in schema.variables(self.layout) if v.name == name and v.chunk is None), None)
             if variable is None:
@@ -99,11 +99,11 @@ class FinishedDataset:
         return self.path.arrow_file(CURATION_TABLE)
 
     def check_files(self, names: dict[str, dict[str, Any]]) -> None:
-        """Refuse to go on where one of these files is not what the ledger says, byte by byte."""
+        """Raise if one of these files differs from the ledger."""
         self._refuse(ledger.damages(self.path, names))
 
     def bytes_of(self, names: dict[str, dict[str, Any]]) -> dict[str, memoryview]:
-        """These files' bytes, each read once; refuses to go on where one is not what the ledger says."""
+        """Return the bytes of these files, each read once; raise if one differs from the ledger."""
         found = dict(zip(names, self.path.each(self._view, names), strict=True))
         self._refuse([damage for name, entry in names.items() if (damage := _damage(name, found[name], entry))])
         return {name: data for name, data in found.items() if data is not None}
@@ -117,13 +117,13 @@ class FinishedDataset:
     def _refuse(self, damaged: list[ledger.Damage]) -> None:
         if damaged:
             raise StoreError(
-                f"{self.path}: {len(damaged)} files are damaged, the first {damaged[0]}; repair it by the command of "
-                "its run, or fetch it again"
+                f"{self.path}: {len(damaged)} files are damaged, the first {damaged[0]}; re-run "
+                "the command of its run to repair it, or fetch it again"
             )
 
 
 def open_finished(where: Where) -> FinishedDataset:
-    """The dataset there; refuses one that is not finished, lacks receipts or whose frame is damaged."""
+    """Open a dataset; raise if it is incomplete, malformed, or if a file of its frame is damaged."""
     path = location_of(where)
     try:
         attributes = zarr_store.read_attributes(path)

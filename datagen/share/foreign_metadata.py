@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from datagen.errors import StoreError
-from datagen.progress import printable
+from datagen.progress import one_line
 from datagen.store import ledger, schema, zarr_store
 from datagen.store.location import Location
 from datagen.store.schema import Layout
@@ -127,8 +127,8 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
         _Attributes.model_validate(attributes)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = printable(".".join(map(str, first["loc"])))
-        found = printable(repr(first["input"])[:80])
+        name = one_line(".".join(map(str, first["loc"])), 200)
+        found = one_line(repr(first["input"]), 80)
         raise StoreError(
             f"{path}: attribute {name} is malformed: {first['msg'].lower()}, found {found}; fetch the dataset again"
         ) from error
@@ -150,7 +150,7 @@ def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt
         if found != (rows.start, len(rows)) or not isinstance(densities, int) or not 0 <= densities <= len(rows):
             raise StoreError(
                 f"{path}: receipt of shard {shard}: expected {len(rows)} structures from row {rows.start} and at most "
-                f"as many densities, found {printable(str((*found, densities))[:80])}; fetch the dataset again"
+                f"as many densities, found {one_line((*found, densities), 80)}; fetch the dataset again"
             )
     return receipts
 
@@ -163,7 +163,7 @@ def _check_names(path: Location, layout: Layout) -> None:
         unknown.append(layout.density_method)
     if unknown:
         raise StoreError(
-            f"{path}: attribute layout: {printable(unknown[0][:80])!r} is unknown to this version of pxrd-datagen; "
+            f"{path}: attribute layout: {one_line(unknown[0], 80)} is unknown to this version of pxrd-datagen; "
             "read the dataset with the version that wrote it"
         )
 
@@ -182,7 +182,7 @@ def _check_arrays(path: Location, layout: Layout) -> None:
             if (said := found.get(variable.name, {}).get(key)) != expected[key]:
                 raise StoreError(
                     f"{path}: array {variable.name}: expected {key} {expected[key]}, found "
-                    f"{printable(repr(said)[:80])}; fetch the dataset again"
+                    f"{one_line(repr(said), 80)}; fetch the dataset again"
                 )
 
 

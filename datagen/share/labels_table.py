@@ -1,4 +1,4 @@
-"""The labels of a dataset as one plain table, for those who want no arrays."""
+"""Labels of a dataset as one Parquet table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
     [
         _field("row", pa.int64(), "Row of the arrays"),
         *(_field(v.name, pa.string(), v.long_name) for v in schema.LABELS if schema.is_text(v)),
-        _field("split", pa.string(), "Side of the split: train, validation or test"),
+        _field("split", pa.string(), "Split: train, validation or test"),
         _field("crystal_system", pa.string(), "Crystal system"),
         _field("space_group", pa.int64(), "Space-group number of International Tables A, 1 to 230"),
         _field("n_atoms", pa.int64(), "Atomic sites in the primitive cell"),
@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
 
 
 def write_labels(dataset: FinishedDataset, terms: Terms, path: Path) -> None:
-    """Write the table of the rows that leave under these terms."""
+    """Write the labels of the rows that the terms publish."""
     licences = dataset.column("licence").tolist()
     rows = np.array([i for i, licence in enumerate(licences) if terms.publishes(licence)], dtype=np.int64)
     columns: dict[str, Any] = {"row": np.arange(len(rows))}

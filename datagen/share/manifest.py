@@ -1,4 +1,4 @@
-"""Every file of a publication with its checksum, in the words of `sha256sum`; and all of them in one zip."""
+"""Manifest of a publication in the format of `sha256sum`, and its zip archive."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from datagen.store import files
 
 MANIFEST = "SHA256SUMS"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""Zip's first date: a clock would make equal datasets differ."""
+"""First date of the zip format; a clock would make equal datasets differ."""
 
 
 def entries(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Path below the folder -> size and sha256, for every file in it but the manifest, sorted.
+    """Return size and sha256 of every file below the folder except the manifest, by path.
 
-    `known` are those of files that were just verified: they are not read once more.
+    Files in `known` were just verified and are not read again.
     """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {name: known.get(name) or _entry(folder / name) for name in names if name != MANIFEST}
 
 
 def write_manifest(folder: Path, known: dict[str, dict[str, Any]]) -> None:
-    """Write it, last of all; files are from here on read-only."""
+    """Write the manifest and make all files read-only."""
     lines = [f"{entry['sha256']}  {name}\n" for name, entry in entries(folder, known).items()]
     files.write_bytes(folder / MANIFEST, "".join(lines).encode())
     for path in folder.rglob("*"):
@@ -33,7 +33,7 @@ def write_manifest(folder: Path, known: dict[str, dict[str, Any]]) -> None:
 
 
 def write_zip(folder: Path, out: Path) -> None:
-    """One file that Zarr's `ZipStore` opens: nothing compressed twice, no dates, names in order."""
+    """Write a zip for Zarr's `ZipStore`: stored uncompressed, without dates, names sorted."""
     with replacing(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

@@ -1,4 +1,4 @@
-"""Which rows of several datasets make one, and may they: same simulation, same splits, no structure twice."""
+"""Merge datasets of one simulation: equal splits, every structure once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from datagen.errors import StoreError
-from datagen.progress import Display
+from datagen.progress import Display, one_line
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
 from datagen.share.contradictions import refuse_contradictions
 from datagen.share.curation_table import SourceRow, write_lines
@@ -22,14 +22,14 @@ from datagen.store.location import Location, Where
 from datagen.store.schema import SPLITS
 
 RULE = "of rows with the same structure hash the first with a density is kept, without any density the first"
-"""First in the order the datasets are named in, then by row."""
+"""First: in the order of the arguments, then by row."""
 MUST_AGREE = ("format_version", "physics_version", "simulation", "curation", "density")
-"""Parts of the configuration that decide what a row means; datasets that differ in one are not merged."""
+"""Parts of the configuration that must be equal."""
 
 
 @dataclass(frozen=True)
 class MergeSummary:
-    """What a merge came to."""
+    """Numbers of structures of a merge."""
 
     n_structures: int
     n_taken: tuple[int, ...]
@@ -38,7 +38,7 @@ class MergeSummary:
 
 
 def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) -> MergeSummary:
-    """Make one dataset of all rows, in the order given; duplicates by `RULE`, splits as they are."""
+    """Make one dataset of all rows, in the order given; `RULE` decides duplicates, splits are kept."""
     refuse_taken(out)
     if len(datasets) < 2:
         raise StoreError(f"{out}: expected two datasets or more to merge, found {len(datasets)}")
@@ -62,7 +62,7 @@ def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) 
 
 
 def refuse_same(sources: Sequence[FinishedDataset]) -> None:
-    """The same dataset named twice is a slip."""
+    """Raise if one dataset is given twice."""
     seen: dict[str, Location] = {}
     for source in sources:
         if source.content in seen:
@@ -71,7 +71,7 @@ def refuse_same(sources: Sequence[FinishedDataset]) -> None:
 
 
 def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
-    """Name every setting in which the datasets differ, and both values."""
+    """Raise if the datasets differ in a setting that must agree; the message has both values of each."""
     first = sources[0]
     for source in sources[1:]:
         different = [
@@ -87,13 +87,13 @@ def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
                 hint = "; datagen subset --patterns makes the number of patterns equal"
             raise StoreError(
                 f"{source.path} cannot be merged with {first.path}: they differ in\n  "
-                + "\n  ".join(different)
+                + "\n  ".join(one_line(line, 500) for line in different)
                 + f"\nmake them with the same settings{hint}"
             )
 
 
 def differences(name: str, a: Any, b: Any) -> list[str]:
-    """Where two nested values differ, as lines `name: here and there`."""
+    """Return where two nested values differ, as lines `name: a and b`."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         keys = sorted({*a, *b}, key=str)
         return [line for key in keys for line in differences(f"{name}.{key}", a.get(key), b.get(key))]
@@ -101,20 +101,20 @@ def differences(name: str, a: Any, b: Any) -> list[str]:
 
 
 def refuse_torn_groups(sources: Sequence[FinishedDataset]) -> None:
-    """Like structures must lie on one side of the split everywhere, or a model is tested on what it learned."""
-    side_of: dict[str, tuple[int, Location]] = {}
+    """Raise if one group is in different splits, which would leak training data into tests."""
+    split_of: dict[str, tuple[int, Location]] = {}
     for source in sources:
-        for group, side in zip(source.column("group"), source.column("split").tolist(), strict=True):
-            before, where = side_of.setdefault(group, (side, source.path))
-            if before != side:
+        for group, split in zip(source.column("group"), source.column("split").tolist(), strict=True):
+            before, where = split_of.setdefault(group, (split, source.path))
+            if before != split:
                 raise StoreError(
-                    f"{source.path}: group {group} is on the side {SPLITS[side]}, in {where} on {SPLITS[before]}; "
-                    "expected equal groups on equal sides: the datasets were split by different versions"
+                    f"{source.path}: group {one_line(group, 200)} is in split {SPLITS[split]}, in {where} in split "
+                    f"{SPLITS[before]}; expected one split per group: the datasets were split by different versions"
                 )
 
 
 def rows_to_take(sources: Sequence[FinishedDataset]) -> tuple[list[SourceRow], dict[SourceRow, SourceRow]]:
-    """Rows that are kept, in order; and for every row that is not, the one that stands for it."""
+    """Return the rows that are kept, in order, and for every other row the one of which it is a duplicate."""
     best: dict[str, SourceRow] = {}
     with_density = [_has_density(source) for source in sources]
     hashes = [source.column("structure_hash").tolist() for source in sources]

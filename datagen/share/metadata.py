@@ -1,4 +1,4 @@
-"""What machines read of a published dataset: MLCommons Croissant 1.0 and plain schema.org."""
+"""Machine-readable metadata of a publication: MLCommons Croissant 1.0 and schema.org."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TERMS = (
     *("includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
     *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform"),
 )
-"""Words that Croissant 1.0 adds to schema.org, https://docs.mlcommons.org/croissant/docs/croissant-spec.html."""
+"""Terms that Croissant 1.0 adds to schema.org, https://docs.mlcommons.org/croissant/docs/croissant-spec.html."""
 
 
 def croissant(facts: Facts, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Croissant metadata: the dataset, its files and the fields of the table of labels.
+    """Return Croissant metadata: the dataset, its files and the fields of the labels table.
 
-    Croissant has no words for Zarr arrays; their metadata is named as a file, their content is the store's to describe.
+    Croissant cannot describe Zarr arrays; `zarr.json` is listed as a file.
     """
     named = [LABELS_TABLE, CARD, *(name for name in ("zarr.json", "curation.parquet") if name in files)]
     return {
@@ -58,7 +58,7 @@ def croissant(facts: Facts, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def schema_org(facts: Facts) -> dict[str, Any]:
-    """The same for search engines, in schema.org's words alone."""
+    """Return schema.org metadata for search engines."""
     measured = ["X-ray diffraction intensity", "crystal system", "space group", "unit cell", "chemical composition"]
     return {
         "@context": "https://schema.org/",

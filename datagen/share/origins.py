@@ -1,4 +1,4 @@
-"""What a dataset made of others says of where it comes from: nothing in it depends on where those lie."""
+"""Provenance of derived datasets, independent of where their sources are stored."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from datagen.share.finished import FinishedDataset
 
 DERIVED_FROM = "derived_from"
 PUBLICATION = "publication"
-"""The attribute of a published dataset; what is made of one is not one itself."""
+"""Attribute of a published dataset; datasets derived from one do not have it."""
 _CITED = ("name", "version", "creators", "url")
 
 
 def derived_attributes(
     operation: str, sources: Sequence[FinishedDataset], n_rows: Sequence[int], given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Attributes for a dataset of rows of these sources, `n_rows` from each.
+    """Return attributes for a dataset of rows of these sources, `n_rows` from each.
 
-    What was asked for is the first source's, with every source's catalogs; the sources' own configurations, software
-    and origins stand complete in `derived_from`, with the name and version of those that were published.
+    The configuration is the first source's, with the catalogs of all. `derived_from` holds every source's own
+    configuration, software and provenance, and the name and version of those that were published.
     """
     first = copy.deepcopy(sources[0].attributes)
     first.pop(PUBLICATION, None)
@@ -49,7 +49,7 @@ def derived_attributes(
 
 
 def publications(attributes: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every publication that rows came through, however long ago, each once: name, version, creators, url."""
+    """Return every publication among the sources and their sources, each once: name, version, creators, url."""
     found: list[dict[str, Any]] = []
     for source in attributes.get(DERIVED_FROM, {}).get("sources", []):
         older = publications(source)

@@ -1,4 +1,4 @@
-"""How does a dataset leave the house: whole, verified, without what must stay, described, and never changed again?"""
+"""Publish a dataset: redacted, verified, described, read-only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from datagen.errors import ConfigError, StoreError
 from datagen.inspect.verify import verify
-from datagen.progress import Display
+from datagen.progress import Display, one_line
 from datagen.share.card import CARD, card
 from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
 from datagen.share.curation_table import SourceRow, source_metadata_by_catalog, source_metadata_of, write_lines
@@ -40,7 +40,7 @@ ZIP = ".zarr.zip"
 
 
 def licence_summaries(dataset: Path, terms: Terms) -> list[LicenceSummary]:
-    """What would leave and what would stay, by licence; nothing is written."""
+    """Return what would be published and withheld, by licence; nothing is written."""
     return summary(open_finished(dataset).column("licence").tolist(), terms)
 
 
@@ -55,7 +55,7 @@ def _source_metadata(source: FinishedDataset, terms: Terms) -> tuple[list[str], 
     if unknown := sorted(set(terms.source_metadata) - known):
         raise ConfigError(
             f"--source-metadata {unknown[0]}: no structure of {source.path} has it; expected one of "
-            f"{', '.join(sorted(known)) or 'none'}"
+            f"{one_line(', '.join(sorted(known))) or 'none'}"
         )
     allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
     kept = {name for catalog, names in there.items() for name in names & allowed.get(catalog, set())}
@@ -63,15 +63,15 @@ def _source_metadata(source: FinishedDataset, terms: Terms) -> tuple[list[str], 
 
 
 def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Display | None = None) -> None:
-    """Write the publication to a folder, or to one file where the name ends in `.zarr.zip`.
+    """Write the publication to a folder, or to one file if the name ends in `.zarr.zip`.
 
-    Only a complete dataset whose every checksum holds; the same dataset, naming and terms give the same bytes.
+    Raises unless the dataset is complete and every checksum holds. Equal dataset, naming and terms give equal bytes.
     """
     refuse_taken(dest)
     source = open_finished(dataset)
     if PUBLICATION in source.attributes:
         version = source.attributes[PUBLICATION]["version"]
-        raise StoreError(f"{dataset}: is a publication already (version {version}); copy it as it is")
+        raise StoreError(f"{dataset}: is a publication already (version {version}); copy it instead")
     if terms.source_metadata:
         _source_metadata(source, terms)
     if terms.profile == "labels":
@@ -84,20 +84,20 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
         (0, row) for row, licence in enumerate(source.column("licence")) if terms.publishes(licence)
     ]
     if not rows:
-        raise StoreError(f"{dataset}: no structure may leave under these terms; nothing was written")
+        raise StoreError(f"{dataset}: no structure may be published under these terms; nothing was written")
     compose(dest, _recipe(source, rows, naming, terms), display)
 
 
 def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None) -> None:
-    """Publish into an object store: written beside the dataset first, then uploaded, then removed here.
+    """Publish to an object store: write beside the dataset, upload, remove the local copy.
 
-    Interrupted, the same call goes on, with what was written and with what was uploaded.
+    A repeated call resumes both writing and uploading.
     """
     check_destination(url)
     source = open_finished(dataset)
     asked = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms))], sort_keys=True)
     staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(asked.encode()).hexdigest()[:12]}")
-    if not staged.exists():  # it bears its name only when it is whole, and the name says what is in it
+    if not staged.exists():  # renamed when complete; the name has the hash of its content
         publish(dataset, staged, naming, terms, display)
     upload(staged, url, display)
     shutil.rmtree(staged)
@@ -158,9 +158,9 @@ def _publish_labels(source: FinishedDataset, dest: Path, naming: Naming, terms: 
 
 
 def _describe(dataset: FinishedDataset, folder: Path, naming: Naming, terms: Terms) -> None:
-    """Card, table of labels, metadata; the manifest last."""
+    """Write the card, the labels table, the metadata and last the manifest."""
     if not np.any([terms.publishes(licence) for licence in dataset.column("licence").tolist()]):
-        raise StoreError(f"{dataset.path}: no structure may leave under these terms; nothing was written")
+        raise StoreError(f"{dataset.path}: no structure may be published under these terms; nothing was written")
     facts = facts_of(dataset, naming, terms)
     write_labels(dataset, terms, folder / LABELS_TABLE)
     files.write_bytes(folder / CARD, card(facts).encode())

@@ -14,6 +14,7 @@ from curation.settings import CurationSettings
 from datagen.config.settings import SimulationSettings, StoreSettings
 from datagen.density.make import DensitySettings
 from datagen.errors import StoreError
+from datagen.progress import one_line
 from datagen.simulate.instrument import Instrument
 
 _CHECKED: dict[str, type[BaseModel]] = {
@@ -107,7 +108,7 @@ def _checked(where: str, model: type[BaseModel], value: Any) -> Any:
         model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join(map(str, (where, *first["loc"])))
+        path = one_line(".".join(map(str, (where, *first["loc"]))), 200)
         raise StoreError(
             f"{path}: not a setting of this version of pxrd-datagen ({first['msg']}); publish with the version that "
             "made the dataset"

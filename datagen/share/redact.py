@@ -34,6 +34,7 @@ OPEN_COLUMNS = KEPT_COLUMNS | {
     *("n_atoms_read", "volume_read", "symprec_A", "angle_tolerance_deg", "space_group_at", "n_primitive_at"),
     *("stated_space_group", "stated_formula", "min_distance_A", "max_occupancy", "formula_difference"),
     *("niggli_determinant", "niggli_volume_ratio", "niggli_idempotence", "lattice_character", "lattice_deviation"),
+    *("contact", "contact_ratio", "volume_ratio"),
     *("structure", "density_format", "density_reason", "xrd_peaks_reason"),
 }
 """Columns of an open row that are published as they are. Free text of the run (`detail`, ...) may quote local paths."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from datagen.errors import ConfigError, StoreError
-from datagen.progress import printable
+from datagen.progress import one_line
 from datagen.share.download import download
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.manifest import MANIFEST
@@ -63,20 +63,20 @@ def read_registry(where: str) -> dict[str, RegisteredDataset]:
         if not isinstance(listed, dict):
             raise _malformed(where, "'dataset' is not a table")
         if wrong := [name for name in listed if not _NAME.fullmatch(name)]:
-            raise _malformed(where, f"the name {printable(wrong[0][:80])!r}")
+            raise _malformed(where, f"the name {one_line(wrong[0], 80)}")
         return {name: RegisteredDataset.model_validate(entry) for name, entry in sorted(listed.items())}
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "an entry"
-        raise _malformed(where, f"{printable(field)[:80]}: {first['msg'].lower()}") from error
+        raise _malformed(where, f"{one_line(field, 80)}: {first['msg'].lower()}") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _malformed(where, printable(str(error))[:200]) from error
+        raise _malformed(where, one_line(error, 200)) from error
 
 
 def add(where: str, name: str, location: str) -> RegisteredDataset:
     """Add a finished dataset; the facts are taken from it."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{printable(name)!r}: expected a name of letters, digits, dots, dashes and underscores")
+        raise ConfigError(f"{one_line(name, 80)}: expected a name of letters, digits, dots, dashes and underscores")
     if is_url(location) and "@" in location.partition("://")[2].partition("/")[0]:
         raise ConfigError("the address holds a name or password, which a registry that others read must not keep")
     entry = _facts(open_finished(locate(location)), location if is_url(location) else str(Path(location).absolute()))

@@ -1,4 +1,4 @@
-"""How is a stored row read back as the shard writer takes it, for another dataset's layout?"""
+"""Read stored rows in the form that the shard writer takes, for another layout."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from datagen.store.schema import Layout, Variable
 from datagen.store.shard_reader import ShardBytes, StoredChunks, Value
 
 _DERIVED = ("has_density", "has_xrd_peaks", "n_reflections", "n_members")
-"""What the writer counts itself."""
+"""Variables that the shard writer derives."""
 
 
 class RowReader:
-    """Rows of a finished dataset, read in any order and fastest in theirs; each shard's checksums are tested first.
+    """Rows of a finished dataset, in any order, fastest in ascending order; checks each shard's checksums.
 
-    A shard's files are read once, mapped from disk; memory holds its small variables and one structure's large ones.
+    A shard's files are mapped once; memory holds its small variables and one structure's large ones.
     """
 
     def __init__(self, dataset: FinishedDataset, target: Layout, only: Container[str] | None = None) -> None:
@@ -46,11 +46,11 @@ class RowReader:
         self._large: dict[str, ShardBytes] = {}
 
     def values(self, row: int) -> dict[str, NDArray[Any]]:
-        """Arrays by variable, bit for bit as stored, of the first augmentations."""
+        """Return the arrays by variable, bit for bit as stored, of the first augmentations."""
         return {name: value for name, value in self._row(row, set()).items() if isinstance(value, np.ndarray)}
 
     def for_writer(self, row: int) -> dict[str, Value]:
-        """For `ShardWriter.add`: as `values`, and what the target stores in the same chunks not even decoded."""
+        """Return values for `ShardWriter.add`; chunks that both layouts share are not decoded."""
         return self._row(row, self._alike)
 
     def _row(self, row: int, passed_on: Container[str]) -> dict[str, Value]:
@@ -117,7 +117,7 @@ class RowReader:
     def _enter(self, shard: int) -> None:
         if shard == self._shard:
             return
-        self._small, self._large = {}, {}  # let go of the last shard before the next is brought
+        self._small, self._large = {}, {}  # free the last shard before reading the next
         listed = self._dataset.receipts[shard].files
         keys = {name: schema.chunk_key(variable, shard) for name, variable in self._own.items()}
         brought = self._dataset.bytes_of({key: listed[key] for key in keys.values() if key in listed})
@@ -134,7 +134,7 @@ class RowReader:
 
 
 def _stored_alike(dataset: FinishedDataset, target: Layout) -> set[str]:
-    """Sharded variables that both keep in chunks of one type, shape and codec."""
+    """Return the sharded variables whose chunks have one type, shape and codec in both."""
     there = json.loads(dataset.path.read("zarr.json"))["consolidated_metadata"]["metadata"]
     found = set()
     for variable in schema.variables(target):

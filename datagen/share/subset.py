@@ -1,4 +1,4 @@
-"""Which part of a dataset, and the dataset made of it: by labels, by side of the split, by chance, fewer patterns."""
+"""Subset a dataset: by labels, by split, as a random sample, with fewer patterns."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from datagen.store.schema import SPLITS
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked for; everything must hold at once."""
+    """Criteria of a subset; all must hold."""
 
     where: str | None = None
     splits: tuple[str, ...] = ()
     sample: int | None = None
-    """So many structures, chosen by chance among those that meet the rest."""
+    """Number of structures to sample at random from those that meet the other criteria."""
     seed: int = 0
     patterns: int | None = None
-    """The first so many patterns of each structure."""
+    """Number of patterns per structure, from the first."""
 
 
 def subset(dataset: Where, out: Path, selection: Selection, display: Display | None = None) -> int:
-    """Make a dataset of the selected rows, in their order; the number of structures.
+    """Make a dataset of the selected rows, in their order; return the number of structures.
 
     Patterns, labels and splits are bit for bit those of the dataset.
     """
@@ -67,7 +67,7 @@ def subset(dataset: Where, out: Path, selection: Selection, display: Display | N
 
 
 def selected_rows(source: FinishedDataset, selection: Selection) -> NDArray[np.int64]:
-    """The rows that are meant, in order."""
+    """Return the selected rows, in order."""
     chosen = np.ones(source.layout.n_structures, dtype=np.bool_)
     if selection.where is not None:
         chosen &= rows_where(selection.where, _columns(source))
@@ -86,7 +86,7 @@ def selected_rows(source: FinishedDataset, selection: Selection) -> NDArray[np.i
 
 
 def _sample(rows: NDArray[np.int64], hashes: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
-    """Every structure draws a lot from the seed and its own hash: the choice does not depend on order or on others."""
+    """Sample by a hash of the seed and the structure's hash, which does not depend on order or on other structures."""
     lots = [hashlib.sha256(f"{seed} {structure}".encode()).digest() for structure in hashes]
     order = sorted(range(len(rows)), key=lambda i: (lots[i], i))
     return np.sort(rows[order[:count]])

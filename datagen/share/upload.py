@@ -1,4 +1,4 @@
-"""How does a publication come into an object store: file by file, resumed, and opened by nobody before it is whole?"""
+"""Upload a publication to an object store: resumable, readable only when complete."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 MARKER = ".uploading"
-"""There while an upload is going on or was interrupted; it holds the checksum of the publication's manifest."""
+"""Exists during an upload; holds the checksum of the publication's manifest."""
 
 
 def check_destination(url: str) -> None:
-    """Refuse a place that cannot be reached or where something finished lies."""
+    """Raise if the destination cannot be reached or holds a complete dataset."""
     with errors_explained(url):
         store = open_store(url)
         if _exists(store, "zarr.json") or (_exists(store, MANIFEST) and not _exists(store, MARKER)):
-            raise StoreError(f"{url}: something is there already; choose another place, or another version's name")
+            raise StoreError(f"{url}: exists already; choose another address or version")
 
 
 def upload(folder: Path, url: str, display: Display | None = None) -> None:
-    """Put a publication's files under `url`; what readers look for first is written last.
+    """Upload a publication's files; what readers open first is written last.
 
-    The same call goes on after an interruption. Credentials and endpoint come from the environment (AWS_ACCESS_KEY_ID,
+    A repeated call resumes. Credentials and endpoint come from the environment (AWS_ACCESS_KEY_ID,
     AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...).
     """
     display = display or Silence()
@@ -52,26 +52,26 @@ def upload(folder: Path, url: str, display: Display | None = None) -> None:
 
 
 def _in_order(folder: Path) -> list[str]:
-    """Data first, the manifest after it, and at the very end the file without which no reader opens anything."""
+    """Return the files in order: data, the manifest, and last `zarr.json`, which readers need."""
     last = {MANIFEST: 1, "zarr.json": 2}
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     return sorted(names, key=lambda name: (last.get(name, 0), name))
 
 
 def _claim(store: ObjectStore, url: str, identity: str) -> None:
-    """Make the place ours, or find that it was by an earlier attempt; two uploads of different things never mix."""
+    """Mark the destination as used by this upload; raise if it holds another one."""
     from obstore.exceptions import AlreadyExistsError
 
     if not _exists(store, MARKER) and next((e["path"] for batch in store.list() for e in batch), None) is not None:
-        raise StoreError(f"{url}: other files are there; choose an empty place")
+        raise StoreError(f"{url}: holds other files; choose an empty destination")
     try:
         store.put(MARKER, identity.encode(), mode="create")
     except AlreadyExistsError:
         before = bytes(store.get(MARKER).bytes()).decode()
         if before != identity:
             raise StoreError(
-                f"{url}: another publication's upload was begun there; finish it by its own command, or remove what is "
-                "there"
+                f"{url}: the upload of another publication was begun here; re-run its command to finish it, or "
+                "remove its files"
             ) from None
 
 

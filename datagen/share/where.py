@@ -1,4 +1,4 @@
-"""Which rows does an expression such as `crystal_system == 7 and n_atoms <= 50` mean? It is read, never executed."""
+"""Selections such as `crystal_system == 7 and n_atoms <= 50`: parsed, never executed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from datagen.errors import ConfigError
 
 ELEMENTS = "elements"
-"""The one name that is a set: `"Fe" in elements`."""
+"""Name of the set of elements: `"Fe" in elements`."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What an expression can speak of."""
+    """Columns that an expression can use."""
 
     values: Mapping[str, Callable[[], NDArray[Any]]]
-    """By name, read only when named."""
+    """By name; read on use."""
     meanings: Mapping[str, Mapping[str, int]]
-    """Columns of numbers that stand for words: `crystal_system == "cubic"`."""
+    """Words for the numbers of a column: `crystal_system == "cubic"`."""
     has_element: Callable[[str], NDArray[np.bool_]]
 
 
 def rows_where(expression: str, columns: Columns) -> NDArray[np.bool_]:
-    """Whether each row meets the expression.
+    """Return whether each row meets the expression.
 
     Comparisons (also chained), `and`, `or`, `not`, `in` with a list, + - * / and `"Fe" in elements`.
     """
@@ -42,7 +42,7 @@ def rows_where(expression: str, columns: Columns) -> NDArray[np.bool_]:
     try:
         found = _Evaluation(expression, columns).of(tree.body)
     except TypeError as error:  # numpy's own words where a text meets a number
-        raise ConfigError(f"--where {expression!r}: its parts do not go together ({error})") from error
+        raise ConfigError(f"--where {expression!r}: its parts cannot be combined ({error})") from error
     if not isinstance(found, np.ndarray) or found.dtype != np.bool_:
         raise ConfigError(
             f"--where {expression!r}: expected something true or false for every row, such as n_atoms <= 50"
@@ -56,7 +56,7 @@ class _Evaluation:
         self._columns = columns
 
     def of(self, node: ast.expr) -> Any:
-        """The value of a part of the expression."""
+        """Return the value of a part of the expression."""
         match node:
             case ast.BoolOp():
                 join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
@@ -115,11 +115,11 @@ class _Evaluation:
             return self._columns.values[name]()
         known = ", ".join(sorted(self._columns.values))
         raise ConfigError(
-            f"--where {self._expression!r}: no column is called {name!r}; expected one of {known}, {ELEMENTS}"
+            f"--where {self._expression!r}: no column is named {name!r}; expected one of {known}, {ELEMENTS}"
         )
 
     def _pair(self, left: ast.expr, right: ast.expr) -> tuple[Any, Any]:
-        """Two values that can be compared, words of a column turned into its numbers."""
+        """Return two comparable values, with words of a column replaced by its numbers."""
         a, b = self.of(left), self.of(right)
         if isinstance(left, ast.Name) and isinstance(b, str):
             b = self._number(left.id, b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from datagen.store.confined import checked_name
 from datagen.store.location import ZIP, Location, mapped
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ObjectStore
     from zarr.abc.store import Store
 
@@ -32,6 +34,10 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
 """Without any of these a cloud machine's own address would be asked, which nobody meant."""
+MAX_WHOLE_BYTES = 300_000_000
+"""Largest file that is read into memory as a whole: metadata, receipts and manifests."""
+REQUEST_LIMIT = timedelta(seconds=120)
+"""Of one request, its answer included; a server may send a byte a second for ever."""
 _GIVE_UP = timedelta(seconds=30)
 _AT_A_TIME = 8
 RETRIES = 3
@@ -60,7 +66,13 @@ class Address(Location):
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
         with errors_explained(self.url):
-            return bytes(self._store.get(checked_name(name, self)).bytes())
+            found = self._get(name)
+            # The client allocates what the server states; beyond the memory there is it aborts the process.
+            if (n_bytes := found.meta["size"]) > MAX_WHOLE_BYTES:
+                raise StoreError(
+                    f"{self}/{name}: expected at most {MAX_WHOLE_BYTES:,} bytes, found {n_bytes:,}; check the address"
+                )
+            return bytes(found.bytes())
 
     def size(self, name: str) -> int | None:
         """Bytes of a file."""
@@ -74,25 +86,21 @@ class Address(Location):
         """SHA-256 of a file."""
         digest = hashlib.sha256()
         with errors_explained(self.url):
-            for part in self._store.get(checked_name(name, self)).stream():
+            for part in self._get(name).stream():
                 digest.update(part)
         return digest.hexdigest()
 
     def view(self, name: str) -> memoryview:
         """A file's bytes, in a file of this disk that has no name and goes with them."""
-        with tempfile.TemporaryFile() as brought, errors_explained(self.url):
-            for part in self._store.get(checked_name(name, self)).stream():
-                brought.write(part)
-            brought.flush()
-            return mapped(brought)
+        with tempfile.TemporaryFile() as copy:
+            self._copy(name, copy)
+            return mapped(copy)
 
     def arrow_file(self, name: str) -> pa.NativeFile:
-        """Return a copy of the file in Arrow's memory."""
-        copy = pa.BufferOutputStream()
-        with errors_explained(self.url):
-            for part in self._store.get(checked_name(name, self)).stream():
-                copy.write(bytes(part))
-        return pa.BufferReader(copy.getvalue())
+        """Return a mapped copy of the file; its name is removed at once, its disk space with the map."""
+        with tempfile.NamedTemporaryFile() as copy:
+            self._copy(name, copy)
+            return pa.memory_map(copy.name)
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read in."""
@@ -113,6 +121,22 @@ class Address(Location):
     def zarr_store(self) -> Store:
         """Zarr's reader of object stores, which says in a sentence what went wrong."""
         return explained_store(self._store, self.url)
+
+    def _get(self, name: str) -> GetResult:
+        return self._store.get(checked_name(name, self))
+
+    def _copy(self, name: str, to: IO[bytes]) -> None:
+        with errors_explained(self.url):
+            found = self._get(name)
+            free = shutil.disk_usage(tempfile.gettempdir()).free
+            if (n_bytes := found.meta["size"]) > free:
+                raise StoreError(
+                    f"{self}/{name}: has {n_bytes:,} bytes, but {tempfile.gettempdir()} has {free:,} free; free disk "
+                    "space, or name another folder in TMPDIR"
+                )
+            for part in found.stream():
+                to.write(part)
+        to.flush()
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Several requests at a time, results in order."""
@@ -179,7 +203,7 @@ def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
     retry: Any = {"max_retries": RETRIES, "retry_timeout": _GIVE_UP}
     plain = f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"
     # Whoever names a server by http:// means it.
-    client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": "http://" in plain}
+    client: Any = {"timeout": REQUEST_LIMIT, "connect_timeout": "5s", "allow_http": "http://" in plain}
     if url.startswith("s3://") and not any(os.environ.get(name) for name in CREDENTIALS):
         if not unsigned:
             raise ConfigError(f"{url}: credentials are missing; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")

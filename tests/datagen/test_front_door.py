@@ -254,7 +254,7 @@ def test_an_explanation_names_every_check_and_prints_in_terminal_and_notebook(ma
     assert "failed" in repr(refused)
     assert "<b>" not in refused._repr_html_()
     stored = datagen.explain("quartz.cif", dataset=made.dataset)
-    assert stored.verdict.formula == "SiO2"
+    assert "SiO2" in stored.title
     with pytest.raises(DatagenError, match="did you mean quartz"):
         datagen.explain("quarz.cif", dataset=made.dataset)
 

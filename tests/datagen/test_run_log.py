@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from datagen import run_log as module
 from datagen.errors import PlanError
 from datagen.inspect.verify import verify
-from datagen.run_log import LOG, run_log
+from datagen.steps import run_log as module
+from datagen.steps.run_log import LOG, run_log
 from tests.datagen.small_runs import config_of, make, write_cifs
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WARNING|ERROR)\s+[\w.]+: .+")
@@ -34,7 +34,7 @@ def test_a_run_and_its_resumption_are_logged_and_the_dataset_is_the_same(tmp_pat
     before = files_of(tmp_path / "a.zarr")
     make(config, tmp_path / "a.zarr")
     assert log.read_text().startswith(first)
-    assert log.read_text().count("datagen.run_log: finished") == 2
+    assert log.read_text().count("datagen.steps.run_log: finished") == 2
     assert files_of(tmp_path / "a.zarr") == before
     log.unlink()
     assert verify(tmp_path / "a.zarr").n_structures == 2
@@ -46,7 +46,7 @@ def test_a_mistake_leaves_its_message_and_a_bug_its_traceback(tmp_path: Path) ->
         with pytest.raises(type(error)), run_log(tmp_path):
             raise error
     text = (tmp_path / LOG).read_text()
-    assert "ERROR   datagen.run_log: not\nlike this\n" in text
+    assert "ERROR   datagen.steps.run_log: not\nlike this\n" in text
     assert text.count("Traceback") == 1
     assert "ZeroDivisionError: a bug" in text
     assert "interrupted; re-run the same command to resume" in text

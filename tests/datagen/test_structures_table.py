@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 
+from curation.explain import checks_of, headline
 from curation.table import VERDICT_SCHEMA
-from datagen.inspect.explain import checks_of, find, headline
+from datagen.inspect.find_verdict import find
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 from tests.datagen.small_runs import Made
 

@@ -12,7 +12,7 @@ ROOMS = ("catalogs", "curation", "datagen", "cluster", "trainer")
 MAY_IMPORT = {
     "catalogs": set(),
     "curation": {"catalogs"},
-    "datagen": {"catalogs", "curation", "cluster"},
+    "datagen": {"catalogs", "curation", "cluster", "trainer"},
     "cluster": set(),
     "trainer": set(),
 }
@@ -40,6 +40,13 @@ def test_a_room_imports_only_what_stands_before_it(room: str) -> None:
     for module in sorted((ROOT / room).rglob("*.py")):
         others = _imported(module) & (set(ROOMS) - {room})
         assert others <= MAY_IMPORT[room], f"{module.relative_to(ROOT)} imports {sorted(others - MAY_IMPORT[room])}"
+
+
+def test_datagen_knows_of_the_trainer_only_how_scan_files_are_read() -> None:
+    for module in sorted((ROOT / "datagen").rglob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "trainer":
+                assert node.module == "trainer.errors" or node.module.startswith("trainer.scans"), module
 
 
 @pytest.mark.parametrize("room", sorted(FORBIDDEN))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 import shutil
@@ -20,8 +19,6 @@ from tests.datagen.small_runs import EXAMPLES, write_cifs
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 N_POINTS = 2000
-PENDING = {"trainer.PatternDataset", "trainer.predict", "trainer.load"}
-"""Agreed functions that are not all there yet; a block skips while it needs a missing one. To be emptied."""
 
 
 def blocks(page: Path) -> list[str]:
@@ -42,7 +39,7 @@ class Notebook:
         """Run the blocks up to this one."""
         for i, block in enumerate(blocks(page)[self.done : number + 1], start=self.done):
             self.done = i + 1
-            if missing(block) or (re.search(r"\b(torch|trainer)\b", block) and not importlib.util.find_spec("torch")):
+            if re.search(r"\b(torch|trainer)\b", block) and not importlib.util.find_spec("torch"):
                 continue
             exec(compile(block, f"{page.name}, Python block {i + 1}", "exec"), self.names)
 
@@ -110,8 +107,6 @@ def test_a_block_runs(
         pytest.importorskip("torch")
     if "obstore" in block:
         pytest.importorskip("obstore")
-    if absent := missing(block):
-        pytest.skip(f"{', '.join(absent)}: not there yet")
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.chdir(folder)
     notebooks[page].run(page, number)
@@ -122,17 +117,3 @@ def test_the_first_page_begins_with_a_notebook_of_at_most_twelve_lines() -> None
     assert len([line for line in first.splitlines() if line.strip()]) <= 12
     for name in ("datagen.simulate(", "datagen.curate(", "datagen.open_dataset(", "DataLoader(", "trainer.predict("):
         assert name in first
-
-
-def missing(block: str) -> list[str]:
-    """Return the pending functions that a block needs and that do not exist."""
-    needed = {f"{package}.{name}" for package, name in re.findall(r"\b(datagen|trainer)\.(\w+)\(", block)}
-    absent = []
-    for name in sorted(needed & PENDING):
-        package, _, attribute = name.partition(".")
-        if package == "trainer" and not importlib.util.find_spec("torch"):
-            continue
-        module = importlib.import_module(package)
-        if attribute not in getattr(module, "__all__", dir(module)):
-            absent.append(name)
-    return absent

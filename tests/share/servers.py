@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import time
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from datagen.share.download import THREAD
 
 
 @dataclass
@@ -103,6 +108,61 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def hostile_server() -> Iterator[str]:
+    """A web server whose answers never end.
+
+    The first part of an address chooses how: `endless` data, a byte at a time (`drip`), within the `headers`, a
+    `declared` length of 10^13 bytes, or `cut` off before the end of a declared length.
+    """
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind = self.path.split("/")[1]
+            try:
+                if kind == "headers":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                    self._repeat(b"X", 0.05)
+                self.send_response(200)
+                if kind in ("declared", "cut"):
+                    self.send_header("Content-Length", str(10**13 if kind == "declared" else 1000))
+                self.send_header("Last-Modified", "Tue, 01 Jan 1980 00:00:00 GMT")
+                self.end_headers()
+                if self.command == "GET" and kind == "cut":
+                    self.wfile.write(b"#" * 10)
+                elif self.command == "GET":
+                    self._repeat(*((b"#" * 1_000_000, 0.0) if kind == "endless" else (b"#", 0.05)))
+            except OSError:
+                pass
+
+        do_HEAD = do_GET
+
+        def _repeat(self, data: bytes, pause_s: float) -> None:
+            while not ended.is_set():
+                self.wfile.write(data)
+                time.sleep(pause_s)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        for abandoned in [each for each in threading.enumerate() if each.name == THREAD]:
+            abandoned.join()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # urllib leaves the socket of a broken answer open
+            gc.collect()
 
 
 @contextmanager

@@ -85,6 +85,7 @@ def groups(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield Groups(made["one"], made["two"], f"{bucket}/one.zarr", f"{web.url}/two.zarr", bucket, web)
 
 
+@pytest.mark.timeout(1800)  # trains six models
 def test_merged_audited_and_trained_on_from_there_as_from_disk(groups: Groups, tmp_path: Path) -> None:
     # A merge remembers what it was made of: bytes are compared with a merge of the same publications on disk.
     one, two = tmp_path / "one.zarr", groups.web.folder / "two.zarr"

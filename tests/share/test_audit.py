@@ -94,7 +94,7 @@ def test_slips_are_refused_in_words(ours: Path, theirs: Path, salt: Path, tmp_pa
         (lambda: audit(ours, theirs, salt_file=tmp_path / "none"), "cannot be read"),
         (lambda: audit(ours, theirs, test="tset"), "one of train, validation, test"),
         (lambda: audit(ours, tmp_path / "no.parquet", salt_file=salt), "what datagen fingerprint writes"),
-        (lambda: write_fingerprint(ours, salt, tmp_path / "theirs.parquet"), "something is there already"),
+        (lambda: write_fingerprint(ours, salt, tmp_path / "theirs.parquet"), "exists already"),
         (lambda: write_fingerprint(ours, salt, tmp_path / "a.json"), "ending in .parquet"),
     ):
         with pytest.raises(DatagenError, match=words) as refusal:

@@ -154,7 +154,7 @@ def test_a_group_on_two_sides_is_refused(ours: Path, theirs: Path, monkeypatch: 
 
     refuse_torn_groups(sources)
     monkeypatch.setattr(FinishedDataset, "column", other_sides)
-    with pytest.raises(StoreError, match=r"group .* is on the side"):
+    with pytest.raises(StoreError, match=r"group .* is in split"):
         refuse_torn_groups(sources)
 
 

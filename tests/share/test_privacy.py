@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,14 @@ from datagen.share.licences import PROFILES, Profile, Terms
 from datagen.share.merge import merge
 from datagen.share.publish import publish, source_metadata_names
 from datagen.share.published_settings import _CATALOG, _CATALOG_FILES, published_attributes
-from datagen.share.redact import SOURCE_METADATA
+from datagen.share.redact import (
+    KEPT_COLUMNS,
+    OPEN_COLUMNS,
+    SOURCE_METADATA,
+    TABLE_COLUMNS,
+    open_line,
+    redacted_line,
+)
 from datagen.share.subset import Selection, subset
 from datagen.store import zarr_store
 from tests.faults.runs import EXAMPLES
@@ -172,6 +180,73 @@ def test_every_kind_of_catalog_and_each_of_its_settings_is_decided_on() -> None:
     assert set(SOURCE_METADATA) == set(kinds)
     settings = {name for model in kinds.values() for name in model.model_fields}
     assert settings == {*_CATALOG, *_CATALOG_FILES, *local}
+
+
+def leaves(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path to every text, number and null of nested settings."""
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(inner, (*at, name))
+    else:
+        yield at
+
+
+STATED = re.compile(
+    r"title|source|licence_note|crystal_systems\.\d|engine\.(name|agreement_with_gsas2\.\w+)"
+    r"|(derived_from\.sources\.)*(configuration\.(catalog\.(kind|name|licence|max_file_MB)|(format|physics)_version)"
+    r"|derived_from\.(operation|given\.duplicates)|content_sha256|n_structures|n_rows_taken)"
+)
+"""Attributes that are published unchecked: what the publisher states, and words and numbers of this program."""
+
+
+def test_a_path_planted_in_any_attribute_is_not_published(private: Path, ours: Path, tmp_path: Path) -> None:
+    merge([private, ours], tmp_path / "both.zarr")
+    attributes = zarr_store.read_attributes(tmp_path / "both.zarr")
+    published = set()
+    planted = f"/home/{USER}/notes"
+    for path in leaves(attributes):
+        changed = json.loads(json.dumps(attributes))
+        place = changed
+        for name in path[:-1]:
+            place = place[name]
+        place[path[-1]] = planted
+        try:
+            found = json.dumps(published_attributes(changed))
+        except StoreError as refused:
+            found = str(refused)
+        if USER in found:
+            published.add(".".join(name for name in path if isinstance(name, str)))
+    assert [name for name in published if not STATED.fullmatch(name)] == []
+
+
+def test_a_path_planted_in_any_column_of_the_curation_table_is_not_published(private: Path) -> None:
+    found = pq.read_table(private / "curation.parquet")
+    planted = f"/home/{USER}/notes"
+    for line in found.to_pylist():
+        for field in found.schema:
+            if field.type == pa.string():
+                changed = {**line, field.name: planted}
+            elif field.type == pa.list_(pa.string()):
+                changed = {**line, field.name: [planted]}
+            else:
+                continue
+            stated = {"note": planted} if field.name == "claims" else {}
+            kept = USER in repr(open_line(changed, stated, {})), USER in repr(redacted_line(changed))
+            labelled = field.name in KEPT_COLUMNS
+            assert kept == (labelled or field.name in READ_FROM_CIF, labelled), field.name
+
+
+READ_FROM_CIF = {"stated_formula", "stated_space_group", "structure", "contact", "density_format"} | {
+    *("density_reason", "xrd_peaks_reason")
+}
+"""Text of open rows that is published beside the labels: what a structure file states, and codes of this program."""
+
+
+def test_every_column_of_the_curation_table_is_decided_on() -> None:
+    """A new column fails here until it is listed as published or below as withheld."""
+    withheld = {"claims", "detail", "warnings", "density_detail", "xrd_peaks_detail"}
+    files = {"origin", "density_path", "density_member"}
+    assert OPEN_COLUMNS | withheld | files >= TABLE_COLUMNS
 
 
 def table(publication: Path) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import warnings
@@ -141,7 +142,7 @@ def test_rows_can_stay_altogether(mixed: Path, tmp_path: Path) -> None:
         assert b"diamond.cif" not in data
     subset(mixed, tmp_path / "icsd.zarr", Selection(where="licence == 'ICSD'"))
     for profile in PROFILES:
-        with pytest.raises(StoreError, match="no structure may leave"):
+        with pytest.raises(StoreError, match="no structure may be published"):
             publish(tmp_path / "icsd.zarr", tmp_path / "no.zarr", NAMING, Terms(profile, "leave-out"))
         assert not (tmp_path / "no.zarr").exists()
 
@@ -241,6 +242,27 @@ def test_what_is_made_of_publications_is_published_under_its_own_name_and_cites_
     assert "- A Group. Seven oxides, version 1.2.0. https://example.org/seven\n" in page
 
 
+def test_foreign_text_adds_neither_html_nor_markup_to_the_card(ours: Path) -> None:
+    foreign = "<script>alert(1)</script> <img src=x> [x](javascript:z) ![i](http://evil) `c` | # h\n\n# Title\x1b[2J"
+    facts = facts_of(open_finished(ours), replace(NAMING, name=foreign, creators=(foreign,)), Terms())
+    cited = {"name": foreign, "version": foreign, "creators": [foreign], "url": "https://x/<script>](y) z"}
+    attributes = facts.attributes | {
+        "source": foreign,
+        "engine": {"agreement_with_gsas2": foreign},
+        "derived_from": {"sources": [{"publication": cited}]},
+    }
+    licences = [replace(facts.licences[0], licence=foreign)]
+    page = card(replace(facts, attributes=attributes, licences=licences))
+    assert "<" not in page
+    assert not re.search(r"(?<!\\)\]\(", page)
+    assert "\x1b" not in page
+    plain = card(facts_of(open_finished(ours), NAMING, Terms()))
+    for marker in ("# ", "| ", "- "):
+        count = sum(line.startswith(marker) for line in page.splitlines())
+        assert count == sum(line.startswith(marker) for line in plain.splitlines()) + (marker == "- ")
+    assert all(line.count("|") - line.count("\\|") in (0, 3, 5) for line in page.splitlines())
+
+
 def test_a_model_density_is_called_one(ours: Path) -> None:
     dataset = open_finished(ours)
     facts = facts_of(dataset, NAMING, Terms())
@@ -281,7 +303,7 @@ def test_what_is_not_known_to_be_open_is_restricted(licence: str, is_open: bool)
 
 def test_only_what_is_whole_and_new_is_published(mixed: Path, tmp_path: Path) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
-    with pytest.raises(StoreError, match="something is there already"):
+    with pytest.raises(StoreError, match="exists already"):
         publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
     with pytest.raises(StoreError, match="publication already"):
         publish(tmp_path / "out.zarr", tmp_path / "more.zarr", NAMING, Terms())

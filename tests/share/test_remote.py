@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from datagen.share.subset import Selection, subset
 from datagen.share.upload import upload
 from datagen.store.location import locate
 from tests.share.chunks import files_of
-from tests.share.servers import WebServer, s3_server, web_server
+from tests.share.servers import WebServer, hostile_server, s3_server, web_server
 from tests.share.test_cli_share import said
 from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
@@ -208,6 +210,31 @@ def test_a_zip_that_is_none_or_was_made_otherwise_is_said_in_words(published: Pa
             locate(str(path))
         with pytest.raises(TrainerError, match=words):
             open_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("declared", "expected at most 300,000,000 bytes, found 10,000,000,000,000"), ("drip", "cannot be reached")],
+)
+def test_a_dataset_whose_metadata_never_ends_is_refused_in_one_sentence(kind: str, words: str, tmp_path: Path) -> None:
+    shorter = "from datetime import timedelta; from datagen.store import remote; remote.RETRIES = 0; "
+    shorter += "remote.REQUEST_LIMIT = timedelta(seconds=2); from datagen.__main__ import main; main()"
+    with hostile_server() as url:
+        for arguments in (("inspect",), ("verify",), ("subset", "--out", str(tmp_path / "out.zarr"))):
+            command = [sys.executable, "-c", shorter, arguments[0], f"{url}/{kind}/x.zarr", *arguments[1:]]
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert ended.returncode == 2, ended.stderr
+            assert words in ended.stderr
+            assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_file_that_the_disk_cannot_hold_is_not_fetched() -> None:
+    with hostile_server() as url:
+        dataset = locate(f"{url}/declared/x.zarr")
+        assert not isinstance(dataset, Path)
+        for fetch in (dataset.view, dataset.arrow_file):
+            with pytest.raises(StoreError, match=r"curation\.parquet: has 10,000,000,000,000 bytes, but .* free"):
+                fetch("curation.parquet")
 
 
 def test_the_command_line_takes_an_address_and_a_zip(places: dict[str, str]) -> None:

@@ -123,5 +123,5 @@ def test_an_unfinished_dataset_is_refused(theirs: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_ever_written_over(theirs: Path, tmp_path: Path) -> None:
     (tmp_path / "part.zarr").mkdir()
-    with pytest.raises(StoreError, match="something is there already"):
+    with pytest.raises(StoreError, match="exists already"):
         subset(theirs, tmp_path / "part.zarr", Selection())

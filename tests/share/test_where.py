@@ -61,7 +61,7 @@ def test_an_expression_means_what_it_says_in_python(expression: str, rows: list[
         ("[n for n in n_atoms]", "not understood"),
         ("n_atoms.max() > 3", "not understood"),
         ("n_atoms ** 9999 > 3", "not understood"),
-        ("formula - 3 > 1", "do not go together"),
+        ("formula - 3 > 1", "cannot be combined"),
         ("n_atoms in []", "not understood"),
         ("True", "true or false"),
     ],

@@ -144,7 +144,7 @@ def test_crystalnet_is_trained_and_judged(densities_dataset: Path, tmp_path: Pat
         (("evaluate", "{nowhere}", "{dataset}"), "no checkpoint here"),
         (("evaluate", "{text}", "{dataset}"), "found something else"),
         (("evaluate", "{text}", "{dataset}", "--plots"), "needs --out"),
-        (("predict", "{text}", "{text}"), "one pattern file or more"),
+        (("predict", "{text}", "{text}"), "at least one scan"),
         (("predict", "{text}", "scan.xy"), "found something else"),
     ],
 )

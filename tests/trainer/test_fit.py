@@ -17,7 +17,7 @@ import torch
 from tests.trainer import datasets, small
 from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.evaluation.evaluate import load_models
+from trainer.evaluation.models import load_models
 from trainer.models.alphadiffract import Prediction
 from trainer.training import checkpoint
 from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining

@@ -8,11 +8,41 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trainer.evaluation.metrics import Z_975, accuracy, graph_distances, per_structure, plain, regression, t_975
+from trainer.evaluation.metrics import Z_975, Accuracy, Regression, plain, t_975
+from trainer.evaluation.sums import AccuracySums, ByStructure, GraphDistanceSums, RegressionSums, Structures
 
 RNG = np.random.default_rng(0)
 STRUCTURE = np.repeat([11, 5, 9], 4)
 NAMES = {0: "x", 1: "y", 2: "z"}
+
+
+BATCHES = ((0, 3), (3, 6), (6, 12))
+"""Cuts that leave two structures open at the end of a batch."""
+
+
+def accuracy(p: np.ndarray, truth: np.ndarray, structure: np.ndarray, majority: int, names: dict[int, str]) -> Accuracy:
+    sums, by_structure = AccuracySums(3), ByStructure()
+    for first, last in BATCHES:
+        _, correct = sums.add(p[:, first:last], truth[first:last])
+        sums.add_structures(by_structure.add(structure[first:last], correct[:, None].astype(float)).mean[:, 0])
+    sums.add_structures(by_structure.finish(1).mean[:, 0])
+    return sums.result(majority, names)
+
+
+def regression(prediction: np.ndarray, truth: np.ndarray, structure: np.ndarray, train_mean: float) -> Regression:
+    sums, by_structure = RegressionSums(np.array([train_mean])), ByStructure()
+
+    def close(found: Structures) -> None:
+        variance = found.mean[:, 2] + found.squares[:, 1] / np.maximum(found.count - 1, 1)
+        sums.add_structures(found.mean[:, :1], found.mean[:, 1:2], variance[:, None])
+
+    models = prediction.var(axis=0, ddof=1) if len(prediction) > 1 else np.zeros_like(truth)
+    columns = np.stack([truth, prediction.mean(axis=0), models], axis=1)
+    for first, last in BATCHES:
+        if len(structure[first:last]):
+            close(by_structure.add(structure[first:last], columns[first:last]))
+    close(by_structure.finish(3))
+    return sums.result(0)
 
 
 def probabilities(models: int = 3) -> np.ndarray:
@@ -98,10 +128,23 @@ def test_quantiles_of_students_t(freedom: int) -> None:
 
 def test_distances_between_space_groups_are_counted() -> None:
     predicted, truth = np.array([224, 220, 0, 224]), np.array([224, 224, 1, 2])
-    found = graph_distances(predicted, truth)
+    sums = GraphDistanceSums()
+    for i in range(4):
+        sums.add(predicted[i : i + 1], truth[i : i + 1])
+    found = sums.result()
     assert found["share"][:2] == [0.25, 0.5]
     assert found["cumulative"][-1] == 1.0
 
 
-def test_means_over_structures_are_in_ascending_order() -> None:
-    assert per_structure(np.arange(12.0), STRUCTURE).tolist() == [5.5, 9.5, 1.5]
+def test_samples_are_grouped_by_structure_wherever_a_batch_ends() -> None:
+    values = RNG.normal(size=(12, 2))
+    wanted = [values[s == STRUCTURE] for s in (11, 5, 9)]
+    for cuts in ([4, 8], [1, 2, 9], [11], []):
+        by_structure = ByStructure()
+        batches = zip(np.split(STRUCTURE, cuts), np.split(values, cuts), strict=True)
+        found = [by_structure.add(structure, part) for structure, part in batches]
+        found.append(by_structure.finish(2))
+        assert np.concatenate([part.count for part in found]).tolist() == [4, 4, 4]
+        np.testing.assert_allclose(np.concatenate([part.mean for part in found]), [v.mean(axis=0) for v in wanted])
+        squares = [((v - v.mean(axis=0)) ** 2).sum(axis=0) for v in wanted]
+        np.testing.assert_allclose(np.concatenate([part.squares for part in found]), squares)

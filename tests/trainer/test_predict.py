@@ -12,8 +12,15 @@ import torch
 from trainer.errors import TrainerError
 from trainer.evaluation.gradcam import attention
 from trainer.models.alphadiffract import AlphaDiffract, AlphaDiffractConfig
-from trainer.predict import parse_wavelength, predict, space_group_symbols, subtract_background, to_model_grid
-from trainer.scans.read import Measured, read_pattern
+from trainer.prediction.predict import (
+    predict,
+    space_group_symbols,
+    to_model_grid,
+)
+from trainer.scans.bring import snip
+from trainer.scans.read import read_scan
+from trainer.scans.scan import Scan
+from trainer.scans.wavelength import parse_wavelength
 
 FACTS = {
     "two_theta_min_deg": 5.0,
@@ -24,11 +31,11 @@ FACTS = {
 SYSTEMS = ["triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"]
 
 
-def scan(d_A: list[float], wavelength_A: float, low: float, high: float, step: float = 0.005) -> Measured:
+def scan(d_A: list[float], wavelength_A: float, low: float, high: float, step: float = 0.005) -> Scan:
     x = np.arange(low, high, step)
     peaks = [2 * np.degrees(np.arcsin(wavelength_A / 2 / d)) for d in d_A]
     y = 10 + sum(1000 * np.exp(-0.5 * ((x - p) / 0.03) ** 2) for p in peaks)
-    return Measured(x, y, np.sqrt(y))
+    return Scan.from_arrays(x, y, wavelength_A, np.sqrt(y))
 
 
 @pytest.mark.parametrize("wavelength_A", [1.5405929, 0.7107, 0.413529, 0.619921])
@@ -52,55 +59,36 @@ def test_gaps_are_refused_with_the_angles_of_the_measurement() -> None:
     with pytest.raises(TrainerError, match=r"no data between (40\.00|39\.99|39\.995) and 51\.13"):
         to_model_grid("scan", scan([4.0], 1.5405929, 8, 40), 1.5405929, FACTS)
     kept = (whole.two_theta_deg < 30) | (whole.two_theta_deg > 32)
-    holed = Measured(whole.two_theta_deg[kept], whole.intensity[kept], whole.sigma[kept])
+    holed = Scan.from_arrays(whole.two_theta_deg[kept], whole.intensity[kept])
     with pytest.raises(TrainerError, match=r"no data between (29\.99|30\.00) and 32\.0"):
         to_model_grid("scan", holed, 1.5405929, FACTS)
     with pytest.raises(TrainerError, match="no data between"):
-        to_model_grid("scan", scan([4.0], 1.5405929, 90, 120), 1.5405929, FACTS)
+        to_model_grid("scan", scan([1.0], 1.5405929, 90, 120), 1.5405929, FACTS)
 
 
 def test_real_scans_reach_the_grid_or_say_what_they_lack(shared_data: Path) -> None:
     folder = shared_data / "measured"
-    jadarite = read_pattern(folder / "jadarite" / "11bmb_6231.fxye.gz")
+    jadarite = read_scan(folder / "jadarite" / "11bmb_6231.fxye.gz")
     intensity, _ = to_model_grid("jadarite", jadarite, 0.413529, FACTS)
     # Monoclinic, a = 6.762, c = 7.688 A, beta = 124.09 deg: 100 at d = 5.600 A.
     grid = np.linspace(5, 20, 8192)
     near = np.abs(grid - 2 * np.degrees(np.arcsin(0.619921 / 2 / 5.600))) < 0.05
     assert intensity[near].max() > 3 * np.median(intensity)
-    lead = read_pattern(folder / "pbso4" / "PBSO4.XRA")
+    lead = read_scan(folder / "pbso4" / "PBSO4.XRA")
     intensity, _ = to_model_grid("pbso4", lead, parse_wavelength("CuKa1"), FACTS)
     # Anglesite, Pnma, 8.48 x 5.398 x 6.958 A: 210, 102 and 211 are the strongest lines near 3.33, 3.22 and 3.00 A.
     for d in (3.334, 3.220, 3.007):
         near = np.abs(grid - 2 * np.degrees(np.arcsin(0.619921 / 2 / d))) < 0.08
         assert intensity[near].max() > 0.5 * intensity.max()
     with pytest.raises(TrainerError, match=r"no data between 12\.45 and 15\.00"):
-        to_model_grid("apatite", read_pattern(folder / "fluorapatite" / "FAP.XRA"), parse_wavelength("Cu"), FACTS)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1.5406", 1.5406),
-        ("CuKa1", 1.5405929),
-        ("cu k-alpha1", 1.5405929),
-        ("20keV", 0.619921),
-        ("Mo", 0.70931715),
-    ],
-)
-def test_wavelengths_can_be_given_as_numbers_energies_and_anodes(text: str, value: float) -> None:
-    assert parse_wavelength(text) == pytest.approx(value, rel=1e-6)
-
-
-@pytest.mark.parametrize("text", ["", "copper", "-1", "0keV", "1000", "nan"])
-def test_other_wavelengths_are_refused(text: str) -> None:
-    with pytest.raises(TrainerError, match="--wavelength"):
-        parse_wavelength(text)
+        to_model_grid("apatite", read_scan(folder / "fluorapatite" / "FAP.XRA"), parse_wavelength("Cu"), FACTS)
 
 
 def test_a_smooth_background_is_taken_away_and_peaks_stay() -> None:
     x = np.linspace(5, 20, 8192)
     peaks = sum(1000 * np.exp(-0.5 * ((x - p) / 0.03) ** 2) for p in (7, 9, 9.2, 14))
-    rest = subtract_background(peaks + 300 * np.exp(-x / 6) + 50, 200)
+    pattern = peaks + 300 * np.exp(-x / 6) + 50
+    rest = pattern - snip(pattern, 200)
     assert np.abs(rest - peaks).max() < 20
 
 

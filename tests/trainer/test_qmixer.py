@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from datagen.config.config import parse_config
 from tests.datagen.small_runs import make
+from trainer.commands.app import app
 from trainer.data.read_flat_sticks import lorentz_polarisation, read_flat_sticks
 from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerConfig, QMixerOutput
+from trainer.prediction.qmixer import load_weights
 from trainer.simulate.artefacts import Artefacts, Simulator, _draw
 from trainer.simulate.log_q import N_ANGLES, N_BINS, STEP_DEG, angles_deg
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
@@ -234,3 +238,20 @@ def test_every_space_group_has_its_bravais_lattice() -> None:
 def test_cells_survive_the_way_to_numbers_and_back() -> None:
     cells = np.array([[3.0, 4.0, 5.0, 80.0, 95.0, 120.0], [50.0, 60.0, 70.0, 60.0, 60.0, 60.0]])
     np.testing.assert_allclose(from_numbers(to_numbers(cells)), cells, rtol=1e-5)
+
+
+def test_the_command_trains_resumes_and_leaves_weights(minerals: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    command = ["fit", "qmixer", str(minerals), "--out", str(tmp_path), "--batch-size", "8"]
+    refused = runner.invoke(app, command)
+    assert refused.exit_code == 2
+    assert "either --minutes or --patterns" in refused.output
+    first = runner.invoke(app, [*command, "--patterns", "16"])
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout.splitlines()[-1])["patterns"] == 16
+    again = runner.invoke(app, [*command, "--patterns", "24"])
+    assert again.exit_code == 2
+    assert "resume it with --resume" in again.output
+    resumed = runner.invoke(app, [*command, "--patterns", "24", "--resume"])
+    assert json.loads(resumed.stdout.splitlines()[-1])["patterns"] == 24
+    assert load_weights(tmp_path / "qmixer.safetensors").facts["patterns"] == 24

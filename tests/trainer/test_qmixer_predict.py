@@ -14,7 +14,7 @@ from tests.trainer.test_qmixer import SMALL, TRAINING
 from trainer.commands.app import app
 from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerOutput
-from trainer.qmixer import Weights, export_weights, load_weights, predict_inputs, predict_scan
+from trainer.prediction.qmixer import Weights, export_weights, load_weights, predict_inputs, predict_scan
 from trainer.simulate.log_q import LN_Q_STEP, N_BINS
 from trainer.training.fit_qmixer import State, save
 

@@ -17,7 +17,7 @@ from trainer.commands.app import app
 from trainer.data.sampler import Sampler
 from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.evaluation.evaluate import load_models, refuse_other_instrument, structures_of_trained_groups
+from trainer.evaluation.models import load_models, refuse_other_instrument, structures_of_trained_groups
 from trainer.models.alphadiffract import AlphaDiffract
 from trainer.models.crystalnet import CrystalNet
 from trainer.training import fit as fitting

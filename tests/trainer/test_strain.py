@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainer.data.sources import PatternBatch, StickBatch
 from trainer.simulate.broaden import Members, Sticks
-from trainer.simulate.strain import Strain
+from trainer.training.strain import Strain
 
 WAVELENGTH_A = 0.619921
 STRAIN = Strain(0.1, 5.0, 20.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +12,27 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from trainer.commands.terminal import TerminalReporter, counting, mistakes_told, print_json, print_tables
+from trainer.commands.evaluate import evaluate
+from trainer.commands.fit_qmixer import fit_qmixer
+from trainer.commands.options import (
+    AccumulateOption,
+    BatchOption,
+    CompileOption,
+    DatasetArgument,
+    DeterministicOption,
+    DeviceOption,
+    EpochsOption,
+    FollowOption,
+    OutOption,
+    PrecisionOption,
+    RateOption,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+    WorkersOption,
+)
+from trainer.commands.predict import predict
+from trainer.commands.terminal import TerminalReporter, mistakes_told
 from trainer.errors import TrainerError
 
 # torch takes seconds to import: commands import what they need, so that --help and mistakes answer at once.
@@ -27,30 +46,9 @@ app = typer.Typer(
 )
 fit_app = typer.Typer(help="Train a model. torchrun starts one process a GPU.", no_args_is_help=True)
 app.add_typer(fit_app, name="fit")
+fit_app.command("qmixer")(fit_qmixer)
 
 NEEDED = ("torch", "numpy", "zarr")
-
-DatasetArgument = Annotated[
-    str,
-    typer.Argument(help="A dataset, finished or in the making: its folder, .zarr.zip, address, or name in the list."),
-]
-OutOption = Annotated[Path, typer.Option(help="Folder for checkpoints and logs.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with last.pt in --out, with its configuration.")]
-EpochsOption = Annotated[int | None, typer.Option(help="Epochs in all.")]
-BatchOption = Annotated[int | None, typer.Option(help="Samples a batch and process.")]
-RateOption = Annotated[float | None, typer.Option(help="Nominal learning rate.")]
-AccumulateOption = Annotated[int | None, typer.Option(help="Batches for each update.")]
-SeedOption = Annotated[int | None, typer.Option(help="Seed of weights, order and noise.")]
-PrecisionOption = Annotated[str | None, typer.Option(help="auto, fp32 or bf16; auto is bf16 on a GPU that has it.")]
-CompileOption = Annotated[bool, typer.Option("--compile", help="Let torch.compile fuse the network.")]
-DeterministicOption = Annotated[bool, typer.Option("--deterministic", help="Only algorithms that repeat bit for bit.")]
-FollowOption = Annotated[bool, typer.Option("--follow", help="Between epochs, pick up shards committed meanwhile.")]
-WorkersOption = Annotated[int | None, typer.Option(help="Threads that read.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any value of the configuration, such as model.drop_path=0.1."),
-]
 
 
 @fit_app.command("alphadiffract")
@@ -143,192 +141,8 @@ def fit_crystalnet(
     _fit(CrystalNetTraining, "crystalnet", given, settings, dataset, out, resume, device)
 
 
-@app.command()
-def evaluate(
-    arguments: Annotated[list[str], typer.Argument(metavar="CHECKPOINT... DATASET", help="Several are an ensemble.")],
-    split: Annotated[str, typer.Option(help="Side of the split to judge on.")] = "test",
-    samples: Annotated[int, typer.Option(min=1, help="Patterns of each structure (alphadiffract).")] = 1,
-    input: Annotated[str | None, typer.Option(help="patterns or sticks; default: as trained.")] = None,  # noqa: A002
-    noise: Annotated[bool, typer.Option(help="The paper's noise on the patterns.")] = True,
-    guesses: Annotated[int, typer.Option(help="Latent samples (crystalnet).")] = 5,
-    points: Annotated[int, typer.Option(help="Grid points along each axis (crystalnet).")] = 50,
-    batch_size: Annotated[int | None, typer.Option(help="Samples at a time.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and plots.")] = None,
-    plots: Annotated[bool, typer.Option("--plots", help="Draw PNG figures into --out.")] = False,
-    device: DeviceOption = "auto",
-) -> None:
-    """Judge checkpoints on a dataset, beside baselines that need no model."""
-    from trainer.data.store import open_dataset
-    from trainer.evaluation.evaluate import (
-        evaluate_alphadiffract,
-        evaluate_crystalnet,
-        load_models,
-        refuse_other_instrument,
-        structures_of_trained_groups,
-    )
-    from trainer.evaluation.tables import evaluation_tables
-    from trainer.training import distributed
-    from trainer.training.config import INPUTS, kind_of
-    from trainer.training.datasets import choose_rows
-
-    with mistakes_told():
-        if len(arguments) < 2:
-            raise TrainerError("expected one checkpoint or more, and a dataset last")
-        if plots and out is None:
-            raise TrainerError("--plots needs --out, the folder to draw into")
-        if input is not None and input not in INPUTS:
-            raise TrainerError(f"--input {input}: expected one of {', '.join(INPUTS)}")
-        *paths, dataset_path = arguments
-        if int(os.environ.get("RANK", "0")) != 0:
-            return  # torchrun started several processes; one evaluates
-        place = distributed.alone(device)
-        models, states = load_models([Path(path) for path in paths], place.device)
-        dataset = open_dataset(dataset_path)
-        configs: Any = [state.config for state in states]
-        options: dict[str, Any] = {"split": split}
-        if batch_size is not None:
-            options["batch_size"] = batch_size
-        with counting("batches") as told:
-            if kind_of(configs[0]) == "alphadiffract":
-                refuse_other_instrument(states, dataset)
-                options |= {"samples": samples, "noise": noise, "input": input}
-                found: Any = evaluate_alphadiffract(models, configs, dataset, place, told=told, **options)
-            else:
-                options |= {"guesses": guesses, "points": points}
-                found = evaluate_crystalnet(models, configs, dataset, place, told=told, **options)
-        rows = choose_rows(configs[0], dataset, split)
-        found.report["structures_of_trained_groups"] = structures_of_trained_groups(states, dataset, rows)
-        tables = evaluation_tables(found.report)
-        print_tables(tables)
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "report.json").write_text(json.dumps(found.report, indent=2) + "\n")
-            (out / "report.md").write_text("\n".join(table.markdown() for table in tables))
-            if plots:
-                from trainer.evaluation.plots import plot_density_evaluation, plot_lattice_evaluation
-
-                draw: Any = plot_lattice_evaluation if hasattr(found, "lattice") else plot_density_evaluation
-                draw(found, out)
-
-
-@app.command()
-def predict(
-    arguments: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="[MODEL...] FILE...",
-            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then measured scans.",
-        ),
-    ],
-    wavelength: Annotated[
-        str | None, typer.Option(help="Of the measurement: angstroms, 20keV, CuKa1; default: as the file states.")
-    ] = None,
-    subtract_background: Annotated[
-        bool, typer.Option("--subtract-background", help="Take away what is smooth: training patterns have none.")
-    ] = False,
-    draws: Annotated[int, typer.Option(min=0, help="Patterns redrawn within their uncertainties, for the spread.")] = 8,
-    top: Annotated[int, typer.Option(min=1, max=230, help="Space groups to name.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables.")] = False,
-    gradcam: Annotated[Path | None, typer.Option(help="Folder for plots of what the model looked at.")] = None,
-    device: DeviceOption = "auto",
-) -> None:
-    """Rank crystal systems and space groups of measured scans, and predict their lattice.
-
-    Without a checkpoint the weights that come with the package are used, for any wavelength and range.
-    """
-    with mistakes_told():
-        of_package = not any(path.suffix == ".pt" for path in arguments)
-        if of_package:
-            results = _predict_qmixer(arguments, wavelength, top)
-        else:
-            results = _predict(arguments, wavelength, subtract_background, draws, top, gradcam, device)
-    if as_json:
-        print_json(results)
-        return
-    from trainer.evaluation.tables import prediction_tables
-
-    for result in results:
-        print_tables(prediction_tables(Path(result["file"]).name, result))
-
-
-def _predict_qmixer(arguments: list[Path], wavelength: str | None, top: int) -> list[dict[str, Any]]:
-    from trainer.predict import space_group_symbols, wavelength_of
-    from trainer.qmixer import load_weights, predict_scan, ranked
-    from trainer.scans.read import read_pattern
-
-    models = [path for path in arguments if path.suffix == ".safetensors"]
-    scans = [path for path in arguments if path.suffix != ".safetensors"]
-    if len(models) > 1 or not scans:
-        raise TrainerError("expected one scan or more, and at most one file of weights (.safetensors)")
-    weights = load_weights(*models)
-    results = []
-    for path in scans:
-        measured = read_pattern(path)
-        used = wavelength_of(path, measured, wavelength)
-        prediction = predict_scan(weights, measured.two_theta_deg, measured.intensity, used)
-        results.append({"file": str(path), "wavelength_A": used, **ranked(prediction, space_group_symbols(), top)})
-    return results
-
-
-def _predict(
-    arguments: list[Path],
-    wavelength: str | None,
-    subtract: bool,
-    draws: int,
-    top: int,
-    gradcam: Path | None,
-    device: str,
-) -> list[dict[str, Any]]:
-    import numpy as np
-    import torch
-
-    from trainer.evaluation.evaluate import load_models
-    from trainer.evaluation.gradcam import attention
-    from trainer.models.alphadiffract import AlphaDiffract
-    from trainer.predict import predict as predicted
-    from trainer.predict import subtract_background, to_model_grid, wavelength_of
-    from trainer.scans.read import read_pattern
-    from trainer.simulate.noise import standardise
-    from trainer.training import distributed
-
-    checkpoints = [path for path in arguments if path.suffix == ".pt"]
-    patterns = [path for path in arguments if path.suffix != ".pt"]
-    if not checkpoints or not patterns:
-        raise TrainerError("expected one checkpoint (.pt) or more, and one pattern file or more")
-    place = distributed.start(device)
-    models, states = load_models(checkpoints, place.device)
-    networks = [model for model in models if isinstance(model, AlphaDiffract)]
-    if len(networks) < len(models):
-        raise TrainerError(f"{checkpoints[0]}: expected a checkpoint of alphadiffract, found one of crystalnet")
-    facts = states[0].dataset
-    grids = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
-    if any(state.dataset[name] != facts[name] for state in states for name in grids):
-        raise TrainerError("an ensemble's models were trained on one instrument and range of angles; these differ")
-    grid = np.linspace(facts["two_theta_min_deg"], facts["two_theta_max_deg"], facts["n_points"])
-    results = []
-    seen = []
-    for path in patterns:
-        measured = read_pattern(path)
-        used = wavelength_of(path, measured, wavelength)
-        intensity, sigma = to_model_grid(str(path), measured, used, facts)
-        if subtract:
-            intensity = subtract_background(intensity, facts["n_points"] // 40)
-        answer = predicted(networks, intensity, sigma, facts["crystal_systems"], place.device, draws, top)
-        results.append({"file": str(path), "wavelength_A": used, "background_subtracted": subtract, **answer})
-        seen.append(intensity)
-    if gradcam is not None:
-        from trainer.evaluation.plots import plot_attention
-
-        gradcam.mkdir(parents=True, exist_ok=True)
-        for path, intensity in zip(patterns, seen, strict=True):
-            pattern = standardise(torch.from_numpy(intensity)[None].float()).to(place.device)
-            looked = {
-                head: np.mean([attention(model, pattern, head)[0].double().cpu().numpy() for model in networks], axis=0)
-                for head in ("crystal_system", "space_group")
-            }
-            name = path.name.split(".")[0]
-            plot_attention(grid, pattern[0].double().cpu().numpy(), looked, path.name, gradcam / f"{name}.png")
-    return results
+app.command()(evaluate)
+app.command()(predict)
 
 
 def _fit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -79,6 +79,13 @@ def mistakes_told() -> Iterator[None]:
     except TrainerError as error:
         Console(stderr=True).print(f"[red]error:[/red] {_plain(str(error))}", soft_wrap=True, highlight=False)
         raise typer.Exit(code=2) from None
+
+
+def print_mistakes(messages: Sequence[str]) -> None:
+    """Mistakes that did not end the command, on standard error."""
+    console = Console(stderr=True)
+    for message in messages:
+        console.print(f"[red]error:[/red] {_plain(message)}", soft_wrap=True, highlight=False)
 
 
 def _plain(text: str) -> str:

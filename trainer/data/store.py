@@ -66,6 +66,10 @@ class Dataset:
     def __reduce__(self) -> tuple[Any, ...]:
         return (open_dataset, (self._where,))
 
+    def reopened(self) -> Dataset:
+        """Open the dataset again, for a process that was forked."""
+        return open_dataset(self._where)
+
     @property
     def n_structures(self) -> int:
         """Structures of the finished dataset."""

@@ -1,6 +1,6 @@
-"""How good are AlphaDiffract's predictions? Accuracies, lattice errors, and the paper's uncertainties of both.
+"""Figures of AlphaDiffract's evaluation: accuracies, lattice errors, and the paper's uncertainties of both.
 
-Arrays: one row a sample; ``structure`` says which structure a sample is a pattern of. Equations of Sec. 5.6.
+Equations of Sec. 5.6; `trainer.evaluation.sums` accumulates what they need.
 """
 
 from __future__ import annotations
@@ -11,12 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-
-from trainer.training.gemd import hop_matrix
-
-Array = NDArray[np.float64]
-Whole = NDArray[np.int64]
 
 Z_975 = 1.959963984540054
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -47,85 +41,6 @@ class Regression:
     r2: float
     r2_sigma: float
     mean_baseline_mae: float
-
-
-def accuracy(
-    probability: Array,
-    truth: Whole,
-    structure: Whole,
-    majority: int,
-    names: dict[int, str],
-) -> Accuracy:
-    """Accuracy of the ensemble mean of ``probability`` (model, sample, class).
-
-    ``majority`` is the commonest class of the training side; eq. 7 takes the spread over models of the probability of
-    the predicted class.
-    """
-    mean = probability.mean(axis=0)
-    predicted = mean.argmax(axis=1)
-    correct = predicted == truth
-    value = float(correct.mean())
-    of_models = None
-    if len(probability) > 1:
-        spread = probability[:, np.arange(len(truth)), predicted].std(axis=0, ddof=1)
-        of_models = Z_975 * float(np.sqrt((spread**2).sum()) / len(truth))  # eq. 7
-    of_augmentations = None
-    fractions = per_structure(correct.astype(np.float64), structure)  # eq. 8
-    if len(fractions) > 1 and len(fractions) < len(truth):
-        n = len(fractions)
-        of_augmentations = t_975(n - 1) * float(fractions.std(ddof=1) / math.sqrt(n))  # eq. 9
-    parts = [x for x in (of_models, of_augmentations) if x is not None]
-    baseline = float((truth == majority).mean())
-    return Accuracy(
-        accuracy=value,
-        majority_baseline=baseline,
-        margin=value - baseline,
-        ensemble_half_width=of_models,
-        augmentation_half_width=of_augmentations,
-        half_width=math.hypot(*parts) if parts else None,
-        per_class={names[c]: float(correct[truth == c].mean()) for c in sorted(names) if (truth == c).any()},
-    )
-
-
-def regression(prediction: Array, truth: Array, structure: Whole, train_mean: float) -> Regression:
-    """Errors of ``prediction`` (model, sample) of one parameter, averaged over models and each structure's patterns."""
-    mean = prediction.mean(axis=0)
-    y = per_structure(truth, structure)
-    y_hat = per_structure(mean, structure)
-    n = len(y)
-    of_models = prediction.var(axis=0, ddof=1) if len(prediction) > 1 else np.zeros_like(mean)
-    counts = per_structure(np.ones_like(mean), structure, total=True)
-    of_augmentations = per_structure((mean - y_hat[_index(structure)]) ** 2, structure, total=True)
-    of_augmentations = of_augmentations / np.maximum(counts - 1, 1)
-    sigma = np.sqrt(per_structure(of_models, structure) + of_augmentations)  # eq. 10
-    residual = y_hat - y
-    total = float(((y - y.mean()) ** 2).sum())
-    # A test side on which a parameter never varies has no R^2.
-    r2 = 1.0 - float((residual**2).sum()) / total if total > 0 else math.nan
-    r2_sigma = float(np.sqrt(((2 * residual / total * sigma) ** 2).sum())) if total > 0 else math.nan
-    return Regression(
-        mae=float(np.abs(residual).mean()),
-        mae_sigma=float(np.sqrt((sigma**2).sum())) / n,  # eq. 11
-        mape_percent=100.0 * float((np.abs(residual) / y).mean()),
-        mape_sigma=100.0 / n * float(np.sqrt(((sigma / y) ** 2).sum())),  # eq. 12
-        r2=r2,
-        r2_sigma=r2_sigma,  # eq. 13
-        mean_baseline_mae=float(np.abs(y - train_mean).mean()),
-    )
-
-
-def graph_distances(predicted: Whole, truth: Whole) -> dict[str, list[float]]:
-    """Share of samples at each number of steps between predicted and true space group, and up to it."""
-    distance = hop_matrix()[predicted, truth]
-    share = np.bincount(distance, minlength=int(hop_matrix().max()) + 1) / len(distance)
-    return {"share": share.tolist(), "cumulative": share.cumsum().tolist()}
-
-
-def per_structure(values: Array, structure: Whole, *, total: bool = False) -> Array:
-    """The mean (or sum) over each structure's samples, in ascending order of structure."""
-    index = _index(structure)
-    sums = np.bincount(index, weights=values)
-    return np.asarray(sums if total else sums / np.bincount(index), dtype=np.float64)
 
 
 def t_975(freedom: int) -> float:
@@ -160,7 +75,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic | torch.Tensor):
         return plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _index(structure: Whole) -> Whole:
-    return np.unique(structure, return_inverse=True)[1]

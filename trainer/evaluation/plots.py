@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import TrainerError
-from trainer.evaluation.metrics import LATTICE, per_structure
+from trainer.evaluation.metrics import LATTICE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from trainer.evaluation.evaluate import DensityEvaluation, LatticeEvaluation
+    from trainer.evaluation.densities import DensityEvaluation
+    from trainer.evaluation.lattices import LatticeEvaluation
 
 UNITS = ("Å", "Å", "Å", "°", "°", "°")
 
@@ -74,14 +75,12 @@ def plot_attention(
 
 def _parity(found: LatticeEvaluation, path: Path) -> Path:
     made, axes = figure(10, 6.6, 2, 3)
-    predicted = found.lattice.mean(axis=0)
     for k, axis in enumerate(axes.flat):
-        x = per_structure(found.true_lattice[:, k], found.structure)
-        y = per_structure(predicted[:, k], found.structure)
+        x, y = found.shown_truth[:, k], found.shown_prediction[:, k]
         low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
         axis.plot([low, high], [low, high], color="grey", linewidth=0.8)
         axis.scatter(x, y, s=8, alpha=0.5, edgecolors="none")
-        axis.set_title(f"{LATTICE[k]}, {UNITS[k]}: MAE {np.abs(x - y).mean():.3g}", fontsize=10)
+        axis.set_title(f"{LATTICE[k]}, {UNITS[k]}: MAE {found.report['lattice'][LATTICE[k]]['mae']:.3g}", fontsize=10)
         axis.set_xlabel("true")
         axis.set_ylabel("predicted")
     return _save(made, path)
@@ -89,9 +88,7 @@ def _parity(found: LatticeEvaluation, path: Path) -> Path:
 
 def _confusion(found: LatticeEvaluation, path: Path) -> Path:
     names = [found.names[k] for k in sorted(found.names)]
-    predicted = found.crystal_system.mean(axis=0).argmax(axis=1)
-    counts = np.zeros((len(names), len(names)))
-    np.add.at(counts, (found.true_crystal_system, predicted), 1)
+    counts = found.confusion
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     made, axes = figure(6, 5)
     axis: Axes = axes[0, 0]

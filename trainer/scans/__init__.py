@@ -1,1 +1,1 @@
-"""Measured scans: file formats and axes."""
+"""Measured powder scans: files of diffractometers, and scans brought to an instrument. Reading needs only numpy."""

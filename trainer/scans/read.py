@@ -1,195 +1,152 @@
-"""What did a diffractometer measure? Pattern files of several kinds as angles, intensities and standard uncertainties.
-
-Readable: .xy, .xye, .csv, .txt, .dat (columns of 2theta, intensity, and perhaps its uncertainty), .chi (Fit2D), and
-GSAS raw data (.fxye, .raw, .gsa, .gsas, .xra, .xye with a BANK line) of constant wavelength: STD, ESD, FXY and FXYE
-records (GSAS manual, LAUR 86-748, "Histogram data files"). Any of them may be compressed (.gz).
-"""
+"""Any scan file as a `Scan`: the format is recognised by the content first, then by the name."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import re
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from trainer.scans.formats import (
+    brml,
+    bruker_raw,
+    bruker_raw4,
+    columns,
+    gsas,
+    opxrd,
+    pdcif,
+    philips,
+    rigaku,
+    rruff,
+    stoe,
+    uxd,
+    xrdml,
+)
+from trainer.scans.formats.content import MOST_BYTES, Members, decoded
+from trainer.scans.scan import Scan, ScanError
 
-from trainer.errors import TrainerError
+Reader = Callable[[bytes], Scan]
 
-Array = NDArray[np.float64]
-
-COLUMNS = (".xy", ".xye", ".csv", ".txt", ".dat", ".asc")
-GSAS = (".fxye", ".fxy", ".raw", ".gsa", ".gsas", ".gda", ".gss", ".xra")
-FEWEST_POINTS = 50
-_BANK = re.compile(r"^BANK\s+(\d+)\s+(\d+)\s+(\d+)\s+(\w+)((?:\s+[-+]?[.\d][-+.\dEe]*)*)\s*([A-Z]*)\s*$", re.MULTILINE)
-_WAVELENGTH = re.compile(r"wave\s*length[^\d\n]{0,20}(\d+\.\d+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A scan: rising angles in degrees, intensities, their standard uncertainties, the wavelength if it is stated."""
-
-    two_theta_deg: Array
-    intensity: Array
-    sigma: Array
-    wavelength_A: float | None = None
-
-
-def read_pattern(path: Path) -> Measured:
-    """The scan in a file; refuses what is not one with what was expected."""
-    text = _text(path)
-    suffix = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-    if suffix == ".chi":
-        found = _chi(path, text)
-    elif _BANK.search(text):
-        found = _gsas(path, text)
-    elif suffix in GSAS:
-        raise TrainerError(f"{path}: expected GSAS data with a BANK line of constant wavelength, found none")
-    elif suffix in COLUMNS:
-        found = _columns(path, text)
-    else:
-        raise TrainerError(
-            f"{path}: expected one of {', '.join((*COLUMNS, '.chi', *GSAS))}, found {suffix or 'no suffix'}"
-        )
-    return _checked(path, found)
+COLUMN_SUFFIXES = (".xy", ".xye", ".xys", ".csv", ".txt", ".dat", ".asc", ".tsv", ".chi")
+GSAS_SUFFIXES = (".fxye", ".fxy", ".gsa", ".gsas", ".gda", ".gss", ".xra", ".raw")
+INSTRUMENT_SUFFIXES = (".xrdml", ".brml", ".ras", ".rasx", ".uxd", ".udf", ".rd", ".sd")
+SUFFIXES = (*COLUMN_SUFFIXES, *GSAS_SUFFIXES, *INSTRUMENT_SUFFIXES, ".cif", ".json")
+"""Names under which scans are looked for in folders and archives."""
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
+BINARY: tuple[tuple[bytes, Reader], ...] = (
+    (b"RAW4.00", bruker_raw4.read),
+    (b"RAW1.0", bruker_raw.read_version_3),
+    (b"RAW2", bruker_raw.read_version_2),
+    (b"RAW ", bruker_raw.read_version_1),
+    (b"RAW_1.", stoe.read),
+    (b"V3RD", philips.read_rd),
+    (b"V5RD", philips.read_rd),
+)
+HEAD = 20_000
+_PD_LOOP = re.compile(r"^\s*_pd_(meas|proc|calc)_", re.MULTILINE)
 
 
-def _text(path: Path) -> str:
+def read_scan(path: str | Path) -> Scan:
+    """Read a scan file, compressed (.gz, .bz2, .xz) or not; `ScanError` says what is wrong with one that is none."""
+    path = Path(path)
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ScanError(f"{path}: larger than {MOST_BYTES:,} bytes, too large for a scan")
         data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
     except FileNotFoundError:
-        raise TrainerError(f"{path}: no such file") from None
-    except (OSError, EOFError) as error:
-        raise TrainerError(f"{path}: cannot be read ({error})") from error
-    if b"\0" in data[:4096]:
-        raise TrainerError(f"{path}: expected text, found binary data; export it as .xy or .xye")
-    return data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        raise ScanError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ScanError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return read_bytes(str(path), data)
 
 
-def _columns(path: Path, text: str) -> Measured:
-    """Two or three numbers a line; comments and one headline may come before."""
-    rows: list[list[float]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        fields = [f for f in re.split(r"[,;\s]+", line.strip()) if f]
-        if not fields or line.lstrip()[0] in "#;!'\"%/":
-            continue
-        try:
-            rows.append([float(f) for f in fields])
-        except ValueError:
-            if rows:
-                raise TrainerError(f"{path}, line {number}: expected numbers, found {line.strip()[:40]!r}") from None
-    widths = {len(row) for row in rows}
-    if not widths or widths - {2, 3} or len(widths) > 1:
-        raise TrainerError(
-            f"{path}: expected two or three columns (2theta, intensity, uncertainty), found "
-            f"{' and '.join(map(str, sorted(widths))) or 'no numbers'}"
-        )
-    table = np.array(rows)
-    sigma = table[:, 2] if table.shape[1] == 3 else _counting(table[:, 1])
-    return Measured(table[:, 0], table[:, 1], sigma, _wavelength(text))
+def read_bytes(name: str, data: bytes) -> Scan:
+    """Read a scan from the bytes of a file of this name."""
+    inner, data = _uncompressed(name, data)
+    suffix = Path(inner).suffix.lower()
+    try:
+        return _read(suffix, data)
+    except ScanError as error:
+        raise ScanError(f"{name}: {error}") from error
+    except (ValueError, IndexError, KeyError, OverflowError, ArithmeticError, MemoryError, RecursionError) as error:
+        raise ScanError(f"{name}: is damaged or of an unknown kind ({type(error).__name__}: {error})") from error
 
 
-def _chi(path: Path, text: str) -> Measured:
-    """Fit2D: four lines of heading (title, axis, ordinate, number of points), then pairs."""
-    lines = text.split("\n")
-    axis = lines[1].lower() if len(lines) > 1 else ""
-    if "theta" not in axis:
-        raise TrainerError(
-            f"{path}: expected a .chi file over 2theta, found the axis {axis.strip()!r} in its second line"
-        )
-    body = "\n".join(lines[4:])
-    found = _columns(path, body)
-    return Measured(found.two_theta_deg, found.intensity, found.sigma, _wavelength(text))
+def bare_suffix(name: str) -> str:
+    """Return the suffix of a name below its compression, in lower case."""
+    path = Path(name)
+    return Path(path.stem).suffix.lower() if path.suffix.lower() in COMPRESSIONS else path.suffix.lower()
 
 
-def _gsas(path: Path, text: str) -> Measured:
-    """The first bank: angles in centidegrees, records as its line says."""
-    bank = _BANK.search(text)
-    assert bank is not None
-    count, binning, numbers = int(bank[2]), bank[4], [float(x) for x in bank[5].split()]
-    kind = bank[6] or "STD"
-    if not binning.startswith("CONS") or (len(numbers) < 2 and kind not in ("FXY", "FXYE")):
-        raise TrainerError(
-            f"{path}: expected a bank of constant wavelength (CONST), found {binning}; time-of-flight data have no "
-            "single wavelength"
-        )
-    end = _BANK.search(text, bank.end())
-    body = text[bank.end() : end.start() if end else None]
-    even = np.asarray(np.arange(count), dtype=np.float64)  # positions of points that the file does not list
-    if len(numbers) >= 2:
-        even = numbers[0] + numbers[1] * even
-    readers: dict[str, Callable[[], tuple[Array, Array, Array | None]]] = {
-        "STD": lambda: (even, *_fixed_std(path, body)),
-        "ESD": lambda: (even, *_fixed_esd(path, body)),
-        "FXY": lambda: _free(path, body, 2),
-        "FXYE": lambda: _free(path, body, 3),
+def _uncompressed(name: str, data: bytes) -> tuple[str, bytes]:
+    suffix = Path(name).suffix.lower()
+    if suffix not in COMPRESSIONS:
+        return name, data
+    try:
+        found = COMPRESSIONS[suffix](data)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise ScanError(f"{name}: cannot be unpacked ({error})") from error
+    return name[: -len(suffix)], found
+
+
+def _read(suffix: str, data: bytes) -> Scan:
+    if not data.strip(b"\0 \t\r\n"):
+        raise ScanError("is empty")
+    if data.startswith(b"PK\x03\x04"):
+        return _zipped(Members(data))
+    for magic, reader in BINARY:
+        if data.startswith(magic):
+            return reader(data)
+    if data.startswith(b"FI\0\0"):
+        raise ScanError("is a Rigaku binary .raw, which is not read; export it as .ras or .xy")
+    if b"\0" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ScanError("holds binary data of an unknown kind; export it as .xy or .xye")
+    return _text_reader(suffix, decoded(data[:HEAD]), data)(data)
+
+
+def _zipped(members: Members) -> Scan:
+    if brml.is_brml(members.names):
+        return brml.read(members)
+    if rigaku.is_rasx(members.names):
+        return rigaku.read_rasx(members)
+    raise ScanError("is a zip that is neither .brml nor .rasx")
+
+
+def _text_reader(suffix: str, head: str, data: bytes) -> Reader:
+    start = head.lstrip()
+    by_content: tuple[tuple[bool, Reader], ...] = (
+        ("<xrdMeasurements" in head, xrdml.read),
+        (start.startswith("*RAS_"), rigaku.read_ras),
+        (start.startswith(rruff.KEYS), rruff.read),
+        (start.startswith("SampleIdent"), philips.read_udf),
+        (bool(re.search(r"^_FILEVERSION\s*=", head, re.MULTILINE)), uxd.read),
+        (start.startswith("{") and suffix != ".csv", opxrd.read),
+        (suffix == ".chi", columns.read_chi),
+        (bool(gsas.BANK.search(decoded(data))) if b"BANK" in data else False, gsas.read),
+    )
+    for found, reader in by_content:
+        if found:
+            return reader
+    by_name: dict[str, Reader] = {
+        ".xrdml": xrdml.read,
+        ".ras": rigaku.read_ras,
+        ".udf": philips.read_udf,
+        ".uxd": uxd.read,
+        ".cif": pdcif.read,
+        ".json": opxrd.read,
+        **dict.fromkeys(GSAS_SUFFIXES, gsas.read),
     }
-    if kind not in readers:
-        raise TrainerError(f"{path}: expected records of {', '.join(readers)}, found {kind}")
-    x, y, sigma = readers[kind]()
-    if len(y) < count:
-        raise TrainerError(f"{path}: its BANK line promises {count} points, found {len(y)}; the file is cut short")
-    x, y = x[:count] / 100, y[:count]
-    return Measured(x, y, _counting(y) if sigma is None else sigma[:count], _wavelength(text))
-
-
-def _fixed_std(path: Path, body: str) -> tuple[Array, Array]:
-    """Ten points a line, each a number of detectors (2 characters, blank for one) and their mean counts (6)."""
-    cells = [line[i : i + 8] for line in body.split("\n") for i in range(0, len(line.rstrip()), 8)]
-    try:
-        detectors = np.array([float(cell[:2].strip() or 1) for cell in cells])
-        counts = np.array([float(cell[2:]) for cell in cells])
-    except ValueError as error:
-        raise TrainerError(f"{path}: expected counts in fields of 8 characters ({error})") from error
-    return counts, np.sqrt(np.maximum(counts, 1.0) / np.maximum(detectors, 1.0))
-
-
-def _fixed_esd(path: Path, body: str) -> tuple[Array, Array]:
-    """Five pairs a line, intensity and uncertainty, 8 characters each."""
-    try:
-        cells = [float(line[i : i + 8]) for line in body.split("\n") for i in range(0, len(line.rstrip()), 8)]
-    except ValueError as error:
-        raise TrainerError(f"{path}: expected pairs in fields of 8 characters ({error})") from error
-    pairs = np.array(cells[: len(cells) // 2 * 2]).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _free(path: Path, body: str, columns: int) -> tuple[Array, Array, Array | None]:
-    """Angle in centidegrees, intensity and perhaps uncertainty, free format."""
-    try:
-        rows = [[float(x) for x in line.split()[:columns]] for line in body.split("\n") if line.strip()]
-        table = np.array(rows).reshape(len(rows), columns)
-    except ValueError as error:
-        raise TrainerError(f"{path}: expected {columns} numbers a line ({error})") from error
-    return table[:, 0], table[:, 1], table[:, 2] if columns == 3 else None
-
-
-def _checked(path: Path, found: Measured) -> Measured:
-    x, y = found.two_theta_deg, found.intensity
-    if len(x) < FEWEST_POINTS:
-        raise TrainerError(f"{path}: expected a scan of at least {FEWEST_POINTS} points, found {len(x)}")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise TrainerError(f"{path}: {np.count_nonzero(~np.isfinite(y + x))} of its points are not finite numbers")
-    if not (np.diff(x) > 0).all():
-        at = int(np.flatnonzero(np.diff(x) <= 0)[0])
-        raise TrainerError(f"{path}: expected angles that rise, found {x[at]:g} followed by {x[at + 1]:g}")
-    if x[0] < -30 or x[-1] > 180:
-        raise TrainerError(f"{path}: expected 2theta in degrees, found {x[0]:g} to {x[-1]:g}")
-    if np.ptp(y) == 0:
-        raise TrainerError(f"{path}: every intensity is {y[0]:g}; there is no pattern in it")
-    sigma = np.where(np.isfinite(found.sigma) & (found.sigma > 0), found.sigma, 0.0)
-    return Measured(x, y, sigma, found.wavelength_A)
-
-
-def _counting(intensity: Array) -> Array:
-    """Standard uncertainty of counts; of intensities on another scale it is a guess."""
-    return np.asarray(np.sqrt(np.maximum(intensity, 1.0)), dtype=np.float64)
-
-
-def _wavelength(text: str) -> float | None:
-    found = _WAVELENGTH.search(text[:10_000])
-    return float(found[1]) if found and 0.05 < float(found[1]) < 10 else None
+    if suffix in by_name:
+        return by_name[suffix]
+    if re.search(r"^\s*data_", head, re.MULTILINE) and _PD_LOOP.search(decoded(data)):
+        return pdcif.read
+    if start.startswith("<"):
+        raise ScanError("holds XML or HTML that is not .xrdml")
+    return columns.read

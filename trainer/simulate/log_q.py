@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.simulate.resample import average_onto, bragg, covered
+
 CU_KALPHA1_A = 1.5405929
 """Hoelzer et al., Phys. Rev. A 56 (1997) 4554."""
 TWO_THETA_MIN_DEG, STEP_DEG, N_ANGLES = 5.0, 0.025, 3401
@@ -24,6 +26,8 @@ Q_MIN, Q_MAX, N_BINS = 0.36, 5.8, 2048
 LN_Q_STEP = math.log(Q_MAX / Q_MIN) / N_BINS
 SNIP_WINDOW_DEG = 1.5
 """Largest half window: features that are wider count as background (Ryan et al., Nucl. Instrum. Methods B 34, 396)."""
+FEWEST_POINTS = 20
+"""Of a scan within the grid."""
 COUNTS_AT_MAXIMUM = 3000.0
 """Scale at which SNIP takes its square root; it weighs noise against weak peaks."""
 
@@ -38,23 +42,20 @@ def scan_on_grid(
 ) -> tuple[Tensor, Tensor] | None:
     """Return a scan's intensities on the grid of angles and a mask of what it covers; None if it misses the grid.
 
-    Angles are converted by Bragg's law. Points that share a grid point are averaged, others interpolated.
+    Angles are converted by Bragg's law; a finer scan is averaged over the steps of the grid, a coarser one
+    interpolated.
     """
     order = np.argsort(two_theta_deg, kind="stable")
-    sine = np.sin(np.radians(np.asarray(two_theta_deg, dtype=np.float64)[order] / 2)) * CU_KALPHA1_A / wavelength_A
+    angle = bragg(np.asarray(two_theta_deg, dtype=np.float64)[order], wavelength_A, CU_KALPHA1_A)
     values = np.asarray(intensity, dtype=np.float64)[order]
-    usable = np.isfinite(values) & (sine > 0) & (sine < 0.9999)
-    angle, values = 2 * np.degrees(np.arcsin(sine[usable])), values[usable]
-    nearest = np.round((angle - TWO_THETA_MIN_DEG) / STEP_DEG).astype(np.int64)
-    inside = (nearest >= 0) & (nearest < N_ANGLES)
-    if np.count_nonzero(inside) < 20:
-        return None
-    counts = np.bincount(nearest[inside], minlength=N_ANGLES)
-    sums = np.bincount(nearest[inside], values[inside], minlength=N_ANGLES)
+    usable = np.isfinite(values) & (angle > 0)
+    angle, values = angle[usable], values[usable]
     grid = angles_deg()
-    found = np.where(counts > 0, sums / np.maximum(counts, 1), np.interp(grid, angle, values))
-    measured = (grid >= angle[0] - STEP_DEG / 2) & (grid <= angle[-1] + STEP_DEG / 2)
-    return torch.from_numpy(np.where(measured, found.clip(min=0), 0.0)).float(), torch.from_numpy(measured)
+    if np.count_nonzero((angle >= grid[0]) & (angle <= grid[-1])) < FEWEST_POINTS:
+        return None
+    measured = covered(grid, angle)
+    found = average_onto(grid, angle, values)[0].clip(min=0)
+    return torch.from_numpy(np.where(measured, found, 0.0)).float(), torch.from_numpy(measured)
 
 
 def network_input(intensity: Tensor, measured: Tensor, window_deg: float = SNIP_WINDOW_DEG) -> Tensor:

@@ -15,11 +15,11 @@ from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternS
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.simulate.parameters import NEUTRAL, Instrument
-from trainer.simulate.strain import Strain
 from trainer.training import distributed
 from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining
 from trainer.training.distributed import Place
 from trainer.training.lattices import lattice_statistics
+from trainer.training.strain import Strain
 from trainer.training.tasks import AlphaDiffractTask, CrystalNetTask, Inputs, Task
 
 

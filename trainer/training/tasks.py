@@ -17,12 +17,12 @@ from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
 from trainer.simulate.parameters import Instrument, draw_parameters
 from trainer.simulate.points import density_at, grid_positions, stratified_points
-from trainer.simulate.strain import Strain
 from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.training.gemd import hop_matrix
 from trainer.training.lattices import LatticeStatistics
 from trainer.training.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
 from trainer.training.similarity import psnr, rotations, ssim
+from trainer.training.strain import Strain
 
 DECODE_POINTS = 1 << 17
 """Points of a density that go through the network at a time in evaluation."""

@@ -20,6 +20,8 @@ from trainer.simulate.log_q import LN_Q_STEP, network_input, scan_on_grid, shift
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers
 
 FORMAT, FORMAT_VERSION = "pxrd-trainer-qmixer-weights", 1
+WEIGHTS = "qmixer.safetensors"
+"""File of the weights that come with the package."""
 CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 VIEWS = (-24, -16, -8, 0, 8, 16, 24)
 """Shifts in bins of ln q over which a prediction is averaged: the crystal at 0.94 to 1.07 times its size."""
@@ -84,12 +86,17 @@ def load_weights(path: Path | None = None) -> Weights:
     """Load exported weights, by default those that come with the package."""
     from safetensors import SafetensorError, safe_open
 
-    name = str(path or files("trainer.models").joinpath("qmixer.safetensors"))
+    name = str(path or files("trainer.models").joinpath(WEIGHTS))
     try:
         with safe_open(name, framework="pt") as opened:
             facts = json.loads((opened.metadata() or {}).get("pxrd", "{}"))
             tensors = {key: opened.get_tensor(key).float() for key in opened.keys()}  # noqa: SIM118 - not a mapping
     except FileNotFoundError:
+        if path is None:
+            raise TrainerError(
+                f"no pretrained weights in this installation, expected {name}; name a checkpoint (.pt) or weights "
+                "(.safetensors)"
+            ) from None
         raise TrainerError(f"{name}: no weights here") from None
     except (SafetensorError, ValueError, OSError) as error:
         raise TrainerError(f"{name}: expected weights in safetensors, found something else ({error})") from error

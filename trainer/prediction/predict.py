@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -18,89 +17,39 @@ from torch import Tensor
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE
 from trainer.models.alphadiffract import AlphaDiffract
-from trainer.scans.read import Measured
+from trainer.scans.bring import Grid, bring, missing_range
+from trainer.scans.scan import Scan, ScanError
+from trainer.scans.wavelength import parse_wavelength
 from trainer.simulate.noise import standardise
+from trainer.simulate.resample import LARGEST_GAP_DEG, bragg
 
 Array = NDArray[np.float64]
 
-ENERGY_A = 12.398420
-WAVELENGTHS_A = {
-    "cu": 1.5405929,
-    "cuka": 1.5418,
-    "cuka1": 1.5405929,
-    "mo": 0.70931715,
-    "moka": 0.7107,
-    "moka1": 0.70931715,
-    "co": 1.788996,
-    "coka1": 1.788996,
-    "cr": 2.289726,
-    "crka1": 2.289726,
-    "fe": 1.936041,
-    "feka1": 1.936041,
-    "ag": 0.5594218,
-    "agka1": 0.5594218,
-}
-"""K-alpha 1 (and the weighted K-alpha doublet of Cu and Mo) in A: Hoelzer et al., Phys. Rev. A 56 (1997) 4554;
-Deslattes et al., Rev. Mod. Phys. 75 (2003) 35."""
-LARGEST_GAP_DEG = 0.1
-"""On the model's scale: about the width of its broadest peaks."""
 NOISE_SEED = 0xE5D
 
 
-def parse_wavelength(text: str) -> float:
-    """A number in A, an energy such as 20keV, or an anode such as CuKa1."""
-    plain = text.strip().lower()
-    anode = plain.replace("-", "").replace("_", "").replace(" ", "").replace("alpha", "a")
-    if anode in WAVELENGTHS_A:
-        return WAVELENGTHS_A[anode]
-    try:
-        value = ENERGY_A / float(plain.removesuffix("kev")) if plain.endswith("kev") else float(plain.removesuffix("a"))
-    except (ValueError, ZeroDivisionError):
-        value = math.nan
-    if not 0.05 < value < 10:
-        raise TrainerError(
-            f"--wavelength {text}: expected a number of angstroms, an energy such as 20keV, or an anode such as CuKa1"
-        )
-    return value
-
-
-def to_model_grid(name: str, measured: Measured, wavelength_A: float, dataset: dict[str, Any]) -> tuple[Array, Array]:
-    """Intensities and uncertainties at the model's angles, by Bragg's law: sin(theta') = sin(theta) lambda' / lambda.
-
-    Refuses a scan that leaves a gap in the model's range.
-    """
+def model_grid(dataset: dict[str, Any]) -> Grid:
+    """Return the angles, wavelength and polarisation that the model was trained on."""
     start, stop, n = (dataset[k] for k in ("two_theta_min_deg", "two_theta_max_deg", "n_points"))
-    model_wavelength = model_wavelength_A(dataset)
-    sine = np.sin(np.radians(measured.two_theta_deg / 2)) * model_wavelength / wavelength_A
-    reached = (sine > -1) & (sine < 1)
-    x = 2 * np.degrees(np.arcsin(sine[reached]))
-    gaps = np.diff(x)
-    allowed = max(LARGEST_GAP_DEG, 2 * (stop - start) / (n - 1))
+    return Grid(start, stop, n, model_wavelength_A(dataset), float(dataset["instrument"].get("polarisation", 0.5)))
 
-    def original(two_theta_deg: float) -> float:
-        return 2 * math.degrees(
-            math.asin(min(1.0, math.sin(math.radians(two_theta_deg / 2)) * wavelength_A / model_wavelength))
+
+def to_model_grid(name: str, scan: Scan, wavelength_A: float, dataset: dict[str, Any]) -> tuple[Array, Array]:
+    """Return intensities and uncertainties at the model's angles; refuse a scan with a gap in the model's range."""
+    grid = model_grid(dataset)
+    x = bragg(scan.two_theta_deg, wavelength_A, grid.wavelength_A)
+    gap = missing_range(x[np.isfinite(x)], grid.start_deg, grid.stop_deg, max(LARGEST_GAP_DEG, 2 * grid.step_deg))
+    if gap is not None:
+        low, high, start, stop = bragg(
+            np.array([*gap, grid.start_deg, grid.stop_deg]), grid.wavelength_A, wavelength_A
+        ).tolist()
+        raise ScanError(
+            f"{name}: no data between {low:.2f} and {high:.2f} degrees; the model needs the whole "
+            f"range {start:.2f} to {stop:.2f} degrees at {wavelength_A:g} A "
+            f"({grid.start_deg:g} to {grid.stop_deg:g} at {grid.wavelength_A:g} A)"
         )
-
-    def missing(low: float, high: float) -> TrainerError:
-        return TrainerError(
-            f"{name}: no data between {original(low):.2f} and {original(high):.2f} degrees; the model needs the whole "
-            f"range {original(start):.2f} to {original(stop):.2f} degrees at {wavelength_A:g} A "
-            f"({start:g} to {stop:g} at {model_wavelength:g} A)"
-        )
-
-    if len(x) == 0 or x[0] > stop or x[-1] < start:
-        raise missing(start, stop)
-    if x[0] > start + allowed:
-        raise missing(start, float(x[0]))
-    if x[-1] < stop - allowed:
-        raise missing(float(x[-1]), stop)
-    wide = np.flatnonzero((gaps > allowed) & (x[1:] > start) & (x[:-1] < stop))
-    if len(wide):
-        raise missing(float(x[wide[0]]), float(x[wide[0] + 1]))
-    grid = np.linspace(start, stop, n)
-    intensity = np.interp(grid, x, measured.intensity[reached])
-    return intensity, np.interp(grid, x, measured.sigma[reached])
+    brought = bring(scan, grid, wavelength_A)
+    return brought.intensity, brought.sigma
 
 
 def model_wavelength_A(dataset: dict[str, Any]) -> float:
@@ -111,20 +60,6 @@ def model_wavelength_A(dataset: dict[str, Any]) -> float:
         raise TrainerError(
             "the checkpoint's dataset named no wavelength, so measured patterns cannot be brought to it"
         ) from None
-
-
-def subtract_background(intensity: Array, half_width: int) -> Array:
-    """The pattern above a smooth background: statistics-sensitive clipping of peaks narrower than 2 ``half_width``.
-
-    Ryan et al., Nucl. Instrum. Methods B 34 (1988) 396: on log(log(sqrt)) intensities, each point is lowered to the
-    mean of the two that lie w away, w shrinking.
-    """
-    base = intensity - min(0.0, float(intensity.min()))
-    v = np.log(np.log(np.sqrt(base + 1) + 1) + 1)
-    for w in range(min(half_width, (len(v) - 1) // 2), 0, -1):
-        v[w:-w] = np.minimum(v[w:-w], (v[2 * w :] + v[: -2 * w]) / 2)
-    background = (np.exp(np.exp(v) - 1) - 1) ** 2 - 1
-    return np.asarray(base - background, dtype=np.float64)
 
 
 @torch.no_grad()
@@ -173,13 +108,13 @@ def space_group_symbols() -> tuple[str, ...]:
         return tuple(row["symbol"] for row in csv.DictReader(source))
 
 
-def wavelength_of(path: Path, measured: Measured, given: str | None) -> float:
+def wavelength_of(path: Path, scan: Scan, given: str | None) -> float:
     """As given on the command line, else as the file states it."""
     if given is not None:
         return parse_wavelength(given)
-    if measured.wavelength_A is None:
+    if scan.wavelength_A is None:
         raise TrainerError(f"{path}: states no wavelength; give it with --wavelength")
-    return measured.wavelength_A
+    return scan.wavelength_A
 
 
 def _ranked(probability: Array, top: int) -> list[tuple[int, float, float | None]]:

@@ -1,0 +1,170 @@
+"""Accuracy and speed of `datagen identify`, alone and with the network, on measured and simulated scans.
+
+    python -m benchmarks.identify --library open.zarr [--weights FILE.safetensors] [--simulated 200] [--every N]
+
+`open.zarr` is any dataset of the structures to compare with, such as one made by `datagen run` from the shared table of
+open structures. Three sets: RRUFF as distributed (processed) and as measured (raw), both public and used for choosing
+constants; and simulated scans with laboratory artefacts of structures of the library's validation split. Each figure
+is given twice where the formula is known: with the whole library, and `unseen` with the scan's own formula and group
+left out of it. The last line is one JSON object; accuracies are fractions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks._data import shared_data
+from benchmarks.measured import Scan, calibration_error, processed, raw
+from curation.composition import reduced_formula
+from curation.split import group_of
+from datagen.identification.answer import Identified, combined
+from datagen.identification.axis import N_BINS, Observed, observe
+from datagen.identification.identify import identify
+from datagen.identification.index import Index, open_index
+from datagen.store.location import locate
+from trainer.data.store import open_dataset
+from trainer.models.qmixer import SYSTEM_ENDS
+from trainer.prediction.qmixer import Weights, load_weights, predict_inputs, predict_scan
+from trainer.training.fit_qmixer import draw, read_split
+
+Array = NDArray[np.float64]
+
+
+def simulated(
+    dataset: str, index: Index, count: int
+) -> tuple[list[Observed], NDArray[np.int64], torch.Tensor, list[str]]:
+    """Return scans of validation structures with artefacts, their groups, the network's inputs and group keys."""
+    source = open_dataset(dataset)
+    rows = source.rows("validation")
+    rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+    split = read_split(source, "validation", count)
+    generator = torch.Generator().manual_seed(7)
+    inputs, _ = draw(split, torch.arange(len(split)), generator)
+    keys = {int(row): names["group"] for row, names in zip(index.row, index.names, strict=True)}
+    scans = [Observed(one[0].double().numpy() ** 2, one[1].numpy() > 0.5, 1.5405929) for one in inputs]
+    return scans, split.space_group.numpy() + 1, inputs, [keys.get(int(row), "") for row in rows]
+
+
+def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
+    """Return accuracies of probabilities of the space groups."""
+    systems = np.add.reduceat(groups, (0, *SYSTEM_ENDS[:-1]), axis=1)
+    order = np.argsort(-groups, axis=1) + 1
+    hit = order[:, 0] == truth
+    return {
+        "crystal_system": float((systems.argmax(axis=1) == np.searchsorted(SYSTEM_ENDS, truth)).mean()),
+        "space_group": float(hit.mean()),
+        "space_group_top5": float((order[:, :5] == truth[:, None]).any(axis=1).mean()),
+        "calibration_error": calibration_error(groups.max(axis=1), hit),
+    }
+
+
+def cells(answers: list[Identified], truth: list[Array]) -> dict[str, float]:
+    """Return the share of usable cells and the median error of lengths."""
+    found = np.array([answer.candidates[0].niggli for answer in answers])
+    wanted = np.array(truth)
+    length, angle = np.abs(found[:, :3] / wanted[:, :3] - 1), np.abs(found[:, 3:] - wanted[:, 3:])
+    return {
+        "cells_1_percent": float(((length < 0.01).all(axis=1) & (angle < 1).all(axis=1)).mean()),
+        "cells_5_percent": float(((length < 0.05).all(axis=1) & (angle < 3).all(axis=1)).mean()),
+        "median_length_error": float(np.median(length.mean(axis=1))),
+    }
+
+
+def score(
+    index: Index,
+    scans: list[tuple[str, Observed]],
+    truth: NDArray[np.int64],
+    network: Array | None,
+    keys: list[str] | None,
+    niggli: list[Array] | None,
+) -> dict[str, float]:
+    """Return all figures of a set."""
+    began = time.perf_counter()
+    answers = identify([index], scans)
+    found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": (time.perf_counter() - began) / len(scans)}
+    found |= figures(np.array([a.space_group for a in answers]), truth)
+    if niggli is not None:
+        found |= cells(answers, niggli)
+    if network is not None:
+        found |= {f"network_{k}": v for k, v in figures(network, truth).items()}
+        both = np.array([combined(a.space_group, p) for a, p in zip(answers, network, strict=True)])
+        found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
+    if keys is not None:
+        groups = np.array([names["group"] for names in index.names])
+        others = [identify([index], [s], allowed=[groups != key])[0] for s, key in zip(scans, keys, strict=True)]
+        seen = np.isin(keys, groups)
+        found["seen_scans"] = float(seen.sum())
+        found |= {f"unseen_{k}": v for k, v in figures(np.array([a.space_group for a in others]), truth).items()}
+        if niggli is not None:
+            found |= {f"unseen_{k}": v for k, v in cells(others, niggli).items()}
+        if network is not None:
+            both = np.array([combined(a.space_group, p) for a, p in zip(others, network, strict=True)])
+            found |= {f"unseen_both_{k}": v for k, v in figures(both, truth).items()}
+    return found
+
+
+def measured(scans: list[Scan], weights: Weights | None) -> tuple[list[tuple[str, Observed]], NDArray[np.int64], Any]:
+    """Return the scans on the axis, their groups, and what the network says."""
+    observed = [(s.name, observe(s.two_theta_deg, s.intensity, s.wavelength_A)) for s in scans]
+    network = None
+    if weights is not None:
+        network = np.array(
+            [predict_scan(weights, s.two_theta_deg, s.intensity, s.wavelength_A).space_group for s in scans]
+        )
+    return observed, np.array([s.space_group for s in scans]), network
+
+
+def main() -> None:
+    """Score the three sets."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--library", required=True, help="dataset with the structures")
+    parser.add_argument("--weights", type=Path, help="weights of the network; by default those of the package")
+    parser.add_argument("--no-network", action="store_true", help="score the search alone")
+    parser.add_argument("--simulated", help="dataset with reflections of which scans are simulated")
+    parser.add_argument("--count", type=int, default=200, help="number of simulated scans")
+    parser.add_argument("--every", type=int, default=1, help="use every Nth measured scan")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = shared_data()
+    weights = None if arguments.no_network else load_weights(arguments.weights)
+    index = open_index(locate(arguments.library))
+    print(f"{len(index):,} structures, {N_BINS} bins")
+    results: dict[str, float] = {}
+
+    def show(name: str, found: dict[str, float]) -> None:
+        print(name)
+        for key, value in found.items():
+            print(f"  {key:34s} {value:.4g}")
+        results.update({f"{name}_{key}": round(value, 5) for key, value in found.items()})
+
+    scans = list(raw(folder))[:: arguments.every]
+    keys = [group_of(_formula(s.name), s.space_group) for s in scans]
+    niggli = [s.niggli for s in scans if s.niggli is not None]
+    show("rruff_raw", score(index, *measured(scans, weights), keys, niggli))
+    show("rruff_processed", score(index, *measured(list(processed(folder))[:: arguments.every], weights), None, None))
+    if arguments.simulated:
+        observed, truth, inputs, keys = simulated(arguments.simulated, index, arguments.count)
+        network = None if weights is None else np.array([p.space_group for p in predict_inputs(weights, inputs)])
+        named = [(str(i), scan) for i, scan in enumerate(observed)]
+        show("simulated", score(index, named, truth, network, keys, None))
+    print(json.dumps(results))
+
+
+def _formula(name: str) -> str:
+    """Return the reduced formula in a sample's name, such as Mg3Al2(SiO4)3_230."""
+    from pymatgen.core.composition import Composition
+
+    amounts = Composition(name.rsplit("_", 1)[0]).get_el_amt_dict()
+    return str(reduced_formula({element: float(amount) for element, amount in amounts.items()}))
+
+
+if __name__ == "__main__":
+    main()

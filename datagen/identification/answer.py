@@ -1,0 +1,128 @@
+"""The answer for one scan: ranked structures with their cells, and probabilities of space group and crystal system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.atoms import cell_matrix
+from curation.labels import CRYSTAL_SYSTEMS, crystal_system_of
+
+Array = NDArray[np.float64]
+
+TEMPERATURE = 0.03
+"""Difference of score that makes one candidate e times as likely as another."""
+LINE_WEIGHT = 0.25
+FLOOR = 1e-4
+"""Probability, before normalisation, of a space group without candidates."""
+NETWORK_WEIGHT, LIBRARY_FLOOR = 0.5, 0.01
+"""Of the product with a network's probabilities; chosen on simulated scans."""
+EXPLAINED = 0.6
+"""Cosine below which no structure of the library explains a scan."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A structure of a library with its cell fitted to the scan."""
+
+    formula: str
+    space_group: int
+    source: str
+    source_id: str
+    row: int
+    library: str
+    group: str
+    score: float
+    cosine: float
+    line_odds: float
+    """Log odds that the scan's peaks are lines of this cell."""
+    explained_lines: float
+    """Share of the scan's peaks, by weight, that lie on lines of this cell."""
+    probability: float
+    niggli: tuple[float, ...]
+    """a, b, c in A, alpha, beta, gamma in degrees."""
+    scale: float
+    """Size of the fitted crystal relative to the library's."""
+    zero_shift_deg: float
+
+    @property
+    def reciprocal(self) -> Array:
+        """Rows a*, b*, c* of the fitted Niggli cell, 1/A."""
+        return np.asarray(np.linalg.inv(cell_matrix(*self.niggli)).T, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a library says about one scan."""
+
+    name: str
+    candidates: list[Candidate]
+    space_group: Array
+    """Probability of groups 1 to 230 (at 0 to 229)."""
+    covered: float
+    """Share of d = 17 to 1.08 A that was measured."""
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether a structure of the library explains the scan."""
+        return bool(self.candidates) and self.candidates[0].cosine >= EXPLAINED
+
+    @property
+    def crystal_system(self) -> Array:
+        """Probability of the seven crystal systems, triclinic to cubic."""
+        found = np.zeros(7)
+        for number, p in enumerate(self.space_group.tolist(), start=1):
+            found[crystal_system_of(number) - 1] += p
+        return found
+
+    def __repr__(self) -> str:
+        if not self.candidates:
+            return f"<Identified {self.name}: no candidate>"
+        best = self.candidates[0]
+        system = int(self.crystal_system.argmax())
+        verdict = "" if self.is_explained else "nothing in the library explains this scan; nearest "
+        return (
+            f"<Identified {self.name}: {verdict}{best.formula}, space group {best.space_group}, cosine "
+            f"{best.cosine:.2f}; {CRYSTAL_SYSTEMS[system]} {self.crystal_system[system]:.0%}>"
+        )
+
+    def to_dict(self, most: int = 10) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        from dataclasses import asdict
+
+        groups = np.argsort(-self.space_group, kind="stable")[:most]
+        return {
+            "scan": self.name,
+            "is_explained": self.is_explained,
+            "covered": round(self.covered, 3),
+            "crystal_system": {
+                name: round(float(p), 4) for name, p in zip(CRYSTAL_SYSTEMS, self.crystal_system, strict=True)
+            },
+            "space_group": [
+                {"number": int(g) + 1, "probability": round(float(self.space_group[g]), 4)} for g in groups
+            ],
+            "candidates": [asdict(candidate) for candidate in self.candidates[:most]],
+        }
+
+
+def weights(score: Array, odds: Array) -> Array:
+    """Return the share of each candidate in the vote."""
+    value = score / TEMPERATURE + LINE_WEIGHT * np.maximum(odds, odds.max() - 60.0)
+    share = np.exp(value - value.max())
+    return np.asarray(share / share.sum(), dtype=np.float64)
+
+
+def vote(share: Array, space_group: NDArray[np.int64]) -> Array:
+    """Return probabilities of the space groups by the candidates' shares."""
+    found = np.bincount(space_group - 1, share, minlength=230) + FLOOR
+    return np.asarray(found / found.sum(), dtype=np.float64)
+
+
+def combined(library: Array, network: Array) -> Array:
+    """Return probabilities of the space groups by the library's vote and a network's answer, as a weighted product."""
+    value = NETWORK_WEIGHT * np.log(network + 1e-6) + np.log(library + LIBRARY_FLOOR)
+    found = np.exp(value - value.max())
+    return np.asarray(found / found.sum(), dtype=np.float64)

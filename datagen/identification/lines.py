@@ -1,0 +1,148 @@
+"""Line match: log odds that the peaks of a scan sit on lines of a cell, against the density of its lines."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.compiled import compiled
+from datagen.identification.axis import LN_Q_MIN, N_BINS, Q_MAX, STEP, Observed
+
+Array = NDArray[np.float64]
+
+MOST_PEAKS = 25
+TOLERANCE = 0.003
+"""Of ln q."""
+ON_LINE = 0.93
+"""Share of the peaks of a right cell that are on its lines; the others belong to other phases or are noise."""
+_NEIGHBOURHOOD = 0.12
+"""Half width in ln q of the range in which the density of lines is counted."""
+_FINE = 2
+"""Fine bins of the marks in a bin of the axis."""
+_MOST_LINES = 6000
+_ZEROS_RAD: Array = np.linspace(-0.0016, 0.0016, 9)
+
+
+def peaks(scan: Observed) -> tuple[Array, Array]:
+    """Return ln q and weight of the highest peaks, in ascending q."""
+    smooth = np.convolve(scan.intensity, [0.25, 0.5, 0.25], "same")
+    inside = np.flatnonzero(scan.measured)
+    first, last = int(inside[0]), int(inside[-1]) + 1
+    threshold = np.full(N_BINS, np.inf)
+    for start in range(first, last, 100):
+        window = smooth[max(first, start - 100) : min(last, start + 200)]
+        median = np.median(window)
+        threshold[start : start + 100] = max(median + 4 * 1.4826 * float(np.median(np.abs(window - median))), 0.008)
+    padded = np.pad(smooth, 3)
+    highest_near = np.lib.stride_tricks.sliding_window_view(padded, 7).max(axis=1)
+    at = np.flatnonzero((smooth >= highest_near) & (smooth > threshold) & scan.measured)
+    at = at[(at > 0) & (at < N_BINS - 1)]
+    at = np.sort(at[np.argsort(-smooth[at], kind="stable")[:MOST_PEAKS]])
+    if not len(at):
+        return np.zeros(0), np.zeros(0)
+    left, middle, right = smooth[at - 1], smooth[at], smooth[at + 1]
+    curvature = left - 2 * middle + right
+    offset = np.where(curvature < 0, 0.5 * (left - right) / np.where(curvature < 0, curvature, 1.0), 0.0)
+    weight = middle**0.25
+    return LN_Q_MIN + (at + 0.5 + offset.clip(-0.5, 0.5)) * STEP, weight / weight.mean()
+
+
+def log_odds(scan: Observed, ln_q: Array, weight: Array, reciprocal: list[Array]) -> Array:
+    """Return for each reciprocal cell (rows a*, b*, c*, primitive) the log odds that the peaks are its lines."""
+    if len(ln_q) < 3:
+        return np.zeros(len(reciprocal))
+    measured = LN_Q_MIN + STEP * np.flatnonzero(scan.measured)[[0, -1]]
+    low = max(float(measured[0]), float(ln_q[0]) - 0.7)
+    high = min(float(ln_q[-1]) + 0.01, float(np.log(Q_MAX)))
+    found = np.empty(len(reciprocal))
+    for k, cell in enumerate(reciprocal):
+        lines = _lines(cell, np.exp(low - 0.03) / (2 * np.pi), np.exp(high + 0.03) / (2 * np.pi))
+        # So many lines that every peak is on one say nothing; neither does a cell without any.
+        found[k] = (
+            -1e3
+            if not 0 < len(lines) < _MOST_LINES
+            else _best(lines, ln_q, weight, low, high, scan.wavelength_A, _ZEROS_RAD)
+        )
+    return found
+
+
+def explained(scan: Observed, ln_q: Array, weight: Array, reciprocal: Array, zero_rad: float) -> float:
+    """Return the share of the peaks, by weight, that lie on lines of a cell."""
+    if not len(ln_q):
+        return 0.0
+    lines = np.sort(_lines(reciprocal, np.exp(ln_q[0] - 0.03) / (2 * np.pi), np.exp(ln_q[-1] + 0.03) / (2 * np.pi)))
+    sine = (np.exp(lines) * scan.wavelength_A / (4 * np.pi)).clip(max=0.999)
+    lines = lines + 0.5 * zero_rad * np.sqrt(1 - sine**2) / sine
+    if not len(lines):
+        return 0.0
+    after = np.searchsorted(lines, ln_q).clip(1, len(lines) - 1) if len(lines) > 1 else np.zeros(len(ln_q), np.int64)
+    distance = np.minimum(np.abs(lines[after] - ln_q), np.abs(lines[after - 1] - ln_q))
+    return float(weight[distance < TOLERANCE].sum() / weight.sum())
+
+
+def two_theta_deg(reciprocal: Array, wavelength_A: float, zero_shift_deg: float) -> Array:
+    """Return the angles of a cell's lines down to the end of the axis."""
+    sine = np.exp(_lines(reciprocal, 1e-3, Q_MAX / (2 * np.pi))) * wavelength_A / (4 * np.pi)
+    return np.asarray(2 * np.degrees(np.arcsin(np.sort(sine[sine < 1]))) + zero_shift_deg, dtype=np.float64)
+
+
+def _lines(reciprocal: Array, low: float, high: float) -> Array:
+    """Return ln q of the half sphere of reflections between two 1/d."""
+    volume = abs(float(np.linalg.det(reciprocal)))
+    if 2 * np.pi / 3 * high**3 / volume > _MOST_LINES:
+        return np.zeros(_MOST_LINES)
+    direct = np.linalg.inv(reciprocal).T
+    most = [int(high * np.linalg.norm(vector)) for vector in direct]
+    grid = np.mgrid[0 : most[0] + 1, -most[1] : most[1] + 1, -most[2] : most[2] + 1].reshape(3, -1).T.astype(np.float64)
+    squared = ((grid @ reciprocal) ** 2).sum(axis=1)
+    is_half = (grid[:, 0] > 0) | (grid[:, 1] > 0) | ((grid[:, 1] == 0) & (grid[:, 2] > 0))
+    kept: Array = 0.5 * np.log(squared[is_half & (squared > low**2) & (squared < high**2)]) + np.log(2 * np.pi)
+    return kept
+
+
+@compiled
+def _best(
+    lines: Array, ln_q: Array, weight: Array, low: float, high: float, wavelength_A: float, zeros_rad: Array
+) -> float:
+    """Return the highest log odds over some zero shifts."""
+    fine = STEP / _FINE
+    n = N_BINS * _FINE
+    reach = int(TOLERANCE / fine + 0.5)
+    first = max(int((low - LN_Q_MIN) / fine), 0)
+    last = min(int((high - LN_Q_MIN) / fine), n)
+    window = int(_NEIGHBOURHOOD / fine)
+    best = -1e9
+    marked = np.zeros(n, dtype=np.uint8)
+    total = np.zeros(n + 1, dtype=np.int64)
+    for z in range(len(zeros_rad)):
+        marked[:] = 0
+        for i in range(len(lines)):
+            sine = np.exp(lines[i]) * wavelength_A / (4 * np.pi)
+            if sine >= 0.99:
+                continue
+            at = lines[i] + 0.5 * zeros_rad[z] * np.sqrt(1.0 - sine * sine) / sine
+            centre = int((at - LN_Q_MIN) / fine)
+            for j in range(max(centre - reach, 0), min(centre + reach, n - 1) + 1):
+                marked[j] = 1
+        for j in range(n):
+            total[j + 1] = total[j] + marked[j]
+        odds = 0.0
+        for i in range(len(ln_q)):
+            at_peak = int((ln_q[i] - LN_Q_MIN) / fine)
+            if at_peak < 0 or at_peak >= n:
+                continue
+            left = max(first, at_peak - window)
+            right = min(last, at_peak + window)
+            if right - left < 20:
+                continue
+            density = (total[right] - total[left] + 2.0) / (right - left + 6.0)
+            if density >= ON_LINE:
+                if not marked[at_peak]:
+                    odds -= weight[i]
+            elif marked[at_peak]:
+                odds += weight[i] * np.log(ON_LINE / density)
+            else:
+                odds += weight[i] * np.log((1.0 - ON_LINE) / (1.0 - density))
+        if odds > best:
+            best = odds
+    return best

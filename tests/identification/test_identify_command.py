@@ -1,0 +1,106 @@
+"""The commands `identify` and `index`, and `datagen.identify`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import datagen
+from datagen.commands.app import app
+from datagen.errors import DatagenError, StoreError
+from datagen.identification.index import folder_of, load_index, open_index
+from tests.identification.scans import scan_of
+from tests.identification.test_identify import crystals
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def folder(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a copy of the library and scans of two of its crystals."""
+    out = tmp_path_factory.mktemp("scans")
+    shutil.copytree(library, out / "minerals.zarr")
+    for name in ("rutile", "calcite"):
+        np.savetxt(out / f"{name}.xy", np.column_stack(scan_of(crystals(library)[name])), fmt="%.4f")
+    return out
+
+
+def test_the_command_makes_the_index_and_names_the_structures(folder: Path) -> None:
+    result = runner.invoke(
+        app,
+        ["identify", str(folder / "rutile.xy"), str(folder / "calcite.xy"), "--library", str(folder / "minerals.zarr"),
+         "--wavelength", "1.5405929", "--plots", str(folder / "plots")],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert (folder / "minerals.zarr.index" / "index.json").is_file()
+    rutile, calcite = result.output.split("calcite.xy")
+    assert "rutile.cif" in rutile.splitlines()[2] or "rutile.cif" in rutile
+    assert "calcite.cif" in calcite
+    assert "tetragonal" in rutile
+    assert "trigonal" in calcite
+    assert (folder / "plots" / "rutile.xy.png").stat().st_size > 10_000
+
+
+def test_json_has_every_scan_and_every_file_that_is_none(folder: Path) -> None:
+    (folder / "notes.txt").write_text("no scan")
+    result = runner.invoke(
+        app,
+        ["identify", str(folder / "rutile.xy"), str(folder / "notes.txt"), "-l", str(folder / "minerals.zarr"),
+         "--wavelength", "1.5405929", "--exclude", "Ca", "--json"],
+    )  # fmt: skip
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["scans"][0]["candidates"][0]["source_id"] == "rutile.cif"
+    assert not any("Ca" in c["formula"] for c in found["scans"][0]["candidates"])
+    assert found["unreadable"][0]["scan"] == "notes.txt"
+
+
+def test_a_file_without_a_wavelength_is_named(folder: Path) -> None:
+    result = runner.invoke(app, ["identify", str(folder / "rutile.xy"), "-l", str(folder / "minerals.zarr")])
+    assert result.exit_code == 1
+    assert "give it with --wavelength" in result.output
+
+
+def test_python(folder: Path) -> None:
+    library = folder / "minerals.zarr"
+    (by_file,) = datagen.identify(folder / "calcite.xy", library, wavelength_A=1.5405929)
+    scan = np.loadtxt(folder / "calcite.xy")
+    (by_arrays,) = datagen.identify(
+        (scan[:, 0], scan[:, 1]), library, wavelength_A=1.5405929, elements=["Ca", "C", "O"]
+    )
+    assert by_file.candidates[0].source_id == by_arrays.candidates[0].source_id == "calcite.cif"
+    assert {c.source_id for c in by_arrays.candidates} == {"calcite.cif", "aragonite.cif", "diamond.cif"}
+    with pytest.raises(DatagenError, match="expected symbols of elements"):
+        datagen.identify(folder / "calcite.xy", library, wavelength_A=1.54, elements="Xx")
+
+
+def test_an_index_of_another_table_is_stale(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "minerals.zarr", tmp_path / "m.zarr")
+    before = open_index(tmp_path / "m.zarr", workers=1)
+    assert load_index(tmp_path / "m.zarr", folder_of(tmp_path / "m.zarr")) is not None
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(tmp_path / "m.zarr" / "curation.parquet")
+    pq.write_table(table.slice(0, 5), tmp_path / "m.zarr" / "curation.parquet")
+    assert load_index(tmp_path / "m.zarr", folder_of(tmp_path / "m.zarr")) is None
+    assert len(open_index(tmp_path / "m.zarr", workers=1)) < len(before)
+
+
+@pytest.mark.parametrize("damage", ["facts", "array", "lengths"])
+def test_a_damaged_index_is_an_error_not_an_answer(folder: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(folder / "minerals.zarr", tmp_path / "m.zarr")
+    open_index(tmp_path / "m.zarr", workers=1)
+    kept = folder_of(tmp_path / "m.zarr")
+    if damage == "facts":
+        (kept / "index.json").write_text('{"format_version": 1')
+    elif damage == "array":
+        (kept / "hkl.npy").write_bytes(b"\x93NUMPY")
+    else:
+        np.save(kept / "hkl.npy", np.zeros((3, 3), np.int16))
+    with pytest.raises(StoreError, match=r"expected an index|is damaged"):
+        open_index(tmp_path / "m.zarr", workers=1)

@@ -1,0 +1,75 @@
+"""The command `trainer fit qmixer`: training for a number of minutes or patterns, and the weights that come of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+WEIGHTS = "qmixer.safetensors"
+
+
+def fit_qmixer(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Dataset with reflections and members, of one wavelength.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights.")] = Path("runs/qmixer"),
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Budget of training time, resumed runs included.")
+    ] = None,
+    patterns: Annotated[int | None, typer.Option(min=1, help="Budget of patterns, instead of minutes.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume last.pt in --out, with a larger budget.")] = False,
+    batch_size: Annotated[int, typer.Option(min=2, help="Patterns per step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1.5e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and patterns.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that draw patterns.")] = 1,
+    save_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between checkpoints.")] = 3.0,
+    validate_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between validations.")] = 10.0,
+) -> None:
+    """Measured pattern at any wavelength to space group and lattice; patterns are simulated with artefacts."""
+    from trainer.commands.terminal import mistakes_told
+    from trainer.errors import TrainerError
+    from trainer.prediction.qmixer import export_weights
+    from trainer.training.fit_qmixer import LAST, QMixerTraining
+    from trainer.training.fit_qmixer import fit_qmixer as fit
+
+    console = Console(stderr=True, highlight=False)
+    began = time.monotonic()
+
+    def report(values: dict[str, Any]) -> None:
+        found = values.get("validation", {})
+        console.print(
+            f"{values['minutes']:8.2f} min {values['patterns']:>12,} patterns  validation: crystal system "
+            f"{found.get('crystal_system', 0):.1%}, space group {found.get('space_group', 0):.1%} "
+            f"(top 5 {found.get('space_group_top5', 0):.1%}), lengths off by {found.get('length_error', 0):.1%}",
+            soft_wrap=True,
+        )
+
+    with mistakes_told():
+        if (minutes is None) == (patterns is None):
+            raise TrainerError("expected a budget: either --minutes or --patterns")
+        config = QMixerTraining(
+            minutes=minutes,
+            patterns=patterns,
+            batch=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            save_minutes=save_minutes,
+            validate_minutes=validate_minutes,
+        )
+        state = fit(config, dataset, out, resume=resume, threads=threads, report=report)
+        export_weights(out / LAST, out / WEIGHTS, {"dataset": Path(dataset).name})
+    typer.echo(
+        json.dumps(
+            {
+                "patterns": state.patterns,
+                "minutes": round(state.seconds / 60, 2),
+                "wall_minutes": round((time.monotonic() - began) / 60, 2),
+                "weights": str(out / WEIGHTS),
+            }
+        )
+    )

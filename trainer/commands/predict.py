@@ -1,0 +1,88 @@
+"""The command ``trainer predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trainer.commands.options import DeviceOption
+from trainer.commands.terminal import mistakes_told, print_json, print_mistakes, print_tables
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from trainer.prediction.each import Answer
+
+MODELS = (".pt", ".safetensors")
+
+
+def predict(
+    arguments: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL...] FILE...",
+            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then scans, or folders "
+            "or archives of scans.",
+        ),
+    ],
+    wavelength: Annotated[
+        str | None,
+        typer.Option(help="Wavelength of the scans: 1.5406, 0.15406nm, 20keV or CuKa1. Default: as the file states."),
+    ] = None,
+    subtract_background: Annotated[
+        bool, typer.Option("--subtract-background", help="Subtract a smooth background: training patterns have none.")
+    ] = False,
+    draws: Annotated[int, typer.Option(min=0, help="Patterns redrawn within their uncertainties, for the spread.")] = 8,
+    top: Annotated[int, typer.Option(min=1, max=230, help="Number of space groups to list.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables.")] = False,
+    gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Rank crystal systems and space groups of measured scans, and predict their lattice.
+
+    Without a checkpoint the weights that come with the package are used, for any wavelength and range. Exit code 1:
+    some scans could not be predicted; 2: none.
+    """
+    with mistakes_told():
+        from trainer.prediction.api import open_predictor
+        from trainer.prediction.each import predict_each
+        from trainer.scans.wavelength import parse_wavelength
+
+        models = [path for path in arguments if path.suffix in MODELS]
+        scans = [path for path in arguments if path.suffix not in MODELS]
+        if not scans:
+            raise TrainerError("expected at least one scan")
+        if wavelength is not None:
+            parse_wavelength(wavelength)
+        predictor = open_predictor(models, subtract_background, draws, top, device)
+        if gradcam is not None and not hasattr(predictor, "attention"):
+            raise TrainerError("--gradcam: expected a checkpoint (.pt) of alphadiffract; other networks have no plot")
+        answers = list(predict_each(predictor, scans, wavelength, keep_scans=gradcam is not None))
+        if gradcam is not None:
+            _plot(predictor, answers, gradcam)
+    if as_json:
+        print_json([answer.as_dict() for answer in answers])
+    else:
+        from trainer.evaluation.tables import prediction_tables
+
+        for answer in answers:
+            if answer.found is not None:
+                print_tables(prediction_tables(Path(answer.name).name, answer.found.as_dict()))
+    failed = [answer.error for answer in answers if answer.error is not None]
+    print_mistakes(failed)
+    if failed:
+        raise typer.Exit(code=1 if len(failed) < len(answers) else 2)
+
+
+def _plot(predictor: Any, answers: list[Answer], folder: Path) -> None:
+    from trainer.evaluation.plots import plot_attention
+    from trainer.scans.collect import distinct_names
+
+    shown = [answer for answer in answers if answer.found is not None and answer.scan is not None]
+    folder.mkdir(parents=True, exist_ok=True)
+    for answer, name in zip(shown, distinct_names([answer.name for answer in shown]), strict=True):
+        assert answer.found is not None
+        intensity, _ = predictor.on_grid(answer.name, answer.scan, answer.found.wavelength_A)
+        pattern, attention = predictor.attention(intensity)
+        plot_attention(predictor.grid_deg, pattern, attention, Path(answer.name).name, folder / f"{name}.png")

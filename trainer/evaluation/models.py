@@ -1,0 +1,90 @@
+"""Trained networks, and the structures of a split that they can be evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from trainer.data.store import Dataset
+from trainer.errors import TrainerError
+from trainer.models.alphadiffract import AlphaDiffract
+from trainer.models.crystalnet import CrystalNet
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.config import AlphaDiffractTraining, Config, kind_of
+from trainer.training.datasets import choose_rows, dataset_identity, group_hashes
+
+EVALUATION_SEED = 0xE7A1
+Told = Callable[[int, int], None]
+
+
+def load_models(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Module], list[Checkpoint]]:
+    """Networks of one kind with their weights, ready to predict."""
+    found = [checkpoint.load(path) for path in paths]
+    kinds = {kind_of(c.config) for c in found}
+    if len(kinds) > 1:
+        raise TrainerError(f"an ensemble has models of one kind, found {' and '.join(sorted(kinds))}")
+    models: list[nn.Module] = []
+    for path, state in zip(paths, found, strict=True):
+        config = state.config
+        model = AlphaDiffract(config.model) if isinstance(config, AlphaDiffractTraining) else CrystalNet(config.model)
+        try:
+            model.load_state_dict(state.model)
+        except RuntimeError as error:
+            raise TrainerError(
+                f"{path}: its weights do not fit its configuration ({str(error).splitlines()[0]})"
+            ) from error
+        models.append(model.to(device).eval())
+    return models, found
+
+
+def refuse_other_instrument(states: Sequence[Checkpoint], dataset: Dataset) -> None:
+    """Raise TrainerError if patterns of the dataset are not on the axis that the models were trained on."""
+    here = _axis(dataset_identity(dataset))
+    for state in states:
+        for what, expected in _axis(state.dataset).items():
+            found = here[what]
+            if len(found) != len(expected) or not np.allclose(found, expected, rtol=1e-6):
+                raise TrainerError(
+                    f"{dataset.path}: expected patterns like those that the model was trained on, with {what} "
+                    f"{expected}, found {found}; evaluate on a dataset of the same instrument and range"
+                )
+
+
+def _axis(identity: dict[str, Any]) -> dict[str, list[float]]:
+    lines = identity.get("instrument", {}).get("lines", [])
+    return {
+        "wavelengths in A": [float(line["wavelength_A"]) for line in lines],
+        "2theta from and to": [identity["two_theta_min_deg"], identity["two_theta_max_deg"]],
+        "points": [identity["n_points"]],
+    }
+
+
+def structures_of_trained_groups(states: Sequence[Checkpoint], dataset: Dataset, rows: NDArray[np.int64]) -> int | None:
+    """Return how many structures have a formula and space group that a model was trained on; None if unknown."""
+    kept = [state.dataset["train_groups"].numpy() for state in states if "train_groups" in state.dataset]
+    if not kept or len(kept) < len(states):
+        return None
+    return int(np.isin(group_hashes(dataset, rows), np.concatenate(kept)).sum())
+
+
+def rows_of_split(config: Config, dataset: Dataset, split: str) -> NDArray[np.int64]:
+    """Return the structures of a split that a model of this kind can be evaluated on; refuse an empty split."""
+    rows = choose_rows(config, dataset, split)
+    if len(rows) == 0:
+        raise TrainerError(
+            f"{dataset.path}: no structure that {kind_of(config)} can be judged by on the {split} side of the split; "
+            "name another with --split"
+        )
+    return rows
+
+
+def as_numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
+    """Return a tensor in double precision."""
+    return np.asarray(tensor.double().cpu().numpy(), dtype=np.float64)

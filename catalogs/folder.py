@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from catalogs import defects
 from catalogs.config import FolderCatalog
@@ -50,9 +51,17 @@ def read_file(path: Path, limit_MB: float) -> bytes | Defect:
         if not path.name.lower().endswith(".gz") and (size := path.stat().st_size) > limit_MB * MB:
             return too_large(f"{size / MB:.0f} MB")
         with path.open("rb") as stream:
-            return read_bounded(stream, path.name, limit_MB)
+            before = _version(stream)
+            raw = read_bounded(stream, path.name, limit_MB)
+            changed = _version(stream) != before  # half of a file may be a valid CIF with atoms missing
+        return Defect(defects.UNREADABLE_FILE, "changed while it was read") if changed else raw
     except OSError as error:
         return Defect(defects.UNREADABLE_FILE, error.strerror or str(error))
+
+
+def _version(stream: IO[bytes]) -> tuple[int, int]:
+    found = os.fstat(stream.fileno())
+    return found.st_size, found.st_mtime_ns
 
 
 def _what_it_is(path: Path) -> str:

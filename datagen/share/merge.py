@@ -13,6 +13,7 @@ import numpy as np
 from datagen.errors import StoreError
 from datagen.progress import Display, one_line
 from datagen.share.compose import Recipe, compose, layout_of_rows, refuse_taken
+from datagen.share.contradictions import refuse_contradictions
 from datagen.share.curation_table import SourceRow, write_lines
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.origins import derived_attributes
@@ -46,6 +47,7 @@ def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) 
     refuse_differences(sources)
     refuse_groups_in_two_splits(sources)
     rows, kept_row_of = rows_to_take(sources)
+    refuse_contradictions(sources, kept_row_of)
     taken = tuple(sum(source == number for source, _ in rows) for number in range(len(sources)))
     numbers = {row: new for new, row in enumerate(rows)}
     recipe = Recipe(

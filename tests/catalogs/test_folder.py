@@ -6,6 +6,7 @@ import gzip
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,6 +217,27 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path, monkeypatch: pyt
 def test_a_folder_that_is_not_there_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"no such folder.*expected.*found .*missing"):
         read(tmp_path / "missing")
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first half of a file that is being copied may be a valid CIF with atoms missing."""
+    written = tmp_path / "a.cif"
+    written.write_text("data_x\n_cell_length_a 1\n")
+    read_now = folder.read_bounded
+
+    def read_while_written(*arguments: Any) -> Any:
+        raw = read_now(*arguments)
+        with written.open("a") as more:
+            more.write("_cell_length_b 1\n")
+        return raw
+
+    monkeypatch.setattr(folder, "read_bounded", read_while_written)
+    (record,) = read(tmp_path)
+    assert record.defect is not None
+    assert record.defect.detail == "changed while it was read"
+    monkeypatch.undo()
+    (record,) = read(tmp_path)
+    assert record.defect is None
 
 
 def test_a_folder_that_changes_while_it_is_read_gives_a_row_for_every_file_listed(tmp_path):

@@ -1,1 +1,1 @@
-"""Do the tests of the cluster room."""
+"""Tests of cluster/."""

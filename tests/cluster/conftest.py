@@ -1,4 +1,4 @@
-"""A cluster for the tests of this room."""
+"""A local cluster that the tests share."""
 
 from __future__ import annotations
 

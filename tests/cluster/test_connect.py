@@ -18,7 +18,7 @@ from tests.cluster import jobs
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_scheduler_of_somebody_else_is_used_with_its_certificate(tmp_path: Path) -> None:
+def test_a_scheduler_started_elsewhere_is_used_with_its_certificate(tmp_path: Path) -> None:
     folder = write_certificate(tmp_path)
     security = security_from_files(folder / CERTIFICATE, folder / KEY)
     with LocalCluster(n_workers=1, threads_per_worker=1, security=security, dashboard_address="127.0.0.1:0") as theirs:

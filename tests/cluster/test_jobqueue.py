@@ -19,7 +19,7 @@ from cluster.walltime import lifetime, walltime_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("slurm", "pbs", "sge", "lsf")
-#: How each queueing system is told the queue, who pays, and the time limit.
+#: Options of each queueing system for queue, account and time limit.
 DIRECTIVES = {
     "slurm": ("#SBATCH -p long", "#SBATCH -A crystals", "#SBATCH -t 04:00:00"),
     "pbs": ("#PBS -q long", "#PBS -A crystals", "#PBS -l walltime=04:00:00"),
@@ -153,7 +153,7 @@ class TestTheUsersJobqueueYaml:
     @pytest.fixture(autouse=True)
     def _at_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
-        # Its import brings its defaults into Dask's configuration; what a person sets goes on top.
+        # Its import adds its defaults to Dask's configuration; the user's settings override them.
         import_dask_jobqueue()
 
     def test_its_queue_account_and_walltime_are_used(self) -> None:
@@ -215,7 +215,7 @@ def test_a_walltime_means_what_the_queueing_system_means(text: str, kind: str, s
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-1"])
-def test_a_walltime_nobody_understands_is_an_error(text: str) -> None:
+def test_a_malformed_walltime_is_an_error(text: str) -> None:
     with pytest.raises(ClusterError, match="expected a form such as"):
         walltime_seconds(text, "slurm")
 

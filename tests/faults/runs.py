@@ -1,4 +1,4 @@
-"""Small runs as a person starts them: a command in a process of its own that can be killed with all its children."""
+"""Small runs from the command line, each in a process that can be killed with all its children."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ workers = {workers}
 
 
 def write_inputs(folder: Path, *, workers: int = 2) -> Path:
-    """A configuration and ten crystals in `folder`; the configuration's path."""
+    """Write a configuration and ten crystals to `folder`; return the configuration's path."""
     (folder / "cifs").mkdir(parents=True)
     for name in CRYSTALS:
         shutil.copy(EXAMPLES / f"{name}.cif", folder / "cifs")
@@ -78,9 +78,22 @@ def datagen(
     )
 
 
+def finish(config: Path, dataset: Path, *more: str, extra: dict[str, str] | None = None) -> None:
+    """Run the command line until the dataset is complete."""
+    ended = datagen("run", config, "--out", dataset, *more, extra=extra)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def startup_code(folder: Path, code: str) -> dict[str, str]:
+    """Return an environment in which every Python of a run executes `code` when it starts."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
 @contextmanager
 def started(*arguments: object, log: Path, extra: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """The command line in a session of its own, ended with everything it started; what it says goes to `log`."""
+    """Start the command line in its own session, with output to `log`; kill everything it started at the end."""
     with log.open("ab") as said:
         process = subprocess.Popen(
             command(*arguments), env=environment(extra), stdout=said, stderr=said, start_new_session=True
@@ -93,7 +106,7 @@ def started(*arguments: object, log: Path, extra: dict[str, str] | None = None) 
 
 
 def kill_session(leader: int, signal_number: int = signal.SIGKILL) -> None:
-    """Signal every process of a session: driver, scheduler, nannies, workers and sandboxes alike."""
+    """Signal every process of a session: driver, scheduler, nannies, workers and sandboxes."""
     for pid in session_members(leader):
         try:
             os.kill(pid, signal_number)
@@ -115,7 +128,7 @@ def session_members(leader: int) -> list[int]:
 
 
 def workers_of(leader: int) -> list[int]:
-    """Dask's worker processes: spawned by multiprocessing's own command line."""
+    """Return the pids of Dask's worker processes, which multiprocessing spawns."""
     found = []
     for pid in session_members(leader):
         try:
@@ -128,7 +141,7 @@ def workers_of(leader: int) -> list[int]:
 
 
 def content_of(dataset: Path) -> dict[str, str]:
-    """Every file with its checksum; the report and the run's own folder hold timings and are left out."""
+    """Return the checksum of every file, without the report and the run's own folder, which hold timings."""
     return {
         path.relative_to(dataset).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(dataset.rglob("*"))
@@ -140,5 +153,5 @@ def wait_until(condition: object, timeout_s: float = 120.0) -> None:
     assert callable(condition)
     end = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < end, "what was waited for did not happen"
+        assert time.monotonic() < end, f"the condition was not met within {timeout_s:g} s"
         time.sleep(0.02)

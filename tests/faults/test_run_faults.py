@@ -1,4 +1,4 @@
-"""What a run survives: killed workers and drivers, poison, full disks, damage; it always ends with the same dataset."""
+"""Killed workers and drivers, structures that crash, full disks, damage: a run always ends with the same dataset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,37 +19,13 @@ from tests.faults.runs import (
     ROOT,
     content_of,
     datagen,
+    finish,
     kill_session,
     session_members,
     started,
     wait_until,
     workers_of,
-    write_inputs,
 )
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """Inputs, and the content of the dataset that a run left alone makes of them."""
-    folder = tmp_path_factory.mktemp("a path with späces")
-    config = write_inputs(folder)
-    ended = datagen("run", config, "--out", folder / "whole.zarr")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return config, content_of(folder / "whole.zarr")
-
-
-@pytest.fixture(scope="module")
-def run_seconds(undisturbed: tuple[Path, dict[str, str]]) -> float:
-    """How long such a run takes here, from nothing to its end."""
-    config, _ = undisturbed
-    began = time.monotonic()
-    finish(config, config.parent / "timed.zarr")
-    return time.monotonic() - began
-
-
-def finish(config: Path, dataset: Path, *more: str) -> None:
-    ended = datagen("run", config, "--out", dataset, *more)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])
@@ -85,7 +60,7 @@ def test_clocks_do_not_matter(undisturbed: tuple[Path, dict[str, str]], tmp_path
 
 
 def kill_at_random_instants(config: Path, dataset: Path, chance: random.Random, kills: int, longest_s: float) -> int:
-    """Start the run again and again and kill everything; how many of them were killed before they were done."""
+    """Start the run and kill everything, `kills` times; return how many runs were killed before they were done."""
     hit = 0
     for _ in range(kills):
         with started("run", config, "--out", dataset, log=dataset.with_suffix(".log")) as run:
@@ -138,7 +113,7 @@ def test_workers_killed_one_after_the_other_cost_nothing(
     dataset = tmp_path / "d.zarr"
     killed = 0
     with started("run", config, "--out", dataset, log=dataset.with_suffix(".log")) as run:
-        for pause in (0.3, 1.0, 2.0):  # while they start, while they judge, while they simulate
+        for pause in (0.3, 1.0, 2.0):  # while they start, curate and simulate
             wait_until(lambda: workers_of(run.pid) or run.poll() is not None)
             time.sleep(pause)
             for pid in workers_of(run.pid)[:1]:
@@ -150,10 +125,10 @@ def test_workers_killed_one_after_the_other_cost_nothing(
 
 
 POISON = {"PYTHONPATH": f"{ROOT / 'tests' / 'faults' / 'poison'}{os.pathsep}{ROOT}"}
-"""An environment in which simulating rutile kills the interpreter, wherever it happens."""
+"""Environment in which simulating rutile kills the interpreter."""
 
 
-def test_a_structure_that_kills_every_worker_is_set_aside_and_the_rest_is_made(
+def test_a_structure_that_kills_every_worker_is_quarantined_and_the_rest_is_made(
     undisturbed: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     config, content = undisturbed
@@ -226,7 +201,7 @@ def test_damage_is_found_by_verify(undisturbed: tuple[Path, dict[str, str]], tmp
         verify(dataset)
 
 
-def test_any_damage_is_mended_by_running_again(undisturbed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_any_damage_is_repaired_by_running_again(undisturbed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     config, content = undisturbed
     dataset = tmp_path / "d.zarr"
     shutil.copytree(config.parent / "whole.zarr", dataset)
@@ -239,21 +214,7 @@ def test_any_damage_is_mended_by_running_again(undisturbed: tuple[Path, dict[str
     assert content_of(dataset) == content
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with little room, which only root can make."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def test_a_full_disk_is_a_sentence_and_the_run_goes_on_when_there_is_room(
+def test_a_full_disk_is_a_sentence_and_the_run_resumes_when_there_is_space(
     undisturbed: tuple[Path, dict[str, str]], small_disk: Path
 ) -> None:
     config, content = undisturbed

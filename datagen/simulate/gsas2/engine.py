@@ -27,9 +27,9 @@ Array = NDArray[np.float64]
 Cell = Literal["p1", "symmetric"]
 
 MAX_POINTS = 25_000
-"""Longest histogram that GSAS-II simulates."""
+"""Largest number of points that GSAS-II simulates."""
 EDGE = 1e-7
-"""Fraction of 1/d within which a reflection at the edge of the range may be in it or not."""
+"""Relative uncertainty of 1/d within which a reflection at the edge of the range may be inside or outside."""
 _ROCK_SALT_TIMEOUT_S = 300.0
 _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-]))?$")
 
@@ -103,7 +103,7 @@ def _simulate(
 
 
 def version() -> str:
-    """Return the version of GSAS-II; raise EngineError with instructions if it is not installed."""
+    """Return the version of GSAS-II; raise `Gsas2StartError` if it cannot be started."""
     return process().version
 
 
@@ -125,7 +125,7 @@ def _check(instrument: Instrument) -> None:
 
 
 def _types(species: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
-    """Return GSAS-II's names of the scatterers: `Fe3+` is `Fe+3`, or the neutral atom if the ion is not tabulated."""
+    """Return GSAS-II's names of the scatterers (`Fe+3` for `Fe3+`; neutral if not tabulated), and warnings."""
     known = process().form_factors
     types: dict[str, str] = {}
     warnings: list[str] = []
@@ -184,7 +184,7 @@ def _request(
 
 
 def _instprm(instrument: Instrument) -> list[tuple[str, Any]]:
-    """Return name and value of each line of an instrument parameter file, without widths and zero."""
+    """Return the lines of an instrument parameter file; widths and zero shift belong to the augmentation."""
     first, *second = instrument.lines
     if second:
         lines = [("Lam1", first.wavelength_A), ("Lam2", second[0].wavelength_A)]
@@ -203,7 +203,7 @@ def _nothing(instrument: Instrument) -> NoReflections:
 
 
 def _count_range(crystal: Crystal, instrument: Instrument) -> tuple[int, int]:
-    """Return the fewest and most Friedel pairs that can count as inside the range of the first line."""
+    """Return the smallest and largest possible number of Friedel pairs in the range of the first line."""
     wavelength = instrument.lines[0].wavelength_A
     limits = np.radians([instrument.two_theta_min_deg, instrument.two_theta_max_deg]) / 2
     low, high = 2 * np.sin(limits) / wavelength
@@ -213,9 +213,9 @@ def _count_range(crystal: Crystal, instrument: Instrument) -> tuple[int, int]:
 
 
 def _check_count(crystal: Crystal, instrument: Instrument, cell: Cell, reflections: Array) -> None:
-    """Count the reflections of P1: GSAS-II skips some with a printed line only.
+    """Raise if GSAS-II left reflections out, which it does with no more than a printed line.
 
-    Of a symmetric cell GSAS-II leaves out what symmetry forbids: there may be fewer, of the primitive cell, not more.
+    Of a symmetric cell it omits the reflections that symmetry forbids, so that only the upper bound is checked.
     """
     fewest, most = _count_range(crystal, instrument)
     found = int(reflections[:, 3].sum()) // 2
@@ -224,7 +224,7 @@ def _check_count(crystal: Crystal, instrument: Instrument, cell: Cell, reflectio
 
 
 def _check_atoms(handover: Handover, types: list[str], found: dict[str, float]) -> None:
-    """Check the number of atoms, which differs if GSAS-II finds another site symmetry."""
+    """Raise if GSAS-II found other site symmetries, which would multiply atoms."""
     expected: dict[str, float] = {}
     for kind, occupancy, multiplicity in zip(types, handover.occupancy, handover.multiplicity, strict=True):
         expected[kind] = expected.get(kind, 0.0) + float(occupancy) * int(multiplicity)
@@ -235,7 +235,7 @@ def _check_atoms(handover: Handover, types: list[str], found: dict[str, float]) 
 def _sticks(
     crystal: Crystal, handover: Handover, reflections: Array, instrument: Instrument, warnings: tuple[str, ...]
 ) -> Sticks:
-    """Return GSAS-II's reflections (h, k, l, multiplicity, d, |F|^2) merged by |Q|, as in the native engine."""
+    """Merge GSAS-II's reflections (h, k, l, multiplicity, d, |F|^2) by |Q|, as the native engine does."""
     star, pairs = handover.equivalents(reflections[:, :3])
     if not np.array_equal(2 * pairs, reflections[:, 3].astype(np.int64)):
         raise EngineError("GSAS-II gives reflections another multiplicity than their symmetry does")

@@ -1,4 +1,4 @@
-"""Python imports this by itself when its folder is on the path: simulating rutile then kills whoever does it."""
+"""Imported by Python at its start if its folder is on the path: simulating rutile then kills the process."""
 
 from __future__ import annotations
 

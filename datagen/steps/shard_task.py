@@ -123,7 +123,7 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
 def simulate_structure(
     row: dict[str, Any], job: Job, layout: Layout, clock: StageClock
 ) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[str, str]]]:
-    """Return every array of one structure's row, and the reasons for missing densities and peaks by the names of `NOTES`."""
+    """Return the arrays of one structure, and reasons for missing densities and peaks by the names of `NOTES`."""
     crystal = Crystal.from_json(row["structure"])
     settings = job.simulation
     with clock.stage("simulate"):

@@ -25,7 +25,7 @@ class Shard:
 
 
 def shard_length(n_structures: int, asked: int | None) -> int:
-    """Return the structures per shard: as configured, or from the number of structures, never from the number of workers."""
+    """Return the structures per shard: as configured, or by the number of structures, never by that of workers."""
     return asked or min(max(n_structures // SHARDS_AIMED_AT, SMALLEST_SHARD), LARGEST_SHARD)
 
 

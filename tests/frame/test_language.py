@@ -7,9 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = (
-    r"so many", r"by chance", r"go(?:es|ing)? on", r"anew", r"mend(?:s|ed|ing)?", r"stand(?:s|ing)? for", r"(?:is|are) told", r"nobody",
-    r"somebody", r"whoever", r"l(?:ies|ie) in", r"houses?", r"befall?(?:s|en)?", r"judg(?:e|es|ed|ing)", r"set aside", r"side of (?:a|the) split",
-    r"strangers?", r"casualt(?:y|ies)", r"give the command again", r"binds? nobody", r"will do",
+    r"so many", r"by chance", r"go(?:es|ing)? on", r"anew", r"mend(?:s|ed|ing)?", r"stand(?:s|ing)? for",
+    r"(?:is|are) told", r"nobody", r"somebody", r"whoever", r"l(?:ies|ie) in", r"houses?", r"befall?(?:s|en)?",
+    r"judg(?:e|es|ed|ing)", r"set aside", r"side of (?:a|the) split", r"strangers?", r"casualt(?:y|ies)",
+    r"give the command again", r"binds? nobody", r"will do",
 )  # fmt: skip
 MARKER = re.compile(r"(?<![\w-])(" + "|".join(WORDS) + r")(?![\w-])", re.IGNORECASE)
 ALLOWED = {
@@ -32,7 +33,7 @@ def test_no_marker_of_the_dialect() -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             for match in MARKER.finditer(line):
                 if not any(text in line for text in ALLOWED):
-                    found.append(f"{path.relative_to(ROOT)}:{number}: {match[0]!r} in {line.strip()[:90]}")
+                    found += [f"{path.relative_to(ROOT)}:{number}: {match[0]!r} in {line.strip()[:90]}"]
     assert found == [], "\n" + "\n".join(found)
 
 

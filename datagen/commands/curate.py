@@ -118,6 +118,7 @@ def reasons() -> None:
 
 def _print_explanation(console: Console, found: StoredVerdict) -> None:
     from curation.explain import checks_of, headline
+    from datagen.measured.reasons import REASONS as SCAN_REASONS
     from datagen.steps.reasons import REFUSALS
 
     v = found.verdict
@@ -133,8 +134,10 @@ def _print_explanation(console: Console, found: StoredVerdict) -> None:
     console.print(table)
     if v.accepted:
         say(console, f"  structure {v.structure_hash}, group {v.group}")
-    else:
+    elif v.reason in REFUSALS:
         say(console, f"  {REFUSALS[v.reason].meaning} {REFUSALS[v.reason].remedy}")
+    else:
+        say(console, f"  {SCAN_REASONS.get(v.reason, '')}")
     for name, claim in v.claims.items():
         say(console, f"  source says {name}: {claim}"[:300])
     console.print()

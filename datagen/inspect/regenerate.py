@@ -19,7 +19,7 @@ from datagen.simulate.patterns import Patterns
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import quantise
-from datagen.store.zarr_store import read_attributes
+from datagen.store.zarr_store import read_attributes, read_layout
 
 
 class StructureWithheldError(StoreError):
@@ -40,6 +40,8 @@ class Regenerated:
 
 def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regenerated:
     """Simulate these augmentations of a row again, from its structure in the curation table."""
+    if read_layout(dataset).measured:
+        raise StoreError(f"{dataset}: its patterns were measured, not simulated; they cannot be regenerated")
     entry = structure_of(dataset, row)
     if entry["structure"] is None:
         raise StructureWithheldError(

@@ -165,7 +165,8 @@ def choose_rows(config: Config, dataset: Dataset, split: str) -> Rows:
         if not dataset.measured:
             return rows
         cells = np.isfinite(dataset.column("niggli")[rows]).all(axis=1)
-        return rows[cells & (dataset.column("space_group")[rows] > 0)]
+        labelled: Rows = rows[cells & (dataset.column("space_group")[rows] > 0)]
+        return labelled
     rows = dataset.rows(split, with_density=True)
     systems = dataset.column("crystal_system")[rows]
     rows = rows[np.isin(systems, config.crystal_systems)]

@@ -60,15 +60,28 @@ class Identified:
 
     name: str
     candidates: list[Candidate]
-    space_group: Array
-    """Probability of groups 1 to 230 (at 0 to 229)."""
+    library: Array
+    """Probability of groups 1 to 230 (at 0 to 229) by the library's structures."""
     covered: float
     """Share of d = 17 to 1.08 A that was measured."""
+    space_group: Array
+    """Probability of groups 1 to 230: those of the library, combined with the network's where it was asked."""
+    network: Array | None = None
+    """Probability of groups 1 to 230 by a network."""
 
     @property
     def is_explained(self) -> bool:
         """Whether a structure of the library explains the scan."""
         return bool(self.candidates) and self.candidates[0].cosine >= EXPLAINED
+
+    @property
+    def decided_by(self) -> str:
+        """Return what ranks the most probable space group first: "library", "network", "both" or "neither"."""
+        if self.network is None:
+            return "library"
+        best = int(self.space_group.argmax())
+        agree = (int(self.library.argmax()) == best, int(self.network.argmax()) == best)
+        return {(True, True): "both", (True, False): "library", (False, True): "network"}.get(agree, "neither")
 
     @property
     def crystal_system(self) -> Array:
@@ -98,6 +111,7 @@ class Identified:
             "scan": self.name,
             "is_explained": self.is_explained,
             "covered": round(self.covered, 3),
+            "decided_by": self.decided_by,
             "crystal_system": {
                 name: round(float(p), 4) for name, p in zip(CRYSTAL_SYSTEMS, self.crystal_system, strict=True)
             },

@@ -296,8 +296,8 @@ def curate_catalogs(
     display: Display | None = None,
 ) -> Summary:
     """Curate every structure of a configuration's catalogs into one table, on this machine. Resumes as `run` does."""
+    from curation.cores import usable_cores
     from datagen.config.fingerprint import CurateJob
-    from datagen.cores import usable_cores
     from datagen.progress import Display
     from datagen.steps.curate import curate as curate_all
     from datagen.steps.curation_display import CurationDisplay

@@ -218,8 +218,12 @@ def identify(
         beside it at first use.
     wavelength_A : float, optional
         Wavelength instead of what the files state.
-    elements, require, exclude : str or list of str, optional
-        Only structures of these elements; with all of these; with none of these.
+    elements : str or list of str, optional
+        Only structures of these elements.
+    require : str or list of str, optional
+        Only structures with all of these elements.
+    exclude : str or list of str, optional
+        Only structures with none of these elements.
     max_volume_A3 : float, optional
         Largest volume of the primitive cell.
     network : bool or path

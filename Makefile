@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | trainer: each makes what it needs in .venv, and is quick the second time.
+# make demo | test | lint | bench | trainer | pretrained: each makes what it needs in .venv, and is quick the second time.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BASE := $(VENV)/.base-installed
 TEST := $(VENV)/.test-installed
 TRAINER := $(VENV)/.trainer-installed
 
-.PHONY: demo test lint bench trainer stress test-slurm clean
+.PHONY: demo test lint bench trainer stress test-slurm pretrained clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another with make PYTHON=/path/to/python3")'
@@ -46,6 +46,14 @@ stress: $(TEST)
 
 test-slurm: $(TEST)
 	$(BIN)/python -m pytest -m slurm --timeout 1200 -rs
+
+# The weights of the package: structures with their reflections to d = 1 A, then QMixer by the clock; resumes.
+MINUTES ?= 195
+REFLECTIONS := { base = "alphadiffract", two_theta_min_deg = 2.0, two_theta_max_deg = 36.5, n_points = 64, polarisation = 0.99 }
+pretrained: $(TEST)
+	@test -n "$(STRUCTURES)" || { echo 'make pretrained STRUCTURES=structures.parquet: a table with a column "cif", an archive or a folder'; exit 2; }
+	$(BIN)/datagen run $(STRUCTURES) --out runs/qmixer/structures.zarr --set 'simulation.instrument=$(REFLECTIONS)' --set simulation.augmentation.preset=realistic --set simulation.augmentation.count=1 --set store.xrd_peaks=none
+	$(BIN)/trainer fit qmixer runs/qmixer/structures.zarr --out runs/qmixer --minutes $(MINUTES) $$(test -e runs/qmixer/last.pt && echo --resume)
 
 clean:
 	rm -rf $(VENV) build dist

@@ -6,7 +6,8 @@
 open structures. Three sets: RRUFF as distributed (processed) and as measured (raw), both public and used for choosing
 constants; and simulated scans with laboratory artefacts of structures of the library's validation split. Each figure
 is given twice where the formula is known: with the whole library, and `unseen` with the scan's own formula and group
-left out of it. The last line is one JSON object; accuracies are fractions.
+left out of it; `seen` and `not_in_library` are the scans whose formula and group are, or are not, in the library.
+The last line is one JSON object; accuracies are fractions.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def score(
     began = time.perf_counter()
     answers = identify([index], scans)
     found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": (time.perf_counter() - began) / len(scans)}
-    found |= figures(np.array([a.space_group for a in answers]), truth)
+    groups_found = np.array([a.space_group for a in answers])
+    found |= figures(groups_found, truth)
     if niggli is not None:
         found |= cells(answers, niggli)
     if network is not None:
@@ -102,6 +104,11 @@ def score(
         others = [identify([index], [s], allowed=[groups != key])[0] for s, key in zip(scans, keys, strict=True)]
         seen = np.isin(keys, groups)
         found["seen_scans"] = float(seen.sum())
+        for name, rows in (("seen", seen), ("not_in_library", ~seen)):
+            if rows.any():
+                found |= {f"{name}_{k}": v for k, v in figures(groups_found[rows], truth[rows]).items()}
+                if network is not None:
+                    found |= {f"{name}_network_{k}": v for k, v in figures(network[rows], truth[rows]).items()}
         found |= {f"unseen_{k}": v for k, v in figures(np.array([a.space_group for a in others]), truth).items()}
         if niggli is not None:
             found |= {f"unseen_{k}": v for k, v in cells(others, niggli).items()}

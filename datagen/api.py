@@ -205,6 +205,7 @@ def identify(
     require: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     max_volume_A3: float | None = None,
+    network: bool | PathLike = False,
 ) -> list[Identified]:
     """Find the structures of datasets that explain measured scans, with cells free to change as symmetry allows.
 
@@ -217,10 +218,16 @@ def identify(
         beside it at first use.
     wavelength_A : float, optional
         Wavelength instead of what the files state.
-    elements, require, exclude : str or list of str, optional
-        Only structures of these elements; with all of these; with none of these.
+    elements : str or list of str, optional
+        Only structures of these elements.
+    require : str or list of str, optional
+        Only structures with all of these elements.
+    exclude : str or list of str, optional
+        Only structures with none of these elements.
     max_volume_A3 : float, optional
         Largest volume of the primitive cell.
+    network : bool or path
+        Whether to combine the answer with that of the package's trained network (needs torch), or other weights.
 
     Returns
     -------
@@ -234,6 +241,7 @@ def identify(
     from datagen.identification.filters import allowed_structures
     from datagen.identification.identify import identify as find
     from datagen.identification.index import open_index
+    from datagen.identification.network import Network
     from datagen.identification.scan_files import Unreadable, read_scans
     from datagen.share.registry import resolve_dataset
 
@@ -243,11 +251,16 @@ def identify(
         allowed_structures(index, only=elements, require=require, exclude=exclude, max_volume_A3=max_volume_A3)
         for index in indexes
     ]
+    second = None
+    if network is not False:
+        second = Network(None if network is True else Path(network))
     if isinstance(scans, tuple):
         if wavelength_A is None:
             raise DatagenError("a scan given as arrays needs wavelength_A")
         two_theta_deg, intensity = (np.asarray(values, dtype=np.float64) for values in scans)
-        return find(indexes, [("scan", observe(two_theta_deg, intensity, wavelength_A))], allowed=allowed)
+        return find(
+            indexes, [("scan", observe(two_theta_deg, intensity, wavelength_A))], allowed=allowed, network=second
+        )
     observed = []
     for scan in read_scans(
         [Path(p) for p in ([scans] if isinstance(scans, str | os.PathLike) else scans)], wavelength_A
@@ -255,7 +268,7 @@ def identify(
         if isinstance(scan, Unreadable):
             raise DatagenError(f"{scan.name}: {scan.reason}")
         observed.append(scan)
-    return find(indexes, observed, allowed=allowed)
+    return find(indexes, observed, allowed=allowed, network=second)
 
 
 def open_dataset(dataset: PathLike) -> xarray.Dataset:
@@ -287,8 +300,8 @@ def curate_catalogs(
     display: Display | None = None,
 ) -> Summary:
     """Curate every structure of a configuration's catalogs into one table, on this machine. Resumes as `run` does."""
+    from curation.cores import usable_cores
     from datagen.config.fingerprint import CurateJob
-    from datagen.cores import usable_cores
     from datagen.progress import Display
     from datagen.steps.curate import curate as curate_all
     from datagen.steps.curation_display import CurationDisplay

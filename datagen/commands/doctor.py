@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from curation.cores import usable_cores
 from datagen import __version__
-from datagen.cores import usable_cores
 
 Status = Literal["ok", "optional", "problem"]
 

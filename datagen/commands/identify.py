@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datagen.identification.answer import Identified
     from datagen.identification.axis import Observed
     from datagen.identification.index import Index
+    from datagen.identification.network import Network
     from datagen.store.location import Where
 
 WIDTH_OF_FILES = 132
@@ -46,15 +47,23 @@ def identify(
     max_volume: Annotated[float | None, typer.Option(help="Largest volume of the primitive cell, A^3.")] = None,
     top: Annotated[int, typer.Option(min=1, max=60, help="Structures shown for each scan.")] = 5,
     plots: Annotated[Path | None, typer.Option(help="Folder for a plot of each scan with its best structure.")] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Also use the trained network of the package; needs the extra 'trainer'.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights (.safetensors) of the network, instead of those of the package.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON instead of tables.")] = False,
 ) -> None:
     """Find the structures of a dataset that explain measured scans, with cells free to change as symmetry allows."""
     from datagen.identification.filters import allowed_structures
     from datagen.identification.identify import SCANS_AT_ONCE
+    from datagen.identification.network import Network
     from datagen.identification.scan_files import Unreadable, read_scans
     from datagen.share.registry import resolve_dataset
 
     console = None if as_json else Console(highlight=False)
+    second = Network(weights) if network or weights is not None else None
     indexes = [_open(resolve_dataset(name)) for name in library]
     allowed = [
         allowed_structures(index, only=elements, require=require, exclude=exclude, max_volume_A3=max_volume)
@@ -70,9 +79,9 @@ def identify(
             continue
         batch.append(scan)
         if len(batch) == SCANS_AT_ONCE:
-            found += _answered(indexes, batch, allowed, top, plots, console)
+            found += _answered(indexes, batch, allowed, second, top, plots, console)
             batch = []
-    found += _answered(indexes, batch, allowed, top, plots, console)
+    found += _answered(indexes, batch, allowed, second, top, plots, console)
     if as_json:
         typer.echo(
             json.dumps(
@@ -116,6 +125,7 @@ def _answered(
     indexes: list[Index],
     batch: list[tuple[str, Observed]],
     allowed: list[Any],
+    network: Network | None,
     top: int,
     plots: Path | None,
     console: Console | None,
@@ -123,7 +133,7 @@ def _answered(
     from datagen.identification.identify import identify
     from datagen.identification.plot import plot_answer
 
-    found = identify(indexes, batch, allowed=allowed)
+    found = identify(indexes, batch, allowed=allowed, network=network)
     for answer, (name, scan) in zip(found, batch, strict=True):
         if console is not None:
             _show(console, answer, top)
@@ -158,7 +168,12 @@ def _show(console: Console, answer: Identified, top: int) -> None:
     numbers = ", ".join(f"{i + 1} {groups[i]:.0%}" for i in (-groups).argsort()[:3].tolist())
     if not answer.is_explained:
         console.print("[yellow]Nothing in the library explains this scan[/]; these are the nearest structures.")
-    console.print(f"{said}; space group {numbers}\n", soft_wrap=True)
+    by = (
+        ""
+        if answer.network is None
+        else f" (ranked first by {answer.decided_by.replace('both', 'library and network')})"
+    )
+    console.print(f"{said}; space group {numbers}{by}\n", soft_wrap=True)
 
 
 def mount(app: typer.Typer) -> None:

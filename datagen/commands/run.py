@@ -95,9 +95,14 @@ def demo(
 ) -> None:
     """Make a small dataset from the bundled crystals: 100 patterns each, with densities."""
     from datagen import api
+    from datagen.inspect.demo_scan import write_demo_scan
 
     outcome = api.run({"catalog": [{"kind": "examples", "name": "minerals"}]}, out, display=Display())
-    _print_outcome(Console(), outcome)
+    console = Console()
+    _print_outcome(console, outcome)
+    scan = quoted(write_demo_scan(out.parent / "quartz.xye"))
+    hint(console, f"identify: {program('datagen')} identify {scan} --library {quoted(outcome.dataset)}")
+    hint(console, f"predict:  {program('trainer')} predict {scan}")
 
 
 def mount(app: typer.Typer) -> None:

@@ -18,8 +18,8 @@ TEMPERATURE = 0.03
 LINE_WEIGHT = 0.25
 FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
-NETWORK_WEIGHT, LIBRARY_FLOOR = 0.5, 0.01
-"""Of the product with a network's probabilities; chosen on simulated scans."""
+NETWORK_WEIGHT, NETWORK_FLOOR, LIBRARY_FLOOR = 0.6, 0.003, 0.003
+"""Of the product with a network's probabilities; chosen on 300 simulated scans, with and without their structures."""
 EXPLAINED = 0.6
 """Cosine below which no structure of the library explains a scan."""
 
@@ -60,15 +60,28 @@ class Identified:
 
     name: str
     candidates: list[Candidate]
-    space_group: Array
-    """Probability of groups 1 to 230 (at 0 to 229)."""
+    library: Array
+    """Probability of groups 1 to 230 (at 0 to 229) by the library's structures."""
     covered: float
     """Share of d = 17 to 1.08 A that was measured."""
+    space_group: Array
+    """Probability of groups 1 to 230: those of the library, combined with the network's where it was asked."""
+    network: Array | None = None
+    """Probability of groups 1 to 230 by a network."""
 
     @property
     def is_explained(self) -> bool:
         """Whether a structure of the library explains the scan."""
         return bool(self.candidates) and self.candidates[0].cosine >= EXPLAINED
+
+    @property
+    def decided_by(self) -> str:
+        """Return what ranks the most probable space group first: "library", "network", "both" or "neither"."""
+        if self.network is None:
+            return "library"
+        best = int(self.space_group.argmax())
+        agree = (int(self.library.argmax()) == best, int(self.network.argmax()) == best)
+        return {(True, True): "both", (True, False): "library", (False, True): "network"}.get(agree, "neither")
 
     @property
     def crystal_system(self) -> Array:
@@ -98,6 +111,7 @@ class Identified:
             "scan": self.name,
             "is_explained": self.is_explained,
             "covered": round(self.covered, 3),
+            "decided_by": self.decided_by,
             "crystal_system": {
                 name: round(float(p), 4) for name, p in zip(CRYSTAL_SYSTEMS, self.crystal_system, strict=True)
             },
@@ -123,6 +137,6 @@ def vote(share: Array, space_group: NDArray[np.int64]) -> Array:
 
 def combined(library: Array, network: Array) -> Array:
     """Return probabilities of the space groups by the library's vote and a network's answer, as a weighted product."""
-    value = NETWORK_WEIGHT * np.log(network + 1e-6) + np.log(library + LIBRARY_FLOOR)
+    value = NETWORK_WEIGHT * np.log(network + NETWORK_FLOOR) + np.log(library + LIBRARY_FLOOR)
     found = np.exp(value - value.max())
     return np.asarray(found / found.sum(), dtype=np.float64)

@@ -15,6 +15,7 @@ from datagen.identification.answer import Candidate, Identified, vote, weights
 from datagen.identification.axis import Observed
 from datagen.identification.coarse import Coarse, search
 from datagen.identification.index import Index
+from datagen.identification.network import Network, with_network
 from datagen.identification.refine import Fitted, refine
 
 CANDIDATES = 60
@@ -41,8 +42,12 @@ def identify(
     *,
     allowed: Sequence[Allowed] | None = None,
     candidates: int = CANDIDATES,
+    network: Network | None = None,
 ) -> list[Identified]:
-    """Return what the libraries say about each named scan; `allowed` masks the structures of each library."""
+    """Return what the libraries, and a network, say about each named scan.
+
+    `allowed` masks the structures of each library.
+    """
     masks = allowed if allowed is not None else [None] * len(libraries)
     found = []
     for start in range(0, len(scans), SCANS_AT_ONCE):
@@ -51,6 +56,8 @@ def identify(
         coarse = [search(index, observed, candidates, mask) for index, mask in zip(libraries, masks, strict=True)]
         for k, (name, scan) in enumerate(part):
             found.append(_answer(name, scan, [(i, c[k]) for i, c in zip(libraries, coarse, strict=True)]))
+        if network is not None:
+            found[start:] = with_network(found[start:], observed, network)
     return found
 
 
@@ -64,7 +71,8 @@ def _answer(name: str, scan: Observed, coarse: list[tuple[Index, Coarse]]) -> Id
             cells = [fitted.reciprocal(index, k) for k in range(len(fitted.structure))]
             fits.append(_Fit(index, fitted, cells, lines.log_odds(scan, at, weight, cells)))
     if not fits:
-        return Identified(name, [], np.full(230, 1 / 230), scan.covered)
+        unknown = np.full(230, 1 / 230)
+        return Identified(name, [], unknown, scan.covered, unknown)
     share = weights(np.concatenate([f.fitted.score for f in fits]), np.concatenate([f.odds for f in fits]))
     groups = np.concatenate([f.index.space_group[f.fitted.structure].astype(np.int64) for f in fits])
     places = [(f, k) for f in fits for k in range(len(f.fitted.structure))]
@@ -73,7 +81,8 @@ def _answer(name: str, scan: Observed, coarse: list[tuple[Index, Coarse]]) -> Id
         fit, k = places[i]
         explained = lines.explained(scan, at, weight, fit.cells[k], float(fit.fitted.zero_rad[k]))
         ranked.append(_candidate(fit, k, float(share[i]), explained))
-    return Identified(name, ranked, vote(share, groups), scan.covered)
+    probability = vote(share, groups)
+    return Identified(name, ranked, probability, scan.covered, probability)
 
 
 def _candidate(fit: _Fit, k: int, share: float, explained: float) -> Candidate:

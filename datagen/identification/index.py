@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curation.cores import usable_cores
 from curation.crystal import Crystal
-from datagen.cores import usable_cores
 from datagen.errors import DatagenError, StoreError
 from datagen.identification.axis import CU_KALPHA1_A, N_BINS, POWER, Q_MAX, Q_MIN, bin_of
 from datagen.identification.strain import free_strains

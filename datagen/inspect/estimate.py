@@ -53,7 +53,7 @@ class Estimate:
 
     def workers(self, profile: Profile) -> int:
         """Worker processes of this cluster, as far as its profile tells."""
-        from datagen.cores import usable_cores
+        from curation.cores import usable_cores
 
         asked = getattr(profile, "workers", None)
         return int(asked) if asked else usable_cores() if profile.kind == "local" else 1

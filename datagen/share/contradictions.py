@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from datagen.errors import StoreError
 from datagen.share.curation_table import SourceRow
@@ -10,6 +12,8 @@ from datagen.share.finished import FinishedDataset
 
 LABELS = ("formula", "space_group", "crystal_system", "n_atoms", "volume")
 """Functions of the structure and of the settings of curation, which a merge requires to be equal."""
+VOLUME_TOLERANCE = 1e-5
+"""Relative: a structure's cell is rounded to 1e-6 A, its label of volume is that of the cell as read."""
 
 
 def refuse_contradictions(sources: Sequence[FinishedDataset], kept_row_of: Mapping[SourceRow, SourceRow]) -> None:
@@ -17,7 +21,7 @@ def refuse_contradictions(sources: Sequence[FinishedDataset], kept_row_of: Mappi
     for (number, row), (kept, kept_row) in kept_row_of.items():
         for label in LABELS:
             value, other = sources[number].column(label)[row], sources[kept].column(label)[kept_row]
-            if value != other:
+            if not _agree(label, value, other):
                 structure = str(sources[number].column("structure_hash")[row])
                 raise StoreError(
                     f"{sources[number].path} cannot be merged with {sources[kept].path}: structure {structure!r} has "
@@ -25,3 +29,9 @@ def refuse_contradictions(sources: Sequence[FinishedDataset], kept_row_of: Mappi
                     "second; expected equal labels of equal structures: one dataset is wrong, check both with "
                     "`datagen verify --deep`"
                 )
+
+
+def _agree(label: str, value: Any, other: Any) -> bool:
+    if label == "volume":
+        return math.isclose(value, other, rel_tol=VOLUME_TOLERANCE)
+    return bool(value == other)

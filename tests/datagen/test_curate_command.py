@@ -305,7 +305,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_what_was_done_stays(
         real(rows, path, metadata)
 
     monkeypatch.setattr(batch, "write_verdicts", full)
-    with pytest.raises(DatagenError, match=r"verdicts-000002.*No space left on device.*same command again"):
+    with pytest.raises(DatagenError, match=r"verdicts-000002.*No space left on device.*re-run the same command"):
         curate(job(pile), tmp_path)
     monkeypatch.undo()
     assert curate(job(pile), tmp_path).n_resumed == 64

@@ -27,9 +27,9 @@ def curate(shown: Display) -> None:
         events.reading()
         for name in "abc":
             events.read(Record("s", name, "", name, "MIT"))
-        events.judging(3, Counter({"accepted": 1}))
+        events.curating(3, Counter({"accepted": 1}))
         events.started()
-        events.judged({"reason": "no_cell"})
+        events.curated({"reason": "no_cell"})
         events.finished(Receipt("b", 1, {"accepted": 1}, 0.1, ""))
 
 

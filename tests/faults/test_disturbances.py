@@ -104,6 +104,7 @@ def test_a_file_system_without_locks_changes_nothing_and_still_admits_one_driver
     dataset = tmp_path / "d.zarr"
     with started("run", config, "--out", dataset, log=tmp_path / "killed.log", extra=no_locks) as first:
         wait_until(lambda: list((dataset / "ledger").glob("shard-*.json")) or first.poll() is not None)
+        first.send_signal(signal.SIGSTOP)  # or it may finish before the second has started
         second = datagen("run", config, "--out", dataset, extra=no_locks)
         assert second.returncode == 2, second.stdout + second.stderr
         assert f"process {first.pid}" in second.stderr

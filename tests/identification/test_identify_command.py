@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 
 import datagen
 from datagen.commands.app import app
-from datagen.errors import DatagenError, StoreError
+from datagen.errors import ConfigError, DatagenError, StoreError
+from datagen.identification.answer import combined
 from datagen.identification.index import folder_of, load_index, open_index
+from datagen.identification.network import Network
 from tests.identification.scans import scan_of
 from tests.identification.test_identify import crystals
 
@@ -104,3 +107,33 @@ def test_a_damaged_index_is_an_error_not_an_answer(folder: Path, tmp_path: Path,
         np.save(kept / "hkl.npy", np.zeros((3, 3), np.int16))
     with pytest.raises(StoreError, match=r"expected an index|is damaged"):
         open_index(tmp_path / "m.zarr", workers=1)
+
+
+def test_a_network_is_combined_and_says_who_decided(folder: Path) -> None:
+    library = str(folder / "minerals.zarr")
+    command = ["identify", str(folder / "calcite.xy"), "-l", library, "--wavelength", "1.5405929", "--json"]
+    result = runner.invoke(app, [*command, "--network"])
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)["scans"]
+    assert found["decided_by"] in ("library", "network", "both", "neither")
+    (alone,) = datagen.identify(folder / "calcite.xy", library, wavelength_A=1.5405929)
+    (both,) = datagen.identify(folder / "calcite.xy", library, wavelength_A=1.5405929, network=True)
+    assert both.network is not None
+    assert alone.decided_by == "library"
+    np.testing.assert_array_equal(alone.space_group, both.library)
+    np.testing.assert_allclose(both.space_group, combined(both.library, both.network))
+    assert both.to_dict()["space_group"][0]["number"] == found["space_group"][0]["number"]
+
+
+def test_without_the_weights_named_it_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    library = str(folder / "minerals.zarr")
+    command = ["identify", str(folder / "calcite.xy"), "-l", library, "--weights", str(tmp_path / "none.safetensors")]
+    result = runner.invoke(app, command)
+    assert isinstance(result.exception, ConfigError)
+    assert "no weights here" in str(result.exception)
+
+
+def test_without_torch_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trainer.prediction.qmixer", None)
+    with pytest.raises(ConfigError, match="install the extra 'trainer'"):
+        Network()

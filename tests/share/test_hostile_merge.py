@@ -31,6 +31,24 @@ def published(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "theirs.zarr.zip"
 
 
+@pytest.mark.parametrize(("factor", "agrees"), [(1 + 3e-8, True), (1 + 1e-4, False)])
+def test_volumes_of_equal_structures_may_differ_as_their_cells_were_rounded(
+    ours: Path, theirs: Path, tmp_path: Path, factor: float, agrees: bool
+) -> None:
+    def scale(dataset: Path) -> None:
+        for file in sorted((dataset / "volume" / "c").rglob("*")):
+            if file.is_file():
+                raw = np.frombuffer(Blosc().decode(file.read_bytes()), np.float64) * factor
+                file.write_bytes(Blosc().encode(raw.tobytes()))
+
+    other = changed_copy(theirs, tmp_path / "other.zarr", scale)
+    if agrees:
+        merge([ours, other], tmp_path / "out.zarr")
+        return
+    with pytest.raises(StoreError, match="has volume "):
+        merge([ours, other], tmp_path / "out.zarr")
+
+
 @pytest.mark.parametrize(
     ("label", "byte"), [("space_group", 7), ("crystal_system", 1), ("n_atoms", 9), ("formula", ord("X"))]
 )

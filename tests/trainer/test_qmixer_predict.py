@@ -126,3 +126,14 @@ def test_the_command_line_predicts_with_weights(exported: Path, tmp_path: Path) 
     assert set(found["niggli_lattice"]) == {"a", "b", "c", "alpha", "beta", "gamma"}
     shown = CliRunner().invoke(app, arguments[:-1])
     assert "space group" in shown.output
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Weights:
+    """The weights that come with the package."""
+    return load_weights()
+
+
+def test_the_package_brings_weights(shipped: Weights) -> None:
+    assert shipped.facts["patterns"] > 100_000
+    assert {"data", "licence", "accuracy"} <= set(shipped.facts)

@@ -27,16 +27,29 @@ def evaluation_tables(report: dict[str, Any]) -> list[Table]:
 
 
 def prediction_tables(name: str, found: dict[str, Any]) -> list[Table]:
-    """Return the tables of a prediction."""
-    systems = [(e["name"], _percent(e["probability"]), _percent(e["spread"])) for e in found["crystal_system"]]
-    groups = [
-        (str(e["number"]), e["symbol"], _percent(e["probability"]), _percent(e["spread"])) for e in found["space_group"]
-    ]
-    lattice = [(n, _number(e["value"]), _number(e["spread"])) for n, e in found["niggli_lattice"].items()]
+    """Return the tables of a prediction; the spread only where it is known."""
+    systems, groups, lattice = found["crystal_system"], found["space_group"], found["niggli_lattice"]
+    spread = any(entry["spread"] is not None for entry in [*systems, *groups, *lattice.values()])
+
+    def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+        return Table(f"{name}: {title}", *((head, rows) if spread else (head[:-1], [row[:-1] for row in rows])))
+
     return [
-        Table(f"{name}: crystal system", ("system", "probability", "spread"), systems),
-        Table(f"{name}: space group", ("number", "symbol", "probability", "spread"), groups),
-        Table(f"{name}: Niggli cell, Å and degrees", ("parameter", "value", "spread"), lattice),
+        table(
+            "crystal system",
+            ("system", "probability", "spread"),
+            [(e["name"], _percent(e["probability"]), _percent(e["spread"])) for e in systems],
+        ),
+        table(
+            "space group",
+            ("number", "symbol", "probability", "spread"),
+            [(str(e["number"]), e["symbol"], _percent(e["probability"]), _percent(e["spread"])) for e in groups],
+        ),
+        table(
+            "Niggli cell",
+            ("parameter", "value, Å or °", "spread"),
+            [(key, _number(e["value"]), _number(e["spread"])) for key, e in lattice.items()],
+        ),
     ]
 
 

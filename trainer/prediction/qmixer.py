@@ -174,6 +174,11 @@ def predict_scan(
     return predict_inputs(weights, inputs)[0]
 
 
+def predict_bins(weights: Weights, roots: NDArray[np.float64], measured: NDArray[np.bool_]) -> list[QMixerPrediction]:
+    """Predict from square roots of background-free intensities in the bins of ln q, and masks, (scan, bin) both."""
+    return predict_inputs(weights, torch.from_numpy(np.stack([roots, measured], axis=1)).float())
+
+
 @torch.no_grad()
 def predict_inputs(weights: Weights, inputs: Tensor) -> list[QMixerPrediction]:
     """Predict from inputs of `network_input`, averaged over shifted views."""

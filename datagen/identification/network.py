@@ -1,0 +1,53 @@
+"""A second answer by the trainer's QMixer, for crystals that no library holds; needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.errors import ConfigError
+from datagen.identification.answer import Identified, combined
+from datagen.identification.axis import Observed
+
+
+class Network:
+    """Trained weights that give probabilities of space groups for scans."""
+
+    def __init__(self, weights: Path | None = None) -> None:
+        """Load weights (`.safetensors`), by default those of the package; raises ConfigError where it cannot."""
+        try:
+            from trainer.errors import TrainerError
+            from trainer.prediction.qmixer import load_weights
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"the network needs {error.name}, which is not installed: install the extra 'trainer', or identify "
+                "without the network"
+            ) from error
+        try:
+            self.weights = load_weights(weights)
+        except TrainerError as error:
+            raise ConfigError(str(error)) from error
+
+    def space_groups(self, scans: Sequence[Observed]) -> NDArray[np.float64]:
+        """Return probabilities of groups 1 to 230 for each scan (scan, 230)."""
+        from trainer.prediction.qmixer import predict_bins
+
+        roots = np.sqrt(np.array([scan.intensity for scan in scans]))
+        predicted = predict_bins(self.weights, roots, np.array([scan.measured for scan in scans]))
+        return np.array([one.space_group for one in predicted])
+
+
+def with_network(answers: Sequence[Identified], scans: Sequence[Observed], network: Network) -> list[Identified]:
+    """Return the answers with the network's probabilities beside, and in, those of the library."""
+    return [
+        replace(
+            answer,
+            space_group=combined(answer.library, found) if answer.candidates else found,
+            network=found,
+        )
+        for answer, found in zip(answers, network.space_groups(scans), strict=True)
+    ]

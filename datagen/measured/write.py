@@ -29,6 +29,7 @@ from datagen.config.measured import MeasuredSettings
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.density.make import DensitySettings
 from datagen.errors import DatagenError
+from datagen.inspect.report import write_report
 from datagen.inspect.verify import verify
 from datagen.measured.bring_scan import bring_scan, stored_scan
 from datagen.measured.curate import Examined, ScanVerdict, counts, examine
@@ -81,6 +82,7 @@ def write_measured(
         dataset = making / "dataset"
         _write(dataset, examined, accepted, settings, instrument, display)
         verify(dataset, display=display)
+        write_report(dataset)
         rename_into_place(dataset, out)
     return verdicts
 

@@ -14,6 +14,8 @@ from datagen.commands.app import app
 from datagen.config.measured import MeasuredSettings
 from datagen.errors import DatagenError, StoreError
 from datagen.inspect.regenerate import regenerate
+from datagen.inspect.report_data import Content
+from datagen.inspect.report_measured import _simulated
 from datagen.inspect.verify import verify
 from datagen.measured.curate import examine
 from datagen.measured.labels import lattice_misfit, verdict_of_statements
@@ -22,6 +24,7 @@ from datagen.measured.write import write_measured
 from datagen.share.merge import merge
 from datagen.share.subset import Selection, subset
 from datagen.simulate.instrument import Instrument
+from datagen.store.quantise import dequantise
 from tests.measured.scans import collection
 from tests.measured.test_curate import scan
 from trainer.scans.read import read_scan
@@ -77,6 +80,20 @@ def test_the_scan_itself_is_kept_and_the_pattern_is_that_scan_at_the_angles(made
     assert top == pytest.approx(31.7, abs=0.1)  # the line 200 of halite
     assert np.median(pattern) < 0.01  # no background
     assert float(dataset.pattern_max[row, 0]) == pytest.approx(measured.intensity.max(), rel=0.1)
+
+
+def test_the_report_shows_scans_beside_simulated_patterns(made: tuple[Path, Path], tmp_path: Path) -> None:
+    _, out = made
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "3 scans at the angles of the instrument" in page
+    assert "NaCl, space group 225, salt.xy" in page
+    assert "?, space group unknown, Quartz__R0-1" in page
+    assert "The structure does not explain the pattern" in page
+    content = Content(out)
+    salt = content.column("source_id").tolist().index("salt.xy")
+    simulated, measured = _simulated(out, content, salt)[0], dequantise(content.row("pattern", salt, 1))[0]
+    assert np.corrcoef(simulated, measured)[0, 1] > 0.8
+    assert _simulated(out, content, 0).shape == (0, 2048)
 
 
 def test_background_is_kept_if_asked(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction import predict as scaled
 from trainer.prediction.qmixer import Weights, load_weights, predict_scan, ranked
 from trainer.prediction.result import ScanPrediction
+from trainer.prediction.sources import scans_at
 from trainer.scans.bring import polarisation_ratio, snip
-from trainer.scans.collect import ScanFile, scan_files
+from trainer.scans.collect import ScanFile
 from trainer.scans.scan import Scan
 from trainer.simulate.log_q import CU_KALPHA1_A
 from trainer.simulate.noise import standardise
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 WEIGHTS_SUFFIX = ".safetensors"
 GRIDS = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
 ScanSource = str | Path | Scan
-"""A file, a folder or an archive of files, or a scan at hand."""
+"""A file, a folder or an archive of files, a dataset, or a scan at hand."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,7 +105,7 @@ def predict(
     return [
         predict_file(predictor, entry, wavelength)
         for scan in scans
-        for entry in ([scan] if isinstance(scan, Scan) else scan_files(scan))
+        for entry in ([scan] if isinstance(scan, Scan) else scans_at(scan))
     ]
 
 

@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from trainer.data.sources import PATTERN_FILL, stick_tensors
-from trainer.data.store import Dataset, StoredScan
+from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy
 from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction.predict import model_grid, to_model_grid
 from trainer.prediction.qmixer import FEWEST_BINS, Weights, predict_inputs
+from trainer.prediction.sources import as_scan
 from trainer.scans.bring import polarisation_ratio, snip
-from trainer.scans.scan import Radiation, Scan, ScanError
+from trainer.scans.scan import ScanError
 from trainer.simulate.broaden import broaden
 from trainer.simulate.log_q import CU_KALPHA1_A, network_input, scan_on_grid
 from trainer.simulate.noise import standardise
@@ -130,14 +131,6 @@ def alphadiffract_inputs(dataset: Dataset, rows: NDArray[np.int64], identity: di
             intensity = np.maximum(intensity - snip(intensity, grid.n_points // BACKGROUND_SHARE), 0.0)
         found[row] = intensity
     return found
-
-
-def as_scan(stored: StoredScan) -> Scan:
-    """Return a stored scan as the readers do."""
-    radiation = Radiation((stored.wavelength_A,))
-    return Scan(
-        stored.two_theta_deg, stored.intensity, "arbitrary", stored.sigma.astype(np.float64), radiation=radiation
-    )
 
 
 @torch.no_grad()

@@ -113,9 +113,8 @@ def counting_up(what: str) -> Iterator[Callable[[int], None]]:
     if not console.is_terminal:
         yield lambda done: None
         return
-    with Progress(
-        TextColumn("{task.completed}"), TextColumn(what), TimeElapsedColumn(), console=console, transient=True
-    ) as bar:
+    columns = TextColumn("{task.completed}"), TextColumn(what), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done: bar.update(task, completed=done)
 

@@ -46,6 +46,5 @@ def _simulated(dataset: Dataset, row: int) -> Scan:
     wavelength = float(dataset.instrument["lines"][0]["wavelength_A"])
     pattern = dataset.pattern(row)[0].astype(np.float64)
     sigma = np.full(len(pattern), dataset.pattern_step)
-    return Scan(
-        dataset.two_theta_deg, pattern, "arbitrary", sigma, radiation=Radiation((wavelength,)), format="dataset"
-    )
+    radiation = Radiation((wavelength,))
+    return Scan(dataset.two_theta_deg, pattern, "arbitrary", sigma, radiation=radiation, format="dataset")

@@ -35,6 +35,9 @@ def evaluate(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Also score simulated patterns of the structures of measured scans.")
     ] = False,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+    ] = True,
     device: DeviceOption = "auto",
 ) -> None:
     """Evaluate models on a dataset, simulated or measured, and compare them with baselines that need no model."""
@@ -57,16 +60,17 @@ def evaluate(
             return  # of the processes of torchrun, the first evaluates
         dataset = open_dataset(dataset_path)
         if dataset.measured:
-            _evaluate_scans(paths, dataset, split, simulated=simulated, out=out, plots=plots, device=device)
+            options: dict[str, Any] = {"simulated": simulated, "calibrated": calibrated, "device": device}
+            _evaluate_scans(paths, dataset, split, options, out, plots=plots)
             return
         if not paths:
             raise TrainerError("expected one checkpoint or more, then a dataset last")
         if simulated:
             raise TrainerError(f"--simulated: expected a dataset of measured patterns, {dataset_path} is simulated")
         place = distributed.alone(device)
-        models, states = load_models([Path(path) for path in paths], place.device)
+        models, states = load_models([Path(path) for path in paths], place.device, calibrated=calibrated)
         configs: Any = [state.config for state in states]
-        options: dict[str, Any] = {"split": split}
+        options = {"split": split}
         if batch_size is not None:
             options["batch_size"] = batch_size
         with counting("batches") as progress:
@@ -93,14 +97,14 @@ def evaluate(
 
 
 def _evaluate_scans(
-    models: list[str], dataset: Any, split: str, *, simulated: bool, out: Path | None, plots: bool, device: str
+    models: list[str], dataset: Any, split: str, options: dict[str, Any], out: Path | None, *, plots: bool
 ) -> None:
     from trainer.prediction.predict import space_group_symbols
     from trainer.prediction.scoring.evaluate import evaluate_scans
     from trainer.prediction.scoring.tables import answers_csv, scan_tables
 
     with counting("scans") as progress:
-        found = evaluate_scans(models, dataset, split=split, simulated=simulated, device=device, progress=progress)
+        found = evaluate_scans(models, dataset, split=split, progress=progress, **options)
     tables = scan_tables(found.report)
     print_tables(tables)
     if out is None:

@@ -42,6 +42,9 @@ def predict(
         Path | None, typer.Option("--csv", metavar="FILE.csv", help="Table with the first answers for every scan.")
     ] = None,
     gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+    ] = True,
     device: DeviceOption = "auto",
 ) -> None:
     """Rank crystal systems and space groups of measured scans, and predict their lattice.
@@ -60,7 +63,7 @@ def predict(
             raise TrainerError("expected at least one scan")
         if wavelength is not None:
             parse_wavelength(wavelength)
-        predictor = open_predictor(models, subtract_background, draws, top, device)
+        predictor = open_predictor(models, subtract_background, draws, top, device, calibrated=calibrated)
         if gradcam is not None and not hasattr(predictor, "attention"):
             raise TrainerError("--gradcam: expected a checkpoint (.pt) of alphadiffract; other networks have no plot")
         answers = []

@@ -68,14 +68,17 @@ class TrainedModel:
 Loaded = TrainedModel | Weights
 
 
-def load(checkpoint: str | Path | None = None, device: str = "auto") -> Loaded:
-    """Load a checkpoint (.pt), exported weights (.safetensors), or without a path the weights of the package."""
+def load(checkpoint: str | Path | None = None, device: str = "auto", *, calibrated: bool = True) -> Loaded:
+    """Load a checkpoint (.pt), exported weights (.safetensors), or without a path the weights of the package.
+
+    A calibration that `trainer calibrate` kept in the checkpoint is applied unless `calibrated` is false.
+    """
     if checkpoint is None:
         return load_weights()
     path = Path(checkpoint)
     if path.suffix == WEIGHTS_SUFFIX:
         return load_weights(path)
-    (model,), (state,) = load_models([path], alone(device).device)
+    (model,), (state,) = load_models([path], alone(device).device, calibrated=calibrated)
     return TrainedModel(path, model, state)
 
 
@@ -186,6 +189,8 @@ def open_predictor(
     draws: int = 8,
     top: int = 5,
     device: str = "auto",
+    *,
+    calibrated: bool = True,
 ) -> AlphaDiffractPredictor | QMixerPredictor:
     """Load checkpoints of one kind for prediction; by default the weights of the package."""
     given = [checkpoint] if checkpoint is None or isinstance(checkpoint, str | Path | Loaded) else list(checkpoint)
@@ -194,7 +199,10 @@ def open_predictor(
         raise TrainerError(f"{missing[0]}: no checkpoint here")
     if not 1 <= top <= 230 or draws < 0:
         raise TrainerError(f"expected top from 1 to 230 and draws of 0 or more, found {top} and {draws}")
-    loaded = [entry if isinstance(entry, TrainedModel | Weights) else load(entry, device) for entry in given or [None]]
+    loaded = [
+        entry if isinstance(entry, TrainedModel | Weights) else load(entry, device, calibrated=calibrated)
+        for entry in given or [None]
+    ]
     weights = [entry for entry in loaded if isinstance(entry, Weights)]
     if weights:
         if len(loaded) > 1:

@@ -47,6 +47,7 @@ def evaluate_scans(
     *,
     split: str = "test",
     simulated: bool = False,
+    calibrated: bool = True,
     device: str = "auto",
     progress: ProgressReport | None = None,
 ) -> ScanEvaluation:
@@ -61,7 +62,7 @@ def evaluate_scans(
     rows = dataset.rows(split)
     if not len(rows):
         raise TrainerError(f"{dataset.path}: no scan in the split {split!r}; give another --split")
-    loaded = [load(Path(model), device) for model in models]
+    loaded = [load(Path(model), device, calibrated=calibrated) for model in models]
     predictor = open_predictor(loaded or None, device=device)
     states = [entry.checkpoint for entry in loaded if isinstance(entry, TrainedModel)]
     truths = truths_of(dataset, rows, states)

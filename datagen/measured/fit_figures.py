@@ -42,6 +42,7 @@ def plot_distributions(fits: Sequence[RowFit], path: Path) -> None:
 
     good = [one.fit for one in fits if one.fit is not None and one.is_good]
     columns = {name: [fit.parameters[name] for fit in good] for name in (*RANGES, "sh_over_l", "alpha2_ratio")}
+    columns["log10 crystallite_size_um"] = np.log10(columns.pop("crystallite_size_um")).tolist()
     columns |= {"Rwp": [fit.rwp for fit in good], "counts": [fit.counts for fit in good]}
     shown = {name: np.array(values) for name, values in columns.items() if np.ptp(values) > 0}
     count = len(shown)

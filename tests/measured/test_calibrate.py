@@ -19,6 +19,7 @@ from datagen.commands.app import app
 from datagen.config.config import parse_config
 from datagen.config.measured import MeasuredSettings
 from datagen.errors import DatagenError, StoreError
+from datagen.measured.curate import examine
 from datagen.measured.fit import fit_scan
 from datagen.measured.laboratory import fit_dataset, ranges_of
 from datagen.measured.two_sample import auc
@@ -162,3 +163,13 @@ def test_a_classifier_tells_wide_peaks_from_narrow_ones_and_nothing_from_nothing
     groups = [str(i) for i in range(60)]
     assert auc(patterns(4, 60), patterns(9, 60), groups) > 0.95
     assert 0.3 < auc(patterns(4, 60), patterns(4, 60), groups) < 0.7
+
+
+@pytest.mark.parametrize(("folder", "rwp"), [("pbso4", 0.10), ("fluorapatite", 0.11)])
+def test_published_scans_are_fitted(shared_data: Path, folder: str, rwp: float) -> None:
+    """Unrefined, with scale and background only, they are at 0.27 and 0.113."""
+    (found,) = examine(shared_data / "measured" / folder, MeasuredSettings.model_validate({}))
+    assert found.labels.accepted
+    assert found.verdict.wavelength_A == 1.5405
+    fit = fit_scan(found.entry.read(), 1.5405, found.labels, Instrument.preset("cu_kalpha"))
+    assert fit.rwp < rwp

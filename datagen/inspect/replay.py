@@ -74,7 +74,7 @@ def find_line(dataset: Where, identifier: str) -> dict[str, Any]:
 
 
 def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A duplicate stands for its first; a refusal has no patterns."""
+    """Return the first of duplicates; raise for a refusal, which has no patterns."""
     if line["duplicate_of"] is not None:
         same = table_lines(dataset, [("structure_hash", "=", line["structure_hash"])])
         for other in same:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from datagen.store import schema, zarr_store
 
 SHARDS_SAMPLED = 16
-"""Of larger datasets so many are looked into, evenly spread: each costs a file for every column."""
+"""Shards read from larger datasets, evenly spaced: each costs a file for every column."""
 
 
 class Content:

@@ -1,4 +1,4 @@
-"""How far a run is, told from its files alone: on any machine that sees them, while it goes on or after it died."""
+"""Progress of a run from its files alone, on any machine that sees them, during the run or after it died."""
 
 from __future__ import annotations
 

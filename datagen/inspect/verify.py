@@ -1,4 +1,4 @@
-"""Is a dataset what its ledger says, and do its patterns come out again? Reads everything, changes nothing."""
+"""Verification of a dataset: its files against the ledger, and a sample of patterns recomputed; read-only."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Findings:
         lines = [f"{dataset}: {len(self.mistakes)} mistakes found", *shown, *([f"and {more} more"] if more else [])]
         raise StoreError(
             "\n  ".join(lines)
-            + "\nWhere a run made it, give the run's command again: it makes anew what is damaged and keeps the rest. "
-            "A copy is fetched anew."
+            + "\nIf a run made it, re-run the same command: it repairs what is damaged and keeps the rest. "
+            "If it was copied or downloaded, fetch it again."
         )
 
 

@@ -151,7 +151,7 @@ def named_files(receipts: Iterable[Receipt], frame: dict[str, dict[str, Any]] | 
     return names
 
 
-_REPAIR = "remove that file and give the run's command again"
+_REPAIR = "remove that file and re-run the same command"
 
 
 def _shard_name(shard: int) -> str:
@@ -159,7 +159,7 @@ def _shard_name(shard: int) -> str:
 
 
 def _numbers(at: Location) -> list[int]:
-    """Shards that may have a receipt: those that a listing shows, all where nobody can be asked for one."""
+    """Return the shards that may have a receipt: those listed, or all where listing is not supported."""
     names = at.names(FOLDER)
     if names is None:
         layout = json.loads(at.read("zarr.json"))["attributes"]["layout"]

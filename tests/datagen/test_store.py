@@ -345,5 +345,5 @@ def test_a_read_only_place_is_explained(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("datagen.store.files.write_bytes", refuse)
-    with pytest.raises(StoreError, match=r"No space left on device.*make room"):
+    with pytest.raises(StoreError, match=r"No space left on device.*free disk space"):
         datasets.create(tmp_path, datasets.layout_of(2))

@@ -154,7 +154,7 @@ def _refusal(path: Path, holder: dict[str, Any]) -> PlanError:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return the holder that the file names; a half-written line differs from the next reading, as a live holder does."""
+    """Return the holder that the file names; half-written, it differs from the next reading."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from rich.table import Table
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen.inspect.report import agreement_in_words
 from datagen.progress import size
-from datagen.store import ledger, schema, zarr_store
+from datagen.store import ledger, reading, schema
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS, Layout, shape, variables
 
@@ -22,7 +22,7 @@ LABELS = {variable.name for variable in schema.LABELS}
 
 def inspect(dataset: Where, console: Console) -> None:
     """Print it."""
-    attributes, layout = zarr_store.read_metadata(dataset)
+    attributes, layout = reading.read_metadata(dataset)
     receipts = ledger.committed(dataset)
     written = sum(receipt.size for receipt in receipts.values())
     state = "complete" if attributes["complete"] else f"unfinished: {len(receipts)} of {layout.n_shards} shards"
@@ -48,7 +48,7 @@ def _variables(layout: Layout) -> Table:
 
 
 def _facts(dataset: Where, attributes: dict[str, Any]) -> Table:
-    labels = {name: v.values for name, v in zarr_store.open_xarray(dataset).data_vars.items() if name in LABELS}
+    labels = {name: v.values for name, v in reading.open_xarray(dataset).data_vars.items() if name in LABELS}
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
     table.add_column()

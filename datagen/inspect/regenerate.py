@@ -19,7 +19,7 @@ from datagen.simulate.patterns import Patterns
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import quantise
-from datagen.store.zarr_store import read_attributes
+from datagen.store.reading import read_attributes
 
 
 class StructureWithheldError(StoreError):

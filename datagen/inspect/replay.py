@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from datagen.errors import StoreError
 from datagen.inspect.regenerate import Regenerated, regenerate, simulation_settings, table_lines
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import files, zarr_store
+from datagen.store import files, reading
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import dequantise
 from datagen.store.schema import Layout
@@ -34,7 +34,7 @@ class Replay:
 
 def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
     """Regenerate one pattern of the structure called `identifier` and compare; `out` gets both patterns."""
-    layout = zarr_store.read_layout(dataset)
+    layout = reading.read_layout(dataset)
     if out is not None and out.suffix not in OUT_SUFFIXES:
         raise StoreError(f"{out}: expected a name ending in {', '.join(OUT_SUFFIXES)}")
     line = find_line(dataset, identifier)
@@ -44,7 +44,7 @@ def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None 
         )
     row = int(line["row"])
     made = regenerate(dataset, row, [augmentation])
-    kept = np.asarray(zarr_store.open_array(dataset, "pattern")[row, augmentation])
+    kept = np.asarray(reading.open_array(dataset, "pattern")[row, augmentation])
     two_theta_deg = simulation_settings(dataset).instrument.two_theta_deg
     if out is not None:
         title = f"{line['formula']}, {line['source_id']}"

@@ -13,7 +13,7 @@ from datagen.errors import StoreError
 from datagen.steps.curate import TABLE, UNFINISHED
 from datagen.steps.quarantine import Quarantine
 from datagen.steps.staging import read_staged
-from datagen.store import ledger, zarr_store
+from datagen.store import ledger, reading
 from datagen.store.lock import holder
 
 
@@ -81,7 +81,7 @@ def _look_at_curation(work: Path, status: Status) -> None:
 def _look_at_store(dataset: Path, status: Status) -> None:
     if not (dataset / "zarr.json").exists():
         return
-    attributes, layout = zarr_store.read_metadata(dataset)
+    attributes, layout = reading.read_metadata(dataset)
     status.n_shards, status.n_structures = layout.n_shards, layout.n_structures
     status.n_augmentations = layout.n_augmentations
     try:

@@ -15,7 +15,7 @@ from datagen.errors import StoreError
 from datagen.inspect.regenerate import StructureWithheldError, regenerate
 from datagen.progress import Display, Silence
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import ledger, schema, zarr_store
+from datagen.store import ledger, reading, schema
 from datagen.store.location import Where, location_of
 
 DEEP_SAMPLE = 64
@@ -55,7 +55,7 @@ def verify(dataset: Where, *, sample: int = 0, display: Display | None = None) -
     """Recompute every checksum and count, and regenerate `sample` patterns spread over the dataset."""
     display = display or Silence()
     findings = Findings()
-    attributes, layout = zarr_store.read_metadata(dataset)
+    attributes, layout = reading.read_metadata(dataset)
     if not attributes.get("complete"):
         findings.mistakes.append("the dataset is not complete: expected every shard and the mark of completion")
     _check_frame(dataset, findings)
@@ -141,7 +141,7 @@ def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: 
     count = min(sample, layout.n_structures)
     if not count:
         return
-    patterns = zarr_store.open_array(dataset, "pattern")
+    patterns = reading.open_array(dataset, "pattern")
     with display.phase("replay", count, "patterns"):
         for i in range(count):
             row = (2 * i + 1) * layout.n_structures // (2 * count)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.steps.layout import draws, known_draws
-from datagen.store import ledger, schema, zarr_store
+from datagen.store import ledger, reading, schema
 from datagen.store.location import Location
 from datagen.store.schema import Layout
 
@@ -179,7 +179,7 @@ def _check_arrays(path: Location, layout: Layout) -> None:
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path}: zarr.json has no metadata of arrays; fetch the dataset again") from error
     for variable in schema.variables(layout):
-        expected = zarr_store.array_metadata(variable, layout)
+        expected = reading.array_metadata(variable, layout)
         for key in _FIXED:
             if (value := found.get(variable.name, {}).get(key)) != expected[key]:
                 raise StoreError(

@@ -27,9 +27,9 @@ from datagen.steps.reasons import BY_CASUALTY, FAILED
 from datagen.steps.row import row_values
 from datagen.steps.watchdog import time_limit
 from datagen.store.density_codes import DensityRefused
+from datagen.store.reading import read_layout
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
-from datagen.store.zarr_store import read_layout
 
 ACCEPTED = "accepted.arrow"
 STAGES = ("simulate", "density", "xrd_peaks", "compress", "commit")

@@ -14,6 +14,7 @@ from datagen.steps.curate import TABLE, UNFINISHED
 from datagen.steps.quarantine import Quarantine
 from datagen.steps.staging import read_staged
 from datagen.store import ledger, reading
+from datagen.store.damaged import damage_explained
 from datagen.store.lock import holder
 
 
@@ -46,10 +47,11 @@ def status_of(dataset: Path) -> Status:
     if not work.is_dir() and not (dataset / "zarr.json").exists():
         raise StoreError(f"{dataset}: neither a dataset nor a run that makes one; expected {work} or a zarr.json")
     status = Status("read", driver=holder(work) if work.is_dir() else None)
-    _look_at_curation(work, status)
-    _look_at_store(dataset, status)
-    if work.is_dir():
-        status.set_aside = Quarantine(work).reasons()
+    with damage_explained(dataset, "the state of its run"):
+        _look_at_curation(work, status)
+        _look_at_store(dataset, status)
+        if work.is_dir():
+            status.set_aside = Quarantine(work).reasons()
     return status
 
 

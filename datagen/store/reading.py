@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.errors import StoreError
+from datagen.progress import one_line
 from datagen.store import schema
 from datagen.store.confined import refuse_links_out
+from datagen.store.damaged import damage_explained
 from datagen.store.location import Where, location_of
 from datagen.store.schema import FORMAT, FORMAT_VERSION, Draw, Layout, Variable
 from datagen.store.shard_file import codecs
@@ -20,6 +22,10 @@ from datagen.store.shard_file import codecs
 if TYPE_CHECKING:
     import xarray
     import zarr
+
+    from datagen.store.bounded_store import BoundedStore
+
+MOST_METADATA_BYTES = 1 << 26
 
 
 def array_metadata(variable: Variable, layout: Layout) -> dict[str, Any]:
@@ -77,20 +83,27 @@ def _draws(content: Mapping[str, Any]) -> list[Draw]:
 def _read_group(dataset: Where) -> dict[str, Any]:
     """Return the group's zarr.json."""
     path = f"{dataset}/zarr.json"
+    location = location_of(dataset)
     try:
-        content = json.loads(location_of(dataset).read("zarr.json"))
+        if (location.size("zarr.json") or 0) > MOST_METADATA_BYTES:
+            raise StoreError(f"{path}: expected at most {MOST_METADATA_BYTES:,} bytes; fetch the dataset again")
+        content = json.loads(location.read("zarr.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{dataset}: no dataset here; expected {path}") from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: expected JSON, found something else ({error}); run again") from error
-    attributes = content.get("attributes", {}) if isinstance(content, dict) else {}
+    attributes = content.get("attributes") if isinstance(content, dict) else None
+    if not isinstance(attributes, dict):
+        raise StoreError(f"{path}: expected a group with attributes, found none")
     if attributes.get("format") != FORMAT:
-        raise StoreError(f"{dataset}: expected a dataset of format {FORMAT}, found {attributes.get('format')!r}")
+        found_format = one_line(repr(attributes.get("format")), 80)
+        raise StoreError(f"{dataset}: expected a dataset of format {FORMAT}, found {found_format}")
     if attributes.get("format_version") != FORMAT_VERSION:
         raise StoreError(
-            f"{dataset}: expected format version {FORMAT_VERSION}, found {attributes.get('format_version')}; "
+            f"{dataset}: expected format version {FORMAT_VERSION}, found "
+            f"{one_line(repr(attributes.get('format_version')), 80)}; "
             "read it with the version of pxrd-datagen that wrote it"
         )
     found: dict[str, Any] = content
@@ -106,18 +119,18 @@ def open_group(dataset: Where) -> zarr.Group:
     """The dataset for reading, after its format and version were checked."""
     import zarr
 
-    read_attributes(dataset)
-    if isinstance(dataset, Path):
-        refuse_links_out(dataset)
-    return zarr.open_group(location_of(dataset).zarr_store(), mode="r", zarr_format=3)
+    _check(dataset)
+    with damage_explained(dataset, "its metadata"):
+        return zarr.open_group(_store(dataset), mode="r", zarr_format=3)
 
 
 def open_array(dataset: Where, name: str) -> zarr.Array[Any]:
-    """One array for reading."""
+    """Return one array for reading."""
     import zarr
 
-    found = open_group(dataset)[name]
-    assert isinstance(found, zarr.Array)
+    with damage_explained(dataset, f"the metadata of {name}"):
+        found = open_group(dataset)[name]
+        assert isinstance(found, zarr.Array)
     return found
 
 
@@ -125,13 +138,50 @@ def open_xarray(dataset: Where) -> xarray.Dataset:
     """As `xarray.open_zarr`, and text as strings instead of bytes."""
     import xarray
 
-    read_attributes(dataset)
-    found: xarray.Dataset = xarray.open_zarr(location_of(dataset).zarr_store(), zarr_format=3)
-    for variable in schema.LABELS:
-        if schema.is_text(variable):
-            text = np.array(decode_text(found[variable.name].values), dtype=np.str_)
-            found[variable.name] = ("structure", text, {"long_name": variable.long_name})
+    _check(dataset)
+    with damage_explained(dataset, "its labels and coordinates"):
+        found: xarray.Dataset = xarray.open_zarr(_store(dataset), zarr_format=3)
+        for variable in schema.LABELS:
+            if schema.is_text(variable):
+                text = np.array(decode_text(found[variable.name].values), dtype=np.str_)
+                found[variable.name] = ("structure", text, {"long_name": variable.long_name})
     return found
+
+
+def check_arrays(dataset: Where, layout: Layout) -> None:
+    """Raise if shapes or types of arrays contradict the layout: zarr would allocate what they state."""
+    try:
+        arrays: Any = _read_group(dataset)["consolidated_metadata"]["metadata"]
+        found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in arrays.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{dataset}: zarr.json has no metadata of arrays; fetch the dataset again") from error
+    for variable in schema.variables(layout):
+        expected = array_metadata(variable, layout)
+        for key in _FIXED:
+            if (value := found.get(variable.name, {}).get(key)) != expected[key]:
+                raise StoreError(
+                    f"{dataset}: array {variable.name}: expected {key} {expected[key]}, found "
+                    f"{one_line(repr(value), 80)}; fetch the dataset again"
+                )
+
+
+_FIXED = ("shape", "data_type", "chunk_grid", "fill_value")
+
+
+def _check(dataset: Where) -> None:
+    _, layout = read_metadata(dataset)
+    check_arrays(dataset, layout)
+    if isinstance(dataset, Path):
+        refuse_links_out(dataset)
+
+
+def _store(dataset: Where) -> BoundedStore:
+    from zarr.storage import LocalStore
+
+    from datagen.store.bounded_store import BoundedStore
+
+    store = location_of(dataset).zarr_store()
+    return BoundedStore(LocalStore(store, read_only=True) if isinstance(store, Path) else store)
 
 
 def decode_text(rows: NDArray[np.uint8]) -> list[str]:

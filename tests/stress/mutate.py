@@ -36,7 +36,7 @@ def mutate(seed: int, dataset: Path, canary: Path) -> list[str]:
         try:
             reseal(dataset)
             done.append("ledger made to match")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             done.append("ledger too damaged to match")
     return done
 
@@ -87,7 +87,7 @@ def change_json_value(rng: random.Random, dataset: Path, canary: Path) -> str:
     path = rng.choice(main if main and rng.random() < 0.7 else files)
     try:
         content = json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         return "json already damaged"
     nodes = _nodes(content)
     if not nodes:
@@ -210,7 +210,7 @@ def _another_crystal(rng: random.Random, text: str) -> str:
     try:
         content = json.loads(text)
         container, key = rng.choice(_nodes(content))
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return text
     container[key] = _value(rng)
     return json.dumps(content)

@@ -34,7 +34,7 @@ from datagen.share.publish import publish
 from datagen.share.subset import Selection, subset
 from datagen.share.upload import upload
 from datagen.store.location import Where, locate
-from datagen.store.zarr_store import open_array
+from datagen.store.reading import open_array
 from tests.share.servers import s3_server, web_server
 
 REPEATS = 5

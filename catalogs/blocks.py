@@ -1,4 +1,4 @@
-"""Where does one CIF data block end and the next begin?
+"""Division of a CIF into data blocks.
 
 Only `data_` at the start of a token counts: not inside text fields (from a line that begins with a semicolon to the
 next), quoted strings, comments, or longer words. Syntax: Hall, Allen & Brown, Acta Cryst. A47 (1991) 655; CIF 1.1
@@ -35,7 +35,7 @@ class Block:
     name: str
     text: str
     truncated: bool = False
-    """The text ends inside a text field, so nobody can say what was lost."""
+    """The text ends inside a text field: an unknown part is missing."""
 
 
 def split_blocks(text: str) -> list[Block]:

@@ -74,7 +74,7 @@ class FolderCatalog(_WithDensities):
 
 
 class ZipCatalog(_WithDensities):
-    """CIF files inside a zip archive, read in place; densities lie in it or beside it."""
+    """CIF files inside a zip archive, read in place; densities are inside or beside it."""
 
     kind: Literal["zip"] = "zip"
     path: Path
@@ -186,7 +186,7 @@ class MaterialsProjectCatalog(_Catalog):
     with_density: bool = False
     """Whether only materials with a charge density are taken, and their densities downloaded (some MB each)."""
     max_materials: int | None = Field(default=None, ge=1)
-    """Take only the first so many materials, in the order of their ids."""
+    """Largest number of materials, taken in the order of their ids."""
 
     @field_validator("num_elements", "num_sites")
     @classmethod

@@ -1,4 +1,4 @@
-"""Where does a structure's density lie, and in which format is it?"""
+"""Location and format of a structure's density."""
 
 from __future__ import annotations
 

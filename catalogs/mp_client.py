@@ -222,7 +222,7 @@ def _usual_id(named: str) -> str:
     try:
         return str(getattr(validate_identifier(named, serialize=False), "string", named))
     except ValueError:
-        return named  # no id at all: it will not be found, and is told so
+        return named  # not an id: reported as not found
 
 
 def _density_json(density: Any) -> bytes:

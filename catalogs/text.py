@@ -1,4 +1,4 @@
-"""Is this a text, and in which encoding?"""
+"""Detection of text and of its encoding."""
 
 from __future__ import annotations
 

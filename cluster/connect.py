@@ -91,7 +91,7 @@ class Cluster:
         """Return the message for a lost scheduler."""
         return (
             f"the connection to the Dask scheduler of cluster {self.profile.kind!r} is lost; finished work is kept: "
-            "run the same command again"
+            "re-run the same command"
         )
 
 

@@ -23,6 +23,9 @@ OCCUPANCY_DECIMALS = 6
 U_ISO_DECIMALS = 6
 DEFAULT_U_ISO_A2 = 0.01
 """What GSAS-II gives a site without displacement data."""
+MOST_ATOMS = 1_000_000
+SHORTEST_A, LONGEST_A, SMALLEST_A3 = 0.1, 100_000.0, 0.1
+"""Limits of a stored crystal, far from those of any crystal."""
 
 Array = NDArray[np.float64]
 
@@ -97,13 +100,15 @@ class Crystal:
     def from_json(cls, text: str) -> Crystal:
         """Inverse of `to_json`, bit for bit."""
         content: dict[str, Any] = json.loads(text)
-        return cls(
+        found = cls(
             np.array(content["lattice_A"], dtype=np.float64).reshape(3, 3),
             tuple(content["species"]),
             np.array(content["occupancy"], dtype=np.float64),
             np.array(content["fractional"], dtype=np.float64).reshape(-1, 3),
             np.array(content["u_iso_A2"], dtype=np.float64),
         )
+        _check(found)
+        return found
 
     @classmethod
     def from_pymatgen(cls, structure: Structure, u_iso_A2: float = DEFAULT_U_ISO_A2) -> Crystal:
@@ -135,3 +140,19 @@ class Crystal:
 def _rounded(values: Array | float, decimals: int) -> Array:
     found: Array = np.asarray(np.round(np.asarray(values, dtype=np.float64), decimals), dtype=np.float64) + 0.0
     return found
+
+
+def _check(crystal: Crystal) -> None:
+    """Raise ValueError for a text that is no crystal of this program: it may come from elsewhere."""
+    n = len(crystal.species)
+    arrays = (crystal.occupancy, crystal.u_iso_A2, crystal.fractional, crystal.lattice_A)
+    if {a.shape for a in arrays} != {(n,), (n, 3), (3, 3)} or not 0 < n <= MOST_ATOMS:
+        raise ValueError(f"crystal: expected arrays for 1 to {MOST_ATOMS:,} atoms, found {[a.shape for a in arrays]}")
+    if not all(isinstance(name, str) for name in crystal.species) or not all(np.isfinite(a).all() for a in arrays):
+        raise ValueError("crystal: expected names of species and finite numbers")
+    lengths = np.linalg.norm(crystal.lattice_A, axis=1)
+    if not (lengths.min() >= SHORTEST_A and lengths.max() <= LONGEST_A and crystal.volume_A3 >= SMALLEST_A3):
+        raise ValueError(
+            f"crystal: expected a cell with edges of {SHORTEST_A:g} to {LONGEST_A:g} A and a volume of at least "
+            f"{SMALLEST_A3:g} A^3, found {lengths.tolist()} A and {crystal.volume_A3:g} A^3"
+        )

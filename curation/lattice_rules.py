@@ -1,8 +1,8 @@
-"""Which equalities the Niggli-reduced cell of each of the 14 Bravais lattices must show.
+"""Equalities that the Niggli-reduced cell of each of the 14 Bravais lattices must have.
 
 The 44 reduced forms (lattice characters) are Niggli's, as listed in International Tables A, Table 3.1.3.1 (2016;
-Table 9.2.5.1 of earlier editions). Equalities alone are kept: a lattice may be more symmetric by chance than its
-crystal, never less.
+Table 9.2.5.1 of earlier editions). Equalities alone are kept: a lattice may be more symmetric than its crystal,
+never less.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Could a looser tolerance see more symmetry than was found? A cheap answer that is never a wrong "no".
+"""A cheap test of whether a looser tolerance could find more symmetry; it never wrongly says no.
 
 A symmetry search accepts a rotation that changes no cell length by more than `symprec_A` and no cell angle by more
 than `angle_tolerance_deg`, with a translation that brings every atom within `symprec_A` of one of its kind. What it
 accepts at one tolerance it accepts at a looser one. So where no further operation comes within reach of the loosest
-tolerances, all searches between the tightest and the loosest see the same operations, and one search stands for all.
+tolerances, all searches between the tightest and the loosest see the same operations, and one search is enough.
 
 Two things keep the work small. Operations beyond a known group come in cosets of it, so one of each coset is tried.
 And an operation is given up at the first atom that finds no partner, rarest kinds first.

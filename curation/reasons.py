@@ -73,7 +73,7 @@ _READ = (
         "bad_syntax",
         "parse",
         "The text breaks the CIF grammar where it lists atoms or symmetry, beyond honest repair.",
-        "Mend the place that the detail names: usually a value too many or too few in a loop.",
+        "Correct the place that the detail names: usually a value too many or too few in a loop.",
     ),
     Reason(
         "mmcif",
@@ -241,7 +241,7 @@ REASONS: dict[str, Reason] = {
 WARNINGS: dict[str, Remark] = {
     w.code: w
     for w in (
-        Remark("syntax_repaired", "The text broke the CIF grammar and was read forgivingly.", "Mend the file."),
+        Remark("syntax_repaired", "The text broke the CIF grammar and was read forgivingly.", "Correct the file."),
         Remark("several_blocks", "Several blocks hold atoms; the first was taken.", "Split the file."),
         Remark(
             "symmetry_contradiction",

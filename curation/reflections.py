@@ -21,6 +21,8 @@ Hkl = NDArray[np.int32]
 MERGE_TOLERANCE = 5e-6
 """Reflections whose |Q| agree to this fraction are one: stored cells are rounded to 1e-6 A, which splits equivalents by
 a few 1e-7. At 20 degrees it is 1e-4 degrees, a twentieth of a step of the paper's grid."""
+MOST_REFLECTIONS = 20_000_000
+"""Of a half sphere; they take 400 MB."""
 ABSENT = 1e-9
 """A peak up to this fraction of the strongest is one that symmetry forbids, left over by rounding."""
 
@@ -59,6 +61,9 @@ def half_sphere(lattice_A: Array, q_min: float, q_max: float) -> tuple[Hkl, Arra
     The first non-zero index is positive; h, k, l ascend in this order of importance.
     """
     lattice = np.asarray(lattice_A, dtype=np.float64)
+    expected = 2 / 3 * np.pi * q_max**3 * abs(float(np.linalg.det(lattice)))
+    if expected > MOST_REFLECTIONS:
+        raise ValueError(f"expected at most {MOST_REFLECTIONS:,} reflections, found about {expected:,.0f}")
     metric = np.asarray(np.linalg.inv(lattice @ lattice.T), dtype=np.float64)
     lengths = np.asarray(np.linalg.norm(lattice, axis=1), dtype=np.float64)
     count = _enumerate(metric, lengths, q_min, q_max, np.empty((0, 3), np.int32), np.empty(0))

@@ -1,4 +1,4 @@
-"""How strangers' input is worked on so that a hang, a crash or a glut of memory costs one item only.
+"""Child processes for untrusted input: a hang, a crash or exhausted memory costs one item only.
 
 A child interpreter does the work and is kept over many items. It is a plain subprocess that speaks length-prefixed JSON
 over private pipes: no pickle, no fork of a threaded process, and it works inside daemonic workers. Whatever it prints
@@ -65,7 +65,7 @@ class SandboxError(RuntimeError):
 
 
 class SandboxInterruptedError(SandboxError):
-    """Somebody called `interrupt` while an item was being worked on."""
+    """`interrupt` was called while an item was being processed."""
 
 
 class Sandbox:
@@ -422,7 +422,7 @@ def borrowed_sandbox(factory: str, settings: Any, limits: Limits) -> Iterator[Sa
 
 
 def close_idle() -> None:
-    """End the sandboxes that nobody has borrowed."""
+    """End the idle sandboxes."""
     while _idle:
         for sandbox in _idle.popitem()[1]:
             sandbox.close()

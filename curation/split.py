@@ -1,4 +1,4 @@
-"""On which side of a split a structure stands, decided by its group alone."""
+"""The split (train, validation, test) of a structure, decided by its group alone."""
 
 from __future__ import annotations
 

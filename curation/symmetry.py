@@ -78,7 +78,7 @@ def search_grid(
 ) -> Grid:
     """What every pair finds, the first of which is known.
 
-    One search stands for all where it leaves nothing open: its operations hold to half the tightest tolerance, no
+    One search is enough where its operations hold to half the tightest tolerance, no
     further one comes within reach of the loosest, and no two atoms are so close that a search would take them for one.
     Else spglib is asked at every pair. Near a tolerance its answer may depend on the order of the atoms, for it lets
     one of them fix the translation; so where all pairs agree they are asked again with the order reversed.

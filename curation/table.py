@@ -1,4 +1,4 @@
-"""How records and verdicts lie in Parquet files: columns, types, units, and the way there and back."""
+"""Records and verdicts in Parquet files: columns, types, units, and conversion both ways."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ VERDICT_COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
     "niggli_beta": (_REAL, "degree", "angle beta of the Niggli-reduced primitive cell"),
     "niggli_gamma": (_REAL, "degree", "angle gamma of the Niggli-reduced primitive cell"),
     "structure_hash": (_STRINGS, "", "content hash of the canonical structure"),
-    "group": (_STRINGS, "", "reduced formula and space group: rows of one group stay on one side of a split"),
+    "group": (_STRINGS, "", "reduced formula and space group: rows of one group are in one split"),
     "split": (_STRINGS, "", "train, validation or test"),
     "symprec_A": (pa.list_(_REAL), "angstrom", "site tolerance of each symmetry search"),
     "angle_tolerance_deg": (pa.list_(_REAL), "degree", "angle tolerance of each symmetry search"),

@@ -138,7 +138,7 @@ class Verdict:
 
     @property
     def accepted(self) -> bool:
-        """Whether the structure goes on to simulation."""
+        """Whether the structure is simulated."""
         return self.status == "accepted"
 
     @property

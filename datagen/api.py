@@ -285,7 +285,7 @@ def open_dataset(dataset: PathLike) -> xarray.Dataset:
         Labels as text; arrays are read when they are used.
     """
     from datagen.share.registry import resolve_dataset
-    from datagen.store.zarr_store import open_xarray
+    from datagen.store.reading import open_xarray
 
     return open_xarray(resolve_dataset(os.fspath(dataset)))
 

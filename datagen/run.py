@@ -40,7 +40,7 @@ from datagen.steps.shards import Shard, cut_shards, fill_holes, shard_length
 from datagen.steps.staging import read_staged
 from datagen.steps.structures_table import CURATION_TABLE, write_structures_table
 from datagen.steps.workers import Workers
-from datagen.store import files, ledger, zarr_store
+from datagen.store import files, ledger, reading, zarr_store
 from datagen.store.confined import refuse_links_out
 from datagen.store.lock import Lock, locked
 
@@ -69,7 +69,7 @@ def refuse_foreign(dataset: Path) -> None:
     """Refuse unless the folder is new, empty or a dataset that `datagen run` began."""
     refuse_links_out(dataset)
     if (dataset / "zarr.json").exists():
-        if "derived_from" in zarr_store.read_attributes(dataset):
+        if "derived_from" in reading.read_attributes(dataset):
             raise StoreError(
                 f"{dataset}: expected a new folder or a dataset that `datagen run` began, found one made by subset, "
                 "merge or publish; choose another folder with --out"

@@ -70,6 +70,7 @@ def explain(
     """Print what every check of one record found, and why it was accepted or refused."""
     from curation.explain import headline
     from datagen.inspect.find_verdict import find, near_misses
+    from datagen.store.damaged import damage_explained
 
     console = Console()
     matches = find(dataset, record)
@@ -82,12 +83,14 @@ def explain(
     if len(matches) > SHOWN_IN_FULL:
         say(console, f"{len(matches):,} records match {record!r}; name one of them:")
         for found in matches[:LISTED]:
-            say(console, f"  {found.verdict.source}/{found.verdict.source_id}   {headline(found.verdict)}"[:200])
+            with damage_explained(dataset, "a verdict"):
+                line = f"  {found.verdict.source}/{found.verdict.source_id}   {headline(found.verdict)}"[:200]
+            say(console, line)
         if len(matches) > LISTED:
             say(console, f"  ... and {len(matches) - LISTED:,} more")
         return
     for found in matches:
-        _print_explanation(console, found)
+        _print_explanation(console, dataset, found)
 
 
 def reasons() -> None:
@@ -116,17 +119,20 @@ def reasons() -> None:
     console.print(remarks)
 
 
-def _print_explanation(console: Console, found: StoredVerdict) -> None:
+def _print_explanation(console: Console, dataset: Path, found: StoredVerdict) -> None:
     from curation.explain import checks_of, headline
-    from datagen.measured.reasons import REASONS as SCAN_REASONS
-    from datagen.steps.reasons import REFUSALS
+    from datagen.store.damaged import damage_explained
 
     v = found.verdict
+    with damage_explained(dataset, f"the verdict on {v.source_id}"):
+        summary, checks = headline(v), list(checks_of(v, found.settings))
+        remedy = "" if v.accepted else _remedy(v.reason)
+        stated = [f"  source says {name}: {claim}"[:300] for name, claim in v.claims.items()]
     say(console, f"{v.source}/{v.source_id}", style="bold")
-    say(console, f"  {headline(v)}", style="green" if v.accepted else "red")
+    say(console, f"  {summary}", style="green" if v.accepted else "red")
     say(console, f"  from {v.origin}, licence {v.licence}")
     table = Table("check", "found", "expected", "", box=None, pad_edge=True)
-    for seen in checks_of(v, found.settings):
+    for seen in checks:
         style = _OUTCOME_STYLE[seen.outcome]
         word = "" if seen.outcome == "seen" else seen.outcome
         outcome = f"[{style}]{word}[/]" if style and word else word
@@ -134,13 +140,18 @@ def _print_explanation(console: Console, found: StoredVerdict) -> None:
     console.print(table)
     if v.accepted:
         say(console, f"  structure {v.structure_hash}, group {v.group}")
-    elif v.reason in REFUSALS:
-        say(console, f"  {REFUSALS[v.reason].meaning} {REFUSALS[v.reason].remedy}")
     else:
-        say(console, f"  {SCAN_REASONS.get(v.reason, '')}")
-    for name, claim in v.claims.items():
-        say(console, f"  source says {name}: {claim}"[:300])
+        say(console, f"  {remedy}")
+    for line in stated:
+        say(console, line)
     console.print()
+
+
+def _remedy(reason: str) -> str:
+    from datagen.measured.reasons import REASONS as SCAN_REASONS
+    from datagen.steps.reasons import REFUSALS
+
+    return f"{REFUSALS[reason].meaning} {REFUSALS[reason].remedy}" if reason in REFUSALS else SCAN_REASONS[reason]
 
 
 def _reasons_with_counts(counts: Counter[str]) -> Table:

@@ -111,7 +111,7 @@ def _instrument(given: str) -> Instrument:
     from datagen.errors import ConfigError, StoreError
     from datagen.share.registry import resolve_dataset
     from datagen.simulate.instrument import PRESETS, Instrument
-    from datagen.store.zarr_store import read_attributes
+    from datagen.store.reading import read_attributes
 
     if given in PRESETS:
         return PRESETS[given]

@@ -31,6 +31,8 @@ from datagen.identification.strain import free_strains
 from datagen.simulate.instrument import Instrument, Line
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.sticks import compute_sticks
+from datagen.store.bounded_table import read_batches
+from datagen.store.damaged import damage_explained
 from datagen.store.location import Location, is_url, location_of
 
 VERSION = 1
@@ -106,7 +108,8 @@ def build_index(
             if batch:
                 ahead.append(pool.submit(_entries, batch))
             if len(ahead) > 4 * (workers or usable_cores()) or not batch:
-                parts.extend(ahead.popleft().result())
+                with damage_explained(location, f"a structure of {TABLE}"):
+                    parts.extend(ahead.popleft().result())
                 report(len(parts))
     kept = [part for part in parts if "pattern" in part]
     if not kept:
@@ -198,11 +201,16 @@ def _settings() -> dict[str, float]:
 
 def _structures(location: Location) -> Iterator[dict[str, Any]]:
     with location.arrow_file(TABLE) as source:
-        table = pq.ParquetFile(source)
-        missing = [name for name in _COLUMNS if name not in table.schema_arrow.names]
+        with damage_explained(location, TABLE):
+            missing = [name for name in _COLUMNS if name not in pq.read_schema(source).names]
+            batches = read_batches(source, _COLUMNS)
         if missing:
             raise DatagenError(f"{location}: its table {TABLE} has no column {missing[0]!r}, which an index needs")
-        for batch in table.iter_batches(batch_size=1024, columns=list(_COLUMNS)):
+        while True:
+            with damage_explained(location, TABLE):
+                batch = next(batches, None)
+            if batch is None:
+                return
             for line in batch.to_pylist():
                 if line["row"] is not None and line["structure"]:
                     yield line

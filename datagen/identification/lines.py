@@ -57,7 +57,7 @@ def log_odds(scan: Observed, ln_q: Array, weight: Array, reciprocal: list[Array]
     found = np.empty(len(reciprocal))
     for k, cell in enumerate(reciprocal):
         lines = _lines(cell, np.exp(low - 0.03) / (2 * np.pi), np.exp(high + 0.03) / (2 * np.pi))
-        # So many lines that every peak is on one say nothing; neither does a cell without any.
+        # Lines so dense that every peak is on one are no evidence; neither is a cell without any.
         found[k] = (
             -1e3
             if not 0 < len(lines) < _MOST_LINES

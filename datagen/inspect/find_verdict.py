@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from curation.settings import CurationSettings
-from curation.table import iterate_rows, read_metadata
+from curation.table import VERDICT_SCHEMA, iterate_rows, read_metadata
 from curation.verdict import COLUMNS, Verdict
 from datagen.errors import DatagenError, PlanError
 from datagen.steps.curate import METADATA_KEY, TABLE, UNFINISHED
 from datagen.steps.staging import read_staged
+from datagen.store.damaged import damage_explained
 
 _HASH_DIGITS = 6
 
@@ -43,6 +46,11 @@ def tables_in(dataset: Path) -> list[Path]:
 
 def find(dataset: Path, wanted: str) -> list[StoredVerdict]:
     """Return the verdicts that `wanted` names: an id, source/id, file name, material's id, or the start of a hash."""
+    with damage_explained(dataset, TABLE):
+        return _find(dataset, wanted)
+
+
+def _find(dataset: Path, wanted: str) -> list[StoredVerdict]:
     tables = tables_in(dataset)
     best: list[tuple[Path, int]] = []
     rank = len(_MATCHERS)
@@ -59,7 +67,9 @@ def find(dataset: Path, wanted: str) -> list[StoredVerdict]:
 
 def near_misses(dataset: Path, wanted: str, n: int = 5) -> list[str]:
     """Return ids that are similar to `wanted`."""
-    ids = [str(row["source_id"]) for t in tables_in(dataset) for row in iterate_rows(t, ["source_id"], at_once=4096)]
+    with damage_explained(dataset, TABLE):
+        tables = tables_in(dataset)
+        ids = [str(row["source_id"]) for t in tables for row in iterate_rows(t, ["source_id"], at_once=4096)]
     lower = {one.lower(): one for one in ids}
     near = difflib.get_close_matches(wanted.lower(), lower, n=n, cutoff=0.5)
     near += [one for one in lower if wanted.lower() in one and one not in near]
@@ -80,6 +90,10 @@ def look_up(record: str, dataset: Path) -> StoredVerdict:
 def _rows_at(table: Path, numbers: list[int]) -> Iterator[StoredVerdict]:
     if not numbers:
         return
+    expected = {field.name: field.type for field in VERDICT_SCHEMA}
+    for field in pq.read_schema(table):
+        if field.type != expected.get(field.name, field.type):
+            raise ValueError(f"column {field.name}: expected {expected[field.name]}, found {field.type}")
     settings = CurationSettings.model_validate(_fingerprint(table)["curation"])
     wanted = set(numbers)
     for number, row in enumerate(iterate_rows(table)):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
@@ -17,9 +16,11 @@ from datagen.simulate import engine
 from datagen.simulate.augmentation import Augmentations, draw
 from datagen.simulate.patterns import Patterns
 from datagen.steps.structures_table import CURATION_TABLE
+from datagen.store.bounded_table import read_lines
+from datagen.store.damaged import damage_explained
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import quantise
-from datagen.store.zarr_store import read_attributes, read_layout
+from datagen.store.reading import read_attributes, read_layout
 
 
 class StructureWithheldError(StoreError):
@@ -49,19 +50,22 @@ def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regene
             "when this dataset was published; its patterns can be read but not made again"
         )
     settings = simulation_settings(dataset)
-    drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
-    patterns = engine(settings.engine)(Crystal.from_json(entry["structure"]), settings.instrument, drawn)
+    with damage_explained(dataset, f"the structure of row {row}"):
+        crystal = Crystal.from_json(entry["structure"])
+        drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
+    patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
     stored, maximum = quantise(patterns.intensity)
     return Regenerated(row, drawn, patterns, stored, maximum)
 
 
 def simulation_settings(dataset: Where) -> SimulationSettings:
-    """What the dataset's patterns were made with."""
-    return SimulationSettings.model_validate(read_attributes(dataset)["configuration"]["simulation"])
+    """Return the settings of the dataset's simulation."""
+    with damage_explained(dataset, "its simulation settings"):
+        return SimulationSettings.model_validate(read_attributes(dataset)["configuration"]["simulation"])
 
 
 def structure_of(dataset: Where, row: int) -> dict[str, Any]:
-    """The curation table's line of a row of the dataset."""
+    """Return the curation table's line of a row of the dataset."""
     found = table_lines(dataset, [("row", "=", row)])
     if not found:
         raise StoreError(
@@ -71,13 +75,12 @@ def structure_of(dataset: Where, row: int) -> dict[str, Any]:
 
 
 def table_lines(dataset: Where, filters: list[tuple[str, str, Any]]) -> list[dict[str, Any]]:
-    """Lines of the curation table that pass a filter; the table is there once the dataset is complete."""
+    """Return the lines of the curation table that pass a filter; the table exists once the dataset is complete."""
     try:
         file = location_of(dataset).arrow_file(CURATION_TABLE)
     except FileNotFoundError:
         raise StoreError(
             f"{dataset}: expected {CURATION_TABLE}, which a complete dataset has; finish the run first"
         ) from None
-    with file:
-        lines: list[dict[str, Any]] = pq.read_table(file, filters=filters).to_pylist()
-    return lines
+    with damage_explained(dataset, CURATION_TABLE), file:
+        return read_lines(file, filters)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from datagen.errors import StoreError
 from datagen.inspect.regenerate import Regenerated, regenerate, simulation_settings, table_lines
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import files, zarr_store
+from datagen.store import files, reading
+from datagen.store.bounded_table import read_batches
+from datagen.store.damaged import damage_explained
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import dequantise
 from datagen.store.schema import Layout
@@ -34,7 +36,7 @@ class Replay:
 
 def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
     """Regenerate one pattern of the structure called `identifier` and compare; `out` gets both patterns."""
-    layout = zarr_store.read_layout(dataset)
+    layout = reading.read_layout(dataset)
     if out is not None and out.suffix not in OUT_SUFFIXES:
         raise StoreError(f"{out}: expected a name ending in {', '.join(OUT_SUFFIXES)}")
     line = find_line(dataset, identifier)
@@ -42,9 +44,11 @@ def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None 
         raise StoreError(
             f"{dataset}: expected an augmentation from 0 to {layout.n_augmentations - 1}, found {augmentation}"
         )
-    row = int(line["row"])
+    with damage_explained(dataset, CURATION_TABLE):
+        row = operator.index(line["row"])
     made = regenerate(dataset, row, [augmentation])
-    kept = np.asarray(zarr_store.open_array(dataset, "pattern")[row, augmentation])
+    with damage_explained(dataset, f"pattern {augmentation} of row {row}"):
+        kept = np.asarray(reading.open_array(dataset, "pattern")[row, augmentation])
     two_theta_deg = simulation_settings(dataset).instrument.two_theta_deg
     if out is not None:
         title = f"{line['formula']}, {line['source_id']}"
@@ -62,19 +66,19 @@ def find_line(dataset: Where, identifier: str) -> dict[str, Any]:
     if not matches and identifier.isdigit():
         matches = table_lines(dataset, [("row", "=", int(identifier))])
     if not matches:
-        with location_of(dataset).arrow_file(CURATION_TABLE) as table:
-            known = pq.read_table(table, columns=["source_id"])["source_id"].to_pylist()
+        with damage_explained(dataset, CURATION_TABLE), location_of(dataset).arrow_file(CURATION_TABLE) as table:
+            known = [str(name) for part in read_batches(table, ["source_id"]) for name in part["source_id"].to_pylist()]
         near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.5)
         meant = f"; did you mean {', '.join(near)}?" if near else ""
         raise StoreError(f"{dataset}: no structure is called {identifier}{meant}")
-    in_dataset = [line for line in matches if line["row"] is not None]
+    in_dataset = [line for line in matches if line.get("row") is not None]
     if not in_dataset:
         return _without_row(dataset, identifier, matches[0])
     return in_dataset[0]
 
 
 def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A duplicate stands for its first; a refusal has no patterns."""
+    """Return the first of duplicates; raise for a refusal, which has no patterns."""
     if line["duplicate_of"] is not None:
         same = table_lines(dataset, [("structure_hash", "=", line["structure_hash"])])
         for other in same:

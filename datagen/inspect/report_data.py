@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.store import schema, zarr_store
+from datagen.store import reading, schema
 
 SHARDS_SAMPLED = 16
-"""Of larger datasets so many are looked into, evenly spread: each costs a file for every column."""
+"""Shards read from larger datasets, evenly spaced: each costs a file for every column."""
 
 
 class Content:
     """The arrays of a complete dataset, by name."""
 
     def __init__(self, dataset: Path) -> None:
-        self.attributes, self.layout = zarr_store.read_metadata(dataset)
+        self.attributes, self.layout = reading.read_metadata(dataset)
         self._text = {v.name for v in schema.LABELS if schema.is_text(v)}
-        self._group = zarr_store.open_group(dataset)
+        self._group = reading.open_group(dataset)
         self._read: dict[str, NDArray[Any]] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -30,7 +30,7 @@ class Content:
         """All of a small array; text as strings."""
         if name not in self._read:
             values = np.asarray(self._array(name)[...])
-            self._read[name] = np.array(zarr_store.decode_text(values), dtype=object) if name in self._text else values
+            self._read[name] = np.array(reading.decode_text(values), dtype=object) if name in self._text else values
         return self._read[name]
 
     def row(self, name: str, row: int, first: int | None = None) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The report's pictures: plain functions from arrays to SVG, one house style.
+"""The report's figures: plain functions from arrays to SVG, in one style.
 
 Lines and words are text, sharp at any size, and made in milliseconds where matplotlib takes a second in which no worker
 has anything to do. Densities are images; those are matplotlib's.
@@ -36,7 +36,7 @@ STYLE: Any = {
     "ytick.color": INK,
     "savefig.facecolor": "white",
 }
-"""The same house style for what matplotlib draws."""
+"""The same style for matplotlib."""
 WIDTH_px = 900.0
 N_BINS = 40
 LETTER_px = 7.6
@@ -178,7 +178,7 @@ def _wide_enough(values: Array) -> tuple[float, float] | None:
 
 
 def _ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers from low to high, so many or a few less."""
+    """Return at most `about` + 1 round numbers from low to high."""
     step = 10.0 ** math.floor(math.log10(max(high - low, 1e-30) / about))
     step *= next(factor for factor in (1, 2, 2.5, 5, 10) if (high - low) / (step * factor) <= about)
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]

@@ -1,4 +1,4 @@
-"""Try again what was set aside: for a reason that has gone away, such as too little memory or a mended engine."""
+"""Release of quarantined structures whose reason no longer holds, such as too little memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from datagen.steps.reasons import SIMULATION_REASONS
 from datagen.store import files
 from datagen.store.lock import locked
 
-SETTING_ASIDE = (*sorted(SIMULATION_REASONS), "no_reflections")
+QUARANTINING = (*sorted(SIMULATION_REASONS), "no_reflections")
 
 
 def retry(dataset: Path, reason: str) -> int:
-    """Release the structures set aside for this reason; how many. The next run plans and simulates them."""
+    """Release the structures quarantined for this reason and return their number; the next run simulates them."""
     work = dataset / WORK
     if not work.is_dir():
-        raise StoreError(f"{dataset}: expected the folder {WORK} of a run, found none; nothing can be tried again")
-    if reason not in SETTING_ASIDE:
-        near = difflib.get_close_matches(reason, SETTING_ASIDE, n=1)
+        raise StoreError(f"{dataset}: expected the folder {WORK} of a run, found none")
+    if reason not in QUARANTINING:
+        near = difflib.get_close_matches(reason, QUARANTINING, n=1)
         meant = f" (did you mean {near[0]}?);" if near else ";"
-        raise StoreError(
-            f"no structure is ever set aside for {reason!r}{meant} it is one of {', '.join(SETTING_ASIDE)}"
-        )
+        raise StoreError(f"unknown reason {reason!r}{meant} expected one of {', '.join(QUARANTINING)}")
     with files.disk_errors_explained(dataset), locked(work):
         return Quarantine(work).release(reason)

@@ -1,4 +1,4 @@
-"""How far a run is, told from its files alone: on any machine that sees them, while it goes on or after it died."""
+"""Progress of a run from its files alone, on any machine that sees them, during the run or after it died."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from datagen.errors import StoreError
 from datagen.steps.curate import TABLE, UNFINISHED
 from datagen.steps.quarantine import Quarantine
 from datagen.steps.staging import read_staged
-from datagen.store import ledger, zarr_store
+from datagen.store import ledger, reading
+from datagen.store.damaged import damage_explained
 from datagen.store.lock import holder
 
 
@@ -46,10 +47,11 @@ def status_of(dataset: Path) -> Status:
     if not work.is_dir() and not (dataset / "zarr.json").exists():
         raise StoreError(f"{dataset}: neither a dataset nor a run that makes one; expected {work} or a zarr.json")
     status = Status("read", driver=holder(work) if work.is_dir() else None)
-    _look_at_curation(work, status)
-    _look_at_store(dataset, status)
-    if work.is_dir():
-        status.set_aside = Quarantine(work).reasons()
+    with damage_explained(dataset, "the state of its run"):
+        _look_at_curation(work, status)
+        _look_at_store(dataset, status)
+        if work.is_dir():
+            status.set_aside = Quarantine(work).reasons()
     return status
 
 
@@ -81,7 +83,7 @@ def _look_at_curation(work: Path, status: Status) -> None:
 def _look_at_store(dataset: Path, status: Status) -> None:
     if not (dataset / "zarr.json").exists():
         return
-    attributes, layout = zarr_store.read_metadata(dataset)
+    attributes, layout = reading.read_metadata(dataset)
     status.n_shards, status.n_structures = layout.n_shards, layout.n_structures
     status.n_augmentations = layout.n_augmentations
     try:

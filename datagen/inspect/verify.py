@@ -1,4 +1,4 @@
-"""Is a dataset what its ledger says, and do its patterns come out again? Reads everything, changes nothing."""
+"""Verification of a dataset: its files against the ledger, and a sample of patterns recomputed; read-only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from datagen.errors import StoreError
 from datagen.inspect.regenerate import StructureWithheldError, regenerate
-from datagen.progress import Display, Silence
+from datagen.progress import Display, Silence, one_line
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import ledger, schema, zarr_store
+from datagen.store import ledger, reading, schema
+from datagen.store.bounded_table import read_batches
+from datagen.store.damaged import MALFORMED, damage_explained
 from datagen.store.location import Where, location_of
 
 DEEP_SAMPLE = 64
@@ -23,6 +24,8 @@ CHECKING_THREADS = 4
 """Checksums are computed without the interpreter's lock; elsewhere than in a folder the place itself asks for several
 files at a time."""
 SHOWN = 20
+MANY_MISSING = 10_000
+"""Receipts: more than that are counted, not looked for one by one."""
 
 
 @dataclass
@@ -46,8 +49,8 @@ class Findings:
         lines = [f"{dataset}: {len(self.mistakes)} mistakes found", *shown, *([f"and {more} more"] if more else [])]
         raise StoreError(
             "\n  ".join(lines)
-            + "\nWhere a run made it, give the run's command again: it makes anew what is damaged and keeps the rest. "
-            "A copy is fetched anew."
+            + "\nIf a run made it, re-run the same command: it repairs what is damaged and keeps the rest. "
+            "If it was copied or downloaded, fetch it again."
         )
 
 
@@ -55,7 +58,7 @@ def verify(dataset: Where, *, sample: int = 0, display: Display | None = None) -
     """Recompute every checksum and count, and regenerate `sample` patterns spread over the dataset."""
     display = display or Silence()
     findings = Findings()
-    attributes, layout = zarr_store.read_metadata(dataset)
+    attributes, layout = reading.read_metadata(dataset)
     if not attributes.get("complete"):
         findings.mistakes.append("the dataset is not complete: expected every shard and the mark of completion")
     _check_frame(dataset, findings)
@@ -80,6 +83,10 @@ def _check_shards(
     dataset: Where, layout: schema.Layout, findings: Findings, display: Display
 ) -> dict[int, ledger.Receipt]:
     receipts: dict[int, ledger.Receipt] = {}
+    listed = location_of(dataset).names(ledger.FOLDER)
+    if listed is not None and layout.n_shards > len(listed) + MANY_MISSING:
+        findings.mistakes.append(f"expected {layout.n_shards:,} receipts of shards, found {len(listed):,} files")
+        return receipts
     with display.phase("verify", layout.n_shards, "shards"):
         for shard, (receipt, mistakes) in enumerate(_looked_at(dataset, layout.n_shards)):
             findings.mistakes += mistakes
@@ -125,12 +132,12 @@ def _check_counts(
         )
     try:
         with location_of(dataset).arrow_file(CURATION_TABLE) as table:
-            rows = pq.read_table(table, columns=["row"])["row"].drop_null().to_pylist()
+            rows = [int(n) for part in read_batches(table, ["row"]) for n in part["row"].drop_null().to_pylist()]
     except FileNotFoundError:
         findings.mistakes.append(f"{CURATION_TABLE}: expected the verdict on every input, found no file")
         return
-    except (OSError, ValueError) as damaged:
-        findings.mistakes.append(f"{CURATION_TABLE}: cannot be read ({damaged})")
+    except (*MALFORMED, StoreError) as damaged:
+        findings.mistakes.append(f"{CURATION_TABLE}: cannot be read ({one_line(damaged, 200)})")
         return
     if sorted(rows) != list(range(layout.n_structures)):
         findings.mistakes.append(f"{CURATION_TABLE}: expected a line for each row 0 to {layout.n_structures - 1}")
@@ -141,7 +148,7 @@ def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: 
     count = min(sample, layout.n_structures)
     if not count:
         return
-    patterns = zarr_store.open_array(dataset, "pattern")
+    patterns = reading.open_array(dataset, "pattern")
     with display.phase("replay", count, "patterns"):
         for i in range(count):
             row = (2 * i + 1) * layout.n_structures // (2 * count)
@@ -150,7 +157,8 @@ def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: 
                 made = regenerate(dataset, row, [augmentation])
             except StructureWithheldError:
                 continue  # its checksums were tested; the count of patterns made again says how many could be
-            kept = np.asarray(patterns[row, augmentation])
+            with damage_explained(dataset, f"pattern {augmentation} of row {row}"):
+                kept = np.asarray(patterns[row, augmentation])
             if not np.array_equal(kept, made.stored[0]):
                 off = int(np.abs(kept.astype(np.int64) - made.stored[0]).max())
                 findings.mistakes.append(

@@ -86,6 +86,8 @@ def _names(dataset: FinishedDataset, rows: list[int]) -> list[str]:
 
 
 def _relabelled(a: FinishedDataset, b: FinishedDataset, common: list[tuple[int, int]]) -> dict[str, int]:
+    if not common:
+        return {}
     rows_a = np.array([row for row, _ in common], dtype=np.int64)
     rows_b = np.array([row for _, row in common], dtype=np.int64)
     found = {}

@@ -20,7 +20,7 @@ from datagen.errors import ConfigError, StoreError
 from datagen.progress import one_line
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import FinishedDataset, open_finished
-from datagen.share.foreign_table import TableLimitError, read_batches
+from datagen.store.bounded_table import TableLimitError, read_batches
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
 

@@ -16,7 +16,7 @@ from datagen.errors import StoreError
 from datagen.share.foreign_chunk import decode
 from datagen.share.foreign_metadata import checked_layout, checked_receipts
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import ledger, schema, zarr_store
+from datagen.store import ledger, reading, schema
 from datagen.store.location import Location, Where, location_of
 from datagen.store.schema import Layout
 
@@ -81,7 +81,7 @@ class FinishedDataset:
 
     def _texts(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         try:
-            return np.array(zarr_store.decode_text(values), dtype=object)
+            return np.array(reading.decode_text(values), dtype=object)
         except UnicodeDecodeError as error:
             raise StoreError(f"{self.path}: {name}: expected text in UTF-8; fetch the dataset again") from error
 
@@ -128,7 +128,7 @@ def open_finished(where: Where) -> FinishedDataset:
     """Open a dataset; raise if it is incomplete, malformed, or if a file of its frame is damaged."""
     path = location_of(where)
     try:
-        attributes = zarr_store.read_attributes(path)
+        attributes = reading.read_attributes(path)
     except (AttributeError, RecursionError) as error:
         raise StoreError(f"{path}: zarr.json is not that of a dataset; fetch it again") from error
     layout = checked_layout(path, attributes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.steps.layout import draws, known_draws
-from datagen.store import ledger, schema, zarr_store
+from datagen.store import ledger, reading, schema
 from datagen.store.location import Location
 from datagen.store.schema import Layout
 
@@ -135,7 +134,7 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
             f"{path}: attribute {name} is malformed: {first['msg'].lower()}, found {found}; fetch the dataset again"
         ) from error
     layout = _layout(path, attributes["layout"])
-    _check_arrays(path, layout)
+    reading.check_arrays(path, layout)
     return layout
 
 
@@ -169,24 +168,3 @@ def _layout(path: Location, plain: Mapping[str, Any]) -> Layout:
             "read the dataset with the version that wrote it"
         )
     return Layout.from_dict(plain, (*draws(), *(known[name] for name in extra)))
-
-
-def _check_arrays(path: Location, layout: Layout) -> None:
-    """Refuse arrays whose shapes or types contradict the layout."""
-    try:
-        content = json.loads(path.read("zarr.json"))
-        arrays: Any = content["consolidated_metadata"]["metadata"]
-        found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in arrays.items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: zarr.json has no metadata of arrays; fetch the dataset again") from error
-    for variable in schema.variables(layout):
-        expected = zarr_store.array_metadata(variable, layout)
-        for key in _FIXED:
-            if (value := found.get(variable.name, {}).get(key)) != expected[key]:
-                raise StoreError(
-                    f"{path}: array {variable.name}: expected {key} {expected[key]}, found "
-                    f"{one_line(repr(value), 80)}; fetch the dataset again"
-                )
-
-
-_FIXED = ("shape", "data_type", "chunk_grid", "fill_value")

@@ -17,7 +17,7 @@ from datagen.share.contradictions import refuse_contradictions
 from datagen.share.curation_table import SourceRow, write_lines
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.origins import derived_attributes
-from datagen.store import zarr_store
+from datagen.store import reading
 from datagen.store.location import Location, Where
 from datagen.store.schema import SPLITS
 
@@ -152,5 +152,5 @@ def _has_density(source: FinishedDataset) -> list[bool]:
 
 
 def _same_angles(a: FinishedDataset, b: FinishedDataset) -> bool:
-    angles = [np.asarray(zarr_store.open_array(each.path, "two_theta")[...]) for each in (a, b)]
+    angles = [np.asarray(reading.open_array(each.path, "two_theta")[...]) for each in (a, b)]
     return bool(np.array_equal(angles[0], angles[1]))

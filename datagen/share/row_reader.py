@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from datagen.errors import StoreError
 from datagen.share.finished import FinishedDataset
 from datagen.share.foreign_chunk import check_size, decode
-from datagen.store import schema, zarr_store
+from datagen.store import reading, schema
 from datagen.store.density_codes import CODES as DENSITY_CODES
 from datagen.store.schema import Layout, Variable
 from datagen.store.shard_reader import ShardBytes, StoredChunks, Value
@@ -139,7 +139,7 @@ def _same_codec(dataset: FinishedDataset, target: Layout) -> set[str]:
     found = set()
     for variable in schema.variables(target):
         if variable.chunk is not None and variable.name in arrays:
-            metadata = zarr_store.array_metadata(variable, target)
+            metadata = reading.array_metadata(variable, target)
             if all(arrays[variable.name].get(key) == metadata[key] for key in ("data_type", "fill_value", "codecs")):
                 found.add(variable.name)
     return found

@@ -29,7 +29,7 @@ def check_room(n_files: int, n_bytes: float, dataset: Path, max_files: int) -> N
     if free < n_bytes * ROOM_FACTOR:
         raise PlanError(
             f"{dataset}: the dataset needs about {size(n_bytes)}, {place} has {size(free)} free; "
-            "make room, choose another place with --out, or take fewer patterns (simulation.augmentation.count)"
+            "free disk space, choose another place with --out, or take fewer patterns (simulation.augmentation.count)"
         )
 
 

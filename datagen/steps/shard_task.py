@@ -27,9 +27,9 @@ from datagen.steps.reasons import BY_CASUALTY, FAILED
 from datagen.steps.row import row_values
 from datagen.steps.watchdog import time_limit
 from datagen.store.density_codes import DensityRefused
+from datagen.store.reading import read_layout
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
-from datagen.store.zarr_store import read_layout
 
 ACCEPTED = "accepted.arrow"
 STAGES = ("simulate", "density", "xrd_peaks", "compress", "commit")
@@ -96,7 +96,7 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
             except Unsimulable as refused:
                 quarantined.append((member, refused.reason, str(refused)))
                 continue
-            except Exception as failure:  # noqa: BLE001 - it costs this structure, is told of, and shows in the report
+            except Exception as failure:  # noqa: BLE001 - quarantines this structure, with its reason in table and report
                 quarantined.append((member, FAILED, f"{type(failure).__name__}: {failure}"))
                 continue
             for name, why in refusals.items():
@@ -213,7 +213,7 @@ def density_ref(row: dict[str, Any]) -> DensityRef | None:
     if not path.is_file():
         raise StoreError(
             f"{path}: the density of {row['source_id']} was here when the catalogs were read, now there is no such "
-            "file; put it back, or mount its file system, and give the same command again"
+            "file; put it back, or mount its file system, and re-run the same command"
         )
     return DensityRef(path, row["density_format"], row["density_member"])
 

@@ -83,17 +83,17 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: cannot write ({error.strerror}): {remedy}") from error
 
 
-_AGAIN = "then give the same command again; shards that were committed stay"
+_AGAIN = "then re-run the same command; committed shards are kept"
 REMEDIES = {
-    errno.ENOTDIR: "a file stands where a folder is expected: choose another place with --out",
-    errno.EEXIST: "a file stands where a folder is expected: choose another place with --out",
+    errno.ENOTDIR: "expected a folder, found a file: choose another place with --out",
+    errno.EEXIST: "expected a folder, found a file: choose another place with --out",
     errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one with --out",
-    errno.ENOSPC: f"make room on its file system, {_AGAIN}",
-    errno.EDQUOT: f"the quota is used up: make room, {_AGAIN}",
+    errno.ENOSPC: f"free disk space, {_AGAIN}",
+    errno.EDQUOT: f"the quota is used up: free disk space, {_AGAIN}",
     errno.EROFS: f"the file system is read-only: choose another place with --out, or mount it writable, {_AGAIN}",
-    errno.EACCES: f"permission is missing: mend it or choose another place with --out, {_AGAIN}",
-    errno.EPERM: f"permission is missing: mend it or choose another place with --out, {_AGAIN}",
+    errno.EACCES: f"permission is missing: grant it or choose another place with --out, {_AGAIN}",
+    errno.EPERM: f"permission is missing: grant it or choose another place with --out, {_AGAIN}",
     errno.EIO: f"the disk reports an error: check it, {_AGAIN}",
     errno.ESTALE: f"the file server lost the folder: remount it, {_AGAIN}",
 }
-"""What each error of the disk asks of a person."""
+"""What to do about each error of the disk."""

@@ -11,10 +11,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from datagen.errors import StoreError
+from datagen.progress import one_line
 from datagen.store import files as disk
 from datagen.store.confined import checked_name
 from datagen.store.location import Location, Where, location_of
-from datagen.store.schema import FORMAT_VERSION
+from datagen.store.schema import FORMAT_VERSION, LARGEST_SIZES
 
 FOLDER = "ledger"
 FRAME = "frame.json"
@@ -89,7 +90,14 @@ def read(dataset: Where, shard: int) -> Receipt | None:
     try:
         receipt = Receipt(**content)
     except TypeError as error:
-        raise StoreError(f"{path}: expected a shard's receipt, found other entries ({error}); {_REPAIR}") from error
+        raise StoreError(
+            f"{path}: expected a shard's receipt, found other entries ({one_line(error, 100)}); {_REPAIR}"
+        ) from error
+    counts = (receipt.shard, receipt.first_row, receipt.n_structures, receipt.n_densities)
+    if not all(type(n) is int and 0 <= n < LARGEST_SIZES["n_structures"] for n in counts) or not (
+        isinstance(receipt.key, str) and isinstance(receipt.notes, dict)
+    ):
+        raise StoreError(f"{path}: expected counts, a key and notes, found {one_line(counts, 80)}; {_REPAIR}")
     if receipt.shard != shard:
         raise StoreError(f"{path}: expected the receipt of shard {shard}, found that of {receipt.shard}; {_REPAIR}")
     return receipt
@@ -151,7 +159,8 @@ def named_files(receipts: Iterable[Receipt], frame: dict[str, dict[str, Any]] | 
     return names
 
 
-_REPAIR = "remove that file and give the run's command again"
+_LARGEST_FILE = 1 << 50
+_REPAIR = "remove that file and re-run the same command"
 
 
 def _shard_name(shard: int) -> str:
@@ -159,11 +168,12 @@ def _shard_name(shard: int) -> str:
 
 
 def _numbers(at: Location) -> list[int]:
-    """Shards that may have a receipt: those that a listing shows, all where nobody can be asked for one."""
+    """Return the shards that may have a receipt: those listed, or all where listing is not supported."""
     names = at.names(FOLDER)
     if names is None:
-        layout = json.loads(at.read("zarr.json"))["attributes"]["layout"]
-        return list(range(-(-layout["n_structures"] // layout["structures_per_shard"])))
+        from datagen.store.reading import read_layout
+
+        return list(range(read_layout(at).n_shards))
     digits = [PurePath(name).stem.removeprefix("shard-") for name in names if name.startswith("shard-")]
     return [int(each) for each in digits if each.isdigit()]
 
@@ -179,17 +189,22 @@ def _check_files(path: str, files: object) -> None:
         raise StoreError(f"{path}: expected an entry 'files' with names of files; {_REPAIR}")
     for name, entry in files.items():
         checked_name(name, path)
-        if not isinstance(entry, dict) or not isinstance(entry.get("size"), int) or "sha256" not in entry:
-            raise StoreError(f"{path}: {name}: expected size and sha256, found {str(entry)[:100]!r}; {_REPAIR}")
+        size = entry.get("size") if isinstance(entry, dict) else None
+        if type(size) is not int or not 0 <= size < _LARGEST_FILE or not isinstance(entry.get("sha256"), str):
+            raise StoreError(
+                f"{path}: {one_line(name, 80)}: expected size and sha256, found {one_line(entry, 100)}; {_REPAIR}"
+            )
 
 
 def _parsed(path: str, text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: expected JSON, found something else ({error}); {_REPAIR}") from error
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         found = content.get("format_version") if isinstance(content, dict) else type(content).__name__
-        raise StoreError(f"{path}: expected format version {FORMAT_VERSION}, found {found}; {_REPAIR}")
+        raise StoreError(
+            f"{path}: expected format version {FORMAT_VERSION}, found {one_line(repr(found), 80)}; {_REPAIR}"
+        )
     del content["format_version"]
     return content

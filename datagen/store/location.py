@@ -1,4 +1,4 @@
-"""Where does a dataset lie, and how are its files read there: in a folder, in one zip, at an address?"""
+"""Location of a dataset (folder, zip or URL) and access to its files."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Location(ABC):
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
-        """A file to read here and there in."""
+        """Open a file for random access."""
 
     @abstractmethod
     def names(self, folder: str) -> list[str] | None:
-        """Files directly in a folder, sorted; None where nobody can be asked for a list."""
+        """Return the files directly in a folder, sorted; None where listing is not supported."""
 
     @abstractmethod
     def zarr_store(self) -> Store | Path:

@@ -1,8 +1,8 @@
-"""Is somebody else at work in this folder? One driver at a time, whoever dies, on whatever file system.
+"""Lock of a folder: one driver at a time, on any file system, released when its holder dies.
 
 The operating system's file lock decides where it works across machines; it vanishes with its holder. Some cluster file
-systems do not have it, or keep it to one machine, so the file also names its holder, who counts up in it: a holder
-elsewhere whose count stands still while we watch is gone. No clock of another machine is ever read.
+systems do not have it, or keep it to one machine, so the file also names its holder, which increments a counter in it:
+a holder on another machine whose counter stops is gone. Clocks of other machines are not compared.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from uuid import uuid4
 from datagen.errors import PlanError
 
 BEAT_s = 5.0
-"""How often a holder counts up."""
+"""Time between increments."""
 WATCH_s = 30.0
-"""How long the count of a holder on another machine is watched before it is taken to be gone."""
+"""Time without an increment after which a holder on another machine is considered gone."""
 _NO_SUCH_LOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
@@ -43,24 +43,24 @@ class Lock:
         self._thread.start()
 
     def check(self) -> None:
-        """Say so if somebody took the folder over, which happens only when we stood still for long."""
+        """Raise if another process took the lock (possible only after a long stall)."""
         if self._lost:
             raise PlanError(
-                f"{self._path}: another process took this folder over while this one stood still; "
-                "let that one finish, or end it and give the same command again"
+                f"{self._path}: another process took the lock while this one was stalled; "
+                "let it finish, or end it and re-run the same command"
             )
 
     def release(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         self._released.set()
         self._thread.join()
         if not self._lost:
-            os.ftruncate(self._file, 0)  # an empty file names nobody; unlinking it would let two in at once
+            os.ftruncate(self._file, 0)  # an empty file has no holder; unlinking it could admit two processes
         os.close(self._file)
 
     def _keep_beating(self) -> None:
         while not self._released.wait(BEAT_s):
-            with contextlib.suppress(OSError):  # a full or vanished disk: whoever writes results will say it better
+            with contextlib.suppress(OSError):  # a full or missing disk is reported by the next write of results
                 said = _read(self._path)
                 if said is not None and said.get("token") != self._holder["token"]:
                     self._lost = True
@@ -76,7 +76,7 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, watch_s: float = WATCH_s) -> Iterator[Lock]:
-    """Hold the folder's lock, or refuse with a sentence that says who holds it."""
+    """Hold the folder's lock; raise an error that names its holder if it is taken."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -94,7 +94,7 @@ def locked(folder: Path, *, watch_s: float = WATCH_s) -> Iterator[Lock]:
 
 
 def holder(folder: Path) -> str | None:
-    """Who is at work in the folder, as far as its files tell; whether they still live only their own machine knows."""
+    """Return the holder of the folder's lock as its file says; whether it is alive is known on its own machine only."""
     said = _read(folder / ".lock")
     if not said or not said.get("pid"):
         return None
@@ -128,12 +128,12 @@ def _refuse_if_held(path: Path, watch_s: float, *, system_lock_works: bool) -> N
 
 
 def _may_be_alive(holder: dict[str, Any], path: Path, watch_s: float, *, system_lock_works: bool) -> bool:
-    """Whether whoever the file names could still be at work, although the system's lock did not stop us."""
+    """Return whether the named holder may be alive although the system's lock was granted."""
     here = _ourselves()
     if (holder.get("host"), holder.get("boot")) == (here["host"], here["boot"]):
         return not system_lock_works and _start_of(holder.get("pid", 0)) == holder.get("started") is not None
     if holder.get("host") == here["host"]:
-        return False  # this machine has been started anew since
+        return False  # this machine was restarted since
     end = time.monotonic() + watch_s
     while time.monotonic() < end:
         time.sleep(min(1.0, watch_s))
@@ -148,13 +148,13 @@ def _may_be_alive(holder: dict[str, Any], path: Path, watch_s: float, *, system_
 def _refusal(path: Path, holder: dict[str, Any]) -> PlanError:
     who = f"process {holder['pid']} on {holder['host']}" if holder.get("pid") else "another process"
     return PlanError(
-        f"{path.parent}: {who} is at work here; wait for it, or end it and give the same command again "
-        "(what is finished stays)"
+        f"{path.parent}: {who} is using this folder; wait for it, or end it and re-run the same command "
+        "(finished work is kept)"
     )
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Who the file names; a half-written line names somebody whose count has changed by the next look."""
+    """Return the holder that the file names; half-written, it differs from the next reading."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

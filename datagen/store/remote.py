@@ -1,4 +1,4 @@
-"""How is a dataset read where it lies, on a web server or in an object store, and what is said when that fails?"""
+"""Datasets on web servers and in object stores, read in place, and the errors of such reads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-"""Without any of these a cloud machine's own address would be asked, which nobody meant."""
+"""Without any of these the client would query the metadata address of a cloud machine."""
 MAX_WHOLE_BYTES = 300_000_000
 """Largest file that is read into memory as a whole: metadata, receipts and manifests."""
 REQUEST_LIMIT = timedelta(seconds=120)
@@ -197,12 +197,12 @@ def explained_store(store: ObjectStore, url: str) -> Store:
 
 
 def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
-    """The store behind an address; without credentials refused, or read as anybody may."""
+    """Return the store of an address; raise without credentials, unless `unsigned` reads are allowed."""
     from obstore.store import from_url
 
     retry: Any = {"max_retries": RETRIES, "retry_timeout": _GIVE_UP}
     plain = f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"
-    # Whoever names a server by http:// means it.
+    # http:// is allowed where the address says so.
     client: Any = {"timeout": REQUEST_LIMIT, "connect_timeout": "5s", "allow_http": "http://" in plain}
     if url.startswith("s3://") and not any(os.environ.get(name) for name in CREDENTIALS):
         if not unsigned:
@@ -213,7 +213,7 @@ def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
 
 @contextmanager
 def errors_explained(url: str) -> Iterator[None]:
-    """Whatever an object store says becomes one sentence with what to look at; an absent file stays one."""
+    """Turn errors of object stores into a StoreError with advice; a missing file stays FileNotFoundError."""
     try:
         from obstore.exceptions import BaseError, NotSupportedError
     except ImportError as missing:
@@ -229,14 +229,14 @@ def errors_explained(url: str) -> Iterator[None]:
 
 
 def without_password(text: str) -> str:
-    """Addresses as they may be shown: who goes there, and with what word, is nobody else's business."""
+    """Return the text without user names and passwords in addresses."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 def _no_parts(url: str) -> StoreError:
     return StoreError(
-        f"{without_password(url)}: this server does not give parts of files, which reading from afar needs; copy the "
-        "dataset, or have it served by another"
+        f"{without_password(url)}: this server does not support HTTP range requests; download the dataset or use "
+        "another server"
     )
 
 
@@ -245,5 +245,5 @@ def _failed(url: str, error: Exception) -> StoreError:
     return StoreError(
         without_password(f"{url}: cannot be reached, read or written ({words})")
         + "; check the address, the network and the credentials in the environment (AWS_ACCESS_KEY_ID, "
-        "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then give the same command again"
+        "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then re-run the same command"
     )

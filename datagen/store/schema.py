@@ -62,7 +62,20 @@ class Draw:
         return Variable(self.name, dims, self.dtype, self.long_name, "shard", self.units, fill, attributes=flags)
 
 
-@dataclass(frozen=True, slots=True)
+LARGEST_SIZES = {
+    "n_structures": 1_000_000_000,
+    "n_augmentations": 10_000_000,
+    "n_points": 10_000_000,
+    "structures_per_shard": 4096,
+    "reflection_slots": 10_000_000,
+    "member_slots": 10_000_000,
+    "n_lines": 100,
+}
+"""Of a layout: beyond them a dataset is damaged or hostile, and nothing is allocated for it."""
+LONGEST_TEXT_BYTES = 100_000
+
+
+@dataclass(frozen=True)
 class Layout:
     """The sizes that fix every array's shape; decided once, when the dataset is created."""
 
@@ -91,9 +104,11 @@ class Layout:
     """Those stored because they can have an effect in this dataset."""
 
     def __post_init__(self) -> None:
-        for name in ("n_structures", "n_augmentations", "n_points", "structures_per_shard", "reflection_slots"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"layout: {name} must be at least 1, found {getattr(self, name)}")
+        sizes = [(name, getattr(self, name), largest) for name, largest in LARGEST_SIZES.items()]
+        sizes += [(f"text_bytes.{name}", value, LONGEST_TEXT_BYTES) for name, value in self.text_bytes.items()]
+        for name, value, largest in sizes:
+            if type(value) is not int or not 1 <= value <= largest:
+                raise ValueError(f"layout: expected {name} from 1 to {largest:,}, found {value!r}")
 
     @property
     def measured(self) -> bool:
@@ -181,9 +196,9 @@ LABELS: tuple[Variable, ...] = (
     _text("source_id", "Identifier within the source"),
     _text("licence", "Terms on which the source gives the structure"),
     _text("structure_hash", "Content hash of the crystal that was simulated, hexadecimal"),
-    _text("group", "Structures of one group are alike and stay on one side of the split"),
+    _text("group", "Reduced formula and space group; structures of one group are in one split"),
     _text("formula", "Reduced chemical formula"),
-    Variable("split", ("structure",), "uint8", "Side of the split", "label", attributes=_flags([0, 1, 2], SPLITS)),
+    Variable("split", ("structure",), "uint8", "Split", "label", attributes=_flags([0, 1, 2], SPLITS)),
     Variable(
         "crystal_system",
         ("structure",),
@@ -330,7 +345,7 @@ def _sticks(layout: Layout) -> tuple[Variable, ...]:
             "n_reflections",
             ("structure",),
             "int32",
-            "Reflections of the structure: so many slots of the axis reflection are filled",
+            "Number of reflections: filled entries of the axis reflection",
             "shard",
             "1",
         ),

@@ -1,4 +1,4 @@
-"""How are chunks taken out of a file of a sharded array, to be decoded or passed on as they are?"""
+"""Chunks of a file of a sharded array, decoded or passed on as stored."""
 
 from __future__ import annotations
 

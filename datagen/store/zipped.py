@@ -1,4 +1,4 @@
-"""How is a publication in one `.zarr.zip` read without unpacking it, and going straight to what is asked for?"""
+"""Random access to a publication in one `.zarr.zip`, without unpacking it."""
 
 from __future__ import annotations
 

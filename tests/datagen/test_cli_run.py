@@ -46,7 +46,7 @@ def test_a_run_names_dataset_report_and_what_to_do_next(
         (("run", "nope.toml"), r"nope\.toml: there is no such file"),
         (("run", "nope"), "nope: there is nothing here"),
         (("run", "cifs", "--cluster", "nope"), r"no cluster profile 'nope': expected one of .*local"),
-        (("run", "cifs", "--cluster", "inline", "--out", "file"), "a file stands where a folder is expected"),
+        (("run", "cifs", "--cluster", "inline", "--out", "file"), "expected a folder, found a file"),
         (("run", "cifs", "--cluster", "inline", "--out", "cifs"), r"holds other files \(halite\.cif\)"),
         (("run", "cifs", "--cluster", "inline", "--set", "simulation.sed=1"), "did you mean.*seed"),
         (("plan", "nope"), "nope: there is nothing here"),

@@ -14,7 +14,7 @@ from datagen.inspect.verify import verify
 from datagen.share.facts import Naming
 from datagen.share.licences import Terms
 from datagen.share.publish import publish
-from datagen.store import ledger, zarr_store
+from datagen.store import ledger, reading
 from datagen.store.confined import checked_name, path_inside, refuse_links_out
 from datagen.store.location import locate
 from tests.datagen.small_runs import Made, make
@@ -50,7 +50,7 @@ def test_a_linked_file_is_not_read(copied: Made, elsewhere: Path) -> None:
     with pytest.raises(StoreError, match="outside of it"):
         verify(copied.dataset)
     with pytest.raises(StoreError, match="outside of it"):
-        zarr_store.open_group(copied.dataset)
+        reading.open_group(copied.dataset)
 
 
 def test_links_within_the_dataset_and_to_it_are_fine(copied: Made, tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_a_foreign_file_of_that_name_is_left_alone(pile: Path, tmp_path: Path) -
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(pile: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(DatagenError, match="same command again"):
+    with pytest.raises(DatagenError, match="re-run the same command"):
         curate(job(pile), tmp_path / "out")
 
 

@@ -63,7 +63,7 @@ def test_the_second_driver_is_told_who_holds_the_folder_until_that_one_is_gone(
 
 def test_a_folder_can_be_locked_again_after_release(tmp_path: Path) -> None:
     for _ in range(2):
-        with locked(tmp_path), pytest.raises(PlanError, match="is at work here"), locked(tmp_path):
+        with locked(tmp_path), pytest.raises(PlanError, match="is using this folder"), locked(tmp_path):
             pass
 
 
@@ -107,7 +107,7 @@ def test_who_was_taken_for_dead_notices(tmp_path: Path, monkeypatch: pytest.Monk
         deadline = time.monotonic() + 5
         while not held._lost and time.monotonic() < deadline:
             time.sleep(0.02)
-        with pytest.raises(PlanError, match="took this folder over"):
+        with pytest.raises(PlanError, match="took the lock"):
             held.check()
     assert json.loads((tmp_path / ".lock").read_text())["host"] == "elsewhere"
 

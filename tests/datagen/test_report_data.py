@@ -5,13 +5,13 @@ import pytest
 
 from datagen.inspect import report_data
 from datagen.inspect.report_data import Content
-from datagen.store import zarr_store
+from datagen.store import reading
 from tests.datagen.small_runs import Made
 
 
 def test_columns_are_those_that_xarray_reads(made: Made) -> None:
     content = Content(made.dataset)
-    with zarr_store.open_xarray(made.dataset) as expected:
+    with reading.open_xarray(made.dataset) as expected:
         for name in ("formula", "source_id", "space_group", "niggli", "has_density", "two_theta"):
             np.testing.assert_array_equal(content.column(name), expected[name].values)
 

@@ -154,7 +154,7 @@ def test_a_place_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
 def test_a_file_where_the_dataset_should_be_is_a_sentence(tmp_path: Path) -> None:
     config = config_of(write_cifs(tmp_path / "cifs", ["halite"]))
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="a file stands where a folder is expected"):
+    with pytest.raises(StoreError, match="expected a folder, found a file"):
         make(config, tmp_path / "file")
 
 

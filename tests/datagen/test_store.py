@@ -13,7 +13,7 @@ import zarr
 from datagen.errors import StoreError
 from datagen.simulate.augmentation import AugmentationSettings
 from datagen.steps.layout import extra_draws
-from datagen.store import ledger, schema, zarr_store
+from datagen.store import ledger, reading, schema, zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import PARTIAL, ShardWriter
 from tests.datagen import datasets
@@ -31,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Layout]:
 def test_the_layout_is_read_back_with_what_it_draws(finished: tuple[Path, Layout]) -> None:
     path, layout = finished
     assert len(layout.extra_draws) == 11
-    assert zarr_store.read_layout(path) == layout
+    assert reading.read_layout(path) == layout
 
 
 def files_of(path: Path) -> dict[str, bytes]:
@@ -64,7 +64,7 @@ def test_xarray_sees_relative_intensity_within_2_to_the_minus_13(finished: tuple
 
 def test_every_value_comes_back_through_zarr(finished: tuple[Path, Layout]) -> None:
     path, layout = finished
-    group = zarr_store.open_group(path)
+    group = reading.open_group(path)
     for row in range(layout.n_structures):
         values = datasets.values_of(row, layout)
         for name, value in values.items():
@@ -81,7 +81,7 @@ def test_every_value_comes_back_through_zarr(finished: tuple[Path, Layout]) -> N
 
 def test_tensorstore_reads_the_same_numbers(finished: tuple[Path, Layout]) -> None:
     path, layout = finished
-    group = zarr_store.open_group(path)
+    group = reading.open_group(path)
     for variable in schema.variables(layout):
         spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/{variable.name}/"}}
         other = tensorstore.open(spec, read=True).result().read().result()
@@ -123,7 +123,7 @@ def test_zarr_itself_would_write_the_same_metadata(finished: tuple[Path, Layout]
 def test_text_is_readable_as_strings(finished: tuple[Path, Layout]) -> None:
     path, layout = finished
     labels = datasets.labels_of(layout.n_structures)
-    with zarr_store.open_xarray(path) as dataset:
+    with reading.open_xarray(path) as dataset:
         assert dataset.source_id.values.tolist() == labels["source_id"]
         assert dataset.formula.values.tolist() == labels["formula"]
 
@@ -257,7 +257,7 @@ def test_finishing_counts_the_receipts_against_the_plan(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="expected key other"):
         zarr_store.finalise(tmp_path, {}, keys=["key", "other", "key"])
     zarr_store.finalise(tmp_path, {"agreement": 1.0}, keys=["key"] * 3)
-    assert zarr_store.read_attributes(tmp_path)["agreement"] == 1.0
+    assert reading.read_attributes(tmp_path)["agreement"] == 1.0
 
 
 def test_finishing_refuses_a_damaged_shard(tmp_path: Path) -> None:
@@ -301,15 +301,15 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     content["attributes"]["format_version"] = 99
     (tmp_path / "zarr.json").write_text(json.dumps(content))
     with pytest.raises(StoreError, match="expected format version 1, found 99"):
-        zarr_store.open_group(tmp_path)
+        reading.open_group(tmp_path)
 
 
 def test_what_is_not_a_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no dataset here"):
-        zarr_store.open_group(tmp_path)
+        reading.open_group(tmp_path)
     zarr.create_group(tmp_path / "other")
     with pytest.raises(StoreError, match="expected a dataset of format"):
-        zarr_store.open_group(tmp_path / "other")
+        reading.open_group(tmp_path / "other")
     with pytest.raises(StoreError, match="expected a dataset of format"):
         datasets.create(tmp_path / "other", datasets.layout_of(2))
 
@@ -345,5 +345,5 @@ def test_a_read_only_place_is_explained(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("datagen.store.files.write_bytes", refuse)
-    with pytest.raises(StoreError, match=r"No space left on device.*make room"):
+    with pytest.raises(StoreError, match=r"No space left on device.*free disk space"):
         datasets.create(tmp_path, datasets.layout_of(2))

@@ -157,7 +157,7 @@ def test_a_second_driver_is_refused(undisturbed: tuple[Path, dict[str, str]], tm
         wait_until(lambda: (dataset / ".run" / "config.json").exists())
         second = datagen("run", config, "--out", dataset)
         assert second.returncode == 2
-        assert "is at work here" in second.stderr
+        assert "is using this folder" in second.stderr
         assert f"process {first.pid}" in second.stderr
         assert first.wait(timeout=240) == 0
     assert content_of(dataset) == content

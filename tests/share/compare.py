@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.store import schema, zarr_store
+from datagen.store import reading, schema
 from trainer.data.store import Dataset
 
 
 def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns: int | None = None) -> None:
     """Every variable that both have; of those by augmentation the first `patterns`."""
-    a_layout, b_layout = (zarr_store.read_layout(Path(str(dataset.path))) for dataset in (a, b))
+    a_layout, b_layout = (reading.read_layout(Path(str(dataset.path))) for dataset in (a, b))
     own = {v.name for v in schema.variables(b_layout)}
     for variable in schema.variables(a_layout):
         if variable.dims[0] != "structure" or variable.name not in own:

@@ -18,7 +18,7 @@ from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.merge import merge, refuse_differences, refuse_groups_in_two_splits
 from datagen.share.row_reader import RowReader
 from datagen.share.subset import Selection, subset
-from datagen.store import zarr_store
+from datagen.store import reading
 from datagen.store.lock import locked
 from tests.faults.runs import content_of
 from tests.share.compare import assert_same_row
@@ -87,12 +87,12 @@ def test_patterns_of_a_merge_can_be_replayed(both: Path) -> None:
 
 
 def test_provenance_is_kept_without_paths(ours: Path, theirs: Path, both: Path) -> None:
-    origin = zarr_store.read_attributes(both)["derived_from"]
+    origin = reading.read_attributes(both)["derived_from"]
     assert origin["operation"] == "merge"
     assert [s["content_sha256"] for s in origin["sources"]] == [open_finished(p).content for p in (ours, theirs)]
     assert [s["n_rows_taken"] for s in origin["sources"]] == [5, 4]
     assert [s["configuration"]["catalog"][0]["name"] for s in origin["sources"]] == ["ours", "theirs"]
-    catalogs = zarr_store.read_attributes(both)["configuration"]["catalog"]
+    catalogs = reading.read_attributes(both)["configuration"]["catalog"]
     assert [c["licence"] for c in catalogs] == ["CC-BY-4.0", "ICSD"]
 
 
@@ -110,7 +110,7 @@ def test_a_merge_of_a_merge_keeps_the_provenance_of_both(both: Path, theirs: Pat
     merge([both, tmp_path / "part.zarr"], tmp_path / "more.zarr")
     older = [
         s["derived_from"]["operation"]
-        for s in zarr_store.read_attributes(tmp_path / "more.zarr")["derived_from"]["sources"]
+        for s in reading.read_attributes(tmp_path / "more.zarr")["derived_from"]["sources"]
     ]
     assert older == ["merge", "subset"]
     assert open_dataset(tmp_path / "more.zarr").n_structures == 9

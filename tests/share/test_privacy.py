@@ -34,7 +34,7 @@ from datagen.share.redact import (
     redacted_line,
 )
 from datagen.share.subset import Selection, subset
-from datagen.store import zarr_store
+from datagen.store import reading
 from tests.faults.runs import EXAMPLES
 from tests.share.chunks import decoded
 from tests.share.conftest import CONFIG
@@ -106,7 +106,7 @@ def test_datasets_derived_from_private_ones_are_published_without_paths(
     publish(tmp_path / "part.zarr", tmp_path / "out.zarr", NAMING, Terms())
     words = [USER, "secret project", SECRET, str(tmp_path), str(ours.parent)]
     assert list(found(tmp_path / "out.zarr", words)) == []
-    older = zarr_store.read_attributes(tmp_path / "out.zarr")["derived_from"]["sources"][0]
+    older = reading.read_attributes(tmp_path / "out.zarr")["derived_from"]["sources"][0]
     assert older["derived_from"]["given"]["where"] == "source_id != 'x.cif'"
     assert older["configuration"]["catalog"][0]["density"] == "{stem}.CHGCAR.gz"
 
@@ -156,7 +156,7 @@ def test_a_foreign_column_and_foreign_descriptions_of_the_table_are_dropped(priv
 
 
 def test_unlisted_attributes_are_not_published_and_foreign_settings_are_refused(private: Path) -> None:
-    attributes = zarr_store.read_attributes(private)
+    attributes = reading.read_attributes(private)
     assert "note" not in published_attributes({**attributes, "note": SECRET})
     for section in ("curation", "simulation", "density", "store", "limits"):
         changed = json.loads(json.dumps(attributes))
@@ -201,7 +201,7 @@ STATED = re.compile(
 
 def test_a_path_planted_in_any_attribute_is_not_published(private: Path, ours: Path, tmp_path: Path) -> None:
     merge([private, ours], tmp_path / "both.zarr")
-    attributes = zarr_store.read_attributes(tmp_path / "both.zarr")
+    attributes = reading.read_attributes(tmp_path / "both.zarr")
     published = set()
     planted = f"/home/{USER}/notes"
     for path in leaves(attributes):

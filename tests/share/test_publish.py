@@ -29,7 +29,7 @@ from datagen.share.licences import PROFILES, Profile, Restricted, Terms, summary
 from datagen.share.merge import merge
 from datagen.share.publish import licence_summaries, publish
 from datagen.share.subset import Selection, subset
-from datagen.store import zarr_store
+from datagen.store import reading
 from datagen.store.shard_writer import ShardWriter
 from tests.faults.runs import content_of
 from tests.share.chunks import decoded, files_of
@@ -236,9 +236,9 @@ def test_datasets_derived_from_publications_have_their_own_name_and_cite_them(
 ) -> None:
     publish(ours, tmp_path / "one.zarr", NAMING, Terms())
     merge([tmp_path / "one.zarr", theirs], tmp_path / "both.zarr")
-    assert "publication" not in zarr_store.read_attributes(tmp_path / "both.zarr")
+    assert "publication" not in reading.read_attributes(tmp_path / "both.zarr")
     publish(tmp_path / "both.zarr", tmp_path / "out.zarr", Naming("Nine crystals", "3.0.0"), Terms())
-    attributes = zarr_store.read_attributes(tmp_path / "out.zarr")
+    attributes = reading.read_attributes(tmp_path / "out.zarr")
     assert (attributes["title"], attributes["publication"]["version"]) == ("Nine crystals", "3.0.0")
     page = (tmp_path / "out.zarr" / "README.md").read_text()
     assert "- A Group. Seven oxides, version 1.2.0. https://example.org/seven\n" in page

@@ -69,7 +69,7 @@ def test_an_interrupted_upload_cannot_be_opened_and_resumes(
 
     with monkeypatch.context() as patch:
         patch.setattr(S3Store, "put", failing)
-        with pytest.raises(StoreError, match="give the same command again"):
+        with pytest.raises(StoreError, match="re-run the same command"):
             upload(published, f"{s3}/cut")
     assert "zarr.json" not in listed(f"{s3}/cut")
     assert MARKER in listed(f"{s3}/cut")

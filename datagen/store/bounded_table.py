@@ -41,6 +41,15 @@ def read_batches(file: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
+def read_lines(file: Any, filters: Sequence[tuple[str, str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines that pass a filter, every column; raise TableLimitError for a table of too many lines."""
+    with pq.ParquetFile(file) as table:
+        _check_counts(table.metadata)
+        leaves = [table.schema.column(i).path for i in range(len(table.schema))]
+    lines: list[dict[str, Any]] = pq.read_table(file, filters=list(filters), read_dictionary=leaves).to_pylist()
+    return lines
+
+
 def _check_counts(metadata: pq.FileMetaData) -> None:
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     n_values = max((group.column(j).num_values for group in groups for j in range(group.num_columns)), default=0)

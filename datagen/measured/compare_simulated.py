@@ -21,7 +21,6 @@ from datagen.simulate.instrument import Instrument
 from datagen.simulate.refusal import Unsimulable
 from datagen.store import zarr_store
 from datagen.store.quantise import dequantise
-from trainer.simulate.resample import bragg
 
 Array = NDArray[np.float64]
 DRAWS = 3
@@ -82,7 +81,8 @@ def _as_measured(
 ) -> Array:
     """Return peaks as this scan would have measured them, at the angles of the instrument, relative to the maximum."""
     x = one.scan.two_theta_deg
-    at_scan = bragg(used.two_theta_deg, used.lines[0].wavelength_A, one.wavelength_A)
+    sine = np.sin(np.radians(used.two_theta_deg / 2)) * one.wavelength_A / used.lines[0].wavelength_A
+    at_scan = np.degrees(2 * np.arcsin(np.minimum(sine, 1.0)))
     height = float((fit.calculated - fit.smooth).max())
     shape = np.interp(x, at_scan, peaks / peaks.max(), left=0.0, right=0.0)
     expected = np.maximum(np.interp(x, fit.two_theta_deg, fit.smooth), 0.0) + height * shape

@@ -32,7 +32,7 @@ def calibrate(
     from datagen.measured.fit_figures import plot_distributions, plot_fits
     from datagen.measured.laboratory import fit_dataset, ranges_of, simulation_toml
     from datagen.simulate.instrument import Instrument
-    from datagen.store import zarr_store
+    from datagen.store import reading
 
     if out.exists():
         raise DatagenError(f"{out}: exists already; choose another folder")
@@ -51,7 +51,7 @@ def calibrate(
     if test:
         with display.phase("two-sample test", None, ""):
             result["two_sample_area"] = areas(dataset, fits, found)
-    instrument = Instrument.model_validate(zarr_store.read_attributes(dataset)["instrument"])
+    instrument = Instrument.model_validate(reading.read_attributes(dataset)["instrument"])
     out.mkdir(parents=True)
     (out / "simulation.toml").write_text(simulation_toml(instrument, found), encoding="utf-8")
     (out / "calibration.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

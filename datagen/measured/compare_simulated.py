@@ -19,7 +19,7 @@ from datagen.simulate import native
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.refusal import Unsimulable
-from datagen.store import zarr_store
+from datagen.store import reading
 from datagen.store.quantise import dequantise
 
 Array = NDArray[np.float64]
@@ -33,12 +33,12 @@ def areas(dataset: Path, fits: list[RowFit], found: dict[str, Any], seed: int = 
     Simulated patterns are of the structures of the well-fitted scans. Each stands on the background of its scan, at
     the angles and with the counting noise of that scan, and takes the same path to the instrument: only peaks differ.
     """
-    attributes = zarr_store.read_attributes(dataset)
+    attributes = reading.read_attributes(dataset)
     instrument = Instrument.model_validate(attributes["instrument"])
     path = MeasuredSettings.model_validate(attributes["configuration"]["measured"])
     good = {one.row: one.fit for one in fits if one.fit is not None and one.is_good}
     rows = [one for one in rows_with_structures(dataset) if one.row in good]
-    patterns = zarr_store.open_array(dataset, "pattern")
+    patterns = reading.open_array(dataset, "pattern")
     own = {"count": DRAWS, **found["ranges"], "probability": {"march_r": found["textured_share"]}}
     settings = {
         "alphadiffract": (AugmentationSettings.model_validate({"count": DRAWS}), instrument),

@@ -20,7 +20,7 @@ from datagen.measured.fit import ScanFit, fit_scan
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.refusal import Unsimulable
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import zarr_store
+from datagen.store import reading
 from trainer.scans.scan import Radiation, Scan, Unit
 
 Array = NDArray[np.float64]
@@ -90,9 +90,9 @@ class ScanRow:
 
 def rows_with_structures(dataset: Path) -> Iterator[ScanRow]:
     """Yield the scans of a dataset whose structures are known."""
-    if not zarr_store.read_layout(dataset).measured:
+    if not reading.read_layout(dataset).measured:
         raise StoreError(f"{dataset}: expected a dataset of measured patterns, found simulated ones")
-    group = zarr_store.open_group(dataset)
+    group = reading.open_group(dataset)
     read = {name: np.asarray(group[name][...]) for name in ("n_scan_points", "scan_wavelength", "scan_unit")}  # type: ignore[index]
     for line in iterate_rows(dataset / CURATION_TABLE):
         row = line["row"]
@@ -114,7 +114,7 @@ def fit_dataset(
     dataset: Path, *, workers: int | None = None, report: Callable[[int], None] = lambda done: None
 ) -> list[RowFit]:
     """Fit every scan whose structure is known, in processes; the result does not depend on their number."""
-    instrument = Instrument.model_validate(zarr_store.read_attributes(dataset)["instrument"])
+    instrument = Instrument.model_validate(reading.read_attributes(dataset)["instrument"])
     rows = list(rows_with_structures(dataset))
     if not rows:
         raise DatagenError(f"{dataset}: no scan has a structure, which a fit needs")

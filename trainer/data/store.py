@@ -160,10 +160,11 @@ class Dataset:
         )
         angles, numbers = found.two_theta_deg, (found.two_theta_deg, found.intensity, found.sigma)
         sound = n >= FEWEST_SCAN_POINTS and all(np.isfinite(values).all() for values in numbers)
-        if not sound or not (np.diff(angles) > 0).all() or not 0.05 < found.wavelength_A < 10:
+        rising = bool((np.diff(angles) > 0).all())
+        if not (sound and rising and 0.05 < found.wavelength_A < 10):
             raise TrainerError(
-                f"{self.path}: structure {row}: expected a scan of {FEWEST_SCAN_POINTS} finite points or more at rising "
-                f"angles and a wavelength of 0.05 to 10 A, found {n} points at {found.wavelength_A:g} A; {VERIFY}"
+                f"{self.path}: structure {row}: expected a scan of {FEWEST_SCAN_POINTS} finite points or more "
+                f"at rising angles and a wavelength of 0.05 to 10 A, found {n} at {found.wavelength_A:g} A; {VERIFY}"
             )
         return found
 

@@ -35,6 +35,12 @@ def evaluate(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Also score simulated patterns of the structures of measured scans.")
     ] = False,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET", help="Training dataset of weights, to score seen and unseen structures of scans apart."
+        ),
+    ] = None,
     calibrated: Annotated[
         bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
     ] = True,
@@ -63,12 +69,14 @@ def evaluate(
         dataset = open_dataset(dataset_path)
         if dataset.measured:
             options: dict[str, Any] = {"simulated": simulated, "calibrated": calibrated, "device": device}
+            options["trained_on"] = None if trained_on is None else open_dataset(trained_on)
             _evaluate_scans(paths, dataset, split, options, out, plots=plots)
             return
         if not paths:
             raise TrainerError("expected one checkpoint or more, then a dataset last")
-        if simulated:
-            raise TrainerError(f"--simulated: expected a dataset of measured patterns, {dataset_path} is simulated")
+        if simulated or trained_on is not None:
+            option = "--simulated" if simulated else "--trained-on"
+            raise TrainerError(f"{option}: expected a dataset of measured patterns, {dataset_path} is simulated")
         place = distributed.alone(device)
         models, states = load_models([Path(path) for path in paths], place.device, calibrated=calibrated)
         configs: Any = [state.config for state in states]

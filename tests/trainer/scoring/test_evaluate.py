@@ -126,6 +126,19 @@ def test_qmixer_is_scored_from_the_scans_themselves(measured: Path, exported: Pa
     assert "seen" not in found.report["measured"]["parts"]
 
 
+def test_a_training_dataset_tells_seen_from_unseen_structures(measured: Path, exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    for name in ("salt.xy", "salt.cif"):
+        (tmp_path / "scans" / name).write_bytes((measured.parent / "scans" / name).read_bytes())
+    settings = MeasuredSettings.model_validate({"split": "train"})
+    write_measured(tmp_path / "scans", tmp_path / "train.zarr", settings, CU, "ours")
+    arguments = ["evaluate", str(exported), str(measured), "--trained-on", str(tmp_path / "train.zarr")]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    parts = json.loads((tmp_path / "out" / "report.json").read_text())["measured"]["parts"]
+    assert (parts["seen"]["scans"], parts["unseen"]["scans"]) == (1, 2)
+
+
 def test_mistakes_are_sentences(measured: Path, models: list[Path], patterns_dataset: Path) -> None:
     def error(*arguments: object) -> str:
         result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])

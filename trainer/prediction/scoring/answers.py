@@ -79,9 +79,16 @@ class Answers:
         return Answers(*(values[:, chosen] for values in (self.crystal_system, self.space_group, self.lattice)))
 
 
-def truths_of(dataset: Dataset, rows: NDArray[np.int64], states: Sequence[Any]) -> Truths:
-    """Return the labels of these rows; `states` are checkpoints whose training structures count as seen."""
+def truths_of(
+    dataset: Dataset, rows: NDArray[np.int64], states: Sequence[Any], trained_on: Dataset | None = None
+) -> Truths:
+    """Return the labels of these rows.
+
+    Structures in the training split of `trained_on` count as seen, else those that the checkpoints `states` state.
+    """
     kept = [state.dataset["train_groups"].numpy() for state in states if "train_groups" in state.dataset]
+    if trained_on is not None:
+        kept, states = [group_hashes(trained_on, trained_on.rows("train"))], [None]
     seen = None
     if kept and len(kept) == len(states):
         seen = np.isin(group_hashes(dataset, rows), np.concatenate(kept))

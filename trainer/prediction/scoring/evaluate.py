@@ -47,6 +47,7 @@ def evaluate_scans(
     *,
     split: str = "test",
     simulated: bool = False,
+    trained_on: Dataset | None = None,
     calibrated: bool = True,
     device: str = "auto",
     progress: ProgressReport | None = None,
@@ -54,7 +55,8 @@ def evaluate_scans(
     """Evaluate checkpoints of AlphaDiffract (an ensemble), or weights of QMixer, on measured scans.
 
     Without models the weights of the package are used. With `simulated` the same figures are computed of simulated
-    patterns of the structures of these scans. A scan that lacks a part of the models' range is not asked about and
+    patterns of the structures of these scans. `trained_on` is the training dataset of weights, which do not state their
+    structures. A scan that lacks a part of the models' range is not asked about and
     counted as `out_of_range`.
     """
     if not dataset.measured:
@@ -65,7 +67,7 @@ def evaluate_scans(
     loaded = [load(Path(model), device, calibrated=calibrated) for model in models]
     predictor = open_predictor(loaded or None, device=device)
     states = [entry.checkpoint for entry in loaded if isinstance(entry, TrainedModel)]
-    truths = truths_of(dataset, rows, states)
+    truths = truths_of(dataset, rows, states, trained_on)
     names = {value - 1: name for value, name in dataset.vocabulary("crystal_system").items()}
     answers, answered = _ask(predictor, _inputs(predictor, dataset, rows), truths, progress, dataset)
     report = {

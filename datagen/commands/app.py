@@ -9,7 +9,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from datagen.commands import config, curate, dataset, identify, measured, publish, registry, run, share, simulate
+from datagen.commands import (
+    config,
+    curate,
+    dataset,
+    identify,
+    measured,
+    publish,
+    refine,
+    registry,
+    run,
+    share,
+    simulate,
+)
 from datagen.commands.terminal import INTERRUPTED, VerbosityGroup, facts, say, set_verbosity, show_error
 from datagen.progress import Verbosity
 
@@ -29,6 +41,7 @@ MODULES = {
     curate: "Look at structures",
     simulate: "Look at structures",
     identify: "Measured scans",
+    refine: "Measured scans",
     measured: "Measured scans",
     share: "Share datasets",
     publish: "Share datasets",

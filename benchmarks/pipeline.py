@@ -1,9 +1,9 @@
 """Speed and size of a whole run, and the cost and gain of worker processes.
 
 `python -m benchmarks.pipeline [CATALOG]` makes the same dataset three times in turn: in a plain loop of the same
-functions (cluster kind `inline`), with one worker process and with two. Rates exclude the start of processes, which is given
-separately, and include reading, finalising and verifying. The limit of the machine is measured as well: two independent
-plain loops against one. The last line is JSON.
+functions (cluster kind `inline`), with one worker process and with two. Rates exclude the start of processes, which is
+given separately, and include reading, finalising and verifying. The limit of the machine is measured as well: two
+independent plain loops against one. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ OUTPUT_TAIL_bytes = 8192
 PAGE_bytes = os.sysconf("SC_PAGE_SIZE")
 CLOCK_Hz = os.sysconf("SC_CLK_TCK")
 
-CasualtyReason = Literal["timeout", "crashed", "out_of_memory", "raised"]
+FailureReason = Literal["timeout", "crashed", "out_of_memory", "raised"]
 
 
 class Limits(BaseModel):
@@ -54,7 +54,7 @@ class Limits(BaseModel):
 class SandboxFailure:
     """An item that got no answer: why, in words that are the same every time, and what it last printed."""
 
-    reason: CasualtyReason
+    reason: FailureReason
     detail: str
     output: str = ""
     seconds: float = 0.0
@@ -168,9 +168,9 @@ class Sandbox:
 
 
 class _LostError(Exception):
-    def __init__(self, reason: CasualtyReason, detail: str) -> None:
+    def __init__(self, reason: FailureReason, detail: str) -> None:
         super().__init__(detail)
-        self.reason: CasualtyReason = reason
+        self.reason: FailureReason = reason
         self.detail = detail
 
 

@@ -23,7 +23,7 @@ from datagen.simulate.augmentation import draw
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
 from datagen.steps.accepted import Accepted
-from datagen.steps.reasons import BY_CASUALTY, FAILED
+from datagen.steps.reasons import BY_FAILURE, FAILED
 from datagen.steps.row import row_values
 from datagen.steps.watchdog import time_limit
 from datagen.store.density_codes import DensityRefused
@@ -182,7 +182,7 @@ def probe_shard(order: ShardOrder) -> ShardReport:
         for member in order.members:
             outcome = sandbox.call(member)
             if isinstance(outcome, SandboxFailure):
-                found.append((member, BY_CASUALTY[outcome.reason], outcome.detail))
+                found.append((member, BY_FAILURE[outcome.reason], outcome.detail))
     return ShardReport(order.shard, committed=False, quarantined=tuple(found))
 
 

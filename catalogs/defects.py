@@ -22,13 +22,13 @@ NOT_FOUND = "not_found"
 _DEFECTS = (
     Reason(
         EMPTY_FILE,
-        "The file, archive entry or table cell holds nothing but white space.",
-        "Fetch it again from where it came; an interrupted copy or a full disk leaves such files.",
+        "The file, archive entry or table cell contains only white space.",
+        "Copy it from its source again; an interrupted copy or a full disk leaves such files.",
     ),
     Reason(
         NO_DATA_BLOCK,
         "The text has no `data_` line, so it is not a CIF, or it was cut before its first data block.",
-        "Look at the file: often it is an error page of a web site saved under a CIF's name.",
+        "Open the file: often it is an error page of a web site saved under a CIF's name.",
     ),
     Reason(
         TRUNCATED_TEXT,
@@ -37,8 +37,8 @@ _DEFECTS = (
     ),
     Reason(
         BINARY_FILE,
-        "The file holds bytes that no text has.",
-        "If it is a compressed file, give it its proper ending (.cif.gz) or unpack it.",
+        "The file contains bytes that are not text.",
+        "If it is a compressed file, give it the suffix .cif.gz or unpack it.",
     ),
     Reason(
         TOO_LARGE,
@@ -47,13 +47,13 @@ _DEFECTS = (
     ),
     Reason(
         UNREADABLE_FILE,
-        "The operating system would not read the file.",
-        "Check its permissions, whether a link leads nowhere, and the disk.",
+        "The operating system cannot read the file.",
+        "Check its permissions, broken links, and the disk.",
     ),
     Reason(
         ESCAPING_ENTRY,
         "The archive entry's name leads out of the archive's own folder.",
-        "Distrust the archive; pack it again with relative names.",
+        "Do not trust the archive; pack it again with relative names.",
     ),
     Reason(
         LINK_ENTRY,
@@ -68,21 +68,21 @@ _DEFECTS = (
     Reason(
         DAMAGED_ENTRY,
         "The entry or compressed file cannot be decompressed, or its checksum is wrong.",
-        "Fetch it again from where it came.",
+        "Copy it from its source again.",
     ),
     Reason(
         DAMAGED_SOURCE,
-        "The archive or table breaks off: what came before was read, what follows could not be.",
+        "The archive or table is damaged: what precedes the damage was read, the rest was not.",
         "Fetch the archive or table again; its readable part stays valid.",
     ),
     Reason(
         NESTED_ARCHIVE,
-        "An archive lies inside the catalog; it is not opened.",
-        "Give it a [[catalog]] section of its own, unpacked first where it lies inside another archive.",
+        "The catalog contains an archive, which is not opened.",
+        "Give it a [[catalog]] section of its own, unpacked first if it is inside another archive.",
     ),
     Reason(
         NOT_FOUND,
-        "The source was asked for this id and has no structure under it.",
+        "The source has no structure with this id.",
         "Check the id; entries are withdrawn or replaced from time to time.",
     ),
 )

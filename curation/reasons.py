@@ -12,36 +12,36 @@ Stage = Literal["source", "sandbox", "parse", "symmetry", "lattice", "size", "pa
 """Stages at which a record is refused, in their order."""
 
 
-class Refused(Exception):  # noqa: N818 - a result on its way out, not an error
-    """Ends the checks of one record: raised where a check fails, turned into a verdict in `curate`."""
+class Refused(Exception):  # noqa: N818 - a result, not an error
+    """A check refuses the record; `curate` converts it to a verdict."""
 
     def __init__(self, code: str, detail: str, **values: float):
         super().__init__(f"{code}: {detail}")
         self.code = REASONS[code].code
         self.detail = detail
         self.values = values
-        """What the failing check saw, under the names of a verdict's columns."""
+        """Values of the failed check, by columns of a verdict."""
 
 
 _SANDBOX = (
     Reason(
         "timeout",
-        "The record used up its time.",
-        "Raise the time limit, or leave the structure out; very large or nearly symmetric cells take longest.",
+        "The record exceeded the time limit.",
+        "Raise the time limit, or exclude the structure; very large or nearly symmetric cells take longest.",
     ),
     Reason(
         "crashed",
-        "The process died while it worked on the record; only this record was lost.",
-        "Report it with the CIF: a library should not do that.",
+        "The process died while it curated the record; other records are not affected.",
+        "Report it with the CIF.",
     ),
     Reason(
         "out_of_memory",
-        "The record needed more memory than it may have.",
-        "Raise the memory limit if the structure is meant.",
+        "The record exceeded the memory limit.",
+        "Raise the memory limit to keep it.",
     ),
     Reason(
         "internal_error",
-        "Our own code failed on the record; the detail holds the traceback.",
+        "Curation raised an unexpected error; the detail is the traceback.",
         "Report it with the CIF.",
     ),
 )
@@ -49,20 +49,20 @@ _SANDBOX = (
 _READ = (
     Reason(
         "bad_syntax",
-        "The text breaks the CIF grammar where it lists atoms or symmetry, beyond honest repair.",
-        "Correct the place that the detail names: usually a value too many or too few in a loop.",
+        "The text breaks the CIF grammar where it lists atoms or symmetry, beyond repair.",
+        "Correct the place given in the detail, usually a surplus or missing value in a loop.",
     ),
     Reason(
         "mmcif",
         "The file uses the macromolecular dictionary (mmCIF).",
-        "Leave it out: a protein crystal is beyond 500 atoms and this energy's range.",
+        "Exclude it: protein crystals exceed 500 atoms.",
     ),
     Reason(
         "no_cell",
         "Lengths or angles of the cell are not stated.",
-        "Complete the CIF; a block of bibliography or measured data has none and is rightly refused.",
+        "Complete the CIF; blocks of bibliography or measured data have none.",
     ),
-    Reason("bad_cell", "The cell is not finite or cannot exist.", "Correct the lengths and angles."),
+    Reason("bad_cell", "The cell is not finite or geometrically impossible.", "Correct the lengths and angles."),
     Reason(
         "no_atoms",
         "The block lists no atoms with fractional coordinates.",
@@ -70,7 +70,7 @@ _READ = (
     ),
     Reason(
         "cartesian_only",
-        "Coordinates are Cartesian only, and a CIF leaves open which way the axes point.",
+        "Only Cartesian coordinates are given, whose axes a CIF does not define.",
         "Convert them to fractional coordinates with the program that wrote the file.",
     ),
     Reason(
@@ -90,12 +90,12 @@ _READ = (
     ),
     Reason(
         "symmetry_contradicted",
-        "The listed operators are of another space group than the CIF names, and nothing tells which is right.",
-        "Correct the list or the name, or state formula and Z, which settle most cases.",
+        "The listed operators are of another space group than the CIF names, and neither can be confirmed.",
+        "Correct the list or the name, or state formula and Z.",
     ),
     Reason(
         "operators_missing",
-        "The cell holds a fraction of Z formula units in the volume of all of them: operators are missing.",
+        "The cell contains a fraction of Z formula units in the volume of Z: operators are missing.",
         "List all operators, or name the space group.",
     ),
     Reason(
@@ -106,13 +106,13 @@ _READ = (
     Reason("unknown_element", "A site's type names no element.", "Correct _atom_site_type_symbol."),
     Reason(
         "dummy_site",
-        "A site is a placeholder (Du, X, Q, Va, a centroid), so what scatters there is not known.",
+        "A site is a placeholder (Du, X, Q, Va, a centroid), with unknown scattering.",
         "Remove it, or mark it `dum` in _atom_site_calc_flag, if nothing is there.",
     ),
     Reason(
         "no_form_factor",
         "An element beyond californium has no tabulated X-ray form factor.",
-        "Leave it out.",
+        "Exclude it.",
     ),
     Reason("bad_occupancy", "An occupancy is negative or not a number.", "Correct _atom_site_occupancy."),
 )
@@ -120,12 +120,12 @@ _READ = (
 _ATOMS = (
     Reason(
         "occupancy_above_one",
-        "More than one atom's worth stands on one site, beyond the tolerance.",
-        "Correct the occupancies, or remove sites listed twice; raise occupancy_tolerance if rounding is to blame.",
+        "The occupancies of a site sum to more than 1, beyond the tolerance.",
+        "Correct the occupancies, or remove sites listed twice; raise occupancy_tolerance if it is rounding.",
     ),
     Reason(
         "atoms_overlap",
-        "Two atoms that are both there are closer than any bond.",
+        "Two atoms that are both present are closer than any bond.",
         "Check coordinates, cell and symmetry; alternatives of a disordered atom need occupancies that sum to 1.",
     ),
     Reason(
@@ -152,7 +152,7 @@ _SYMMETRY = (
     Reason(
         "symmetry_failed",
         "No space group is found at some pair of tolerances.",
-        "Look at the columns of each pair: often sites closer together than the tolerance.",
+        "Check the columns of each pair; often sites are closer together than the tolerance.",
     ),
     Reason(
         "symmetry_unstable",
@@ -164,19 +164,19 @@ _SYMMETRY = (
 _LATTICE = (
     Reason(
         "reduction_failed",
-        "The cell has no reliable Niggli form: the reduction does not end, is not right-handed, or is not its own.",
+        "The cell has no reliable Niggli form: the reduction does not end, is not right-handed, or is not stable.",
         "Report it with the CIF.",
     ),
     Reason(
         "lattice_mismatch",
-        "The reduced cell lacks the equalities of lengths and angles that its Bravais lattice demands.",
+        "The reduced cell lacks the equalities of lengths and angles of its Bravais lattice.",
         "The cell is strained: symmetrise it, or raise lattice_tolerance.",
     ),
 )
 
 _SIZE = (
-    Reason("volume_too_large", "The conventional cell is not below max_volume_A3.", "Raise max_volume_A3 if meant."),
-    Reason("too_many_atoms", "The conventional cell holds more sites than max_atoms.", "Raise max_atoms."),
+    Reason("volume_too_large", "The conventional cell is not below max_volume_A3.", "Raise max_volume_A3 to keep it."),
+    Reason("too_many_atoms", "The conventional cell holds more sites than max_atoms.", "Raise max_atoms to keep it."),
 )
 
 _PATTERN = (
@@ -205,28 +205,29 @@ REASONS: dict[str, Reason] = {
 WARNINGS: dict[str, Reason] = {
     w.code: w
     for w in (
-        Reason("syntax_repaired", "The text broke the CIF grammar and was read forgivingly.", "Correct the file."),
-        Reason("several_blocks", "Several blocks hold atoms; the first was taken.", "Split the file."),
+        Reason(
+            "syntax_repaired", "The text broke the CIF grammar and was repaired while reading.", "Correct the file."
+        ),
+        Reason("several_blocks", "Several blocks contain atoms; the first was used.", "Split the file."),
         Reason(
             "symmetry_contradiction",
-            "The operators are those of another space group than the CIF names; the operators were used.",
+            "The listed operators contradict the named space group; the operators were used.",
             "Correct the name or the operators.",
         ),
         Reason(
             "symmetry_missing",
-            "No symmetry is stated; the atoms listed make formula times Z, so they were taken for the whole cell.",
+            "No symmetry is stated; the atoms listed give formula times Z, so they are the whole cell.",
             "State P 1.",
         ),
         Reason(
             "operators_replaced",
-            "The listed operators contradict formula times Z; those of the space group that the CIF names make it and "
-            "were used.",
+            "The listed operators contradict formula times Z; those of the named space group agree and were used.",
             "Correct the list of operators.",
         ),
         Reason("operators_completed", "Operators were missing; those listed generate the rest.", "List them all."),
         Reason(
             "origin_assumed",
-            "The space group's name leaves the origin open; the one that agrees with formula and Z was taken.",
+            "The space group's name does not fix the origin; the one that agrees with formula and Z was used.",
             "List the operators, or add :1 or :2 to the name.",
         ),
         Reason("volume_contradiction", "_cell_volume differs from the cell's volume by over 1 %.", "Correct either."),
@@ -236,16 +237,16 @@ WARNINGS: dict[str, Reason] = {
             "Hydrogens that the formula or a site's type implies are not listed; the pattern lacks them.",
             "Add their coordinates if they are known.",
         ),
-        Reason("dummy_sites_skipped", "Sites that the CIF marks as dummies were passed over.", "Nothing to do."),
-        Reason("empty_sites_skipped", "Sites of zero occupancy were passed over.", "Nothing to do."),
+        Reason("dummy_sites_skipped", "Sites marked as dummies were skipped.", "Nothing to do."),
+        Reason("empty_sites_skipped", "Sites of zero occupancy were skipped.", "Nothing to do."),
         Reason(
             "special_position_snapped",
-            "Images of a site lay so close together that it was moved onto the special position between them.",
+            "A site was moved onto a special position because its images were close together.",
             "Give the coordinate exactly, or with more digits.",
         ),
         Reason(
             "multiplicity_contradiction",
-            "A site has another multiplicity than the CIF states.",
+            "A site's multiplicity differs from the stated one.",
             "Check its coordinates against the operators.",
         ),
         Reason("sites_listed_twice", "The same atom is listed more than once; one was kept.", "Remove the others."),
@@ -262,26 +263,28 @@ WARNINGS: dict[str, Reason] = {
         Reason("occupancy_scaled", "Occupancies summing slightly over 1 were scaled to 1.", "Correct the occupancies."),
         Reason(
             "split_positions",
-            "Alternatives of a disordered atom lie closer together than any bond.",
+            "Alternatives of a disordered atom are closer together than any bond.",
             "Nothing to do if the occupancies are right.",
         ),
         Reason(
             "formula_mismatch",
             "The atoms listed contradict the formula that the CIF states.",
-            "Look for missing atoms or wrong occupancies; lower max_formula_difference to be strict.",
+            "Check for missing atoms or wrong occupancies; lower max_formula_difference to be strict.",
         ),
-        Reason("z_contradiction", "The cell holds another number of formula units than Z.", "Correct Z or the sites."),
+        Reason("z_contradiction", "The number of formula units in the cell is not Z.", "Correct Z or the sites."),
         Reason(
             "displacement_assumed",
-            "A site without a usable displacement parameter got u_iso_A2.",
+            "A site has no usable displacement parameter; u_iso_A2 was used.",
             "Complete the CIF.",
         ),
-        Reason("modulated", "The crystal is modulated; its average structure was taken.", "Nothing to do."),
-        Reason("magnetic", "The CIF describes magnetic order, which X-rays do not see.", "Nothing to do."),
+        Reason("modulated", "The crystal is modulated; its average structure was used.", "Nothing to do."),
+        Reason(
+            "magnetic", "The CIF describes magnetic order, which does not affect X-ray intensities.", "Nothing to do."
+        ),
         Reason(
             "cell_depends_on_tolerance",
             "The space group is the same at all tolerances, but not the size of the primitive cell.",
-            "Look at n_primitive_at: the structure is nearly one with a smaller cell.",
+            "Check n_primitive_at: the structure is close to one with a smaller cell.",
         ),
     )
 }

@@ -1,8 +1,8 @@
-"""Child processes for untrusted input: a hang, a crash or exhausted memory costs one item only.
+"""Child processes for untrusted input: a hang, a crash or exhausted memory affects one item only.
 
-A child interpreter does the work and is kept over many items. It is a plain subprocess that speaks length-prefixed JSON
-over private pipes: no pickle, no fork of a threaded process, and it works inside daemonic workers. Whatever it prints
-is captured. When it fails, it is killed and the next item gets a fresh one.
+A child interpreter processes many items. It is a subprocess that exchanges length-prefixed JSON over private pipes:
+without pickle, without forking a threaded process, and usable inside daemonic workers. Its output is captured. After a
+failure it is killed, and the next item runs in a new one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from curation.sandbox_child import HEADER, MAGIC, write_message
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
 TICK_s = 0.05
-"""How often time and memory of a long item are looked at."""
+"""Interval at which time and memory of an item are measured."""
 START_LIMIT_s = 300.0
-"""Importing the libraries from a cold shared file system can take minutes."""
+"""Time limit of a start: importing libraries from a cold shared file system can take minutes."""
 OUTPUT_TAIL_bytes = 8192
 PAGE_bytes = os.sysconf("SC_PAGE_SIZE")
 CLOCK_Hz = os.sysconf("SC_CLK_TCK")
@@ -40,19 +40,19 @@ FailureReason = Literal["timeout", "crashed", "out_of_memory", "raised"]
 
 
 class Limits(BaseModel):
-    """What one item may cost."""
+    """Limits of time and memory for one item."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Time for one item: CPU time while it computes, clock time while it waits; a busy machine changes no verdict."""
+    """Time limit of an item, in seconds: CPU time while it computes, clock time while it waits."""
     memory_GB: float = Field(default=4.0, gt=0, allow_inf_nan=False)
-    """Memory of one worker beyond its libraries, in 10^9 bytes."""
+    """Memory limit of an item beyond the loaded libraries, in GB (10^9 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxFailure:
-    """An item that got no answer: why, in words that are the same every time, and what it last printed."""
+    """An item without a result: reason, reproducible detail, and the end of its output."""
 
     reason: FailureReason
     detail: str
@@ -61,7 +61,7 @@ class SandboxFailure:
 
 
 class SandboxError(RuntimeError):
-    """The child interpreter cannot be started at all: no item is to blame."""
+    """The child interpreter cannot be started, whatever the item."""
 
 
 class SandboxInterruptedError(SandboxError):
@@ -94,11 +94,11 @@ class Sandbox:
         self.close()
 
     def start(self) -> None:
-        """Start the child and wait until it is ready, which the first call does otherwise."""
+        """Start the child and wait until it is ready; otherwise the first call does."""
         self._ready_child()
 
     def interrupt(self) -> None:
-        """Have a call that is under way, in whatever thread, and all later ones end with `SandboxInterruptedError`."""
+        """Make the current call, in any thread, and all later ones raise `SandboxInterruptedError`."""
         self._interrupted.set()
 
     def close(self) -> None:
@@ -109,10 +109,10 @@ class Sandbox:
         self._child = self._spare = None
 
     def call(self, item: Any) -> Any | SandboxFailure:
-        """The function's result for one item, or what became of it.
+        """Return the function's result for an item, or the failure.
 
-        An item that fails in a child that has served others before is tried once more in a fresh one: what it did to
-        the child before must not be held against it, nor a kill from outside.
+        An item that fails in a used child, or in one killed from outside, is retried once in a new child, so that
+        earlier items cannot cause its failure.
         """
         payload = json.dumps(item, separators=(",", ":")).encode("ascii")
         child = self._ready_child()
@@ -133,11 +133,11 @@ class Sandbox:
             child.kill()
             return SandboxFailure(lost.reason, lost.detail, child.output(), time.monotonic() - began)
         except BaseException:
-            self.close()  # an answer may still be under way, and must not be taken for the next item's
+            self.close()  # a late answer must not be taken for the next item's
             raise
         if "result" in answer:
             if child.memory_bytes() > self._order["memory_bytes"] / 2:
-                self._discard()  # what one item left behind must not be charged to the next
+                self._discard()  # memory kept by one item must not count for the next
             return answer["result"]
         self._discard()
         seconds = time.monotonic() - began
@@ -152,7 +152,7 @@ class Sandbox:
         self._child = None
 
     def _start_spare(self) -> None:
-        """Have a replacement warm up while a slow item uses up its time."""
+        """Start a replacement while a slow item is still running."""
         if self._spare is None:
             self._spare = _Child(self._order, self._interrupted)
 
@@ -175,7 +175,7 @@ class _LostError(Exception):
 
 
 class _Child:
-    """One interpreter with its pipes; the parent's ends never block."""
+    """A child interpreter with its pipes; the parent's ends do not block."""
 
     def __init__(self, order: dict[str, Any], interrupted: threading.Event) -> None:
         self._interrupted = interrupted
@@ -210,29 +210,29 @@ class _Child:
         for fd in (self._request, self._answer, self._output):
             os.set_blocking(fd, False)
         self.served = 0
-        """How many items it has answered."""
+        """Number of items answered."""
         self.signal: int | None = None
-        """The signal that ended it, where it was not ours."""
+        """Signal that ended the child, unless this process sent it."""
         self._serial = 0
         self._tail = bytearray()
         self._killed = False
         self._libraries_bytes = 0
 
     def wait_ready(self) -> None:
-        """Wait until everything it was told to load is loaded."""
+        """Wait until the factory has run."""
         try:
             answer = self._await(b"", START_LIMIT_s, None, None)
         except _LostError as lost:
             self.kill()
             raise SandboxError(f"a sandbox did not start: {lost.detail}\n{self.output()}".strip()) from None
         if "raised" in answer:
-            raise SandboxError(f"a sandbox could not load what it is to run:\n{answer['raised']}")
+            raise SandboxError(f"a sandbox could not load its factory:\n{answer['raised']}")
         self._libraries_bytes = _Meter(self._process.pid).memory_bytes
 
     def exchange(
         self, payload: bytes, seconds: float, memory_bytes: int, on_slow: Callable[[], None]
     ) -> dict[str, Any]:
-        """Send one message and wait for its answer within the limits."""
+        """Send a message and return its answer, within the limits."""
         self._serial += 1
         message = HEADER.pack(MAGIC, self._serial, len(payload)) + payload
         answer = self._await(message, seconds, memory_bytes, on_slow)
@@ -256,7 +256,7 @@ class _Child:
                     try:
                         unsent = unsent[os.write(fd, unsent[: 1 << 20]) :]
                     except BrokenPipeError:
-                        unsent = unsent[:0]  # it is dying, or has answered without reading on; the answer pipe tells
+                        unsent = unsent[:0]  # it has died or answered early; the answer pipe shows which
                     if not unsent:
                         poller.unregister(fd)
                 elif fd == self._output:
@@ -266,7 +266,7 @@ class _Child:
                     with contextlib.suppress(BlockingIOError):
                         part = os.read(fd, 1 << 20)
                         if not part:
-                            raise self._obituary(meter, memory_bytes)
+                            raise self._death(meter, memory_bytes)
                         received += part
                         if (answer := self._parse(received)) is not None:
                             return answer
@@ -274,12 +274,12 @@ class _Child:
                 continue
             meter.update()
             if self._process.poll() is not None:
-                raise self._obituary(meter, memory_bytes)
+                raise self._death(meter, memory_bytes)
             if memory_bytes is not None and meter.memory_bytes > memory_bytes:
                 self.kill()
                 raise _LostError("out_of_memory", _memory_detail(memory_bytes))
             if meter.charged_s > seconds:
-                self.kill(signal.SIGABRT)  # faulthandler then prints where it was
+                self.kill(signal.SIGABRT)  # faulthandler prints the stack
                 raise _LostError("timeout", f"no answer within {seconds:g} s")
             if on_slow is not None and meter.charged_s > seconds / 2:
                 on_slow()
@@ -287,15 +287,15 @@ class _Child:
         raise SandboxInterruptedError("interrupted")
 
     def memory_bytes(self) -> int:
-        """Resident memory that items have left behind."""
+        """Return the resident memory beyond the libraries, bytes."""
         return _Meter(self._process.pid).memory_bytes - self._libraries_bytes
 
     def output(self) -> str:
-        """The last lines it printed."""
+        """Return the end of the output."""
         return bytes(self._tail).decode("utf-8", "replace").strip()
 
     def kill(self, gently: signal.Signals | None = None) -> None:
-        """End it and whatever it started, and close the pipes."""
+        """Kill the child's process group and close the pipes."""
         if self._killed:
             return
         self._killed = True
@@ -304,7 +304,7 @@ class _Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.5)
         self._signal(signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, on a dead file server: let it be
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, on a dead file server
             self._process.wait(30.0)
         self._drain_output()
         for fd in (self._request, self._answer, self._lifeline, self._output):
@@ -315,7 +315,7 @@ class _Child:
             os.killpg(self._process.pid, number)
 
     def _drain_output(self) -> bool:
-        """Keep the end of what was printed; false when the pipe is closed."""
+        """Keep the end of the output; return False if the pipe is closed."""
         for _ in range(64):
             try:
                 part = os.read(self._output, 1 << 16)
@@ -341,8 +341,8 @@ class _Child:
         assert isinstance(answer, dict)
         return answer
 
-    def _obituary(self, meter: _Meter, memory_bytes: int | None) -> _LostError:
-        """Why it is gone, in words without chance in them."""
+    def _death(self, meter: _Meter, memory_bytes: int | None) -> _LostError:
+        """Return a reproducible description of how the child died."""
         try:
             code = self._process.wait(1.0)
         except subprocess.TimeoutExpired:
@@ -351,8 +351,8 @@ class _Child:
         if code >= 0:
             return _LostError("crashed", f"the interpreter left with exit code {code}")
         self.signal = -code
-        glut = memory_bytes is not None and meter.memory_bytes > memory_bytes / 2
-        if memory_bytes is not None and (glut or any(word in self._tail for word in (b"bad_alloc", b"MemoryError"))):
+        excess = memory_bytes is not None and meter.memory_bytes > memory_bytes / 2
+        if memory_bytes is not None and (excess or any(word in self._tail for word in (b"bad_alloc", b"MemoryError"))):
             return _LostError("out_of_memory", _memory_detail(memory_bytes))
         with contextlib.suppress(ValueError):
             return _LostError("crashed", f"the interpreter was ended by {signal.Signals(-code).name}")
@@ -360,7 +360,7 @@ class _Child:
 
 
 class _Meter:
-    """Time charged to an item and memory of its process, from /proc where there is one."""
+    """Time and memory of an item, from /proc if available."""
 
     def __init__(self, pid: int, ignored_bytes: int = 0) -> None:
         self._pid = pid
@@ -375,7 +375,7 @@ class _Meter:
 
     def update(self) -> None:
         now = time.monotonic()
-        # A laptop that slept or a parent that was stopped charges one second at most.
+        # A suspended machine or a stopped parent counts for one second at most.
         elapsed, self._seen_s = min(now - self._seen_s, 1.0), now
         cpu_s, running = self._cpu()
         used, self._cpu_s = cpu_s - self._cpu_s, cpu_s
@@ -383,7 +383,7 @@ class _Meter:
         self.memory_bytes = max(self.memory_bytes, self._memory())
 
     def _cpu(self) -> tuple[float, bool]:
-        """CPU seconds so far, and whether it computes or would if it were given a core."""
+        """Return the CPU time in seconds, and whether the process is runnable."""
         try:
             fields = Path(f"/proc/{self._pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
@@ -407,7 +407,7 @@ _idle: dict[str, list[Sandbox]] = {}
 
 @contextlib.contextmanager
 def borrowed_sandbox(factory: str, settings: Any, limits: Limits) -> Iterator[Sandbox]:
-    """A sandbox that stays warm in this process for the next borrower with the same orders."""
+    """Yield a sandbox that stays warm in this process for the next call with the same arguments."""
     key = json.dumps([os.getpid(), factory, settings, limits.model_dump()], sort_keys=True)
     try:
         sandbox = _idle.get(key, []).pop()
@@ -422,7 +422,7 @@ def borrowed_sandbox(factory: str, settings: Any, limits: Limits) -> Iterator[Sa
 
 
 def close_idle() -> None:
-    """End the idle sandboxes."""
+    """Close the idle sandboxes."""
     while _idle:
         for sandbox in _idle.popitem()[1]:
             sandbox.close()

@@ -1,6 +1,6 @@
 """Program of a sandbox's child process: read items, process and answer them until the parent exits.
 
-`curation.sandbox` runs it as a script; it imports only the standard library before it loads the factory.
+`curation.sandbox_process` runs it as a script; it imports only the standard library before it loads the factory.
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ def _shown(check: CheckLine) -> str:
 def checks_of(verdict: Verdict, settings: CurationSettings) -> list[CheckLine]:
     """Return every check in its order, with what it found."""
     v = verdict
+    if _is_of_a_scan(v):
+        return []
     reached = len(_STAGES) if v.accepted else _STAGES.index(_stage(v))
     lines = [
         _check("input", _text(v, "source"), "text with a data block", "source", v, reached),
@@ -192,6 +194,13 @@ def _unseen(name: str, limit: str, stage: str, v: Verdict) -> CheckLine:
     """Return a check without a value: not reached, or failed before there was one."""
     text = _text(v, stage)
     return CheckLine(name, text, limit, "failed" if text else "not reached")
+
+
+def _is_of_a_scan(v: Verdict) -> bool:
+    """Return whether no structure was curated: a measured scan refused for itself, or with stated labels only."""
+    if v.accepted:
+        return v.n_atoms is None
+    return v.structure_hash is None and v.reason not in REASONS
 
 
 def _stage(v: Verdict) -> str:

@@ -121,13 +121,12 @@ def reasons() -> None:
 
 def _print_explanation(console: Console, dataset: Path, found: StoredVerdict) -> None:
     from curation.explain import checks_of, headline
-    from datagen.steps.reasons import REFUSALS
     from datagen.store.damaged import damage_explained
 
     v = found.verdict
     with damage_explained(dataset, f"the verdict on {v.source_id}"):
         summary, checks = headline(v), list(checks_of(v, found.settings))
-        remedy = "" if v.accepted else f"{REFUSALS[v.reason].meaning} {REFUSALS[v.reason].remedy}"
+        remedy = "" if v.accepted else _remedy(v.reason)
         stated = [f"  source says {name}: {claim}"[:300] for name, claim in v.claims.items()]
     say(console, f"{v.source}/{v.source_id}", style="bold")
     say(console, f"  {summary}", style="green" if v.accepted else "red")
@@ -146,6 +145,13 @@ def _print_explanation(console: Console, dataset: Path, found: StoredVerdict) ->
     for line in stated:
         say(console, line)
     console.print()
+
+
+def _remedy(reason: str) -> str:
+    from datagen.measured.reasons import REASONS as SCAN_REASONS
+    from datagen.steps.reasons import REFUSALS
+
+    return f"{REFUSALS[reason].meaning} {REFUSALS[reason].remedy}" if reason in REFUSALS else SCAN_REASONS[reason]
 
 
 def _reasons_with_counts(counts: Counter[str]) -> Table:

@@ -56,9 +56,10 @@ def _facts(dataset: Where, attributes: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
     table.add_column()
-    systems = np.bincount(labels["crystal_system"], minlength=8)[1:]
-    table.add_row("crystal systems", ", ".join(f"{n} {name}" for n, name in zip(systems, CRYSTAL_SYSTEMS, strict=True)))
-    table.add_row("space groups", f"{len(np.unique(labels['space_group']))} of 230")
+    unknown, *systems = np.bincount(labels["crystal_system"], minlength=8).tolist()
+    named = [*zip(systems, CRYSTAL_SYSTEMS, strict=True), *([(unknown, "unknown")] if unknown else [])]
+    table.add_row("crystal systems", ", ".join(f"{n} {name}" for n, name in named))
+    table.add_row("space groups", f"{len(set(labels['space_group'].tolist()) - {schema.UNKNOWN})} of 230")
     splits = np.bincount(labels["split"], minlength=3)
     table.add_row("splits", ", ".join(f"{n:,} {name}" for n, name in zip(splits, SPLITS, strict=True)))
     licences = Counter(labels["licence"])
@@ -68,6 +69,9 @@ def _facts(dataset: Where, attributes: dict[str, Any]) -> Table:
     span = f"{instrument['two_theta_min_deg']:g} to {instrument['two_theta_max_deg']:g} degrees"
     table.add_row("instrument", f"{escape(printable(lines))}, {span}, polarisation {instrument['polarisation']:g}")
     engine = attributes["engine"]
+    if (measured := attributes["configuration"].get("measured")) is not None:
+        told = ", ".join(f"{name} {value}" for name, value in measured.items() if value is not None)
+        table.add_row("measured", escape(printable(told)))
     words = f"{engine['name']}. {agreement_in_words(engine['agreement_with_gsas2'])}"
     table.add_row("engine", escape(printable(words)))
     software = ", ".join(f"{name} {v}" for name, v in attributes["software"].items())

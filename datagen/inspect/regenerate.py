@@ -20,7 +20,7 @@ from datagen.store.bounded_table import read_lines
 from datagen.store.damaged import damage_explained
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import quantise
-from datagen.store.reading import read_attributes
+from datagen.store.reading import read_attributes, read_layout
 
 
 class StructureWithheldError(StoreError):
@@ -41,6 +41,8 @@ class Regenerated:
 
 def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regenerated:
     """Simulate these augmentations of a row again, from its structure in the curation table."""
+    if read_layout(dataset).measured:
+        raise StoreError(f"{dataset}: its patterns were measured, not simulated; they cannot be regenerated")
     entry = structure_of(dataset, row)
     if entry["structure"] is None:
         raise StructureWithheldError(

@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen.inspect import report_figures
 from datagen.inspect.report_data import Content
+from datagen.inspect.report_measured import scan_figure
 from datagen.progress import duration, size
 from datagen.simulate.patterns import width_curve
+from datagen.steps.curate import METADATA_KEY
 from datagen.steps.reasons import REFUSALS
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, ledger
 from datagen.store.quantise import dequantise
-from datagen.store.schema import SPLITS
+from datagen.store.schema import SPLITS, UNKNOWN
 
 if TYPE_CHECKING:
     from datagen.steps.outcome import Outcome
@@ -72,8 +74,7 @@ def draw_report(dataset: Path) -> Drawn:
         _reasons(table),
         _symmetry(content),
         _lattice(content),
-        _widths(content),
-        _patterns(content),
+        *([_scans(dataset, content)] if content.layout.measured else [_widths(content), _patterns(content)]),
         *_densities(content, table),
         _provenance(content.attributes),
     )
@@ -115,7 +116,8 @@ def _reasons(table: Any) -> Section:
     refused = Counter(reason for reason in table["reason"].to_pylist() if reason)
     if not refused:
         return Section("Refused inputs", "None: every input was accepted.", "")
-    meaning = {code: REFUSALS[code].meaning if code in REFUSALS else "" for code in refused}
+    stated = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}")).get("reasons", {})
+    meaning = {code: REFUSALS[code].meaning if code in REFUSALS else stated.get(code, "") for code in refused}
     rows = [(code, f"{n:,}", f"{n / len(table):.1%}", meaning[code]) for code, n in refused.most_common()]
     body = _figure(report_figures.bars(dict(refused)), "inputs refused, by reason")
     text = "Every input has a row in curation.parquet; <code>datagen explain ID</code> tells what each check saw."
@@ -123,19 +125,30 @@ def _reasons(table: Any) -> Section:
 
 
 def _symmetry(content: Content) -> Section:
-    ring = report_figures.space_group_ring(content.column("space_group"))
-    counts = np.bincount(content.column("crystal_system"), minlength=8)[1:]
-    rows = [(name, f"{n:,}", f"{n / counts.sum():.1%}") for name, n in zip(CRYSTAL_SYSTEMS, counts, strict=True)]
-    body = '<div class="pair">' + _figure(ring, "crystal systems and space groups")
+    groups = content.column("space_group")
+    groups = groups[groups != UNKNOWN]
+    unknown, *counts = np.bincount(content.column("crystal_system"), minlength=8).tolist()
+    named = [*zip(CRYSTAL_SYSTEMS, counts, strict=True), *([("unknown", unknown)] if unknown else [])]
+    total = sum(counts) + unknown
+    rows = [(name, f"{n:,}", f"{n / total:.1%}") for name, n in named]
+    body = '<div class="pair">'
+    if len(groups):
+        body += _figure(report_figures.space_group_ring(groups), "crystal systems and space groups")
     body += _table(("crystal system", "structures", "share"), rows) + "</div>"
     return Section("Symmetry", "Inner ring: crystal systems. Outer ring: space groups, the commonest by number.", body)
 
 
 def _lattice(content: Content) -> Section:
     niggli = content.column("niggli")
+    known = np.isfinite(niggli).all(axis=1)
+    if not known.any():
+        return Section("Lattice", "No cell is known.", "")
+    niggli = niggli[known]
     lengths = {f"{n} (Å)": niggli[:, i] for i, n in enumerate("abc")}
     angles = {f"{n} (deg)": niggli[:, 3 + i] for i, n in enumerate("αβγ")}
-    sizes = {"volume (Å³)": content.column("volume"), "atoms in the primitive cell": content.column("n_atoms")}
+    sizes = {"volume (Å³)": content.column("volume")[known]}
+    if not content.layout.measured:
+        sizes["atoms in the primitive cell"] = content.column("n_atoms")
     body = _figure(report_figures.histograms(lengths), "cell lengths")
     body += _figure(report_figures.histograms(angles), "cell angles")
     body += _figure(report_figures.histograms(sizes, log=True, n_columns=2), "cell size")
@@ -158,6 +171,15 @@ def _widths(content: Content) -> Section:
     n_sampled = sum(map(len, content.sampled()))
     of = "" if n_sampled == content.layout.n_structures else f", of {n_sampled:,} structures"
     return Section("Augmentations", f"Drawn values and the widths they give{of}.", body)
+
+
+def _scans(dataset: Path, content: Content) -> Section:
+    figure, count = scan_figure(dataset, content)
+    text = (
+        f"{count} scans at the angles of the instrument, and above each a pattern simulated from its structure with "
+        "the widths of a common laboratory diffractometer. Where only labels are stated there is the scan alone."
+    )
+    return Section("Scans", text, _figure(figure, "scans beside simulated patterns"))
 
 
 def _patterns(content: Content) -> Section:

@@ -9,6 +9,7 @@ REASONS = {
     "range_incomplete": "The scan lacks a part of the range of the instrument asked for.",
     "no_truth": "No structure, cell or space group belongs to the scan.",
     "truth_refused": "Curation refuses the structure that belongs to the scan.",
+    "cell_breaks_symmetry": "The stated cell does not have the lattice of the stated space group.",
     "labels_disagree": "Two sources state different space groups or cells for the scan.",
     "pattern_disagrees": "The structure does not explain the pattern: another substance, another cell, or another "
     "wavelength than stated.",
@@ -18,4 +19,9 @@ WARNINGS = {
     "second_phase_suspected": "The structure explains the pattern, but leaves peaks of some weight without a line.",
     "not_compared": "No structure to compare with: the labels rest on what is stated.",
     "no_space_group": "The truth states no space group.",
+    "calculated": "No noise (protocol alphadiffract).",
+    "duplicate": "The intensities of an earlier scan (protocol alphadiffract).",
+    "truth_refused": "Curation refuses the structure (protocol alphadiffract).",
+    "labels_disagree": "Two sources state different labels (protocol alphadiffract).",
+    "pattern_disagrees": "The structure does not explain the pattern (protocol alphadiffract).",
 }

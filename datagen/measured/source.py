@@ -9,35 +9,33 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from datagen.errors import DatagenError
-from datagen.measured.truth import Truth, merged, of_dif, of_opxrd, of_row, of_rruff_head
+from datagen.measured.arrays import of_arrays
+from datagen.measured.entry import Entry
+from datagen.measured.truth import Truth, merged, of_dif, of_instrument_file, of_opxrd, of_row, of_rruff_head
 from trainer.scans.collect import ARCHIVES
 from trainer.scans.formats.content import MOST_BYTES
-from trainer.scans.read import SUFFIXES, bare_suffix
+from trainer.scans.read import SUFFIXES, bare_suffix, read_bytes
+from trainer.scans.scan import Scan
 
 TABLES = ("index.csv", "table.csv")
 DIF_MARK = "__DIF"
 PATTERN_COLUMN, CIF_COLUMN = "pattern", "cif"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A scan file and the statements about its sample."""
-
-    name: str
-    data: Callable[[], bytes]
-    truth: Truth | None
-
-
 def entries(source: Path) -> Iterator[Entry]:
-    """Yield the scans of a folder or archive with their truths, in the order of names.
+    """Yield the scans of a folder, an archive or an array collection with their truths, in the order of names.
 
     A table (index.csv, with a column `pattern`) decides where there is one. Else files of one stem belong together:
-    a scan, a CIF, a DIF (`STEM__DIF.txt`). RRUFF and opXRD files state their own.
+    a scan, a CIF, a DIF (`STEM__DIF.txt`). RRUFF and opXRD files state their own. The only structure of a
+    folder belongs to its scans if it has none of its own stem, and the only GSAS instrument file to all of them.
     """
+    if source.suffix.lower() == ".npz":
+        yield from of_arrays(source)
+        return
     files = _files(source)
     table = next((name for name in sorted(files) if PurePosixPath(name).name in TABLES), None)
     found = _by_table(files, table) if table is not None else _by_stem(files)
@@ -55,7 +53,7 @@ def _by_table(files: dict[str, Callable[[], bytes]], table: str) -> list[Entry]:
     for row in reader:
         name, cif = (str(folder / row[key]) if row.get(key) else "" for key in (PATTERN_COLUMN, CIF_COLUMN))
         text = files[cif]().decode("utf-8", errors="replace") if cif in files else None
-        found.append(Entry(name, files.get(name, _missing(name)), of_row(row, text)))
+        found.append(Entry(name, partial(_scan, name, files.get(name, _missing(name))), of_row(row, text)))
     return found
 
 
@@ -65,6 +63,7 @@ def _by_stem(files: dict[str, Callable[[], bytes]]) -> list[Entry]:
         path = PurePosixPath(name)
         groups[str(path.parent / path.name.split(".")[0].split(DIF_MARK)[0])].append(name)
     found: list[Entry] = []
+    of_folder = _of_folders(files, alone={names[0] for names in groups.values() if len(names) == 1})
     for names in groups.values():
         texts = {n: files[n]().decode("utf-8", errors="replace") for n in names if _may_state(n)}
         structures = [n for n, text in texts.items() if n.lower().endswith(".cif") and "_atom_site" in text]
@@ -74,16 +73,42 @@ def _by_stem(files: dict[str, Callable[[], bytes]]) -> list[Entry]:
         if entry_json is not None:  # an opXRD entry comes with the same pattern as columns
             scans = [entry_json]
         for scan in scans:
-            truth = _truth(scan, texts, structures)
-            found.append(Entry(scan, files[scan], truth))
+            shared = of_folder.get(str(PurePosixPath(scan).parent), [])
+            truth = _truth(scan, texts, structures, shared)
+            found.append(Entry(scan, partial(_scan, scan, files[scan]), truth))
     return found
+
+
+def _of_folders(files: dict[str, Callable[[], bytes]], alone: set[str]) -> dict[str, list[Truth]]:
+    """Return by folder what its only CIF, if it is beside no scan of its stem, and instrument file state."""
+    by_folder: dict[str, dict[str, list[str]]] = defaultdict(lambda: {".cif": [], ".prm": []})
+    for name in files:
+        path = PurePosixPath(name)
+        if path.suffix.lower() in (".cif", ".prm"):
+            by_folder[str(path.parent)][path.suffix.lower()].append(name)
+    found: dict[str, list[Truth]] = {}
+    for folder, names in by_folder.items():
+        truths = []
+        if len(names[".cif"]) == 1 and names[".cif"][0] in alone:
+            text = files[names[".cif"][0]]().decode("utf-8", errors="replace")
+            if "_atom_site" in text:
+                truths.append(Truth(PurePosixPath(names[".cif"][0]).name, cif=text))
+        if len(names[".prm"]) == 1:
+            stated = of_instrument_file(files[names[".prm"][0]]().decode("utf-8", errors="replace"))
+            truths += [stated] if stated else []
+        found[folder] = truths
+    return found
+
+
+def _scan(name: str, data: Callable[[], bytes]) -> Scan:
+    return read_bytes(name, data())
 
 
 def _may_state(name: str) -> bool:
     return name.lower().endswith((".cif", ".json", ".txt"))
 
 
-def _truth(scan: str, texts: dict[str, str], structures: list[str]) -> Truth | None:
+def _truth(scan: str, texts: dict[str, str], structures: list[str], shared: list[Truth]) -> Truth | None:
     statements: list[Truth] = []
     if structures:
         own = scan if scan in structures else structures[0]
@@ -93,6 +118,7 @@ def _truth(scan: str, texts: dict[str, str], structures: list[str]) -> Truth | N
             statements.append(dif)
     if scan in texts:
         statements += [t for t in (of_rruff_head(texts[scan]), of_opxrd(texts[scan])) if t is not None]
+    statements += shared
     if not statements:
         return None
     whole = statements[0]

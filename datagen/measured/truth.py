@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from curation.labels import CRYSTAL_SYSTEMS
+
 Cell = tuple[float, float, float, float, float, float]
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)(?:\(\d+\))?"
@@ -16,10 +18,12 @@ _RRUFF_CELL = re.compile(
     + rf".*?alpha:\s*{_NUMBER}.*?beta:\s*{_NUMBER}.*?gamma:\s*{_NUMBER}",
     re.MULTILINE,
 )  # fmt: skip
+_RRUFF_SYSTEM = re.compile(r"^##CELL PARAMETERS=.*crystal system:\s*(\w+)", re.MULTILINE)
 _RRUFF_NAME = re.compile(r"^##NAMES=(.*)$", re.MULTILINE)
 _DIF_CELL = re.compile(r"CELL PARAMETERS:\s+" + r"\s+".join([_NUMBER] * 6))
 _DIF_GROUP = re.compile(r"SPACE GROUP:\s*(\S+)")
 _DIF_WAVELENGTH = re.compile(rf"X-RAY WAVELENGTHS?:\s+{_NUMBER}")
+_ICONS = re.compile(r"^INS\s+1 ICONS\s+(\d*\.\d+)", re.MULTILINE)
 RRUFF_WAVELENGTH_A = 1.5405929
 """Powder patterns of the project are of Cu K-alpha; their files do not say so."""
 
@@ -38,6 +42,9 @@ class Truth:
     wavelength_A: float | None = None
     """Of the measurement."""
     name: str | None = None
+    crystal_system: int | None = None
+    """1 triclinic to 7 cubic, where it is stated without a space group."""
+    licence: str | None = None
 
     @property
     def volume_A3(self) -> float | None:
@@ -61,12 +68,17 @@ def of_rruff_head(text: str) -> Truth | None:
     """Return what the ## lines of a RRUFF pattern state, None if it is no such file."""
     if not text.lstrip().startswith("##"):
         return None
-    cell, name = _RRUFF_CELL.search(text), _RRUFF_NAME.search(text)
+    cell, name, system = (pattern.search(text) for pattern in (_RRUFF_CELL, _RRUFF_NAME, _RRUFF_SYSTEM))
+    stated = system[1].lower() if system else ""
     return Truth(
         "RRUFF",
         cell=None if cell is None else _cell(cell.groups()),
         wavelength_A=RRUFF_WAVELENGTH_A,
         name=name[1].strip() if name else None,
+        # RRUFF calls trigonal crystals hexagonal.
+        crystal_system=CRYSTAL_SYSTEMS.index(stated) + 1
+        if stated in CRYSTAL_SYSTEMS and stated != "hexagonal"
+        else None,
     )
 
 
@@ -108,7 +120,14 @@ def of_row(row: Mapping[str, Any], cif: str | None) -> Truth:
         space_group=int(group) if group is not None and 1 <= group <= 230 else None,
         formula=str(row["formula"]) if row.get("formula") else None,
         wavelength_A=_number(row.get("wavelength_A")),
+        licence=str(row["licence"]) if row.get("licence") else None,
     )
+
+
+def of_instrument_file(text: str) -> Truth | None:
+    """Return the wavelength that a GSAS instrument file states, None if it states none."""
+    found = _ICONS.search(text)
+    return None if found is None else Truth("instrument file", wavelength_A=float(found[1]))
 
 
 def number_of_symbol(symbol: str) -> int | None:

@@ -39,6 +39,11 @@ def card(facts: Facts) -> str:
 def _what(facts: Facts) -> str:
     if not facts.has_arrays:
         return f"Labels of {facts.n_structures:,} curated crystal structures, without patterns and without coordinates."
+    if "measured" in facts.attributes["configuration"]:
+        return (
+            f"{facts.n_patterns:,} measured powder X-ray diffraction patterns with the labels of their samples: a test "
+            "set for models that read structures from patterns. The scans as measured are in the variables `scan_*`."
+        )
     kind = "model densities of free atoms" if facts.density_method == "independent_atoms" else "electron densities"
     densities = f", and {facts.n_densities:,} {kind}" if facts.n_densities else ""
     return (

@@ -73,6 +73,7 @@ def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]
         n_lines=first.n_lines,
         text_bytes=zarr_store.text_bytes(labels_of(sources, rows)),
         with_members=first.with_members,
+        scan_slots=max(layout.scan_slots for layout in layouts),
         with_xrd_peaks=any(layout.with_xrd_peaks for layout in layouts),
         density_method=methods[0] if methods else None,
         draws=first.draws,

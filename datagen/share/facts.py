@@ -62,6 +62,7 @@ def facts_of(dataset: FinishedDataset, naming: Naming, terms: Terms) -> Facts:
     systems = Counter(dataset.column("crystal_system")[kept].tolist())
     splits = Counter(dataset.column("split")[kept].tolist())
     volume, n_atoms = dataset.column("volume")[kept], dataset.column("n_atoms")[kept]
+    volume = volume[np.isfinite(volume)]  # unknown for some measured scans
     arrays = terms.profile != "labels"
     n = int(kept.sum())
     return Facts(
@@ -78,7 +79,7 @@ def facts_of(dataset: FinishedDataset, naming: Naming, terms: Terms) -> Facts:
         n_space_groups=len(set(dataset.column("space_group")[kept].tolist())),
         n_elements=int((dataset.column("composition")[kept] > 0).any(axis=0).sum()),
         n_groups=len(set(dataset.column("group")[kept].tolist())),
-        volume_A3=(float(volume.min()), float(volume.max())),
+        volume_A3=(float(volume.min(initial=np.inf)), float(volume.max(initial=0.0))),
         n_atoms=(int(n_atoms.min()), int(n_atoms.max())),
         licences=summary(licences[kept].tolist(), terms),
     )

@@ -88,6 +88,8 @@ class FinishedDataset:
     def _check_values(self, name: str, values: NDArray[Any]) -> None:
         """Refuse values outside of the range of the label."""
         low, high = _RANGES.get(name, (None, None))
+        if self.layout.measured and low is not None:
+            low, values = min(low, schema.UNKNOWN), values[np.isfinite(values)]
         if low is not None and not bool(np.all((values >= low) & (values <= high))):
             wrong = values[~((values >= low) & (values <= high))][0]
             raise StoreError(

@@ -33,6 +33,7 @@ class _LayoutModel(_Strict):
     structures_per_shard: Annotated[int, Field(ge=1, le=MAX_PER_SHARD)]
     reflection_slots: _Count
     member_slots: _Count
+    scan_slots: Annotated[int, Field(ge=1, le=5_000_000)] = 1
     n_lines: Annotated[int, Field(ge=1, le=100)]
     text_bytes: dict[str, Annotated[int, Field(ge=1, le=100_000)]]
     with_members: bool

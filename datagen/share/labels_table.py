@@ -51,7 +51,9 @@ def write_labels(dataset: FinishedDataset, terms: Terms, path: Path) -> None:
         if schema.is_text(variable):
             columns[variable.name] = dataset.column(variable.name)[rows].tolist()
     columns["split"] = [SPLITS[i] for i in dataset.column("split")[rows].tolist()]
-    columns["crystal_system"] = [CRYSTAL_SYSTEMS[i - 1] for i in dataset.column("crystal_system")[rows].tolist()]
+    columns["crystal_system"] = [
+        ("unknown", *CRYSTAL_SYSTEMS)[i] for i in dataset.column("crystal_system")[rows].tolist()
+    ]
     for name in (*_WHOLE, "volume"):
         columns[name] = dataset.column(name)[rows]
     for position, name in enumerate(schema.NIGGLI):

@@ -23,7 +23,8 @@ from datagen.store.schema import SPLITS
 
 RULE = "of rows with the same structure hash the first with a density is kept, without any density the first"
 """First: in the order of the arguments, then by row."""
-MUST_AGREE = ("format_version", "physics_version", "simulation", "curation", "density")
+RULE_FOR_SCANS = "of equal measured scans the first is kept"
+MUST_AGREE = ("format_version", "physics_version", "simulation", "curation", "density", "measured")
 """Parts of the configuration that must be equal."""
 
 
@@ -38,7 +39,7 @@ class MergeSummary:
 
 
 def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) -> MergeSummary:
-    """Merge all rows in the order of the arguments; `RULE` decides which duplicates are kept, splits are unchanged."""
+    """Merge all rows in the order of the arguments; a rule decides which duplicates are kept."""
     refuse_taken(out)
     if len(datasets) < 2:
         raise StoreError(f"{out}: expected two datasets or more to merge, found {len(datasets)}")
@@ -54,7 +55,9 @@ def merge(datasets: Sequence[Where], out: Path, display: Display | None = None) 
         sources,
         rows,
         layout_of_rows(sources, rows, sources[0].layout.n_augmentations),
-        derived_attributes("merge", sources, taken, {"duplicates": RULE}),
+        derived_attributes(
+            "merge", sources, taken, {"duplicates": RULE_FOR_SCANS if sources[0].layout.measured else RULE}
+        ),
         partial(write_lines, sources=sources, new_rows=numbers, kept_row_of=kept_row_of, only_rows=False),
     )
     compose(out, recipe, display)
@@ -117,7 +120,7 @@ def rows_to_take(sources: Sequence[FinishedDataset]) -> tuple[list[SourceRow], d
     """Return the rows that are kept, in order, and the kept row for every duplicate."""
     best: dict[str, SourceRow] = {}
     with_density = [_has_density(source) for source in sources]
-    hashes = [source.column("structure_hash").tolist() for source in sources]
+    hashes = [_identities(source) for source in sources]
     for number, each in enumerate(hashes):
         for row, structure in enumerate(each):
             kept = best.setdefault(structure, (number, row))
@@ -132,6 +135,14 @@ def rows_to_take(sources: Sequence[FinishedDataset]) -> tuple[list[SourceRow], d
             else:
                 kept_row_of[number, row] = best[structure]
     return rows, kept_row_of
+
+
+def _identities(source: FinishedDataset) -> list[str]:
+    """Return what equal rows have in common: the structure, of measured patterns the scan."""
+    if source.layout.measured:
+        return [row.tobytes().hex() for row in source.column("scan_sha256")]
+    found: list[str] = source.column("structure_hash").tolist()
+    return found
 
 
 def _has_density(source: FinishedDataset) -> list[bool]:

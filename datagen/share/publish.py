@@ -80,12 +80,24 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
         verify(dataset, display=display)
         _publish_labels(source, dest, naming, terms)
         return
+    if source.layout.measured and terms.restricted != "leave-out":
+        _refuse_restricted_scans(source, terms)
     rows: list[SourceRow] = [
         (0, row) for row, licence in enumerate(source.column("licence")) if terms.publishes(licence)
     ]
     if not rows:
         raise StoreError(f"{dataset}: no structure may be published under these terms; nothing was written")
     compose(dest, _recipe(source, rows, naming, terms), display)
+
+
+def _refuse_restricted_scans(source: FinishedDataset, terms: Terms) -> None:
+    """Raise if a scan is restricted: nothing would be left of it without its pattern."""
+    closed = sorted({licence for licence in source.column("licence").tolist() if terms.withholds(licence)})
+    if closed:
+        raise ConfigError(
+            f"{source.path}: holds measured scans under {one_line(', '.join(closed), 200)}, which is not an open "
+            "licence: leave them out with --restricted leave-out, or declare the licence open"
+        )
 
 
 def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None) -> None:

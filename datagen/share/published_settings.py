@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from curation.sandbox import Limits
 from curation.settings import CurationSettings
+from datagen.config.measured import MeasuredSettings
 from datagen.config.settings import SimulationSettings, StoreSettings
 from datagen.density.make import DensitySettings
 from datagen.errors import StoreError
@@ -23,6 +24,7 @@ _CHECKED: dict[str, type[BaseModel]] = {
     "simulation": SimulationSettings,
     "density": DensitySettings,
     "store": StoreSettings,
+    "measured": MeasuredSettings,
 }
 """Sections whose models forbid unknown keys and hold numbers and fixed words only."""
 _CATALOG = (

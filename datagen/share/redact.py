@@ -56,6 +56,11 @@ SOURCE_METADATA: dict[str, frozenset[str]] = {
     "table": frozenset(),
     "icsd": _OF_EVERY_FILE | {"collection_code", "restricted"},
     "cod": _OF_EVERY_FILE | {"cod_id"},
+    "measured": frozenset(
+        {"format", "anode", "monochromator", "wavelengths_A", "alpha2_ratio", "step_deg", "seconds_per_point", "ranges"}
+        | {"wavelength_A", "two_theta_min_deg", "two_theta_max_deg", "points", "unit", "sign_changes"}
+        | {"cosine", "explained", "cell_change", "zero_shift_deg"}
+    ),
     "rruff": _OF_EVERY_FILE | {"amcsd_code", "mineral"},
     "examples": _OF_EVERY_FILE | {"name", "formula", "space_group", "citation"},
     "materials_project": _OF_EVERY_FILE

@@ -18,7 +18,7 @@ from datagen.store.density_codes import CODES as DENSITY_CODES
 from datagen.store.schema import Layout, Variable
 from datagen.store.shard_reader import ShardBytes, StoredChunks, Value
 
-_DERIVED = ("has_density", "has_xrd_peaks", "n_reflections", "n_members")
+_DERIVED = ("has_density", "has_xrd_peaks", "n_reflections", "n_members", "n_scan_points")
 """Variables that the shard writer derives."""
 
 

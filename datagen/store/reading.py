@@ -15,7 +15,7 @@ from datagen.progress import one_line
 from datagen.store import schema
 from datagen.store.confined import refuse_links_out
 from datagen.store.damaged import damage_explained
-from datagen.store.location import Where, location_of
+from datagen.store.location import Where, is_url, location_of
 from datagen.store.schema import FORMAT, FORMAT_VERSION, Draw, Layout, Variable
 from datagen.store.shard_file import codecs
 
@@ -57,12 +57,18 @@ def read_attributes(dataset: Where) -> dict[str, Any]:
 def read_metadata(dataset: Where) -> tuple[dict[str, Any], Layout]:
     """Return the group's attributes and the layout, with the draws that the arrays' metadata describe."""
     content = _read_group(dataset)
+    return content["attributes"], _layout_of(dataset, content)
+
+
+def _layout_of(dataset: Where, content: dict[str, Any]) -> Layout:
     attributes: dict[str, Any] = content["attributes"]
     try:
         layout = Layout.from_dict(attributes["layout"], _draws(content))
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise StoreError(f"{dataset}/zarr.json: the layout is malformed ({error!r}); run again") from error
-    return attributes, layout
+        raise StoreError(
+            f"{dataset}/zarr.json: the layout is malformed ({one_line(repr(error), 200)}); run again"
+        ) from error
+    return layout
 
 
 def _draws(content: Mapping[str, Any]) -> list[Draw]:
@@ -85,7 +91,8 @@ def _read_group(dataset: Where) -> dict[str, Any]:
     path = f"{dataset}/zarr.json"
     location = location_of(dataset)
     try:
-        if (location.size("zarr.json") or 0) > MOST_METADATA_BYTES:
+        # An address has limits of its own, and asking for a size is a request.
+        if not is_url(str(location)) and (location.size("zarr.json") or 0) > MOST_METADATA_BYTES:
             raise StoreError(f"{path}: expected at most {MOST_METADATA_BYTES:,} bytes; fetch the dataset again")
         content = json.loads(location.read("zarr.json"))
     except (FileNotFoundError, NotADirectoryError):
@@ -148,10 +155,13 @@ def open_xarray(dataset: Where) -> xarray.Dataset:
     return found
 
 
-def check_arrays(dataset: Where, layout: Layout) -> None:
-    """Raise if shapes or types of arrays contradict the layout: zarr would allocate what they state."""
+def check_arrays(dataset: Where, layout: Layout, content: dict[str, Any] | None = None) -> None:
+    """Raise if shapes or types of arrays contradict the layout: zarr would allocate what they state.
+
+    `content` is that of the group's zarr.json, if it has been read.
+    """
     try:
-        arrays: Any = _read_group(dataset)["consolidated_metadata"]["metadata"]
+        arrays: Any = (content or _read_group(dataset))["consolidated_metadata"]["metadata"]
         found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in arrays.items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{dataset}: zarr.json has no metadata of arrays; fetch the dataset again") from error
@@ -169,8 +179,8 @@ _FIXED = ("shape", "data_type", "chunk_grid", "fill_value")
 
 
 def _check(dataset: Where) -> None:
-    _, layout = read_metadata(dataset)
-    check_arrays(dataset, layout)
+    content = _read_group(dataset)
+    check_arrays(dataset, _layout_of(dataset, content), content)
     if isinstance(dataset, Path):
         refuse_links_out(dataset)
 

@@ -26,8 +26,12 @@ DENSITY_POINTS = 50
 XRD_BINS = 1024
 NIGGLI = ("a", "b", "c", "alpha", "beta", "gamma")
 SPLITS = ("train", "validation", "test")
+UNITS = ("arbitrary", "counts", "counts_per_second")
+"""Units of a scan's intensities."""
+UNKNOWN = 0
+"""Crystal system, space group and n_atoms of a measured scan where they are not known."""
 
-RAGGED = ("reflection", "member")
+RAGGED = ("reflection", "member", "scan_point")
 """Axes along which structures differ in length."""
 REFLECTION_CHUNK = 1024
 """Slots of one structure that are compressed together; slots beyond the last reflection take no space."""
@@ -90,6 +94,8 @@ class Layout:
     with_members: bool = False
     """Whether the sticks keep each Friedel pair's share, which preferred orientation needs."""
     with_xrd_peaks: bool = False
+    scan_slots: int = 0
+    """Most points of any measured scan, rounded up likewise; 0: the patterns are simulated."""
     density_method: str | None = None
     """How densities came about, one of `DENSITY_MEANINGS`; None: the dataset has none."""
     draws: tuple[Draw, ...] = ()
@@ -103,6 +109,11 @@ class Layout:
         for name, value, largest in sizes:
             if type(value) is not int or not 1 <= value <= largest:
                 raise ValueError(f"layout: expected {name} from 1 to {largest:,}, found {value!r}")
+
+    @property
+    def measured(self) -> bool:
+        """Whether the patterns were measured."""
+        return self.scan_slots > 0
 
     @property
     def n_shards(self) -> int:
@@ -119,6 +130,8 @@ class Layout:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the dataset's attributes."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("draws", "extra_draws")}
+        if not self.measured:
+            del plain["scan_slots"]
         return {**plain, "extra_augmentations": [draw.name for draw in self.extra_draws]}
 
     @classmethod
@@ -258,6 +271,7 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
         *DIAGNOSTICS,
         *(draw.variable() for draw in layout.extra_draws),
         *_sticks(layout),
+        *(_SCANS if layout.measured else ()),
     )
     if layout.with_xrd_peaks:
         chosen += _XRD_PEAKS
@@ -268,7 +282,9 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
 
 def every_variable() -> tuple[Variable, ...]:
     """Every variable that any layout may have, apart from the draws."""
-    return variables(Layout(1, 1, 1, n_lines=2, with_members=True, with_xrd_peaks=True, density_method="fourier"))
+    return variables(
+        Layout(1, 1, 1, n_lines=2, with_members=True, with_xrd_peaks=True, scan_slots=1, density_method="fourier")
+    )
 
 
 def _coordinates(layout: Layout) -> tuple[Variable, ...]:
@@ -357,6 +373,42 @@ def _sticks(layout: Layout) -> tuple[Variable, ...]:
         )
     return found
 
+
+_SCANS: tuple[Variable, ...] = (
+    Variable("n_scan_points", ("structure",), "int32", "Points of the scan", "shard", "1"),
+    _ragged(
+        "scan_two_theta",
+        ("structure", "scan_point"),
+        "float64",
+        "Angles of the scan as measured",
+        "degree",
+        float("nan"),
+    ),
+    _ragged("scan_intensity", ("structure", "scan_point"), "float64", "Intensities as measured", "1", float("nan")),
+    _ragged(
+        "scan_sigma",
+        ("structure", "scan_point"),
+        "float32",
+        "Standard uncertainties: as stated, by counting statistics, or from the scatter",
+        "1",
+        float("nan"),
+    ),
+    Variable(
+        "scan_wavelength", ("structure",), "float64", "Main wavelength of the scan", "shard", "angstrom", float("nan")
+    ),
+    Variable(
+        "scan_unit",
+        ("structure",),
+        "uint8",
+        "Unit of the scan's intensities",
+        "shard",
+        fill=255,
+        attributes=_flags(list(range(len(UNITS))), UNITS),
+    ),
+    Variable("scan_sha256", ("structure", "digest_byte"), "uint8", "Checksum of angles and intensities", "shard", "1"),
+    Variable("has_lattice", ("structure",), "bool", "Whether the Niggli cell is known", "shard", fill=False),
+)
+"""The scans themselves; only in datasets of measured patterns."""
 
 _XRD_PEAKS: tuple[Variable, ...] = (
     Variable(
@@ -447,6 +499,8 @@ def sizes(layout: Layout) -> dict[str, int]:
         "two_theta": layout.n_points,
         "reflection": whole_chunks(layout.reflection_slots),
         "member": whole_chunks(layout.member_slots),
+        "scan_point": whole_chunks(layout.scan_slots),
+        "digest_byte": 32,
         "hkl": 3,
         "hkl_other": 3,
         **dict(draw.axis for draw in (*layout.draws, *layout.extra_draws) if draw.axis),

@@ -22,6 +22,14 @@ PARTIAL = ".partial"
 """Folder below the dataset for files being written; what lies there may be deleted when no run is going."""
 
 
+COUNTED = {
+    "n_reflections": "reflection_two_theta",
+    "n_members": "member_intensity",
+    "n_scan_points": "scan_intensity",
+}
+"""Counts, and the arrays that they are the lengths of."""
+
+
 class ShardWriter:
     """Writes the structures of one shard in the order of their rows; `commit` makes them part of the dataset.
 
@@ -111,7 +119,7 @@ class ShardWriter:
         for name in ("density", "xrd_peaks"):
             if f"has_{name}" in self._variables:
                 found[f"has_{name}"] = np.asarray(name in values)
-        for count, counted in (("n_reflections", "reflection_two_theta"), ("n_members", "member_intensity")):
+        for count, counted in COUNTED.items():
             if count in self._variables and counted in values:
                 found[count] = np.asarray(len(values[counted]), dtype=np.int32)
         return found

@@ -39,7 +39,7 @@ def test_a_layout_survives_being_written_down() -> None:
 
 
 def test_a_layout_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="n_structures must be at least 1, found 0"):
+    with pytest.raises(ValueError, match="expected n_structures from 1 to 1,000,000,000, found 0"):
         Layout(0, 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `trainer fit`, `trainer evaluate` and `trainer predict`."""
+"""The command line: `trainer fit`, `evaluate`, `calibrate` and `predict`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from trainer.commands.calibrate import calibrate
 from trainer.commands.evaluate import evaluate
 from trainer.commands.fit_qmixer import fit_qmixer
 from trainer.commands.options import (
@@ -148,6 +149,7 @@ def fit_crystalnet(
 
 
 app.command()(evaluate)
+app.command()(calibrate)
 app.command()(predict)
 
 

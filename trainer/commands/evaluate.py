@@ -18,7 +18,9 @@ def evaluate(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="CHECKPOINT... DATASET", help="Checkpoints (several form an ensemble), then the dataset."
+            metavar="[MODEL...] DATASET",
+            help="Checkpoints (several form an ensemble) or weights (.safetensors), then the dataset. For measured "
+            "patterns the default is the weights of the package.",
         ),
     ],
     split: Annotated[str, typer.Option(help="Split used for testing.")] = "test",
@@ -30,9 +32,15 @@ def evaluate(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and plots.")] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Write PNG figures to --out.")] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Also score simulated patterns of the structures of measured scans.")
+    ] = False,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+    ] = True,
     device: DeviceOption = "auto",
 ) -> None:
-    """Evaluate checkpoints on a dataset and compare them with baselines that need no model."""
+    """Evaluate models on a dataset, simulated or measured, and compare them with baselines that need no model."""
     from trainer.data.store import open_dataset
     from trainer.evaluation.densities import evaluate_crystalnet
     from trainer.evaluation.lattices import evaluate_alphadiffract
@@ -43,8 +51,6 @@ def evaluate(
     from trainer.training.datasets import choose_rows
 
     with errors_as_sentences():
-        if len(arguments) < 2:
-            raise TrainerError("expected one checkpoint or more, then a dataset last")
         if plots and out is None:
             raise TrainerError("--plots needs --out, the folder for the figures")
         if input is not None and input not in INPUTS:
@@ -52,11 +58,19 @@ def evaluate(
         *paths, dataset_path = arguments
         if int(os.environ.get("RANK", "0")) != 0:
             return  # of the processes of torchrun, the first evaluates
-        place = distributed.alone(device)
-        models, states = load_models([Path(path) for path in paths], place.device)
         dataset = open_dataset(dataset_path)
+        if dataset.measured:
+            options: dict[str, Any] = {"simulated": simulated, "calibrated": calibrated, "device": device}
+            _evaluate_scans(paths, dataset, split, options, out, plots=plots)
+            return
+        if not paths:
+            raise TrainerError("expected one checkpoint or more, then a dataset last")
+        if simulated:
+            raise TrainerError(f"--simulated: expected a dataset of measured patterns, {dataset_path} is simulated")
+        place = distributed.alone(device)
+        models, states = load_models([Path(path) for path in paths], place.device, calibrated=calibrated)
         configs: Any = [state.config for state in states]
-        options: dict[str, Any] = {"split": split}
+        options = {"split": split}
         if batch_size is not None:
             options["batch_size"] = batch_size
         with counting("batches") as progress:
@@ -80,3 +94,26 @@ def evaluate(
 
                 draw: Any = plot_lattice_evaluation if hasattr(found, "confusion") else plot_density_evaluation
                 draw(found, out)
+
+
+def _evaluate_scans(
+    models: list[str], dataset: Any, split: str, options: dict[str, Any], out: Path | None, *, plots: bool
+) -> None:
+    from trainer.prediction.predict import space_group_symbols
+    from trainer.prediction.scoring.evaluate import evaluate_scans
+    from trainer.prediction.scoring.tables import answers_csv, scan_tables
+
+    with counting("scans") as progress:
+        found = evaluate_scans(models, dataset, split=split, progress=progress, **options)
+    tables = scan_tables(found.report)
+    print_tables(tables)
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(json.dumps(found.report, indent=2) + "\n")
+    (out / "report.md").write_text("\n".join(table.markdown() for table in tables))
+    (out / "answers.csv").write_text(answers_csv(found, space_group_symbols()), encoding="utf-8")
+    if plots:
+        from trainer.prediction.scoring.plots import plot_scan_evaluation
+
+        plot_scan_evaluation(found, out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trainer.commands.options import DeviceOption
-from trainer.commands.terminal import errors_as_sentences, print_json, print_mistakes, print_tables
+from trainer.commands.terminal import counting_up, errors_as_sentences, print_json, print_mistakes, print_tables
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="[MODEL...] FILE...",
-            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then scans, or folders "
-            "or archives of scans.",
+            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then scans: files, "
+            "folders, archives or datasets.",
         ),
     ],
     wavelength: Annotated[
@@ -38,7 +38,13 @@ def predict(
     ] = 8,
     top: Annotated[int, typer.Option(min=1, max=230, help="Number of space groups to list.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE.csv", help="Table with the first answers for every scan.")
+    ] = None,
     gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+    ] = True,
     device: DeviceOption = "auto",
 ) -> None:
     """Rank crystal systems and space groups of measured scans, and predict their lattice.
@@ -48,7 +54,7 @@ def predict(
     """
     with errors_as_sentences():
         from trainer.prediction.api import open_predictor
-        from trainer.prediction.each import predict_each
+        from trainer.prediction.each import answers_csv, predict_each
         from trainer.scans.wavelength import parse_wavelength
 
         models = [path for path in arguments if path.suffix in MODELS]
@@ -57,10 +63,16 @@ def predict(
             raise TrainerError("expected at least one scan")
         if wavelength is not None:
             parse_wavelength(wavelength)
-        predictor = open_predictor(models, subtract_background, draws, top, device)
+        predictor = open_predictor(models, subtract_background, draws, top, device, calibrated=calibrated)
         if gradcam is not None and not hasattr(predictor, "attention"):
             raise TrainerError("--gradcam: expected a checkpoint (.pt) of alphadiffract; other networks have no plot")
-        answers = list(predict_each(predictor, scans, wavelength, keep_scans=gradcam is not None))
+        answers = []
+        with counting_up("scans") as progress:
+            for answer in predict_each(predictor, scans, wavelength, keep_scans=gradcam is not None):
+                answers.append(answer)
+                progress(len(answers))
+        if table is not None:
+            table.write_text(answers_csv(answers), encoding="utf-8")
         if gradcam is not None:
             _plot(predictor, answers, gradcam)
     if as_json:

@@ -106,6 +106,19 @@ def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextmanager
+def counting_up(what: str) -> Iterator[Callable[[int], None]]:
+    """Show a count on a terminal where the total is not known, nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done: None
+        return
+    columns = TextColumn("{task.completed}"), TextColumn(what), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done: bar.update(task, completed=done)
+
+
 def print_tables(tables: list[Table]) -> None:
     """Print tables to standard output."""
     console = Console()

@@ -47,6 +47,16 @@ class Sticks:
     reciprocal_metric: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class StoredScan:
+    """A measured scan."""
+
+    two_theta_deg: NDArray[np.float64]
+    intensity: NDArray[np.float64]
+    sigma: NDArray[np.float32]
+    wavelength_A: float
+
+
 def open_dataset(where: str | Path) -> Dataset:
     """Open a dataset: a folder, `.zarr.zip`, URL or registered name."""
     return Dataset(where)
@@ -130,6 +140,21 @@ class Dataset:
             raise TrainerError(f"{self.path}: {variable} has no vocabulary; expected flag_values and flag_meanings")
         with self._reading(f"the vocabulary of {variable}"):
             return {int(str(v)): m for v, m in zip(values, meanings.split(), strict=True)}
+
+    @property
+    def measured(self) -> bool:
+        """Whether the patterns were measured."""
+        return self.has("scan_intensity")
+
+    def scan(self, row: int) -> StoredScan:
+        """Read a measured scan as it was measured."""
+        n = int(self.values("n_scan_points", row))
+        return StoredScan(
+            self._first("scan_two_theta", row, n),
+            self._first("scan_intensity", row, n),
+            self._first("scan_sigma", row, n),
+            float(self.values("scan_wavelength", row)),
+        )
 
     def refresh(self) -> tuple[int, ...]:
         """Look for newly committed shards; return the numbers of all."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
+from trainer.evaluation.temperature import CALIBRATION, apply_calibration
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import Config, kind_of
@@ -23,8 +24,10 @@ EVALUATION_SEED = 0xE7A1
 ProgressReport = Callable[[int, int], None]
 
 
-def load_models(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Module], list[Checkpoint]]:
-    """Load networks of one kind in evaluation mode, and their checkpoints."""
+def load_models(
+    paths: Sequence[Path], device: torch.device, *, calibrated: bool = True
+) -> tuple[list[nn.Module], list[Checkpoint]]:
+    """Load networks of one kind in evaluation mode, with the calibration that they have, and their checkpoints."""
     found = [checkpoint.load(path) for path in paths]
     kinds = {kind_of(c.config) for c in found}
     if len(kinds) > 1:
@@ -33,6 +36,8 @@ def load_models(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Mo
     for path, state in zip(paths, found, strict=True):
         checkpoint.check_dataset(path, state.dataset)
         model = load_network(state.config, state.model, str(path))
+        if calibrated and CALIBRATION in state.dataset:
+            apply_calibration(str(path), model, state.dataset[CALIBRATION])
         models.append(model.to(device).eval())
     return models, found
 

@@ -19,8 +19,9 @@ from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction import predict as scaled
 from trainer.prediction.qmixer import Weights, load_weights, predict_scan, ranked
 from trainer.prediction.result import ScanPrediction
+from trainer.prediction.sources import scans_at
 from trainer.scans.bring import polarisation_ratio, snip
-from trainer.scans.collect import ScanFile, scan_files
+from trainer.scans.collect import ScanFile
 from trainer.scans.scan import Scan
 from trainer.simulate.log_q import CU_KALPHA1_A
 from trainer.simulate.noise import standardise
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 WEIGHTS_SUFFIX = ".safetensors"
 GRIDS = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
 ScanSource = str | Path | Scan
-"""A file, a folder or an archive of files, or a scan at hand."""
+"""A file, a folder or an archive of files, a dataset, or a scan at hand."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,14 +68,17 @@ class TrainedModel:
 Loaded = TrainedModel | Weights
 
 
-def load(checkpoint: str | Path | None = None, device: str = "auto") -> Loaded:
-    """Load a checkpoint (.pt), exported weights (.safetensors), or without a path the weights of the package."""
+def load(checkpoint: str | Path | None = None, device: str = "auto", *, calibrated: bool = True) -> Loaded:
+    """Load a checkpoint (.pt), exported weights (.safetensors), or without a path the weights of the package.
+
+    A calibration that `trainer calibrate` kept in the checkpoint is applied unless `calibrated` is false.
+    """
     if checkpoint is None:
         return load_weights()
     path = Path(checkpoint)
     if path.suffix == WEIGHTS_SUFFIX:
         return load_weights(path)
-    (model,), (state,) = load_models([path], alone(device).device)
+    (model,), (state,) = load_models([path], alone(device).device, calibrated=calibrated)
     return TrainedModel(path, model, state)
 
 
@@ -104,7 +108,7 @@ def predict(
     return [
         predict_file(predictor, entry, wavelength)
         for scan in scans
-        for entry in ([scan] if isinstance(scan, Scan) else scan_files(scan))
+        for entry in ([scan] if isinstance(scan, Scan) else scans_at(scan))
     ]
 
 
@@ -185,6 +189,8 @@ def open_predictor(
     draws: int = 8,
     top: int = 5,
     device: str = "auto",
+    *,
+    calibrated: bool = True,
 ) -> AlphaDiffractPredictor | QMixerPredictor:
     """Load checkpoints of one kind for prediction; by default the weights of the package."""
     given = [checkpoint] if checkpoint is None or isinstance(checkpoint, str | Path | Loaded) else list(checkpoint)
@@ -193,7 +199,10 @@ def open_predictor(
         raise TrainerError(f"{missing[0]}: no checkpoint here")
     if not 1 <= top <= 230 or draws < 0:
         raise TrainerError(f"expected top from 1 to 230 and draws of 0 or more, found {top} and {draws}")
-    loaded = [entry if isinstance(entry, TrainedModel | Weights) else load(entry, device) for entry in given or [None]]
+    loaded = [
+        entry if isinstance(entry, TrainedModel | Weights) else load(entry, device, calibrated=calibrated)
+        for entry in given or [None]
+    ]
     weights = [entry for entry in loaded if isinstance(entry, Weights)]
     if weights:
         if len(loaded) > 1:

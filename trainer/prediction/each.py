@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 from trainer.errors import TrainerError
 from trainer.prediction.api import Predictor, predict_file
 from trainer.prediction.result import ScanPrediction
-from trainer.scans.collect import ScanFile, scan_files
+from trainer.prediction.sources import scans_at
+from trainer.scans.collect import ScanFile
 from trainer.scans.scan import Scan
 
 
@@ -32,10 +35,10 @@ class Answer:
 def predict_each(
     predictor: Predictor, paths: Sequence[Path], wavelength: str | None, *, keep_scans: bool = False
 ) -> Iterator[Answer]:
-    """Yield an answer for every scan that the paths lead to: files, folders and archives."""
+    """Yield an answer for every scan that the paths lead to: files, folders, archives and datasets."""
     for path in paths:
         try:
-            for file in scan_files(path):
+            for file in scans_at(path):
                 yield _answer(predictor, file, wavelength, keep_scans)
         except TrainerError as error:  # the folder or archive itself
             yield Answer(str(path), error=str(error))
@@ -48,3 +51,27 @@ def _answer(predictor: Predictor, file: ScanFile, wavelength: str | None, keep_s
     except TrainerError as error:
         return Answer(file.name, error=str(error))
     return Answer(file.name, found, scan=scan if keep_scan else None)
+
+
+def answers_csv(answers: Sequence[Answer]) -> str:
+    """Return a table with a row for each scan: most probable system and group, further groups, Niggli cell."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    cell = ("a", "b", "c", "alpha", "beta", "gamma")
+    head = ("file", "error", "wavelength_A", "crystal_system", "probability_system", "space_group", "symbol")
+    writer.writerow([*head, "probability_group", "groups", *cell])
+    for answer in answers:
+        if answer.found is None:
+            writer.writerow([answer.name, answer.error, *[""] * 13])
+            continue
+        found = answer.found
+        system, group = found.crystal_system[0], found.space_group[0]
+        writer.writerow(
+            [
+                *(answer.name, "", f"{found.wavelength_A:.8g}", system.name, f"{system.probability:.4f}"),
+                *(group.number, group.symbol, f"{group.probability:.4f}"),
+                " ".join(f"{g.number}:{g.probability:.3f}" for g in found.space_group),
+                *(f"{found.niggli_lattice[name].value:.5g}" for name in cell),
+            ]
+        )
+    return text.getvalue()

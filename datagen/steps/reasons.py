@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from curation.reasons import REASONS, Reason
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationReason:
-    """Meaning of a reason code, and a remedy."""
-
-    code: str
-    meaning: str
-    remedy: str
-
+from catalogs.reason import Reason
+from curation.reasons import REASONS
 
 FAILED = "simulation_failed"
 BY_FAILURE = {
@@ -23,66 +12,66 @@ BY_FAILURE = {
     "out_of_memory": "simulation_out_of_memory",
     "raised": FAILED,
 }
-"""Reason codes by the failure of the sandbox that simulated a structure."""
+"""Reason code of each kind of sandbox failure."""
 
-SIMULATION_REASONS: dict[str, SimulationReason] = {
+SIMULATION_REASONS: dict[str, Reason] = {
     r.code: r
     for r in (
-        SimulationReason(
+        Reason(
             FAILED,
             "The simulation raised the error given as detail.",
             "Report it with the CIF; after the fix run `datagen retry --reason simulation_failed`.",
         ),
-        SimulationReason(
+        Reason(
             "simulation_crashed",
             "The process crashed while it simulated this structure, also when it simulated nothing else.",
             "Report it with the CIF.",
         ),
-        SimulationReason(
+        Reason(
             "simulation_timeout",
             "The simulation took longer than run.structure_time_limit_s.",
             "Raise the limit, then run `datagen retry --reason simulation_timeout`.",
         ),
-        SimulationReason(
+        Reason(
             "simulation_out_of_memory",
             "The simulation needed more memory than one structure may have.",
             "Leave it out, or run `datagen retry --reason simulation_out_of_memory` on a machine with more memory.",
         ),
-        SimulationReason(
+        Reason(
             "no_reflections",
             "No reflection is within the instrument's range of 2theta.",
             "Widen the range of 2theta, or use a shorter wavelength.",
         ),
-        SimulationReason(
+        Reason(
             "no_form_factor",
             "A species has no tabulated X-ray form factor.",
             "Leave it out.",
         ),
-        SimulationReason(
+        Reason(
             "unsupported_by_gsas2",
-            "GSAS-II cannot compute this structure; the detail gives the reason.",
+            "GSAS-II cannot compute this structure; see the detail.",
             'Leave it out, or use simulation.engine = "native".',
         ),
     )
 }
 """Every reason by its code."""
 
-XRD_PEAKS_REASONS: dict[str, SimulationReason] = {
+XRD_PEAKS_REASONS: dict[str, Reason] = {
     r.code: r
     for r in (
-        SimulationReason(
+        Reason(
             "xrd_peaks_too_large",
             "The cell is too large for CrystalNet's stick vector; pattern and density are stored.",
             "No action is needed.",
         ),
-        SimulationReason(
+        Reason(
             "xrd_peaks_no_symmetry",
             "No conventional cell is found for CrystalNet's stick vector; pattern and density are stored.",
             "No action is needed.",
         ),
     )
 }
-"""Reasons for rows without `xrd_peaks` in datasets that have them."""
+"""Reasons for which a row has no `xrd_peaks` although the configuration requests them."""
 
-REFUSALS: dict[str, Reason | SimulationReason] = {**SIMULATION_REASONS, **REASONS}
-"""All reasons of the table of verdicts; codes shared with curation have one meaning."""
+REFUSALS: dict[str, Reason] = {**SIMULATION_REASONS, **REASONS}
+"""Every reason in the table of verdicts; curation's meaning is used for codes that both have."""

@@ -1,1 +1,1 @@
-"""Speed, measured: each module runs as python -m benchmarks.NAME and ends with one JSON line."""
+"""Benchmarks; each module runs as `python -m benchmarks.NAME` and ends with one JSON line."""

@@ -1,4 +1,4 @@
-"""How much faster curation is than the plain sequence of pymatgen and spglib calls, and whether both say the same.
+"""Speed and agreement of curation and the plain sequence of pymatgen and spglib calls.
 
 The plain sequence is what one would write: CifParser; SpacegroupAnalyzer at every pair of tolerances; the conventional
 standard structure; the primitive cell and its Niggli reduction; the lattice rules and the limits on it. Both go through
@@ -42,7 +42,7 @@ _KINDS = ("verdicts", "space_groups", "niggli_cells")
 
 @dataclass(frozen=True)
 class Plain:
-    """What the plain sequence says of one structure."""
+    """The result of the plain sequence for one structure."""
 
     space_groups: tuple[int, ...]
     accepted: bool
@@ -50,7 +50,7 @@ class Plain:
 
 
 def plain_sequence(cif: str, settings: CurationSettings) -> Plain:
-    """Screens and labels with pymatgen's own functions, one after the other."""
+    """Screen and label a structure with pymatgen's functions, one after the other."""
     structure = CifParser.from_str(cif).parse_structures(primitive=False)[0]
     analyzers = [
         SpacegroupAnalyzer(structure, symprec=symprec, angle_tolerance=angle)
@@ -71,7 +71,7 @@ def plain_sequence(cif: str, settings: CurationSettings) -> Plain:
 
 
 def disagreements(name: str, ours: Verdict, plain: Plain) -> dict[str, str]:
-    """What the two say differently of one structure, by kind."""
+    """Return the differences between the two results of one structure, by kind."""
     found = {}
     if ours.accepted != plain.accepted:
         found["verdicts"] = (

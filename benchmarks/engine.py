@@ -1,4 +1,4 @@
-"""How close the native engine is to GSAS-II, how much faster, and in how little memory.
+"""Difference between the native engine and GSAS-II, speed of both, and memory of the native engine.
 
 `python -m benchmarks.engine` prints a table and, as its last line, JSON. Patterns and seconds of GSAS-II come from the
 reference data (PXRD_SHARED_DATA, or ../shared/data beside the repository); where GSAS-II is installed it is also run.
@@ -36,7 +36,7 @@ LARGE_CELL_ATOMS = 500
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """One crystal as GSAS-II saw it."""
+    """A reference crystal with its patterns by GSAS-II."""
 
     name: str
     crystal: Crystal
@@ -48,7 +48,7 @@ class Reference:
 
 
 def find_reference() -> Path:
-    """The folder of shared data, or a sentence saying how to name it."""
+    """Return the folder of shared data, or exit with a message that says how to set it."""
     folder = data_folder()
     if not (folder / "gsas2_reference" / "reference.npz").is_file():
         raise DatagenError(
@@ -59,7 +59,7 @@ def find_reference() -> Path:
 
 
 def read_reference(shared_data: Path) -> list[Reference]:
-    """The reference crystals with their patterns."""
+    """Return the reference crystals with their patterns."""
     with np.load(shared_data / "gsas2_reference" / "reference.npz", allow_pickle=False) as file:
         columns = {name: file[name] for name in ("name", "cif", "augmentation", "pattern", "pattern_max")}
         seconds = file["seconds_symmetric"]
@@ -78,7 +78,7 @@ def read_reference(shared_data: Path) -> list[Reference]:
 
 
 def error(ours: NDArray[np.float32], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """max |ours - theirs| / max(theirs) of each pattern, ours scaled by least squares."""
+    """Return max |native - GSAS-II| / max(GSAS-II) of each pattern, native scaled by least squares."""
     y = ours.astype(np.float64)
     scale = (theirs * y).sum(axis=1) / (y * y).sum(axis=1)
     difference = np.abs(scale[:, None] * y - theirs).max(axis=1)
@@ -86,7 +86,7 @@ def error(ours: NDArray[np.float32], theirs: NDArray[np.float64]) -> NDArray[np.
 
 
 def _crystal(cif: str) -> Crystal:
-    """P1 with every atom listed, as the reference data are."""
+    """Return the crystal in P1 with every atom listed, as in the reference data."""
     small = gemmi.make_small_structure_from_block(gemmi.cif.read_string(cif).sole_block())
     return Crystal.canonical(
         np.array(small.cell.orth.mat.tolist()).T,
@@ -145,7 +145,7 @@ def main() -> int:
 
 
 def _seconds(r: Reference) -> float:
-    """Processor seconds for a structure from crystal to patterns, the better of three."""
+    """Return the CPU time in s of one structure from crystal to patterns, the best of three."""
     augmentations = draw(AugmentationSettings(), 0, r.crystal.structure_hash(), range(PATTERNS_PER_STRUCTURE))
     best = np.inf
     for _ in range(3):
@@ -156,9 +156,9 @@ def _seconds(r: Reference) -> float:
 
 
 def _live(reference: list[Reference]) -> float:
-    """Median over a few structures of GSAS-II's seconds per pattern over ours, both measured here and now.
+    """Return the median ratio of the time per pattern of GSAS-II to the native engine's, both timed in this call.
 
-    As one would run it: the symmetric cell, no average over Friedel mates.
+    GSAS-II runs as in common use: with the symmetric cell, without averaging Friedel mates.
     """
     gsas2.version()  # starts it
     ratios = []
@@ -172,7 +172,7 @@ def _live(reference: list[Reference]) -> float:
 
 
 def _large_cell() -> tuple[float, float, int]:
-    """MiB that a call needs, its seconds and its reflections, at the volume limit; in a process of its own."""
+    """Return memory in MiB, time in s and reflections of a cell at the volume limit, from a separate process."""
     code = "from benchmarks.engine import _measure_large_cell; _measure_large_cell()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     memory, seconds, reflections = json.loads(done.stdout)
@@ -198,7 +198,7 @@ def _measure_large_cell() -> None:
 
 
 def _peak_mib(*, reset: bool = False) -> float:
-    """Highest resident memory of this process so far; Linux can forget what was before."""
+    """Return the peak resident memory of this process in MiB, since the last reset on Linux."""
     if reset and sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5")
     if sys.platform == "linux":

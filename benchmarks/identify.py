@@ -119,7 +119,7 @@ def score(
 
 
 def measured(scans: list[Scan], weights: Weights | None) -> tuple[list[tuple[str, Observed]], NDArray[np.int64], Any]:
-    """Return the scans on the axis, their groups, and what the network says."""
+    """Return the scans on the axis, their groups, and the network's answers."""
     observed = [(s.name, observe(s.two_theta_deg, s.intensity, s.wavelength_A)) for s in scans]
     network = None
     if weights is not None:

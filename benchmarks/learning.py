@@ -1,4 +1,4 @@
-"""Does a dataset teach? Trains AlphaDiffract from both inputs and CrystalNet, and judges them on held-out groups.
+"""Accuracy of reduced networks after a short training: AlphaDiffract from both inputs, and CrystalNet.
 
     python -m benchmarks.learning [--parts patterns,sticks,densities] [--dataset PATH] [--out docs/learning.json]
 
@@ -11,7 +11,7 @@ fewer channels, smaller heads, and less pooling (32 points instead of 7 reach th
 be learnt first). It deviates from the paper in what MODEL and DEVIATIONS say; noise and optimiser are the paper's.
 
 Prints JSON: accuracies, margins over the majority class, mean absolute errors beside those of always predicting the
-mean and the median of the training side, all on the test side of the split, for each input; and the validation curves,
+mean and the median of the training split, all on the test split, for each input; and the validation curves,
 by which every setting was chosen.
 """
 
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict[str, Any]:
-    """One run: its figures on the test side, its curve on the validation side."""
+    """Train once; return results on the test split and the curve on the validation split."""
     config = AlphaDiffractTraining(
         **DEVIATIONS,
         epochs=epochs,
@@ -155,7 +155,7 @@ def trained(name: str, path: Path, out: Path, epochs: int, samples: int) -> dict
 
 
 def plot_curves(result: dict[str, Any], path: Path) -> None:
-    """Validation accuracies and length errors over epochs, with their baselines."""
+    """Plot validation accuracies and length errors over epochs, with their baselines."""
     panels = (
         ("validation_crystal_system_accuracy", "crystal system, accuracy"),
         ("validation_space_group_accuracy", "space group, accuracy"),
@@ -177,7 +177,7 @@ def plot_curves(result: dict[str, Any], path: Path) -> None:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What was trained on."""
+    """Return the facts of the dataset that results depend on."""
     dataset = open_dataset(path)
     sides = {side: len(dataset.rows(side)) for side in ("train", "validation", "test")}
     return {
@@ -189,7 +189,7 @@ def facts(path: Path) -> dict[str, Any]:
 
 
 def validation_baselines(dataset: Dataset) -> dict[str, float]:
-    """What always answering with the training side's commonest class, or mean, scores on the validation side."""
+    """Return validation scores of the training split's commonest class and mean lattice as constant answers."""
     train, held_out = dataset.rows("train"), dataset.rows("validation")
     found = {}
     for name in ("crystal_system", "space_group"):
@@ -201,14 +201,14 @@ def validation_baselines(dataset: Dataset) -> dict[str, float]:
 
 
 def lattice_errors(dataset: Dataset, split: str, centre: Callable[..., Any]) -> tuple[float, float]:
-    """Mean absolute errors (A, deg) of always answering with the training side's mean, or median, lattice."""
+    """Return mean absolute errors (Å, deg) of the training split's mean and median lattice as constant answers."""
     cells = dataset.column("niggli")
     error = np.abs(cells[dataset.rows(split)] - centre(cells[dataset.rows("train")], axis=0)).mean(axis=0)
     return float(error[:3].mean()), float(error[3:].mean())
 
 
 def made_dataset(scratch: Path, kind: str = "patterns") -> Path:
-    """A dataset of the Materials Project crystals among the shared test data: of patterns, or of model densities."""
+    """Make a dataset of the Materials Project crystals of the test data, with patterns or model densities."""
     shared = data_folder()
     archive = shared / "structures" / "materials_project.zip"
     if not archive.exists():

@@ -1,4 +1,4 @@
-"""Does a dataset teach CrystalNet? Trained on model densities, judged on held-out groups beside constant answers.
+"""Scores of CrystalNet after a short training on model densities, compared with constant answers.
 
 The densities are sums of free atoms (``density.method = "independent_atoms"``), no calculation: whether the chain from
 dataset to network works is measured, not what the network would make of DFT. Best-of-n and rotations look at the truth
@@ -52,7 +52,7 @@ MODEL = CrystalNetConfig(
 
 
 def trained_on_densities(path: Path, out: Path, epochs: int) -> dict[str, Any]:
-    """One run: SSIM and PSNR on the test side, margins over the mean training density, other constants beside them."""
+    """Train once; return SSIM and PSNR on the test split, and margins over constant answers."""
     config = CrystalNetTraining(
         epochs=epochs,
         batch_size=32,
@@ -93,7 +93,7 @@ def trained_on_densities(path: Path, out: Path, epochs: int) -> dict[str, Any]:
 
 
 def constant_answers(config: CrystalNetTraining, path: Path) -> dict[str, dict[str, float]]:
-    """SSIM and PSNR on the test side of the mean, the median of the training densities, and of nothing at all."""
+    """Return SSIM and PSNR on the test split of the mean and median training density and of zero."""
     dataset = open_dataset(path)
     step = 50 // POINTS
 
@@ -113,7 +113,7 @@ def constant_answers(config: CrystalNetTraining, path: Path) -> dict[str, dict[s
 
 
 def curve(log: Path) -> dict[str, list[float]]:
-    """Validation figures whenever there were any."""
+    """Return the validation scores of every epoch that has them."""
     found: dict[str, list[float]] = {}
     with log.open(newline="") as rows:
         for row in csv.DictReader(rows):

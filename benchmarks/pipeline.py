@@ -1,10 +1,9 @@
-"""The whole run, end to end: structures a second, bytes a pattern, what distribution costs and what it gains.
+"""Speed and size of a whole run, and the cost and gain of worker processes.
 
 `python -m benchmarks.pipeline [CATALOG]` makes the same dataset three times in turn: in a plain loop of the same
-functions (cluster kind `here`), with one worker process and with two. Rates exclude the starting of processes, which
-is given beside them; everything else, reading and finalising and verifying too, is counted. What two cores of this
-machine can do at all is measured too: two plain loops side by side that know nothing of each other, against one. The
-last line is JSON.
+functions (cluster kind `inline`), with one worker process and with two. Rates exclude the start of processes, which is
+given separately, and include reading, finalising and verifying. The limit of the machine is measured as well: two
+independent plain loops against one. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -63,12 +62,12 @@ def compile_kernels(config: DatagenConfig, scratch: Path) -> None:
 
 
 def working_seconds(outcome: Outcome) -> float:
-    """Wall time of the run, less the starting of worker processes, which happens within another phase."""
+    """Return the wall time of the run in s, without the start of worker processes."""
     return sum(outcome.phase_seconds.values()) - 2 * outcome.phase_seconds["start workers"]
 
 
 def machine_ceiling(catalog: Path, scratch: Path) -> float:
-    """How many times the work of one plain loop two do that share nothing but the machine: caches, memory, disk."""
+    """Return the speed-up of two independent plain loops over one, the limit of the machine."""
     alone = median(side_by_side(catalog, scratch, 1) for _ in range(ROUNDS))
     together = median(side_by_side(catalog, scratch, 2) for _ in range(ROUNDS))
     print(f"plain loops side by side: one takes {alone:.1f} s, two take {together:.1f} s")
@@ -76,7 +75,7 @@ def machine_ceiling(catalog: Path, scratch: Path) -> float:
 
 
 def side_by_side(catalog: Path, scratch: Path, count: int) -> float:
-    """Seconds until the last of so many plain loops, each in a process like a worker's, has finished."""
+    """Return the time in s until the last of n plain loops, each in its own process, has finished."""
     spawn = multiprocessing.get_context("spawn")
     ready = spawn.Barrier(count + 1)
     with patch.dict(os.environ, dask_config.SINGLE_THREADED | dask_config.KEEP_MEMORY):
@@ -96,7 +95,7 @@ def side_by_side(catalog: Path, scratch: Path, count: int) -> float:
 
 
 def plain_loop(catalog: Path, folder: Path, ready: Barrier) -> None:
-    """In a process of its own: make the dataset once everybody is ready."""
+    """Make the dataset in a child process, once all processes are ready."""
     config = config_for_path(catalog)
     with tempfile.TemporaryDirectory(prefix=folder.name, dir=folder.parent) as scratch:
         compile_kernels(config, Path(scratch))
@@ -105,7 +104,7 @@ def plain_loop(catalog: Path, folder: Path, ready: Barrier) -> None:
 
 
 def time_plan(config: DatagenConfig) -> float:
-    """Seconds that a plan of the paper's size takes."""
+    """Return the time in s of a plan of the paper's size takes."""
     began = time.perf_counter()
     found = estimate(config, display=Silence(), structures=PAPER_STRUCTURES)
     seconds = time.perf_counter() - began
@@ -117,7 +116,7 @@ def time_plan(config: DatagenConfig) -> float:
 
 
 def report(outcomes: dict[str, list[Outcome]], plan_seconds: float, ceiling: float) -> None:
-    """A table, then the figures as JSON."""
+    """Print a table, then the results as JSON."""
     one = outcomes["one worker"][0]
     seconds = {name: median(working_seconds(o) for o in found) for name, found in outcomes.items()}
     stages = one.stage_seconds

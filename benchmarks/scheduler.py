@@ -1,4 +1,4 @@
-"""What does it cost to hand out tasks, and does a graph the size of a whole database pass through?
+"""Cost of scheduling tasks, for as many as a run over a whole database has.
 
 `python -m benchmarks.scheduler` runs as many empty tasks as 312,267 structures make in shards of 200, through the same
 bounded window as a real run; `--structures` makes one task of each structure instead. The last line is JSON.
@@ -21,12 +21,12 @@ SHARD = 200
 
 
 def nothing(number: int) -> int:
-    """The empty task: its argument is its receipt."""
+    """Return the argument: an empty task."""
     return number
 
 
 def measure(tasks: int, workers: int, encryption: str) -> dict[str, float]:
-    """Wall and processor time per task in milliseconds, and growth of the driver's memory in MB."""
+    """Return wall and CPU time per task in milliseconds, and growth of the driver's memory in MB."""
     profile = LocalProfile.model_validate({"workers": workers, "encryption": encryption})
     driver = psutil.Process()
     begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How small and how fast patterns are stored: the chosen codec among its alternatives, then a whole dataset.
+"""Size and speed of stored patterns: the chosen codec, its alternatives, and a whole dataset.
 
 `python -m benchmarks.store` prints a table and, as its last line, JSON. Crystals are accepted ones of
 materials_project.zip (PXRD_SHARED_DATA, or ../shared/data beside the repository), else the bundled examples. `--all`
@@ -52,7 +52,7 @@ INSTRUMENT = Instrument.preset("alphadiffract")
 
 @dataclass(frozen=True)
 class Alternative:
-    """One way to store a structure's patterns."""
+    """A way to store a structure's patterns."""
 
     bits: int
     order: str
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def crystals(every: int) -> list[Verdict]:
-    """Accepted crystals of the archive of real ones, or of the examples where it is absent."""
+    """Return accepted crystals of the archive, or of the bundled examples if it is absent."""
     folder = data_folder()
     archive = folder / "structures" / "materials_project.zip"
     config = (
@@ -103,7 +103,7 @@ def crystals(every: int) -> list[Verdict]:
 
 
 def patterns_of(verdict: Verdict) -> Patterns | None:
-    """The hundred patterns of a crystal; None where the engine refuses it."""
+    """Return 100 patterns of a crystal, or None if the engine refuses it."""
     try:
         return simulate(verdict.crystal, INSTRUMENT, draws_of(verdict))
     except Unsimulable:
@@ -111,7 +111,7 @@ def patterns_of(verdict: Verdict) -> Patterns | None:
 
 
 def draws_of(verdict: Verdict) -> Any:
-    """Its augmentations."""
+    """Return the augmentations of a crystal."""
     return draw(SETTINGS, 0, verdict.crystal.structure_hash(), range(SETTINGS.count))
 
 
@@ -120,7 +120,7 @@ NAME = "blosc zstd 2, bytes, 2 MiB"
 
 
 def codecs() -> Iterator[tuple[str, Any]]:
-    """Codecs of Zarr v3's core, and zstd alone; Blosc with its shuffle and its block (`auto`: Blosc's own choice)."""
+    """Yield the codecs of Zarr v3's core: Blosc by shuffle and block (`auto`: Blosc's choice), zstd and gzip alone."""
     yield NAME, CHOSEN
     for level in (1, 3, 4):
         yield f"blosc zstd {level}, bytes, 2 MiB", Blosc("zstd", level, Blosc.SHUFFLE, 1 << 21)
@@ -137,14 +137,14 @@ def codecs() -> Iterator[tuple[str, Any]]:
 
 
 def every_alternative() -> Iterator[Alternative]:
-    """Codecs at the chosen quantisation; then bits, order and chunk with the chosen codec."""
+    """Return all alternatives: codecs at the chosen quantisation; then bits, order and chunk with the chosen codec."""
     for name, codec in codecs():
         yield Alternative(13, "two_theta fastest", 100, name, codec.encode, codec.decode)
     yield from list(the_nearest())[1:]
 
 
 def the_nearest() -> Iterator[Alternative]:
-    """The choice, and what differs from it in one respect."""
+    """Return the choice, and alternatives that differ from it in one respect."""
     for bits, order, chunk in (
         (13, "two_theta fastest", 100),
         (12, "two_theta fastest", 100),
@@ -158,7 +158,7 @@ def the_nearest() -> Iterator[Alternative]:
 
 
 def measure(alternative: Alternative, relative: list[NDArray[np.float32]]) -> dict[str, Any]:
-    """Bytes a pattern and milliseconds a structure."""
+    """Return bytes per pattern and ms per structure."""
     size = 0
     encoding = decoding = 0.0
     for patterns in relative:
@@ -187,7 +187,7 @@ def measure(alternative: Alternative, relative: list[NDArray[np.float32]]) -> di
 
 
 def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
-    """Write and read a dataset of these structures as a run does; bytes on disk of everything."""
+    """Write and read a dataset of these structures as a run does; return times and bytes on disk."""
     labels = label_columns(verdicts)
     lines = [line.wavelength_A for line in INSTRUMENT.lines]
     layout = schema.Layout(
@@ -249,7 +249,7 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
 
 
 def peaks_ms(verdicts: list[Verdict]) -> float:
-    """Milliseconds for CrystalNet's vector, the mean over some structures."""
+    """Return the time in ms of CrystalNet's vector, the mean over some structures."""
     chosen = verdicts[:40]
     xrd_peaks(chosen[0].crystal)
     began = time.process_time()
@@ -259,7 +259,7 @@ def peaks_ms(verdicts: list[Verdict]) -> float:
 
 
 def show(measured: list[dict[str, Any]]) -> None:
-    """The table of alternatives."""
+    """Return the table of alternatives."""
     table = Table(box=None, pad_edge=False)
     for name in measured[0]:
         table.add_column(name, no_wrap=True)

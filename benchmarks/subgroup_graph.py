@@ -1,11 +1,11 @@
-"""Are the stored edges of the maximal-subgroup graph the ones the 230 groups themselves give?
+"""Edges of the graph of maximal subgroups, recomputed from the 230 groups and compared with the stored ones.
 
 Computes every maximal subgroup of every space group from the symmetry operations and compares the pairs of types with
 ``trainer/training/subgroup_edges.csv``; ``--write`` rewrites that file.
 
 A maximal subgroup keeps either all translations (translationengleiche: a maximal subgroup of the point group) or all
 point operations (klassengleiche: a maximal invariant sublattice T' of the translations T, and a complement of T/T').
-T/T' is an irreducible module of the point group over the integers modulo a prime p, so pT lies in T' and the
+T/T' is an irreducible module of the point group over the integers modulo a prime p, so T' contains pT and the
 sublattices are found among the invariant subspaces of F_p^3. The complements are the solutions of
 
     tau(g) + g tau(h) - tau(gh) = -c(g, h)   in T/T',   c(g, h) = w_g + g w_h - w_gh
@@ -64,7 +64,7 @@ def klassengleiche(rotations: Matrix, translations: NDArray[np.object_], p: int)
     types = set()
     for basis in maximal_invariant_sublattices(rotations, p):
         inverse = np.linalg.inv(basis.astype(float))
-        adjugate = np.rint(inverse * p).astype(np.int64)  # p B^-1 is whole because pT lies in T'
+        adjugate = np.rint(inverse * p).astype(np.int64)  # p B^-1 is integral because T' contains pT
         quotient = _quotient_map(adjugate, p)  # T -> T/T' as vectors over F_p
         lifts = _lifts(quotient, p)
         d = len(quotient)
@@ -126,7 +126,7 @@ def primitive_operations(number: int) -> tuple[Matrix, NDArray[np.object_]]:
 
 
 def space_group_type(rotations: Matrix, translations: NDArray[np.object_]) -> int:
-    """Number 1-230 of the group with these operations, judged by spglib in a metric that the operations leave alone."""
+    """Return the number (1-230) of the group with these operations, by spglib in an invariant metric."""
     metric = sum(w.T @ w for w in rotations) / len(rotations)
     lattice = np.linalg.cholesky(metric)
     found = spglib.get_spacegroup_type_from_symmetry(
@@ -268,7 +268,7 @@ def _rank(matrix: Matrix, p: int) -> int:
 
 
 def _quotient_map(adjugate: Matrix, p: int) -> Matrix:
-    """T -> T/T' as a matrix over F_p: x lies in T' = B Z^3 exactly where p B^-1 x vanishes modulo p."""
+    """T -> T/T' as a matrix over F_p: x is in T' = B Z^3 exactly if p B^-1 x vanishes modulo p."""
     return _reduce(adjugate, p)[0]
 
 

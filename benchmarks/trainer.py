@@ -1,9 +1,9 @@
-"""How fast is training? Loader, broadening, step and latency of AlphaDiffract at full size, on the CPU and on a GPU.
+"""Speed of training AlphaDiffract at full size: loader, broadening, step and latency, on CPU and GPU.
 
     python -m benchmarks.trainer [--dataset PATH] [--seconds 20]
 
 Prints JSON with one entry for each device: patterns per second of the loader alone (both inputs), of broadening, of a
-training step on data at hand, and of training with the loader, with the share of time that the device waits for data
+training step on loaded data, and of training with the loader, with the share of time that the device waits for data
 (target: under 5 % on a GPU); and the median latency of a single pattern, beside the paper's 1.04 ms on an H100.
 """
 
@@ -33,7 +33,7 @@ PAPER_LATENCY_MS = 1.04
 
 
 def main() -> None:
-    """Measure every device that is here."""
+    """Measure every device of this machine."""
     options = argparse.ArgumentParser(description="How fast is training?")
     options.add_argument("--dataset", type=Path)
     options.add_argument("--seconds", type=float, default=20.0, help="for each figure")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measure(path: Path, place: Place, seconds: float, batch: int, workers: int) -> dict[str, Any]:
-    """All figures of one device."""
+    """Return all results of one device."""
     dataset = open_dataset(path)
     found: dict[str, Any] = {}
     for name in ("patterns", "sticks"):
@@ -62,7 +62,7 @@ def measure(path: Path, place: Place, seconds: float, batch: int, workers: int) 
 
 
 def measure_input(dataset: Dataset, config: AlphaDiffractTraining, place: Place, seconds: float) -> dict[str, float]:
-    """Loader alone, inputs made on the device (broadening, noise), a step on data at hand, and all together."""
+    """Measure the loader, inputs made on the device (broadening, noise), a step on loaded data, and all together."""
     task = build_task(config, dataset, place)
     assert isinstance(task, AlphaDiffractTask)
     data = open_split(config, dataset, "train", place, None)
@@ -99,7 +99,7 @@ def trained(
     seconds: float,
     finish: Callable[[], None],
 ) -> tuple[float, float]:
-    """Training with the loader: patterns per second, and the share of time spent waiting for a batch."""
+    """Return patterns per second with the loader, and the share of time spent waiting for a batch."""
     begun, waited, patterns = time.perf_counter(), 0.0, 0
     while time.perf_counter() - begun < seconds:
         before = time.perf_counter()
@@ -113,7 +113,7 @@ def trained(
 
 @torch.no_grad()
 def latency_ms(module: torch.nn.Module, config: AlphaDiffractTraining, place: Place, seconds: float) -> float:
-    """Median time of one pattern from host memory to answers in host memory."""
+    """Return the median time in ms of one pattern, from host memory to results in host memory."""
     module.eval()
     pattern = 100 * torch.rand(1, config.model.input_points)
     times = []
@@ -127,7 +127,7 @@ def latency_ms(module: torch.nn.Module, config: AlphaDiffractTraining, place: Pl
 
 
 def rate(once: Callable[[], int], seconds: float, finish: Callable[[], None] = lambda: None) -> float:
-    """Patterns per second, after one turn to warm up."""
+    """Return patterns per second, after one warm-up call."""
     once()
     finish()
     begun, patterns = time.perf_counter(), 0

@@ -1,1 +1,1 @@
-"""Where structures and densities come from: one small module per kind of source, all yielding the same record."""
+"""Sources of structures and densities: one module per kind of catalog, all yielding `Record`."""

@@ -1,7 +1,4 @@
-"""Atomic writing: a name is given to a complete, durable file or to none.
-
-The one home for catalogs, curation and datagen.
-"""
+"""Atomic and durable writing of files, for catalogs, curation and datagen."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 TEMPORARY_SUFFIX = ".tmp"
-"""Suffix of what a killed writer leaves behind; it is never read, and `sweep` removes it."""
+"""Suffix of temporary files. A killed writer leaves one behind; it is never read, and `sweep` removes it."""
 
 
 @contextlib.contextmanager
@@ -59,13 +56,13 @@ def sha256_of(path: Path) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left behind; call it only while no other process writes there."""
+    """Remove temporary files of killed writers; call it only while no other process writes there."""
     for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name durable; file systems that cannot sync folders are left to their own guarantees."""
+    """Make the new name durable where the file system can sync folders."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Possessive repeats (*+): a line of millions of quotes must not fill the memory with ways to go back.
+# Possessive repeats (*+): backtracking over a line of millions of quotes would exhaust memory.
 _TOKEN = re.compile(
     r"""(?P<comment>\#.*)
       | '(?:[^']++|'(?=\S))*+(?:'(?=\s|$)|$)  # a quote inside a string is a letter unless white space follows;
@@ -25,12 +25,12 @@ _HEADING = re.compile(r"data_|global_", re.IGNORECASE)
 
 
 MAX_BLOCKS = 100_000
-"""More headings than this are not looked for: a megabyte of nothing but headings would become gigabytes of blocks."""
+"""Limit on headings per file: a megabyte of headings alone would become gigabytes of blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One data block: its name as written after `data_`, its text from there on, and whether it breaks off."""
+    """A data block: its name as written after `data_`, its text, and whether it is truncated."""
 
     name: str
     text: str
@@ -39,9 +39,9 @@ class Block:
 
 
 def split_blocks(text: str) -> list[Block]:
-    """All data blocks in order; what precedes the first, and STAR's `global_` sections, belong to none.
+    """Return all data blocks in order, without the text before the first and without STAR's `global_` sections.
 
-    Line ends become plain newlines. The texts joined are the input from its first heading on. Never many more than
+    Line ends become newlines. Joined, the texts are the input from its first heading. Splitting stops soon after
     `MAX_BLOCKS`.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -55,10 +55,10 @@ def split_blocks(text: str) -> list[Block]:
 
 
 def _headings(text: str) -> tuple[list[tuple[int, str | None]], bool]:
-    """Offset and name of every heading (None for `global_`), and whether the text ends inside a multi-line value."""
+    """Return offset and name of every heading (None for `global_`), and whether the text ends in a multi-line value."""
     headings: list[tuple[int, str | None]] = []
     cif2 = text.startswith("#\\#CIF_2.0")
-    closing = ""  # what ends the multi-line value we are in: a semicolon, or a triple quote of CIF 2
+    closing = ""  # end of the open multi-line value: a semicolon, or a triple quote of CIF 2
     for start, line in _lines(text):
         begin = 0
         if closing == ";":
@@ -86,7 +86,7 @@ def _headings(text: str) -> tuple[list[tuple[int, str | None]], bool]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Offset and content of each line; str.splitlines would also break at form feeds and Unicode separators."""
+    """Yield offset and content of each line; str.splitlines would also break at form feeds and Unicode separators."""
     start = 0
     while (end := text.find("\n", start)) >= 0:
         yield start, text[start:end]
@@ -96,7 +96,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _heading_of(token: re.Match[str], start: int) -> list[tuple[int, str | None]]:
-    """What a token heads, if anything; `start` is its line's place in the text."""
+    """Return the heading that a token is, if any; `start` is the offset of its line."""
     word: str | None = token["word"]
     if word is None:
         return []
@@ -106,7 +106,7 @@ def _heading_of(token: re.Match[str], start: int) -> list[tuple[int, str | None]
 
 
 def _scan_cif2(line: str, begin: int, start: int, headings: list[tuple[int, str | None]]) -> str:
-    """Headings of a line that has triple quotes; returns the quote that stays open at its end, if any."""
+    """Append the headings of a line with triple quotes; return the quote left open at its end, or an empty string."""
     position = begin
     while position < len(line) and len(headings) <= MAX_BLOCKS:
         if line[position].isspace():

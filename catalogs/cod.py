@@ -1,4 +1,4 @@
-"""The Crystallography Open Database: a mirror on disk, or entries by number, downloaded once and kept."""
+"""Crystallography Open Database: a local mirror, or entries by number, downloaded once."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Opener = Callable[[str], IO[bytes]]
 
 RETRIES = 5
 PAUSE_S = 0.2
-"""Between two downloads: the COD is run by volunteers."""
+"""Pause between two downloads: the COD is run by volunteers."""
 
 _NUMBER = re.compile(r"\d{7}")
 
 
 def open_address(url: str) -> IO[bytes]:
-    """An answer of the COD's site; the timeout is for silence, not for the whole download."""
+    """Open a URL of the COD; the timeout limits silence, not the whole download."""
     answer: IO[bytes] = urlopen(Request(url, headers={"User-Agent": "pxrd-datagen"}), timeout=60)  # noqa: S310  # https by config
     return answer
 
@@ -41,7 +41,7 @@ def open_address(url: str) -> IO[bytes]:
 def records(
     config: CodCatalog, opener: Opener = open_address, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Record]:
-    """One record per data block: every file of the mirror, or the numbers asked for in rising order."""
+    """Yield a record per data block, of every file of the mirror or of the requested numbers in ascending order."""
     wanted = _wanted(config)
     if wanted is None:
         yield from (renamed(record, cod_number, "cod_id") for record in records_in(config))
@@ -56,20 +56,20 @@ def records(
 
 
 def cod_number(record: Record) -> str | None:
-    """The seven digits that name a COD file."""
+    """Return the seven digits that name a COD file, or None for other names."""
     path, _, block = record.source_id.partition("#")
     number = stem(path)
     return number + (f"#{block}" if block else "") if _NUMBER.fullmatch(number) else None
 
 
 def kept_at(folder: Path, number: int) -> Path:
-    """Where a mirror of the COD keeps an entry: 1/00/00/1000000.cif."""
+    """Return the path of an entry in a mirror of the COD: 1/00/00/1000000.cif."""
     digits = str(number)
     return folder / digits[0] / digits[1:3] / digits[3:5] / f"{digits}.cif"
 
 
 def _wanted(config: CodCatalog) -> dict[int, None] | None:
-    """The numbers asked for, each once, in rising order; None for everything."""
+    """Return the requested numbers, each once, in ascending order; None for everything."""
     if not config.ids and config.ids_file is None:
         return None
     numbers = set(config.ids)
@@ -87,7 +87,7 @@ def _wanted(config: CodCatalog) -> dict[int, None] | None:
             for word in line.partition("#")[0].replace(",", " ").split():
                 if not _NUMBER.fullmatch(word):
                     raise CatalogError(
-                        f"{config.ids_file} holds something that is no COD number",
+                        f"{config.ids_file} contains a word that is not a COD number",
                         where=f"catalog {config.name!r}",
                         expected="seven digits",
                         found=repr(word[:40]),
@@ -149,8 +149,8 @@ def _download(config: CodCatalog, address: str, opener: Opener, sleep: Callable[
                 return Defect(defects.TOO_LARGE, f"more than {config.max_file_MB:g} MB at {address}")
             return raw
     raise CatalogError(
-        f"the COD does not answer after {RETRIES + 1} attempts",
+        f"no answer from the COD after {RETRIES + 1} attempts",
         where=f"catalog {config.name!r}, {address}",
         found=trouble,
-        do="check the network and run again; what was downloaded is kept",
+        do="check the network and run again; completed downloads are kept",
     )

@@ -1,4 +1,4 @@
-"""What can be said of a catalog in the configuration: one model for each kind of `[[catalog]]` section."""
+"""Configuration models of `[[catalog]]` sections, one for each kind."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ CrystalSystem = Literal["Triclinic", "Monoclinic", "Orthorhombic", "Tetragonal",
 
 
 class _Catalog(BaseModel):
-    """What every kind of catalog has."""
+    """Settings of every kind of catalog."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     name: str = Field(default="", pattern=r"^[^\x00-\x1f]+$")
-    """The catalog's name in tables and reports, unique in a configuration; by default made from its path or kind."""
+    """Name in tables and reports, unique in a configuration; by default from the path or kind."""
     licence: str = Field(default="unknown", min_length=1)
-    """Terms on which the structures may be passed on, kept with every row: an SPDX identifier, or ICSD."""
+    """Licence of the structures, stored with every row: an SPDX identifier, or ICSD."""
     max_file_MB: float = Field(default=50.0, gt=0, le=2000)
-    """Longest CIF that is read, in MB (10^6 bytes) after decompression; anything longer is refused unread."""
+    """Largest CIF that is read, in MB (10^6 bytes) after decompression; larger ones are refused."""
 
     @model_validator(mode="before")
     @classmethod
@@ -35,7 +35,7 @@ class _Catalog(BaseModel):
         return given
 
     def resolved(self, base: Path) -> Self:
-        """The same catalog with relative paths taken from `base`, the folder of the configuration file."""
+        """Return the catalog with paths relative to `base`, the folder of the configuration file."""
         paths = {
             name: base / value.expanduser()
             for name in type(self).model_fields
@@ -44,9 +44,10 @@ class _Catalog(BaseModel):
         return self.model_copy(update=paths)
 
 
-_DENSITY_HELP = """Where a structure's charge density lies, as a pattern relative to the catalog's folder with `{stem}`
-(file name without endings), `{folder}` (its folder inside the catalog) and `{block}` (data block):
-`densities/{stem}.CHGCAR.gz`. Formats by ending: CHGCAR, .cube or Materials Project's .json, each plain or with .gz."""
+_DENSITY_HELP = """Path of a structure's charge density: a pattern relative to the catalog's folder with `{stem}`
+(file name without suffixes), `{folder}` (its folder inside the catalog) and `{block}` (data block):
+`densities/{stem}.CHGCAR.gz`. Formats by suffix:
+CHGCAR, .cube or Materials Project's .json, each optionally with .gz."""
 
 
 class _WithDensities(_Catalog):
@@ -59,9 +60,11 @@ class _WithDensities(_Catalog):
             try:
                 pattern.format(stem="", folder="", block="")
             except (KeyError, IndexError, ValueError) as error:
-                raise ValueError(f"only {{stem}}, {{folder}} and {{block}} can stand in braces ({error})") from error
+                raise ValueError(f"expected only {{stem}}, {{folder}} and {{block}} in braces ({error})") from error
             if "{" not in pattern:
-                raise ValueError("the same density for every structure; expected {stem} or {block} in it")
+                raise ValueError(
+                    "expected {stem} or {block} in the pattern: without them every structure has the same density"
+                )
         return pattern
 
 
@@ -82,27 +85,27 @@ class ZipCatalog(_WithDensities):
 
 
 class TarCatalog(_WithDensities):
-    """CIF files inside a tar archive (plain, gzip, bzip2 or xz), read in place in one pass; densities lie beside it."""
+    """CIF files inside a tar archive (plain, gzip, bzip2 or xz), read in place in one pass; densities are beside it."""
 
     kind: Literal["tar"] = "tar"
     path: Path
     """The .tar, .tar.gz, .tgz, .tar.bz2 or .tar.xz file."""
     max_inflated_GB: float = Field(default=1000.0, gt=0)
-    """Most that is decompressed from the archive in all, in GB (10^9 bytes); reading stops there with a defect."""
+    """Limit on the decompressed size of the archive, in GB (10^9 bytes); reading stops there with a defect."""
 
 
 class TableCatalog(_Catalog):
-    """A CSV or Parquet table with the text of a CIF in each row; all other columns are kept as claims."""
+    """CSV or Parquet table with the text of a CIF in each row; other columns are kept as source metadata."""
 
     kind: Literal["table"] = "table"
     path: Path
     """The .csv, .csv.gz or .parquet file."""
     cif_column: str = "cif"
-    """The column that holds CIF text."""
+    """Column with the text of the CIFs."""
     id_column: str | None = None
-    """The column that holds ids; by default `material_id` where the table has it, else rows are numbered."""
+    """Column with ids; by default `material_id` if the table has it, else rows are numbered."""
     density_column: str | None = None
-    """A column with the path of each structure's charge density, relative to the table's folder."""
+    """Column with the path of each structure's charge density, relative to the table's folder."""
 
 
 class IcsdCatalog(_WithDensities):
@@ -112,25 +115,25 @@ class IcsdCatalog(_WithDensities):
     path: Path
     """The folder, .zip or .tar archive with the exported files."""
     licence: str = Field(default="ICSD", min_length=1)
-    """Terms; `ICSD` marks rows whose structures must not be passed on."""
+    """Licence; with `ICSD`, structures are withheld from published datasets."""
 
 
 class CodCatalog(_WithDensities):
-    """Crystallography Open Database: a mirror's folder, or entries by number, downloaded once and kept."""
+    """Crystallography Open Database: a local mirror, or entries by number, downloaded once."""
 
     kind: Literal["cod"] = "cod"
     path: Path
-    """The mirror's folder (its own 1/00/00/1000000.cif layout, or flat) or archive, or where downloads are kept."""
+    """Folder of the mirror (1/00/00/1000000.cif or flat), archive, or folder for downloads."""
     ids: tuple[int, ...] = ()
-    """COD numbers to take; empty takes every file of the folder."""
+    """COD numbers; by default every file of the folder."""
     ids_file: Path | None = None
-    """A text file with COD numbers to take, separated by white space or commas; `#` begins a comment."""
+    """Text file with COD numbers, separated by white space or commas; `#` begins a comment."""
     download: bool = False
-    """Whether numbers that the folder lacks are fetched from the COD's site, once, into the folder."""
+    """Download numbers that are not in the folder, into the folder."""
     url: str = "https://www.crystallography.net/cod/{id}.cif"
-    """Address of an entry, with `{id}` for the number."""
+    """URL of an entry, with `{id}` for the number."""
     licence: str = Field(default="CC0-1.0", min_length=1)
-    """Terms; the COD is in the public domain."""
+    """Licence; the COD is in the public domain."""
 
     @field_validator("ids")
     @classmethod
@@ -145,9 +148,9 @@ class CodCatalog(_WithDensities):
         try:
             filled = url.format(id=1000000)
         except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"only {{id}} can stand in braces ({error})") from error
+            raise ValueError(f"expected only {{id}} in braces ({error})") from error
         if not url.startswith("https://") or filled == url:
-            raise ValueError("expected an https:// address with {id} in it")
+            raise ValueError("expected an https:// URL that contains {id}")
         return url
 
     @model_validator(mode="after")
@@ -158,33 +161,33 @@ class CodCatalog(_WithDensities):
 
 
 class MaterialsProjectCatalog(_Catalog):
-    """Structures, and on demand charge densities, of the Materials Project, downloaded once and kept on disk."""
+    """Structures and, optionally, charge densities of the Materials Project, downloaded once."""
 
     kind: Literal["materials_project"] = "materials_project"
     path: Path
-    """Folder of the downloads; what lies there complete needs no network again."""
+    """Folder for downloads; what is complete there is not downloaded again."""
     material_ids: tuple[str, ...] = ()
     """Materials by id, such as mp-149."""
     chemsys: tuple[str, ...] = ()
-    """Chemical systems, such as Si-O; each means exactly these elements."""
+    """Chemical systems, such as Si-O: exactly these elements."""
     elements: tuple[str, ...] = ()
     """Elements that must be present."""
     exclude_elements: tuple[str, ...] = ()
     """Elements that must be absent."""
     num_elements: tuple[int, int] | None = None
-    """Least and greatest number of different elements."""
+    """Smallest and largest number of different elements."""
     num_sites: tuple[int, int] | None = None
-    """Least and greatest number of atoms in the primitive cell."""
+    """Smallest and largest number of atoms in the primitive cell."""
     space_group: tuple[Annotated[int, Field(ge=1, le=230)], ...] = ()
-    """Space group numbers, by the database's own determination."""
+    """Space group numbers as determined by the database."""
     crystal_system: CrystalSystem | None = None
-    """Crystal system, by the database's own determination."""
+    """Crystal system as determined by the database."""
     max_energy_above_hull_eV: float | None = Field(default=None, ge=0)
-    """Greatest energy above the convex hull, in eV per atom."""
+    """Largest energy above the convex hull, in eV per atom."""
     theoretical: bool | None = None
-    """False takes only materials that experiment knows, true only the others."""
+    """False: only materials known from experiment; true: only the others."""
     with_density: bool = False
-    """Whether only materials with a charge density are taken, and their densities downloaded (some MB each)."""
+    """Take only materials with a charge density, and download the densities (some MB each)."""
     max_materials: int | None = Field(default=None, ge=1)
     """Largest number of materials, taken in the order of their ids."""
 
@@ -192,28 +195,28 @@ class MaterialsProjectCatalog(_Catalog):
     @classmethod
     def _least_first(cls, bounds: tuple[int, int] | None) -> tuple[int, int] | None:
         if bounds is not None and not 1 <= bounds[0] <= bounds[1]:
-            raise ValueError("expected the least, then the greatest number, from 1 on")
+            raise ValueError("expected the smallest, then the largest number, both at least 1")
         return bounds
 
     @model_validator(mode="after")
     def _some_criterion(self) -> Self:
         if self.material_ids and set(self.query()) != {"material_ids"}:
-            raise ValueError("material_ids name the materials already; leave the other criteria out")
+            raise ValueError("material_ids cannot be combined with other criteria; remove either")
         if not self.material_ids and not self.query():
             raise ValueError("no criterion; expected at least one, such as chemsys, num_elements or material_ids")
         return self
 
     def query(self) -> dict[str, Any]:
-        """The criteria that were given, with plain values; two configurations with the same ask for the same."""
+        """Return the given criteria as JSON values; they identify the query."""
         given = self.model_dump(mode="json", include=QUERY_FIELDS)
         return {key: value for key, value in sorted(given.items()) if value not in (None, [])}
 
     downloads_at_once: int = Field(default=4, ge=1, le=16)
-    """How many densities are fetched at the same time."""
+    """Number of densities downloaded concurrently."""
     retries: int = Field(default=5, ge=0, le=20)
-    """How often a failed download is tried again, waiting 1, 2, 4, ... seconds between."""
+    """Retries of a failed download, after 1, 2, 4, ... seconds."""
     licence: str = Field(default="CC-BY-4.0", min_length=1)
-    """Terms; the Materials Project's data are CC-BY 4.0."""
+    """Licence; the Materials Project's data are CC-BY 4.0."""
 
 
 QUERY_FIELDS = {
@@ -228,23 +231,23 @@ QUERY_FIELDS = {
     "max_energy_above_hull_eV",
     "theoretical",
 }
-"""What of a `MaterialsProjectCatalog` decides which materials are asked for."""
+"""Fields of `MaterialsProjectCatalog` that select materials."""
 
 
 class RruffCatalog(_Catalog):
-    """CIFs of the American Mineralogist Crystal Structure Database (RRUFF), under their codes, minerals as claims."""
+    """CIFs of the American Mineralogist Crystal Structure Database (RRUFF), with their codes as ids."""
 
     kind: Literal["rruff"] = "rruff"
     path: Path
-    """The folder, .zip or .tar archive with the CIFs (.dif files leave origin and setting open and are passed over)."""
+    """Folder, .zip or .tar archive with the CIFs (.dif files, which leave origin and setting open, are skipped)."""
 
 
 class ExamplesCatalog(_Catalog):
-    """The textbook crystals that come with the package, some with a charge density."""
+    """Textbook crystals included in the package, some with a charge density."""
 
     kind: Literal["examples"] = "examples"
     licence: str = Field(default="CC0-1.0", min_length=1)
-    """Terms; the files were written for this package, the facts in them are cited in each."""
+    """Licence; the files were written for this package and cite their sources."""
 
 
 CatalogConfig = Annotated[
@@ -259,4 +262,4 @@ CatalogConfig = Annotated[
     | ExamplesCatalog,
     Field(discriminator="kind"),
 ]
-"""One `[[catalog]]` section; its `kind` says which model reads it."""
+"""A `[[catalog]]` section; its `kind` chooses the model."""

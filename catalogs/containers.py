@@ -23,9 +23,9 @@ def records_in(config: CodCatalog | IcsdCatalog | RruffCatalog) -> Iterator[Reco
     return folder.records(FolderCatalog.model_validate(common))
 
 
-def renamed(record: Record, number_of: Callable[[Record], str | None], claim: str) -> Record:
+def renamed(record: Record, number_of: Callable[[Record], str | None], key: str) -> Record:
     """Return the record under the number that its database gives it, if it has one; `origin` keeps its path."""
     number = number_of(record)
     if number is None:
         return record
-    return replace(record, source_id=number, claims={**record.claims, claim: number})
+    return replace(record, source_id=number, claims={**record.claims, key: number})

@@ -12,7 +12,7 @@ _COMPRESSION = (".gz", ".bz2", ".xz")
 
 
 def density_format(name: str) -> str:
-    """`cube` or `mp_json` by the file's ending; anything else is VASP's, whose files have no ending of their own."""
+    """Return `cube` or `mp_json` by the suffix; `chgcar` otherwise, since VASP's files have no suffix of their own."""
     lower = name.lower()
     for suffix in _COMPRESSION:
         lower = lower.removesuffix(suffix)
@@ -22,9 +22,9 @@ def density_format(name: str) -> str:
 
 
 def density_path(pattern: str, file_id: str, block: str) -> PurePosixPath | None:
-    """The pattern filled in for one data block, relative to the catalog's folder.
+    """Return the pattern filled in for a data block, relative to the catalog's folder.
 
-    None where the block's name, which is the CIF's author's, would choose the folder.
+    Return None if the block's name, which is untrusted, would leave the folder of the pattern.
     """
     if "/" in block or "\\" in block or block == "..":
         return None
@@ -33,12 +33,12 @@ def density_path(pattern: str, file_id: str, block: str) -> PurePosixPath | None
 
 
 def by_block(pattern: str | None) -> bool:
-    """Whether the pattern can tell several blocks of one file apart."""
+    """Return whether the pattern distinguishes the blocks of a file."""
     return pattern is not None and "{block}" in pattern
 
 
 def beside(folder: Path, pattern: str | None, file_id: str) -> Callable[[str], DensityRef | None] | None:
-    """A finder, by block name, of densities that are files under `folder`; None without a pattern."""
+    """Return a function from block name to density file under `folder`; None without a pattern."""
     if pattern is None:
         return None
 

@@ -1,4 +1,4 @@
-"""Downloaded files on disk, and errors for a disk that cannot take them."""
+"""Downloaded files on disk, and errors of writing them."""
 
 from __future__ import annotations
 

@@ -1,10 +1,13 @@
-"""What stops a catalog as a whole: it is not there, or not what the configuration says it is."""
+"""Errors of whole catalogs: missing, or not of the configured kind."""
 
 from __future__ import annotations
 
 
 class CatalogError(Exception):
-    """One sentence for a person: what, where, expected, found, what to do. Poor files are defects instead."""
+    """A catalog cannot be used; the message says what, where, expected, found, and what to do.
+
+    A single unusable file is a `Defect` instead.
+    """
 
     def __init__(self, what: str, *, where: str, expected: str = "", found: str = "", do: str = "") -> None:
         self.what = what

@@ -1,4 +1,4 @@
-"""The textbook crystals that come with the package, each with its citation, some with a charge density."""
+"""Textbook crystals included in the package, each with its citation, some with a charge density."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FOLDER = Path(__file__).parent / "examples"
 
 
 def index() -> list[dict[str, str]]:
-    """The rows of `INDEX.csv`: file, name, formula, space group, crystal system, density, citation."""
+    """Return the rows of `INDEX.csv`: file, name, formula, space group, crystal system, density, citation."""
     with (FOLDER / "INDEX.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
 def records(config: ExamplesCatalog) -> Iterator[Record]:
-    """One record per crystal, in alphabetical order; claims carry its name and citation."""
+    """Yield a record per crystal, in alphabetical order, with name and citation as source metadata."""
     for row in index():
         path = FOLDER / row["file"]
         claims = {key: row[key] for key in ("name", "formula", "space_group", "citation")}

@@ -17,7 +17,7 @@ from catalogs.record import Defect, Record
 
 
 def records(config: FolderCatalog) -> Iterator[Record]:
-    """One record per data block of every CIF file; archives in it are named as defects, other files passed over."""
+    """Yield a record per data block of every CIF file; archives are defects, other files are skipped."""
     root = config.path
     single = root.is_file()
     for path, trouble in [(root, None)] if single else walk(root, config.name):
@@ -44,7 +44,7 @@ def records(config: FolderCatalog) -> Iterator[Record]:
 
 
 def read_file(path: Path, limit_MB: float) -> bytes | Defect:
-    """All bytes of a file, decompressed where its name says so, or why they cannot be had."""
+    """Return all bytes of a file, decompressed if its name ends in .gz, or the defect."""
     try:
         if not path.is_file():  # a pipe or device would block for ever
             return Defect(defects.UNREADABLE_FILE, _what_it_is(path))
@@ -71,10 +71,10 @@ def _what_it_is(path: Path) -> str:
 
 
 def walk(root: Path, name: str) -> Iterator[tuple[Path, Defect | None]]:
-    """CIF files and archives under a folder in natural order, and folders that cannot be listed with the reason.
+    """Yield CIF files and archives under a folder in natural order, and a defect for folders that cannot be listed.
 
-    Links to folders are followed, but never back into a folder that contains them; one folder's names are held at a
-    time.
+    Links to folders are followed unless they lead to a folder that contains them. Only the names of the folders on
+    the current path are in memory.
     """
     if not root.is_dir():
         raise CatalogError(
@@ -82,7 +82,7 @@ def walk(root: Path, name: str) -> Iterator[tuple[Path, Defect | None]]:
             where=f"catalog {name!r}",
             expected="a folder or a CIF file",
             found=str(root),
-            do="correct its path, or mount the disk it lies on",
+            do="correct its path, or mount its disk",
         )
     yield from _walk(root, (os.path.realpath(root),))
 

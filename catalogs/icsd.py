@@ -17,14 +17,14 @@ _FILE = re.compile(r"(?:.*coll(?:ection)?_?code_?|icsd[_-]?(?:coll(?:ection)?_?c
 
 
 def records(config: IcsdCatalog) -> Iterator[Record]:
-    """One record per data block, its id the collection code; claims mark what must not be passed on."""
+    """Yield a record per data block with its collection code as id; source metadata mark what must be withheld."""
     for record in records_in(config):
         named = renamed(record, collection_code, "collection_code")
         yield replace(named, claims={**named.claims, "restricted": "yes"}) if config.licence == "ICSD" else named
 
 
 def collection_code(record: Record) -> str | None:
-    """From the CIF's `_database_code_ICSD`, its block's name (`data_12345-ICSD`), or the file's name, in this order."""
+    """Return the code from `_database_code_ICSD`, the block's name (`data_12345-ICSD`) or the file's name."""
     if found := _TAG.search(record.cif) or _BLOCK.match(record.cif):
         return found[1]
     path, _, block = record.source_id.partition("#")

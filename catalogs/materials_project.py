@@ -1,13 +1,13 @@
-"""Structures and charge densities of the Materials Project, asked for once and kept on disk.
+"""Structures and charge densities of the Materials Project, downloaded once.
 
-Kept under the catalog's path:
+Files under the catalog's path:
 
-- `query-HASH/materials.json`: what was asked, when, of which database version, and the ids that answered;
-- `query-HASH/structures-00000.jsonl.gz`: the answers, a hundred materials to a file;
+- `query-HASH/materials.json`: query, time, database version, and the ids found;
+- `query-HASH/structures-00000.jsonl.gz`: the documents, a hundred materials per file;
 - `densities/mp-149_mp-1234.json.gz`: a density as the Materials Project writes it, by material and task;
-- `densities.jsonl`: one line for each material whose density was asked for: task, SHA-256, size, or that there is none.
+- `densities.jsonl`: one line per material with a requested density: task, SHA-256 and size, or that there is none.
 
-What is there complete is never asked for again; when everything is there, no network and no key are needed.
+Complete files are not downloaded again; with all of them, neither network nor key is needed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from catalogs.reading import Place
 from catalogs.record import Defect, DensityRef, Record
 
 CHUNK = 100
-"""Materials asked for at once, and kept in one file."""
+"""Materials per request and per file."""
 
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ def records(
     connecting: Callable[[], Any] = connect,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Record]:
-    """One record per material in the order of the ids; what is not on disk yet is downloaded on the way."""
+    """Yield a record per material in the order of the ids; download what is not on disk yet."""
     client = Client(f"catalog {config.name!r}", config.retries, connecting, sleep)
     folder = config.path / f"query-{_hash_of(config)}"
     listing = _listing(config, folder, client)
@@ -69,7 +69,7 @@ def _hash_of(config: MaterialsProjectCatalog) -> str:
 
 
 def _listing(config: MaterialsProjectCatalog, folder: Path, client: Client) -> _Listing:
-    """Which materials answer the query: asked once, then remembered, so that the catalog stays the same."""
+    """Return the materials of the query; it is sent once and stored, so that the catalog does not change."""
     path = folder / "materials.json"
     if path.is_file():
         kept = _read_json(path)
@@ -88,7 +88,7 @@ def _listing(config: MaterialsProjectCatalog, folder: Path, client: Client) -> _
 
 
 def _chunk(path: Path, ids: list[str], listing: _Listing, client: Client) -> dict[str, Json]:
-    """Documents of up to a hundred materials, from disk or, once, from the network."""
+    """Return documents of up to a hundred materials from disk; download them first if needed."""
     if not path.is_file():
         version = client.database_version()
         if version != listing.database_version:
@@ -110,7 +110,7 @@ def _chunk(path: Path, ids: list[str], listing: _Listing, client: Client) -> dic
 
 
 class _Densities:
-    """Densities kept on disk, and the journal of what was asked."""
+    """Densities on disk, and the journal of requests."""
 
     def __init__(self, path: Path, client: Client) -> None:
         self._client = client
@@ -123,11 +123,11 @@ class _Densities:
                 try:
                     entry = json.loads(line)
                     self._known[entry["material_id"]] = entry
-                except (ValueError, KeyError):  # the line during which the machine stopped: it is asked for again
+                except (ValueError, KeyError):  # a line cut off by a crash: requested again
                     continue
 
     def of(self, ids: list[str], at_once: int) -> dict[str, Json]:
-        """The journal's entry of each material; what is missing is downloaded, some at the same time."""
+        """Return the journal's entry of each material; download missing densities, `at_once` concurrently."""
         missing = [material_id for material_id in ids if not self._is_kept(material_id)]
         if missing:
             self._client.database_version()  # connects before the threads do, and fails in one place

@@ -1,4 +1,4 @@
-"""Questions to the Materials Project, through its own client mp-api: patient, and never showing the key."""
+"""Queries of the Materials Project through its client mp-api, with retries and without exposing the key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ABSENT = "No object found"
 
 @dataclass(frozen=True)
 class Density:
-    """A density as JSON in the Materials Project's own form, with its task and its atoms as a CIF."""
+    """A density as the Materials Project's JSON, with its task and its atoms as a CIF."""
 
     task_id: str
     json: bytes
@@ -31,7 +31,7 @@ class Density:
 
 
 def connect() -> Any:
-    """The real client; the key is found where mp-api and pymatgen look for it, and stays there."""
+    """Return mp-api's client; mp-api reads the key from its own or pymatgen's settings."""
     try:
         from mp_api.client import MPRester
     except ImportError as error:
@@ -53,7 +53,7 @@ def connect() -> Any:
 
 
 class Client:
-    """The few questions asked, each tried again a few times before it becomes a `CatalogError`."""
+    """The queries that the catalog needs, retried before they raise `CatalogError`."""
 
     def __init__(self, where: str, retries: int, connecting: Callable[[], Any], sleep: Callable[[float], None]) -> None:
         self._where = where
@@ -64,25 +64,25 @@ class Client:
         self._rester: Any = None
 
     def database_version(self) -> str:
-        """The version of the database that answers now."""
+        """Return the current version of the database."""
         return str(self._ask(lambda rester: rester.db_version))
 
     def material_ids(self, config: MaterialsProjectCatalog) -> set[str]:
-        """Ids of the materials that meet the configuration's criteria, and those it names, known or not."""
+        """Return the ids that meet the configuration's criteria, and those it names, whether they exist or not."""
         found = {_usual_id(named) for named in config.material_ids}
         for criteria in _criteria(config):
             found |= {_id(document, "material_id") for document in self._summaries(criteria, ["material_id"])}
         return found
 
     def structures(self, ids: list[str]) -> list[dict[str, Any]]:
-        """What the database says of these materials, with the structure as a CIF; unknown ids are left out."""
+        """Return the documents of these materials with the structure as a CIF; unknown ids are left out."""
         return [_plain(document) for document in self._summaries({"material_ids": ids}, FIELDS)]
 
     def _summaries(self, criteria: dict[str, Any], fields: list[str]) -> list[Any]:
         return list(self._ask(lambda rester: rester.materials.summary.search(**criteria, fields=fields)))
 
     def density(self, material_id: str) -> Density | None:
-        """The newest charge density of a material, or None where no task of it has one.
+        """Return the newest charge density of a material, or None if no task has one.
 
         As the client's own choice among the static calculations, but where the newest has none the next is taken.
         """
@@ -107,7 +107,7 @@ class Client:
         return self._ask(lambda rester: rester.get_charge_density_from_task_id(task_id), absent=True)
 
     def _ask(self, question: Callable[[Any], T], *, absent: bool = False) -> Any:
-        """The answer; None where the object does not exist and that is an answer."""
+        """Return the result; None if the object does not exist and the caller accepts that."""
         for attempt in range(self._retries + 1):
             if attempt:
                 self._sleep(2.0 ** (attempt - 1))
@@ -122,13 +122,13 @@ class Client:
                 if absent and _ABSENT in trouble:
                     return None
                 if any(sign in trouble for sign in _REFUSED):
-                    raise self._error("refuses the key", trouble, "check MP_API_KEY") from None
+                    raise self._error("rejects the API key", trouble, "check MP_API_KEY") from None
                 if any(sign in trouble for sign in _WRONG):
-                    raise self._error("refuses the question", trouble, "check the query, and update mp-api") from None
+                    raise self._error("rejects the query", trouble, "check the query, and update mp-api") from None
         raise self._error(
             f"does not answer after {self._retries + 1} attempts",
             trouble,
-            "check the network and https://status.materialsproject.org, then run again; what was downloaded is kept",
+            "check the network and https://status.materialsproject.org, then run again; completed downloads are kept",
         )
 
     def _connected(self) -> Any:
@@ -149,7 +149,7 @@ class Client:
 
 
 def cif_of(structure: Any) -> str:
-    """All atoms of a pymatgen structure written out, with enough digits that nothing is lost."""
+    """Return all atoms of a pymatgen structure as a CIF with full precision."""
     from pymatgen.io.cif import CifWriter
 
     plain = structure.copy(site_properties={})
@@ -158,7 +158,7 @@ def cif_of(structure: Any) -> str:
 
 
 def _network_troubles() -> tuple[type[Exception], ...]:
-    """What the client lets through when the network or the server fails, answers that are no JSON included."""
+    """Return the exceptions of the client for failures of network or server, including invalid JSON."""
     troubles: tuple[type[Exception], ...] = (OSError, ValueError, KeyError)  # requests' own are OSErrors
     try:
         from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
@@ -169,7 +169,7 @@ def _network_troubles() -> tuple[type[Exception], ...]:
 
 
 def _criteria(config: MaterialsProjectCatalog) -> list[dict[str, Any]]:
-    """The configuration's criteria in the client's words; long lists in several questions."""
+    """Return the configuration's criteria as keywords of the client; long lists in several queries."""
     if config.material_ids:
         ids = list(config.material_ids)
         return [{"material_ids": ids[i : i + 500]} for i in range(0, len(ids), 500)]
@@ -206,12 +206,12 @@ def _plain(document: Any) -> dict[str, Any]:
 
 
 def _get(document: Any, name: str) -> Any:
-    """A field of a document, whether the client gives models or dictionaries."""
+    """Return a field of a document, which may be a model or a dictionary."""
     return document.get(name) if isinstance(document, dict) else getattr(document, name, None)
 
 
 def _id(document: Any, name: str) -> str:
-    """An id as the web site writes it, mp-149: the client turns some into letters."""
+    """Return an id as the web site writes it (mp-149); the client converts some to letters."""
     value = _get(document, name)
     return str(getattr(value, "string", value))
 

@@ -1,4 +1,4 @@
-"""From the bytes of one file to its records: bounded, decoded, a record for every data block."""
+"""Conversion of a file's bytes to records, one for each data block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Place:
-    """Where a file was found: what all of its records share."""
+    """Provenance of a file, shared by all of its records."""
 
     source: str
     file_id: str
@@ -27,19 +27,19 @@ class Place:
     licence: str
     claims: dict[str, str] = field(default_factory=dict)
     density_for: Callable[[str], DensityRef | None] | None = None
-    """Finds the density of a data block by its name; None where the catalog promises no densities."""
+    """Function from block name to density; None if the catalog has no densities."""
     by_block: bool = False
-    """Whether `density_for` can tell several blocks of one file apart."""
+    """Whether `density_for` distinguishes the blocks of a file."""
 
     def refused(self, defect: Defect) -> Record:
-        """The record of a file that could not be read."""
+        """Return the record of a file that could not be read."""
         claims = dict(self.claims)
         return Record(
             self.source, printable(self.file_id), "", printable(self.origin), self.licence, None, claims, defect
         )
 
     def records(self, raw: bytes) -> Iterator[Record]:
-        """The records of a file's bytes: one for each data block, or one that says why there is none."""
+        """Yield a record for each data block of a file's bytes, or one with the defect."""
         decoded = decode(raw)
         if isinstance(decoded, Defect):
             yield self.refused(decoded)
@@ -49,7 +49,7 @@ class Place:
         yield from replace(self, claims=claims).records_of_text(text)
 
     def records_of_text(self, text: str) -> Iterator[Record]:
-        """As `records`, for text that is decoded already."""
+        """Do the same as `records` for decoded text."""
         blocks = split_blocks(text)
         if not blocks:
             detail = f"{len(text)} characters without a data_ line, beginning {text.strip()[:40]!r}"
@@ -84,7 +84,7 @@ class Place:
 
 
 def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defect:
-    """All bytes of a file, decompressed where its name ends in .gz, but never more than the limit and one byte."""
+    """Return all bytes of a file, decompressed if its name ends in .gz; read at most one byte over the limit."""
     limit = int(limit_MB * MB)
     try:
         if name.lower().endswith(".gz"):
@@ -100,17 +100,17 @@ def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defec
 
 
 def decompressed(raw: bytes, name: str, limit_MB: float) -> bytes | Defect:
-    """As `read_bounded`, for bytes at hand."""
+    """Do the same as `read_bounded` for bytes in memory."""
     return read_bounded(BytesIO(raw), name, limit_MB)
 
 
 def too_large(found: str) -> Defect:
-    """The defect of a text beyond the catalog's limit."""
+    """Return the defect of a text over the catalog's limit."""
     return Defect(defects.TOO_LARGE, found)
 
 
 def with_unique_ids(records: Iterable[Record]) -> Iterator[Record]:
-    """The same records; an id seen before gets `~2`, `~3`, ... in order of appearance and a claim naming the first."""
+    """Yield the records with unique ids: repeated ones get `~2`, `~3`, ... and `duplicate_of` as source metadata."""
     times_seen: dict[str, int] = {}
     for record in records:
         n = times_seen.get(record.source_id, 0) + 1

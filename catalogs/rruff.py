@@ -1,7 +1,7 @@
 """CIFs of the RRUFF project's American Mineralogist Crystal Structure Database, under their database codes.
 
-Its DIF files are no source of structures: they name a space group by a symbol that leaves origin and setting open, and
-list no symmetry operations. Every DIF has a CIF of the same code, which does.
+DIF files are not read: their space-group symbol leaves origin and setting open, and they list no operators. Every DIF
+has a CIF of the same code, which lists them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MINERAL = re.compile(
 
 
 def records(config: RruffCatalog) -> Iterator[Record]:
-    """One record per data block, its id the AMCSD code where the CIF states one; the mineral's name is a claim."""
+    """Yield a record per data block with its AMCSD code, if stated, as id and the mineral as source metadata."""
     for record in records_in(config):
         named = renamed(record, amcsd_code, "amcsd_code")
         mineral = _MINERAL.search(record.cif)
@@ -32,6 +32,6 @@ def records(config: RruffCatalog) -> Iterator[Record]:
 
 
 def amcsd_code(record: Record) -> str | None:
-    """From the CIF's `_database_code_amcsd`."""
+    """Return the value of `_database_code_amcsd`, or None."""
     found = _CODE.search(record.cif)
     return found[1] if found else None

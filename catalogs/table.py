@@ -1,4 +1,4 @@
-"""A CSV or Parquet table with a CIF in each row, read a batch of rows at a time."""
+"""CSV and Parquet tables with a CIF in each row, read in batches."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BATCH_ROWS = 64
 
 _LINE_CHARACTERS = 1_000_000
 LARGEST_INFLATION, INFLATED_BYTES = 200, 1_000_000_000
-"""A Parquet file beyond both, in size when decompressed, is made to exhaust memory: CIF text shrinks 5 to 30 times."""
+"""A Parquet file over both limits is refused as a decompression bomb: CIF text compresses 5 to 30 times."""
 
 Row = Sequence[Any]
 
 
 def records(config: TableCatalog) -> Iterator[Record]:
-    """One record per data block of every row's CIF; all other columns become claims, as text."""
+    """Yield a record per data block of every row's CIF; other columns become source metadata, as text."""
     is_parquet = not config.path.name.lower().endswith((".csv", ".csv.gz"))
     rows = _parquet_rows(config) if is_parquet else _csv_rows(config)
     header = next(rows)
@@ -57,7 +57,7 @@ def records(config: TableCatalog) -> Iterator[Record]:
 
 
 class _Columns:
-    """Which column means what."""
+    """Roles of the columns."""
 
     def __init__(self, config: TableCatalog, header: list[str]) -> None:
         self.config = config
@@ -176,7 +176,7 @@ def _ends_quoted(part: str, is_quoted: bool, is_row_start: bool) -> bool:
 
 
 def _open_text(config: TableCatalog) -> IO[str]:
-    """The file as text; bytes that are not UTF-8 survive as surrogates and are looked at cell by cell."""
+    """Open the file as text; bytes that are not UTF-8 become surrogates, which are decoded per cell."""
     try:
         if config.path.name.lower().endswith(".gz"):
             return gzip.open(config.path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -1,4 +1,4 @@
-"""CIF files inside a tar archive, read in one pass in the archive's order: nothing is ever extracted to disk."""
+"""CIF files in tar archives, read in one pass in the archive's order and never extracted to disk."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from catalogs.record import Defect, Record
 
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 LARGEST_HEADER_BYTES = 1_000_000
-"""Of a long name or of pax records; real ones have some hundred bytes."""
+"""Limit on the size of a long name or of pax records; real ones have some hundred bytes."""
 READS_PAST_END = 100
-"""A whole archive is read past its end a few times at most."""
+"""Limit on reads past the end; an intact archive has a few."""
 _HEADER_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -37,7 +37,7 @@ _MAGIC: dict[bytes, Callable[[Path, str], Any]] = {b"\x1f\x8b": gzip.open, b"BZh
 
 
 def records(config: TarCatalog) -> Iterator[Record]:
-    """One record per data block of every CIF member; where the archive breaks off, a last record says so."""
+    """Yield a record per data block of every CIF member, and a last one with the defect of a damaged archive."""
     with ExitStack() as stack:
         stream = _Bounded(stack.enter_context(_open(config)), config.max_inflated_GB)
         n_members = 0
@@ -49,7 +49,7 @@ def records(config: TarCatalog) -> Iterator[Record]:
                 yield from _member_records(config, tar, member)
                 n_members += 1
             damage = _Header.trouble(tar)
-            while not damage and stream.read(MB):  # compression's own checksum stands at its end
+            while not damage and stream.read(MB):  # the checksum of the compression is at the end
                 pass
         except _DAMAGE as error:
             damage = str(error) or type(error).__name__
@@ -124,7 +124,7 @@ def _refusal(member: tarfile.TarInfo, name: str, limit_MB: float) -> Defect | No
 
 
 class _Bounded(RawIOBase):
-    """A stream that ends with an error once it has given more than it may."""
+    """A stream that raises an error once it has returned more than its limit."""
 
     def __init__(self, stream: IO[bytes], limit_GB: float) -> None:
         self._stream = stream
@@ -149,9 +149,9 @@ class _Bounded(RawIOBase):
 
 
 class _Header(tarfile.TarInfo):
-    """A header with limits, which remembers how the list of members ended.
+    """A header with size limits that records how the list of members ended.
 
-    tarfile takes a damaged header for the end of the archive, and reads long names and pax records into memory.
+    tarfile treats a damaged header as the end of the archive, and reads long names and pax records into memory.
     """
 
     @classmethod

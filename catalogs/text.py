@@ -9,8 +9,9 @@ from catalogs.record import Defect
 
 
 def decode(raw: bytes) -> tuple[str, str] | Defect:
-    """Text and encoding of a file's bytes: UTF-8, UTF-16 where its mark stands first, else latin-1 (old CIFs have names
-    of authors in it, and every byte has a letter there); bytes that no text holds are refused.
+    """Return text and encoding of a file's bytes, or a defect for bytes that are not text.
+
+    The encoding is UTF-8, UTF-16 after its byte-order mark, else latin-1, which old CIFs use for names of authors.
     """
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
@@ -30,5 +31,5 @@ def decode(raw: bytes) -> tuple[str, str] | Defect:
 
 
 def printable(name: str) -> str:
-    """A file name as text that can be stored: bytes that are not UTF-8 are written as \\xNN."""
+    """Return a file name as text that can be stored; bytes that are not UTF-8 become \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""CIF files inside a zip archive, read in place: nothing is ever extracted to disk."""
+"""CIF files in zip archives, read in place and never extracted to disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENCRYPTED = 0x1  # general purpose bit 0, APPNOTE.TXT 4.4.4
 
 
 def records(config: ZipCatalog) -> Iterator[Record]:
-    """One record per data block of every CIF entry, in natural order of the entries' names."""
+    """Yield a record per data block of every CIF entry, in natural order of the names."""
     with _open(config) as archive:
         entries = [entry for entry in archive.infolist() if _matters(entry)]
         names = {entry.filename for entry in archive.infolist()} if config.density else set()
@@ -67,7 +67,7 @@ def _matters(entry: zipfile.ZipInfo) -> bool:
 
 
 def _refusal(entry: zipfile.ZipInfo, limit_MB: float) -> Defect | None:
-    """What speaks against an entry before a byte of it is read."""
+    """Return the defect of an entry that its header shows, if any."""
     name = _id_of(entry)
     if escapes(name):
         return Defect(defects.ESCAPING_ENTRY, f"the entry is named {name!r}")
@@ -83,7 +83,7 @@ def _refusal(entry: zipfile.ZipInfo, limit_MB: float) -> Defect | None:
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit_MB: float) -> bytes | Defect:
-    """The entry's bytes; what the directory says of its size is not trusted."""
+    """Return the entry's bytes; the size in the directory is not trusted."""
     try:
         with archive.open(entry) as stream:
             return read_bounded(stream, entry.filename, limit_MB)

@@ -1,4 +1,4 @@
-"""The atoms of one cell while they are being checked: positions, and what occupies each."""
+"""Atoms of one cell during curation: positions and their occupants."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Occupant = tuple[str, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Atoms:
-    """One cell, no symmetry assumed: `occupants[kind[i]]` sit at `fractional[i]`."""
+    """One cell in P1: `occupants[kind[i]]` are at `fractional[i]`."""
 
     lattice_A: Array
     """Rows are a, b, c."""
     fractional: Array
     kind: NDArray[np.intc]
-    """Equal where the same species sit with the same occupancies and displacements."""
+    """Equal for positions with the same species, occupancies and displacements."""
     occupants: tuple[tuple[Occupant, ...], ...]
 
     @property
@@ -34,7 +34,7 @@ class Atoms:
         return abs(float(np.linalg.det(self.lattice_A)))
 
     def amounts(self) -> dict[str, float]:
-        """Atoms of each species in the cell, occupancies counted."""
+        """Return the atoms of each species in the cell, weighted by occupancy."""
         found: dict[str, float] = {}
         counts = np.bincount(self.kind, minlength=len(self.occupants))
         for n, here in zip(counts.tolist(), self.occupants, strict=True):
@@ -44,7 +44,7 @@ class Atoms:
 
 
 def cell_matrix(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> Array:
-    """Rows a, b, c in A with a along x and b in the xy plane, from lengths in A and angles in degrees."""
+    """Return rows a, b, c in A with a along x and b in the xy plane, from lengths in A and angles in degrees."""
     cos = [0.0 if t == 90.0 else float(np.cos(np.radians(t))) for t in (alpha, beta, gamma)]
     sin_gamma = 1.0 if gamma == 90.0 else float(np.sin(np.radians(gamma)))
     cx = cos[1]
@@ -55,7 +55,7 @@ def cell_matrix(a: float, b: float, c: float, alpha: float, beta: float, gamma: 
 
 
 def cell_parameters(lattice_A: Array) -> tuple[float, float, float, float, float, float]:
-    """Lengths in A and angles in degrees of the cell with rows a, b, c."""
+    """Return lengths in A and angles in degrees of the cell with rows a, b, c."""
     lengths = np.linalg.norm(lattice_A, axis=1)
     unit = lattice_A / lengths[:, None]
     cosines = np.clip([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]], -1.0, 1.0)

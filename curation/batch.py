@@ -41,12 +41,12 @@ _atom_site_fract_z
 Na Na 0 0 0
 Cl Cl 0.5 0.5 0.5
 """
-"""Halite, curated before the clock runs, so that imports and compilation do not count as the first record's time."""
+"""Halite, curated at the start, so that imports and compilation do not count for the first record."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a task hands back instead of the verdicts themselves."""
+    """Summary of a curated batch, returned by a task instead of the verdicts."""
 
     batch: str
     """Name of the batch file."""
@@ -56,17 +56,17 @@ class Receipt:
     seconds: float
     """Clock time for the batch."""
     content_sha256: str
-    """Of every value but timings: equal for equal input, settings and code."""
+    """SHA-256 of all values except timings: equal for equal input, settings and code."""
     crashes: tuple[dict[str, str], ...] = ()
-    """Records that cost their sandbox: id, reason and what was last printed there."""
+    """Records that ended their sandbox: id, reason and the end of the output."""
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Return one line of JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Receipt:
-        """Inverse of `to_json`."""
+        """Return the receipt of `to_json`."""
         content = json.loads(text)
         return cls(**{**content, "crashes": tuple(content["crashes"])})
 
@@ -81,11 +81,11 @@ def curate_batch(
     sandbox: Sandbox | None = None,
     on_verdict: Callable[[dict[str, Any]], None] | None = None,
 ) -> Receipt:
-    """Curate every record of a batch and write the verdicts to `out_path`, whole or not at all.
+    """Curate every record of a batch, write the verdicts atomically to `out_path`, and return the receipt.
 
-    A function of the batch and the settings, timings aside. `key` says what the result belongs to and is kept in the
-    file, for `read_receipt`. Without a `sandbox` one is borrowed that stays warm in this process. `on_verdict` is
-    given each row as it is found.
+    The result depends only on batch and settings, except for timings. `key` identifies the run and is stored in the
+    file for `read_receipt`. Without `sandbox`, one that stays warm in this process is used. `on_verdict` is called with
+    each row.
     """
     began = time.monotonic()
     rows: list[dict[str, Any]] = []
@@ -116,10 +116,10 @@ def curate_batch(
 
 
 def read_receipt(out_path: Path, *, key: str, batch_sha256: str) -> Receipt | None:
-    """The receipt of a batch that is done already, under this key and from these very bytes; None where it is not."""
+    """Return the receipt of a batch already curated with this key and content, or None."""
     try:
         said = read_metadata(out_path)
-    except (OSError, ValueError):  # pyarrow's errors on damaged files are among these
+    except (OSError, ValueError):  # includes pyarrow's errors on damaged files
         return None
     if said.get("key") != key or said.get("batch_sha256") != batch_sha256:
         return None
@@ -127,7 +127,7 @@ def read_receipt(out_path: Path, *, key: str, batch_sha256: str) -> Receipt | No
 
 
 def curator(settings_json: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Inside the sandbox: what turns a staged row into a verdict's row."""
+    """Return the function that converts a staged row to a verdict's row; it runs in the sandbox."""
     from curation.curate import curate_record
 
     settings = CurationSettings.model_validate(settings_json)
@@ -140,7 +140,7 @@ def curator(settings_json: dict[str, Any]) -> Callable[[dict[str, Any]], dict[st
 
 
 def _curated(record_row: dict[str, Any], sandbox: Sandbox, crashes: list[dict[str, str]]) -> dict[str, Any]:
-    """A verdict's row, from the sandbox or about what happened in it."""
+    """Return a verdict's row, from the sandbox or about its failure."""
     if record_row["defect_reason"] is not None:
         reason, detail = record_row["defect_reason"], record_row["defect_detail"]
         return Verdict.refusal(record_from_row(record_row), reason, detail).to_row()

@@ -1,8 +1,7 @@
-"""The whole cell from its sites, where the CIF leaves elements or symmetry open or contradicts itself.
+"""Choice of elements and symmetry where the CIF is ambiguous or contradicts itself.
 
-Operators that are listed and operators that are named should be of one space group. Where they are not, lists have been
-cut short and letters mistyped, and names have been copied from other structures: what makes the formula Z times is
-taken, and where nothing settles it the record is refused.
+Listed operators and the named space group should agree. Where they do not, because lists are truncated or mistyped, or
+names copied from other structures, the symmetry that gives formula x Z is used; if none does, the record is refused.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from curation.sites import read_sites
 
 @dataclass(frozen=True)
 class StatedContent:
-    """Formula, amounts by element, and formula units of the cell, as far as the CIF states them."""
+    """Formula (amounts by element) and formula units of the cell, if the CIF states them."""
 
     formula: dict[str, float] | None
     z: float | None
 
     def settles(self, expansion: Expansion, settings: CurationSettings) -> bool:
-        """Return whether the cell is known to hold Z times the formula."""
+        """Return whether the cell contains the stated formula Z times."""
         if self.formula is None or self.z is None:
             return False
         return agrees(expansion.atoms.amounts(), self.formula, self.z, settings)
@@ -46,7 +45,7 @@ def best_expansion(
     content: StatedContent,
     settings: CurationSettings,
 ) -> tuple[Expansion, set[str]]:
-    """Return the whole cell; where labels can be read as two elements, the reading that is closer to the formula."""
+    """Return the whole cell; for labels that can be two elements, the reading closer to the formula."""
     found: list[tuple[float, Expansion, set[str]]] = []
     formula = content.formula
     for long_labels in (True, False):
@@ -90,7 +89,7 @@ def _named(
     settings: CurationSettings,
     warnings: set[str],
 ) -> Expansion:
-    """Return the cell by the named group; where the name leaves the origin open, by the one that agrees with Z."""
+    """Return the cell of the named group; for a name with two origins, by the one that gives formula x Z."""
     if not operators.origins:
         return expand(lattice, sites, operators, settings, warnings)
     warnings.add("origin_assumed")
@@ -112,7 +111,7 @@ def _named(
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """The cell by one of the symmetries that are stated."""
+    """The cell expanded by one of the stated symmetries."""
 
     listed: bool
     expansion: Expansion
@@ -127,7 +126,7 @@ def _settled(
     settings: CurationSettings,
     warnings: set[str],
 ) -> Expansion:
-    """Return the cell by the symmetry that makes formula x Z, the listed operators first; refuse if none does."""
+    """Return the cell of the symmetry that gives formula x Z, listed operators first; refuse if none does."""
     trials, refusals = _trials(lattice, sites, symmetry, settings)
     chosen = next((trial for trial in trials if content.settles(trial.expansion, settings)), None)
     if chosen is None and trials and trials[0].listed and not refusals:

@@ -1,4 +1,4 @@
-"""From text to one CIF block: strictly where the text is sound, by a forgiving reader where it is not."""
+"""Parsing of a CIF block: by gemmi, or by a tolerant reader for text that breaks the grammar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ESSENTIAL = ("_atom_site_", "_symmetry_equiv_pos_", "_space_group_symop")
 
 
 def read_block(text: str, warnings: set[str]) -> Block:
-    """The first block with atoms, else the first; raises `Refused` where there is none or its grammar is lost."""
+    """Return the first block with atoms, else the first; raise `Refused` if there is none or it cannot be parsed."""
     text = text.lstrip("\ufeff")
     try:
         document = gemmi.cif.read_string(text, check_level=0)
@@ -64,7 +64,7 @@ _TOKEN = re.compile(
 
 
 def _tokens(text: str) -> Iterator[tuple[str, bool]]:
-    """Each value or keyword, and whether it stood bare (only then can it be a tag or a keyword)."""
+    """Yield each token, and whether it was unquoted (only then can it be a tag or a keyword)."""
     for match in _TOKEN.finditer(text.replace("\r\n", "\n").replace("\r", "\n")):
         kind = match.lastgroup
         if kind and kind != "comment":
@@ -72,7 +72,7 @@ def _tokens(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _read_leniently(text: str, complaint: str, *, rename: bool = False) -> list[Block]:
-    """Blocks from text that breaks the grammar: stray values are passed over, the first of two equal tags counts.
+    """Return the blocks of text that breaks the grammar: skip stray values, keep the first of two equal tags.
 
     A loop whose values do not fill its rows is left out; where it lists atoms or symmetry, the block is refused.
     """

@@ -1,4 +1,4 @@
-"""What a structure is made of: formulas and the 118 atomic fractions."""
+"""Composition of structures: formulas and the 118 atomic fractions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from curation.labels import N_ELEMENTS
 
 SYMBOLS: tuple[str, ...] = tuple(str(gemmi.Element(z).name) for z in range(1, N_ELEMENTS + 1))
-"""Element symbols, hydrogen first: the element of atomic number Z stands at Z - 1."""
+"""Element symbols by atomic number; the index is Z - 1."""
 
 _Z = {s: z for z, s in enumerate(SYMBOLS, start=1)} | {"D": 1}
 ELEMENTS = frozenset(_Z)
-"""Every symbol that names an element, deuterium's own included."""
+"""Symbols of elements, including deuterium's."""
 _PAULING = """
 H 2.20 Li 0.98 Be 1.57 B 2.04 C 2.55 N 3.04 O 3.44 F 3.98 Na 0.93 Mg 1.31 Al 1.61 Si 1.90 P 2.19 S 2.58 Cl 3.16 K 0.82
 Ca 1.00 Sc 1.36 Ti 1.54 V 1.63 Cr 1.66 Mn 1.55 Fe 1.83 Co 1.88 Ni 1.91 Cu 1.90 Zn 1.65 Ga 1.81 Ge 2.01 As 2.18 Se 2.55
@@ -28,13 +28,13 @@ Hg 2.00 Tl 1.62 Pb 2.33 Bi 2.02 Po 2.00 At 2.20 Rn 2.20 Fr 0.70 Ra 0.90 Ac 1.10 
 Am 1.30 Cm 1.30 Bk 1.30 Cf 1.30 Es 1.30 Fm 1.30 Md 1.30 No 1.30 Lr 1.30
 """
 _ELECTRONEGATIVITY = {e: float(x) for e, x in zip(_PAULING.split()[::2], _PAULING.split()[1::2], strict=True)}
-"""Pauling's scale, values as pymatgen gives them; the rest has none."""
+"""Electronegativities on Pauling's scale as in pymatgen; other elements have none."""
 _SPECIES = re.compile(r"([A-Z][a-z]?)")
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
 
 
 def element_of(species: str) -> str:
-    """`Fe3+` is `Fe`; deuterium is hydrogen."""
+    """Return the element of a species: `Fe` of `Fe3+`; hydrogen of deuterium."""
     found = _SPECIES.match(species)
     if found is None or found[1] not in _Z:
         raise ValueError(f"{species!r} names no element")
@@ -42,12 +42,12 @@ def element_of(species: str) -> str:
 
 
 def atomic_number(species: str) -> int:
-    """Z of a species such as `Fe3+`."""
+    """Return Z of a species such as `Fe3+`."""
     return _Z[element_of(species)]
 
 
 def element_amounts(amounts: dict[str, float]) -> dict[str, float]:
-    """Amounts by element from amounts by species, in alphabetical order, zeros left out."""
+    """Return amounts by element from amounts by species, in alphabetical order, zeros left out."""
     found: dict[str, float] = {}
     for species, amount in amounts.items():
         element = element_of(species)
@@ -56,7 +56,7 @@ def element_amounts(amounts: dict[str, float]) -> dict[str, float]:
 
 
 def atomic_fractions(amounts: dict[str, float]) -> NDArray[np.float64]:
-    """Atomic fraction of each of the 118 elements, from amounts by species; hydrogen (Z = 1) at index 0."""
+    """Return the atomic fraction of each of the 118 elements, from amounts by species; hydrogen (Z = 1) at index 0."""
     vector = np.zeros(N_ELEMENTS)
     for species, amount in amounts.items():
         vector[atomic_number(species) - 1] += amount
@@ -65,7 +65,7 @@ def atomic_fractions(amounts: dict[str, float]) -> NDArray[np.float64]:
 
 
 def reduced_formula(amounts: dict[str, float]) -> str:
-    """Smallest whole-number formula, `NaCl` and `SiO2`; decimals where amounts are no whole numbers.
+    """Return the reduced formula, such as `NaCl` and `SiO2`, with decimals for fractional amounts.
 
     Elements stand by electronegativity, and of equals by the alphabet, as the Materials Project has them.
     """
@@ -83,7 +83,7 @@ def reduced_formula(amounts: dict[str, float]) -> str:
 
 
 def in_hill_order(formula: str) -> str:
-    """The formula with carbon, then hydrogen, then the alphabet, without carbon the alphabet: `NaCl` as `ClNa`."""
+    """Return the formula in Hill's order: carbon, hydrogen, then alphabetical; `NaCl` becomes `ClNa`."""
     parts: list[tuple[str, str]] = _FORMULA_PART.findall(formula)
     has_carbon = any(element == "C" for element, _ in parts)
     order = sorted(parts, key=lambda part: ({"C": 0, "H": 1}.get(part[0], 2) if has_carbon else 2, part[0]))
@@ -91,7 +91,7 @@ def in_hill_order(formula: str) -> str:
 
 
 def _smallest_ratio(values: list[float]) -> list[float]:
-    """Amounts relative to the smallest, as whole numbers if a denominator up to 12 allows."""
+    """Return amounts relative to the smallest, as integers if a denominator up to 12 allows it."""
     smallest = min(values)
     ratios = [Fraction(v / smallest).limit_denominator(12) for v in values]
     if all(abs(float(r) - v / smallest) < 1e-3 * v / smallest for r, v in zip(ratios, values, strict=True)):
@@ -101,7 +101,7 @@ def _smallest_ratio(values: list[float]) -> list[float]:
 
 
 def parse_formula(text: str) -> dict[str, float] | None:
-    """Amounts of a `_chemical_formula_sum` such as `Al2 O3` by element; None where it is no plain formula."""
+    """Return amounts by element of a `_chemical_formula_sum` such as `Al2 O3`, or None if it cannot be parsed."""
     found: dict[str, float] = {}
     if not re.search(r"\)\s*[\d.]", text):  # brackets that multiply nothing
         text = text.replace("(", " ").replace(")", " ")
@@ -116,7 +116,7 @@ def parse_formula(text: str) -> dict[str, float] | None:
 
 
 def formula_difference(amounts: dict[str, float], formula: dict[str, float]) -> tuple[float, float]:
-    """Largest difference of an atomic fraction, and how many formula units the atoms make."""
+    """Return the largest difference of an atomic fraction, and the number of formula units."""
     elements = element_amounts(amounts)
     total, stated = sum(elements.values()), sum(formula.values())
     difference = max(

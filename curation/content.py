@@ -9,12 +9,12 @@ from curation.settings import CurationSettings
 
 _HYDROGEN = ("H", "D")
 NEARLY_EQUAL = 0.05
-"""Difference of an atomic fraction up to which a cell may hold the formula."""
+"""Largest difference of an atomic fraction at which a cell agrees with the formula."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """How the atoms of a cell compare with a formula."""
+    """Comparison of a cell's atoms with a formula."""
 
     difference: float
     """Largest difference of an atomic fraction, 0 to 1."""
@@ -55,7 +55,7 @@ def agrees(amounts: dict[str, float], formula: dict[str, float], z: float, setti
 
 
 def contradicts_z(content: Content, formula: dict[str, float], z: float, settings: CurationSettings) -> bool:
-    """Return whether the cell holds another number of formula units than Z.
+    """Return whether the number of formula units in the cell is not Z.
 
     Some programs write the content of the whole cell as the formula, beside a Z of its smaller formula units: then the
     amounts are multiples of Z. One unit of any other formula is what lost operators leave.

@@ -1,4 +1,4 @@
-"""The structure of a row: an explicit list of atoms in one cell, and its content hash."""
+"""Structure of a row: all atoms of one cell, and their content hash."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 LATTICE_DECIMALS = 6
-"""Cell vectors are kept to 1e-6 A, coordinates to 1e-7 of a cell edge: far below any experiment, far above rounding."""
+"""Decimals of cell vectors (1e-6 A) and coordinates (1e-7 of an edge): below experiment, above rounding."""
 FRACTIONAL_DECIMALS = 7
 OCCUPANCY_DECIMALS = 6
 U_ISO_DECIMALS = 6
 DEFAULT_U_ISO_A2 = 0.01
-"""What GSAS-II gives a site without displacement data."""
+"""GSAS-II's default for sites without displacement data."""
 MOST_ATOMS = 1_000_000
 SHORTEST_A, LONGEST_A, SMALLEST_A3 = 0.1, 100_000.0, 0.1
-"""Limits of a stored crystal, far from those of any crystal."""
+"""Limits of stored crystals, beyond any real one."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Crystal:
-    """Atoms of one cell with no symmetry assumed (P1); a site shared by several species has one entry for each.
+    """Atoms of one cell in P1; a site shared by several species has one entry for each.
 
     Make one with `Crystal.canonical`, which rounds and sorts: the hash is then a function of exactly what is stored,
     and whatever is computed from a crystal is a function of its hash.
@@ -78,15 +78,15 @@ class Crystal:
 
     @property
     def n_sites(self) -> int:
-        """Number of distinct positions: atoms per cell as pymatgen counts them, disorder not doubled."""
+        """Number of distinct positions, as pymatgen counts sites."""
         return len({tuple(p) for p in self.fractional.tolist()})
 
     def structure_hash(self) -> str:
-        """Content hash, 32 hexadecimal digits; independent of file name, site order and formatting."""
+        """Return the content hash, 32 hexadecimal digits; independent of file name, site order and formatting."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
 
     def to_json(self) -> str:
-        """Compact, exact and stable text form."""
+        """Return compact, exact and stable JSON."""
         content = {
             "lattice_A": self.lattice_A.tolist(),
             "species": list(self.species),
@@ -98,7 +98,7 @@ class Crystal:
 
     @classmethod
     def from_json(cls, text: str) -> Crystal:
-        """Inverse of `to_json`, bit for bit."""
+        """Return the crystal of `to_json`, bit for bit."""
         content: dict[str, Any] = json.loads(text)
         found = cls(
             np.array(content["lattice_A"], dtype=np.float64).reshape(3, 3),
@@ -112,7 +112,7 @@ class Crystal:
 
     @classmethod
     def from_pymatgen(cls, structure: Structure, u_iso_A2: float = DEFAULT_U_ISO_A2) -> Crystal:
-        """Flatten a pymatgen structure; displacement data, which it does not carry, becomes one value."""
+        """Convert a pymatgen structure, which has no displacement data: all sites have `u_iso_A2`."""
         species: list[str] = []
         occupancy: list[float] = []
         fractional: list[Array] = []
@@ -126,7 +126,7 @@ class Crystal:
         )
 
     def to_pymatgen(self) -> Structure:
-        """The same atoms as a pymatgen structure, species that share a position joined into one site."""
+        """Return a pymatgen structure; species that share a position become one site."""
         from pymatgen.core.lattice import Lattice
         from pymatgen.core.structure import Structure
 
@@ -143,7 +143,7 @@ def _rounded(values: Array | float, decimals: int) -> Array:
 
 
 def _check(crystal: Crystal) -> None:
-    """Raise ValueError for a text that is no crystal of this program: it may come from elsewhere."""
+    """Raise ValueError for untrusted content that is not a valid crystal."""
     n = len(crystal.species)
     arrays = (crystal.occupancy, crystal.u_iso_A2, crystal.fractional, crystal.lattice_A)
     if {a.shape for a in arrays} != {(n,), (n, 3), (3, 3)} or not 0 < n <= MOST_ATOMS:

@@ -1,4 +1,4 @@
-"""One record in, one verdict out: the screens in their order, every check's value kept."""
+"""Curation of one record: the screens in their order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 def curate_record(record: Record, settings: CurationSettings) -> Verdict:
-    """The verdict on one record; bad input is a refusal, never an exception."""
+    """Return the verdict on a record; bad input is refused, never an exception."""
     start = time.perf_counter()
     if record.defect is not None:
         return Verdict.refusal(record, record.defect.reason, record.defect.detail)
@@ -39,8 +39,8 @@ def curate_record(record: Record, settings: CurationSettings) -> Verdict:
     except Refused as refused:
         row |= {"status": "refused", "reason": refused.code, "detail": refused.detail, **refused.values}
     except MemoryError:
-        raise  # the sandbox knows what to make of it
-    except Exception:  # noqa: BLE001 - a flaw of ours costs this record, says so in its row, and shows in the counts
+        raise  # handled by the sandbox
+    except Exception:  # noqa: BLE001 - a bug refuses this record and shows in the counts
         row |= {"status": "refused", "reason": "internal_error", "detail": traceback.format_exc(limit=-4)}
     else:
         row["status"] = "accepted"
@@ -48,7 +48,7 @@ def curate_record(record: Record, settings: CurationSettings) -> Verdict:
 
 
 def _screen(cif: str, settings: CurationSettings, row: Row) -> None:
-    """All screens in order; what each saw goes into the row before it may refuse."""
+    """Run all screens in order; each writes its values to the row before it may refuse."""
     atoms, min_distance_A = _read(cif, settings, row)
     _refuse_beyond_any_cell(atoms, settings)
     primitive = _one_space_group(atoms, min_distance_A, settings, row)
@@ -73,9 +73,9 @@ def _read(cif: str, settings: CurationSettings, row: Row) -> tuple[Atoms, float]
 
 
 def _refuse_beyond_any_cell(atoms: Atoms, settings: CurationSettings) -> None:
-    """Refuse before the costly search what no symmetry can make small enough.
+    """Refuse before the expensive search cells that no symmetry makes small enough.
 
-    A smaller cell divides the numbers of sites of every kind, so it is at most their greatest common divisor smaller.
+    A smaller cell divides the number of sites of every kind, so their greatest common divisor bounds the factor.
     """
     divisor = math.gcd(*np.bincount(atoms.kind, minlength=len(atoms.occupants)).tolist())
     for code, value, limit, unit in (
@@ -142,10 +142,10 @@ def _six(metric: Array) -> Metric:
 
 
 def _reduced(primitive: Primitive, row: Row) -> Primitive:
-    """The Niggli cell in its standard orientation, checked to be what it should.
+    """Return the Niggli cell in its standard orientation; refuse a reduction that is not reliable.
 
-    It is reduced by the metric averaged over the crystal's own rotations, on which equalities are exact, so that the
-    noise of coordinates never decides between two forms; the cell itself is the crystal's, not averaged.
+    The reduction uses the metric averaged over the crystal's rotations, whose equalities are exact, so that noise does
+    not decide between two forms. The cell itself is not averaged.
     """
     change = _reduction(symmetrised_metric(primitive))
     reduced = change_basis(primitive, change)

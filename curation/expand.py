@@ -1,4 +1,4 @@
-"""From the sites of the asymmetric unit to the atoms of the whole cell: special positions, shared sites, overlaps."""
+"""Expansion of the asymmetric unit to the whole cell: special positions, shared sites and overlaps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from curation.reasons import Refused
 from curation.settings import CurationSettings
 
 COORDINATE_DECIMALS = 10
-"""Coordinates are rounded to this before anything is decided, so that no order of additions shows."""
+"""Coordinates are rounded to this first, so that results do not depend on the order of additions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +30,12 @@ class Sites:
     resolution: Array
     """The last printed digit of the coordinates, as a fraction of a cell edge."""
     multiplicity: NDArray[np.int64]
-    """As the CIF states it, 0 where it does not."""
+    """As stated in the CIF; 0 if it is not."""
 
 
 @dataclass(frozen=True, eq=False)
 class Expansion:
-    """The whole cell, and what was seen on the way."""
+    """The whole cell, and the values of the checks."""
 
     atoms: Atoms
     max_occupancy: float
@@ -47,11 +47,11 @@ class Expansion:
 def expand(
     lattice_A: Array, sites: Sites, operators: Operators, settings: CurationSettings, warnings: set[str]
 ) -> Expansion:
-    """All atoms of the cell, in the order of the CIF; raises `Refused` where they cannot all be there."""
+    """Return all atoms of the cell in the order of the CIF; raise `Refused` if they cannot all be present."""
     _check_operators_fit(lattice_A, operators)
     origin, positions = _images(lattice_A, sites, operators, settings, warnings)
     positions = _wrapped(positions)
-    order = np.argsort(origin, kind="stable")  # as the CIF lists them
+    order = np.argsort(origin, kind="stable")  # the order of the CIF
     origin, positions = origin[order], positions[order]
     try:
         change = reduce_metric(metric_of(lattice_A))
@@ -76,7 +76,7 @@ def _wrapped(fractional: Array) -> Array:
 
 
 def _check_operators_fit(lattice_A: Array, operators: Operators) -> None:
-    """Operators written for other axes (hexagonal for rhombohedral, say) do not keep the cell's lengths and angles."""
+    """Refuse operators that change the cell's metric, such as hexagonal operators on a rhombohedral cell."""
     g = lattice_A @ lattice_A.T
     r = operators.rotations
     off = float(np.max(np.abs(r.transpose(0, 2, 1) @ g @ r - g)) / np.max(np.diag(g)))
@@ -87,7 +87,7 @@ def _check_operators_fit(lattice_A: Array, operators: Operators) -> None:
 def _images(
     lattice_A: Array, sites: Sites, operators: Operators, settings: CurationSettings, warnings: set[str]
 ) -> tuple[NDArray[np.intp], Array]:
-    """Every distinct image of every site: the site's index and the fractional coordinates."""
+    """Return site index and fractional coordinates of every distinct image of every site."""
     r, t = operators.rotations, operators.translations
     n = len(r)
     images = np.einsum("nij,sj->sni", r, sites.fractional) + t
@@ -114,16 +114,16 @@ def _images(
 
 
 def _rounding(lattice_A: Array, sites: Sites) -> Array:
-    """How far images of a site on a special position may lie apart because its coordinates are rounded, A."""
+    """Return the largest distance of images of a site on a special position that rounding explains, A."""
     rounding: Array = np.maximum(1e-3, 2.0 * sites.resolution * float(np.linalg.norm(lattice_A, axis=1).max()))
     return rounding
 
 
 def _reach(lattice_A: Array, sites: Sites, distance2: Array, n: int, settings: CurationSettings) -> Array:
-    """Within which distance images of each site are one atom on a special position, A.
+    """Return the distance within which images of each site are one atom on a special position, A.
 
-    That is what rounding explains; and for an atom too full to be split, what the settings allow to be snapped, unless
-    the CIF itself counts the images as separate atoms.
+    It is what rounding explains; for an atom with an occupancy too high to be split it is `snap_distance_A`, unless the
+    CIF's multiplicity counts the images as separate atoms.
     """
     rounding = np.minimum(_rounding(lattice_A, sites), settings.snap_distance_A)
     full = sites.occupancy > 0.5 * (1.0 + settings.occupancy_tolerance)
@@ -136,7 +136,7 @@ def _reach(lattice_A: Array, sites: Sites, distance2: Array, n: int, settings: C
 def _special_orbit(
     lattice_A: Array, xyz: Array, operators: Operators, fixed: NDArray[np.bool_], d: Array, reach_A: float
 ) -> Array:
-    """The orbit of a site on a special position, moved exactly onto it: the mean of the images that coincide."""
+    """Return the orbit of a site moved exactly onto its special position, the mean of the coinciding images."""
     centre = xyz + d[fixed].mean(axis=0)
     images = operators.rotations @ centre + operators.translations
     kept: list[Array] = []
@@ -152,7 +152,7 @@ def _special_orbit(
 def close_pairs(
     lattice_A: Array, fractional: Array, reach_A: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-    """Pairs of sites (first < second) nearer than `reach_A`, and their distances; the cell must be Niggli-reduced."""
+    """Return pairs of sites (first < second) closer than `reach_A`, and their distances; the cell is Niggli-reduced."""
     rows, columns, distances = [], [], []
     n = len(fractional)
     block = max(1, 500_000 // max(n, 1))
@@ -170,7 +170,7 @@ def close_pairs(
 
 
 def shortest_distance(lattice_A: Array, fractional: Array) -> float:
-    """Shortest distance between two sites of the crystal, periodic images included, A; the cell Niggli-reduced."""
+    """Return the shortest distance between two sites, periodic images included, A; the cell is Niggli-reduced."""
     n = len(fractional)
     shortest = float(np.linalg.norm(lattice_A[0]))  # the shortest translation
     widths = 1.0 / np.linalg.norm(np.linalg.inv(lattice_A), axis=0)
@@ -179,7 +179,7 @@ def shortest_distance(lattice_A: Array, fractional: Array) -> float:
         d -= np.rint(d)
         d2 = d @ lattice_A
         shortest = min(shortest, float(np.sqrt(np.einsum("ij,ij->i", d2, d2).min())))
-        if shortest > 0.5 * widths.min():  # the nearest image may be another than the rounded one
+        if shortest > 0.5 * widths.min():  # rounding may miss the nearest image
             d2 = (d[:, None, :] + _SHIFTS) @ lattice_A
             shortest = min(shortest, float(np.sqrt(np.einsum("ijk,ijk->ij", d2, d2).min())))
     return shortest
@@ -196,7 +196,7 @@ def _shared_sites(
     sites: Sites,
     settings: CurationSettings,
 ) -> list[int]:
-    """For each position the index of the position it is one with: the lowest of those within the merging distance."""
+    """Return for each position the lowest index of the positions within the merging distance."""
     shares = list(range(len(origin)))
     near = distance <= settings.merge_distance_A
     for i, j in zip(first[near].tolist(), second[near].tolist(), strict=True):
@@ -212,7 +212,7 @@ def _occupants(
     settings: CurationSettings,
     warnings: set[str],
 ) -> tuple[dict[int, tuple[Occupant, ...]], float]:
-    """What occupies each kept position, and the largest sum of occupancies before any scaling."""
+    """Return the occupants of each kept position, and the largest sum of occupancies before scaling."""
     members: dict[int, list[int]] = {}
     for i, j in enumerate(shares):
         members.setdefault(j, []).append(int(origin[i]))
@@ -244,7 +244,7 @@ def _occupants(
 
 
 def _listed_once(key: tuple[int, ...], sites: Sites) -> tuple[int, ...]:
-    """Return one of the sites where all are the same atom, too full to be shares of one."""
+    """Return one of the sites if all are the same atom with an occupancy over one half."""
     first = key[0]
     same = all(
         sites.species[s] == sites.species[first] and sites.occupancy[s] == sites.occupancy[first] for s in key[1:]
@@ -253,7 +253,7 @@ def _listed_once(key: tuple[int, ...], sites: Sites) -> tuple[int, ...]:
 
 
 def _joined(key: tuple[int, ...], sites: Sites, scale: float) -> tuple[Occupant, ...]:
-    """Occupants in a fixed order, the same species with the same displacement added up."""
+    """Return the occupants in a fixed order; equal species with equal displacement are summed."""
     amounts: dict[tuple[str, float], float] = {}
     for s in key:
         name = (sites.species[s], float(sites.u_iso_A2[s]))

@@ -1,4 +1,4 @@
-"""The label vocabulary: crystal systems in the order of their space-group numbers, elements by atomic number."""
+"""Vocabulary of the labels: crystal systems and number of elements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ N_ELEMENTS = 118
 
 
 def crystal_system_of(space_group: int) -> int:
-    """Crystal system 1..7 of a space-group number 1..230 (International Tables A)."""
+    """Return the crystal system 1..7 of a space-group number 1..230 (International Tables A)."""
     if not 1 <= space_group <= 230:
         raise ValueError(f"space group numbers run from 1 to 230, not {space_group}")
     return next(i for i, last in enumerate(_LAST_SPACE_GROUP, start=1) if space_group <= last)

@@ -65,7 +65,7 @@ _FORMS: tuple[tuple[int, str, str, str], ...] = (
 
 
 def _coefficients(relation: str) -> list[float]:
-    """`2D+A` as the coefficients of A..F."""
+    """Return the coefficients of A..F of a relation such as `2D+A`."""
     found = [0.0] * 6
     for term in relation.replace("-", "+-").split("+"):
         if term:
@@ -83,23 +83,23 @@ for _number, _lattice, _lengths, _relations in _FORMS:
 LATTICES = tuple(sorted(_RULES))
 """The 14 Bravais lattices by Pearson's symbols."""
 
-_BY_CHANCE = {"oF": ("tI", "cF"), "tI": ("cF",)}
+_SPECIAL_CASES = {"oF": ("tI", "cF"), "tI": ("cF",)}
 """More symmetric lattices whose reduced form is not a special case of the lattice's own: an F-centred orthorhombic
 crystal whose three edges happen to be equal has the reduced cell of a cubic one, which shows none of the equalities of
 forms 16 and 26. Every other lattice's forms hold for all lattices that are more symmetric."""
-for _lattice, _others in _BY_CHANCE.items():
+for _lattice, _others in _SPECIAL_CASES.items():
     _RULES[_lattice].extend(rule for other in _others for rule in tuple(_RULES[other]))
 
 
 def bravais_lattice(space_group: int, symbol: str) -> str:
-    """Pearson's symbol of a space group's lattice, from its number and the first letter of its symbol."""
+    """Return Pearson's symbol of a space group's lattice, from its number and the first letter of its symbol."""
     family = "amothc"[np.searchsorted([2, 15, 74, 142, 194], space_group)]
     letter = symbol[0]
     return family + ("S" if letter in "ABC" else letter)
 
 
 def lattice_deviation(metric: Metric, lattice: str) -> tuple[float, int]:
-    """Largest relative deviation from the equalities of the best fitting reduced form, and that form's number.
+    """Return the largest relative deviation from the best fitting reduced form, and that form's number.
 
     Lengths are compared relative to their own size: |a.a - b.b| / (a.a + b.b) is |a - b| / a for nearly equal ones.
     A relation with dot products is divided by the largest product of lengths behind them, so that it is a difference

@@ -1,4 +1,4 @@
-"""Niggli's reduced cell of a lattice, from its metric, as a change of basis in whole numbers.
+"""Niggli reduction of a lattice from its metric, as an integer change of basis.
 
 The steps are those of Krivy & Gruber (Acta Cryst. A32, 297, 1976), with comparisons under a tolerance as in
 Grosse-Kunstleve, Sauter & Adams (Acta Cryst. A60, 1, 2004): without it rounding lets the loop cycle on symmetric
@@ -21,9 +21,9 @@ IntMatrix = list[list[int]]
 EPSILON = 1e-7
 """Differences of metric entries below this fraction of V^(2/3) count as equality."""
 NIGGLI_TOLERANCE = 1e-6
-"""How far a reduced cell may be off: determinant and volume from 1, metric entries when it is reduced again."""
+"""Largest deviation of a reduced cell: determinant and volume from 1, metric entries when reduced again."""
 OTHER_EPSILONS = (10.0, 100.0, 0.01)
-"""Factors of the tolerance that are tried in turn when the reduction cycles."""
+"""Factors of the tolerance, tried in turn if the reduction cycles."""
 MAX_STEPS = 1000
 
 
@@ -46,7 +46,7 @@ def reduce_metric(metric: Metric, epsilon: float = EPSILON) -> NDArray[np.int64]
 
 
 def _reduce(metric: Metric, epsilon: float) -> NDArray[np.int64] | None:
-    """Reduce under one tolerance; None if that cycles."""
+    """Return the reduction under one tolerance, or None if it cycles."""
     a, b, c = metric[:3]
     d, e, f = (2.0 * v for v in metric[3:])
     volume2 = a * b * c + d * e * f / 4 - (a * d * d + b * e * e + c * f * f) / 4

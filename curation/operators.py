@@ -1,4 +1,4 @@
-"""The symmetry operations that a CIF block states: by a list of operators, by name, by Hall symbol, by number."""
+"""Symmetry operations of a CIF block, from its list of operators, name, Hall symbol or number."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Operators:
     rotations: Array
     translations: Array
     number: int | None
-    """Space group of the operators, where they are a tabulated setting."""
+    """Space group of the operators, if they are a tabulated setting."""
     origins: tuple[str, ...] = ()
-    """Other settings that the same name may have meant."""
+    """Other settings of the same name."""
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -42,18 +42,18 @@ class Operators:
 
 @dataclass(frozen=True, eq=False)
 class StatedSymmetry:
-    """Everything that a CIF block states about its symmetry."""
+    """Symmetry as stated by a CIF block."""
 
     listed: Operators | None
-    """From the list of operators, where there is one that forms a group."""
+    """Operators of the list, if it is present and forms a group."""
     problem: Refused | None
-    """What is wrong with the list, where it cannot be used."""
+    """Refusal of a list that cannot be used."""
     named: tuple[Operators, ...]
-    """From the Hermann-Mauguin name, the Hall symbol and the number, where they are stated."""
+    """Operators of the Hermann-Mauguin name, Hall symbol and number, if stated."""
 
     @property
     def contradicted(self) -> bool:
-        """Whether the list of operators is unusable or is of another space group than one that is named."""
+        """Whether the list of operators is unusable or contradicts a named space group."""
         if self.listed is None:
             return self.problem is not None
         if self.listed.number is None:
@@ -94,7 +94,7 @@ def _named_operators(block: gemmi.cif.Block) -> tuple[Operators, ...]:
 
 @lru_cache(maxsize=256)
 def from_setting(xhm: str) -> Operators:
-    """Operators of a tabulated setting, named as gemmi names it (`F d -3 m:2`)."""
+    """Return the operators of a tabulated setting, named as gemmi names it (`F d -3 m:2`)."""
     group = gemmi.find_spacegroup_by_name(xhm)
     others = tuple(
         g.xhm()
@@ -105,7 +105,7 @@ def from_setting(xhm: str) -> Operators:
 
 
 def stated_number(block: gemmi.cif.Block) -> int | None:
-    """Space group number that the block claims."""
+    """Return the stated space group number, or None."""
     text = _first(block, _NUMBER_TAGS)
     if text is not None and text.isdigit() and 1 <= int(text) <= 230:
         return int(text)
@@ -156,7 +156,7 @@ def _find_hall(hall: str) -> gemmi.SpaceGroup | None:
 
 
 def _without_time_reversal(triplets: list[str], block: gemmi.cif.Block) -> list[str]:
-    """The crystal's own operations behind a magnetic group's: every operation times every centring."""
+    """Return the crystal's operations from those of a magnetic group: every operation times every centring."""
     plain = [gemmi.Op(",".join(t.split(",")[:3])) for t in triplets]
     centrings = [gemmi.Op("x,y,z")]
     for tag in _CENTRING_TAGS:

@@ -1,6 +1,6 @@
-"""Signs that a crystal cannot exist: atoms closer than any bond, and volumes that its elements do not allow.
+"""Plausibility of contacts and volumes.
 
-Both are remarks by default. They show what no other check can: a cell with atoms too many or too few, or lengths in
+Both checks give warnings by default. They detect what no other check does: surplus or missing atoms, and lengths in
 other units.
 """
 
@@ -17,14 +17,14 @@ from curation.atoms import Array, Atoms, Occupant
 from curation.composition import element_amounts, element_of
 
 SHORTEST_CONTACT = 0.5
-"""Of the sum of two covalent radii."""
+"""Shortest plausible contact, as a fraction of the sum of two covalent radii."""
 SMALLEST_VOLUME, LARGEST_VOLUME = 0.5, 6.0
-"""Of the sum of the elements' usual atomic volumes; open frameworks and molecules around voids are large."""
+"""Plausible volumes relative to the sum of atomic volumes; open frameworks are large."""
 
 
 @dataclass(frozen=True)
 class Contact:
-    """The contact that is shortest for its two elements."""
+    """The shortest contact relative to the covalent radii of its elements."""
 
     elements: tuple[str, str]
     distance_A: float

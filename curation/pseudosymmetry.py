@@ -1,4 +1,4 @@
-"""A cheap test of whether a looser tolerance could find more symmetry; it never wrongly says no.
+"""Fast test for additional symmetry at looser tolerances, without false negatives.
 
 A symmetry search accepts a rotation that changes no cell length by more than `symprec_A` and no cell angle by more
 than `angle_tolerance_deg`, with a translation that brings every atom within `symprec_A` of one of its kind. What it
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from curation.atoms import Array, Atoms
 
 SLACK = 1.02
-"""Every tolerance is widened by this factor, against rounding at its very edge."""
+"""Factor by which tolerances are widened against rounding."""
 
 
 def _finite_rotations() -> NDArray[np.int64]:
-    """Proper rotations that a reduced cell can have: entries -1, 0, 1, determinant 1, order 1, 2, 3, 4 or 6."""
+    """Return the proper rotations of reduced cells: entries -1, 0, 1, determinant 1, order 1, 2, 3, 4 or 6."""
     entries = np.array(list(itertools.product((-1, 0, 1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
     entries = entries[np.round(np.linalg.det(entries)).astype(int) == 1]
     finite = (np.linalg.matrix_power(entries, 12) == np.eye(3, dtype=np.int64)).all(axis=(1, 2))
@@ -38,7 +38,7 @@ _AS_FLOAT = _ROTATIONS.astype(np.float64)
 def more_symmetry_within(
     atoms: Atoms, rotations: NDArray[np.int64], known_to_A: float, symprec_A: float, angle_tolerance_deg: float
 ) -> bool:
-    """Whether an operation beyond the known ones may be accepted at these tolerances.
+    """Return whether an operation beyond the known ones may be accepted at these tolerances.
 
     `atoms` is a Niggli-reduced primitive cell; `rotations` are its known point operations, acting on fractional
     coordinates, which hold to `known_to_A`.
@@ -67,7 +67,7 @@ def _lattice_rotations(lattice_A: Array, length_A: float, angle_deg: float) -> N
 
 
 def _coset_representatives(candidates: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One of each coset of the known rotations among the candidates and their inverses; the identity for the first."""
+    """Return one candidate of each coset of the known rotations, inverses included; the identity for the first."""
     seen: set[bytes] = {r.tobytes() for r in known}
     found = [np.eye(3, dtype=np.int64)]
     for proper in candidates:
@@ -79,7 +79,7 @@ def _coset_representatives(candidates: NDArray[np.int64], known: NDArray[np.int6
 
 
 def _any_maps_all_atoms(atoms: Atoms, rotations: NDArray[np.int64], reach_A: float) -> bool:
-    """Whether any rotation has a translation, other than the identity's own zero, that leaves no atom alone."""
+    """Return whether a rotation with some translation, other than the identity, maps every atom onto another."""
     counts = np.bincount(atoms.kind, minlength=len(atoms.occupants))[atoms.kind]
     order = np.lexsort((atoms.kind, counts))
     partners = atoms.fractional[order[: counts[order[0]]]]

@@ -1,4 +1,4 @@
-"""Read the text of one CIF block into the atoms of its cell; every doubt is a warning or a refusal."""
+"""Reading of the atoms of a cell from a CIF block; doubts are warnings or refusals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from curation.settings import CurationSettings
 
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_atom_site_Fourier_wave_vector_seq_id")
 MOST_SPACIOUS = 2.0
-"""Of the usual volume of a cell's atoms: beyond it a fraction of Z formula units is what lost operators leave."""
+"""Multiple of the usual volume of a cell's atoms beyond which operators are missing."""
 _MAGNETIC = ("_atom_site_moment.label", "_atom_site_moment_label", "_space_group_magn.name_BNS")
 
 
@@ -35,7 +35,7 @@ class Reading:
 
 
 def read_cif(text: str, settings: CurationSettings, row: dict[str, Any]) -> Reading:
-    """Return the atoms of the whole cell; raise `Refused` if the block holds no structure that can be trusted.
+    """Return the atoms of the whole cell; raise `Refused` if the block has no trustworthy structure.
 
     Observations go into the row, under the names of a verdict's columns.
     """
@@ -78,7 +78,7 @@ def _check_content(
     row: dict[str, Any],
     warnings: set[str],
 ) -> None:
-    """Compare the atoms with the formula and Z that are stated; refuse what contradicts them too far."""
+    """Compare the atoms with the formula and Z that are stated; refuse contradictions over the limits."""
     amounts = atoms.amounts()
     content = compare(amounts, formula, settings)
     row["formula_difference"] = content.difference
@@ -103,7 +103,7 @@ def _check_content(
 
 
 def _refuse_lost_operators(amounts: dict[str, float], volume_A3: float, units: float, z: float) -> None:
-    """Refuse a cell with a fraction of its Z formula units in the volume of all of them."""
+    """Refuse a cell with a fraction of Z formula units in the volume of Z."""
     fraction = z / units
     if fraction < 1.5 or abs(fraction - round(fraction)) > 0.02:
         return
@@ -117,7 +117,7 @@ def _refuse_lost_operators(amounts: dict[str, float], volume_A3: float, units: f
 
 
 def _check_plausible(expansion: Expansion, settings: CurationSettings, row: dict[str, Any], warnings: set[str]) -> None:
-    """Remark on, or refuse, contacts and volumes that no crystal has."""
+    """Warn about, or refuse, implausible contacts and volumes."""
     atoms, contact = expansion.atoms, expansion.contact
     row["volume_ratio"] = volume_ratio(atoms.amounts(), atoms.volume_A3)
     found = []

@@ -1,69 +1,47 @@
-"""Why a structure is refused or remarked upon: each code with its stage, its meaning and what a person can do."""
+"""Reasons for refusals and warnings of curation, by stage."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 from catalogs.defects import DEFECTS
+from catalogs.reason import Reason
 
 Stage = Literal["source", "sandbox", "parse", "symmetry", "lattice", "size", "pattern"]
-"""Where a record is refused, in the order in which it is looked at."""
+"""Stages at which a record is refused, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A refusal's code and what stands behind it."""
-
-    code: str
-    stage: Stage
-    meaning: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A warning's code and what stands behind it: a doubt for which a structure is not refused."""
-
-    code: str
-    meaning: str
-    remedy: str
-
-
-class Refused(Exception):  # noqa: N818 - a result on its way out, not an error
-    """Ends the checks of one record: raised where a check fails, turned into a verdict in `curate`."""
+class Refused(Exception):  # noqa: N818 - a result, not an error
+    """A check refuses the record; `curate` converts it to a verdict."""
 
     def __init__(self, code: str, detail: str, **values: float):
         super().__init__(f"{code}: {detail}")
         self.code = REASONS[code].code
         self.detail = detail
         self.values = values
-        """What the failing check saw, under the names of a verdict's columns."""
+        """Values of the failed check, by columns of a verdict."""
 
 
 _SANDBOX = (
     Reason(
         "timeout",
-        "sandbox",
-        "The record used up its time.",
-        "Raise the time limit, or leave the structure out; very large or nearly symmetric cells take longest.",
+        "The record exceeded the time limit.",
+        "Raise the time limit, or exclude the structure; very large or nearly symmetric cells take longest.",
     ),
     Reason(
         "crashed",
-        "sandbox",
-        "The process died while it worked on the record; only this record was lost.",
-        "Report it with the CIF: a library should not do that.",
+        "The process died while it curated the record; other records are not affected.",
+        "Report it with the CIF.",
     ),
     Reason(
         "out_of_memory",
-        "sandbox",
-        "The record needed more memory than it may have.",
-        "Raise the memory limit if the structure is meant.",
+        "The record exceeded the memory limit.",
+        "Raise the memory limit to keep it.",
     ),
     Reason(
         "internal_error",
-        "sandbox",
-        "Our own code failed on the record; the detail holds the traceback.",
+        "Curation raised an unexpected error; the detail is the traceback.",
         "Report it with the CIF.",
     ),
 )
@@ -71,103 +49,87 @@ _SANDBOX = (
 _READ = (
     Reason(
         "bad_syntax",
-        "parse",
-        "The text breaks the CIF grammar where it lists atoms or symmetry, beyond honest repair.",
-        "Correct the place that the detail names: usually a value too many or too few in a loop.",
+        "The text breaks the CIF grammar where it lists atoms or symmetry, beyond repair.",
+        "Correct the place given in the detail, usually a surplus or missing value in a loop.",
     ),
     Reason(
         "mmcif",
-        "parse",
         "The file uses the macromolecular dictionary (mmCIF).",
-        "Leave it out: a protein crystal is beyond 500 atoms and this energy's range.",
+        "Exclude it: protein crystals exceed 500 atoms.",
     ),
     Reason(
         "no_cell",
-        "parse",
         "Lengths or angles of the cell are not stated.",
-        "Complete the CIF; a block of bibliography or measured data has none and is rightly refused.",
+        "Complete the CIF; blocks of bibliography or measured data have none.",
     ),
-    Reason("bad_cell", "parse", "The cell is not finite or cannot exist.", "Correct the lengths and angles."),
+    Reason("bad_cell", "The cell is not finite or geometrically impossible.", "Correct the lengths and angles."),
     Reason(
         "no_atoms",
-        "parse",
         "The block lists no atoms with fractional coordinates.",
         "Use the block that holds the structure, if there is one.",
     ),
     Reason(
         "cartesian_only",
-        "parse",
-        "Coordinates are Cartesian only, and a CIF leaves open which way the axes point.",
+        "Only Cartesian coordinates are given, whose axes a CIF does not define.",
         "Convert them to fractional coordinates with the program that wrote the file.",
     ),
     Reason(
         "bad_coordinates",
-        "parse",
         "A coordinate of an atom other than hydrogen is missing or not a number.",
         "Complete the CIF, or remove the site if the atom was never located.",
     ),
     Reason(
         "no_symmetry",
-        "parse",
         "Neither operators nor a known space group is stated, and the atoms listed are not the whole cell.",
         "Add _space_group_symop_operation_xyz.",
     ),
     Reason(
         "bad_symmetry",
-        "parse",
         "The operators cannot be read, form no group, or do not fit the cell.",
         "Correct the operators; hexagonal operators on a rhombohedral cell are the usual cause of a misfit.",
     ),
     Reason(
         "symmetry_contradicted",
-        "parse",
-        "The listed operators are of another space group than the CIF names, and nothing tells which is right.",
-        "Correct the list or the name, or state formula and Z, which settle most cases.",
+        "The listed operators are of another space group than the CIF names, and neither can be confirmed.",
+        "Correct the list or the name, or state formula and Z.",
     ),
     Reason(
         "operators_missing",
-        "parse",
-        "The cell holds a fraction of Z formula units in the volume of all of them: operators are missing.",
+        "The cell contains a fraction of Z formula units in the volume of Z: operators are missing.",
         "List all operators, or name the space group.",
     ),
     Reason(
         "modulated",
-        "parse",
         "The crystal is modulated and only its superspace group is stated.",
         "Add the operators of the average structure.",
     ),
-    Reason("unknown_element", "parse", "A site's type names no element.", "Correct _atom_site_type_symbol."),
+    Reason("unknown_element", "A site's type names no element.", "Correct _atom_site_type_symbol."),
     Reason(
         "dummy_site",
-        "parse",
-        "A site is a placeholder (Du, X, Q, Va, a centroid), so what scatters there is not known.",
+        "A site is a placeholder (Du, X, Q, Va, a centroid), with unknown scattering.",
         "Remove it, or mark it `dum` in _atom_site_calc_flag, if nothing is there.",
     ),
     Reason(
         "no_form_factor",
-        "parse",
         "An element beyond californium has no tabulated X-ray form factor.",
-        "Leave it out.",
+        "Exclude it.",
     ),
-    Reason("bad_occupancy", "parse", "An occupancy is negative or not a number.", "Correct _atom_site_occupancy."),
+    Reason("bad_occupancy", "An occupancy is negative or not a number.", "Correct _atom_site_occupancy."),
 )
 
 _ATOMS = (
     Reason(
         "occupancy_above_one",
-        "parse",
-        "More than one atom's worth stands on one site, beyond the tolerance.",
-        "Correct the occupancies, or remove sites listed twice; raise occupancy_tolerance if rounding is to blame.",
+        "The occupancies of a site sum to more than 1, beyond the tolerance.",
+        "Correct the occupancies, or remove sites listed twice; raise occupancy_tolerance if it is rounding.",
     ),
     Reason(
         "atoms_overlap",
-        "parse",
-        "Two atoms that are both there are closer than any bond.",
+        "Two atoms that are both present are closer than any bond.",
         "Check coordinates, cell and symmetry; alternatives of a disordered atom need occupancies that sum to 1.",
     ),
     Reason(
         "formula_mismatch",
-        "parse",
         "The atoms listed contradict the formula that the CIF states by more than max_formula_difference.",
         "Complete the CIF, or raise max_formula_difference to keep such structures with a warning.",
     ),
@@ -176,148 +138,153 @@ _ATOMS = (
 _PLAUSIBLE = (
     Reason(
         "contact_too_short",
-        "parse",
         "Two atoms are closer than half the sum of their covalent radii.",
         'Check coordinates, cell and symmetry; set implausible = "warn" to keep such structures.',
     ),
     Reason(
         "volume_implausible",
-        "parse",
         "The cell is far smaller or larger than its atoms usually are.",
         'Check cell, Z and symmetry; set implausible = "warn" to keep such structures.',
     ),
 )
 
-_SCREENS = (
+_SYMMETRY = (
     Reason(
         "symmetry_failed",
-        "symmetry",
         "No space group is found at some pair of tolerances.",
-        "Look at the columns of each pair: often sites closer together than the tolerance.",
+        "Check the columns of each pair; often sites are closer together than the tolerance.",
     ),
     Reason(
         "symmetry_unstable",
-        "symmetry",
         "The space group depends on the tolerances, or at some tolerance on the order in which the atoms are listed.",
         "The structure is distorted or rounded: refine or symmetrise it, or narrow the grid of tolerances.",
     ),
+)
+
+_LATTICE = (
     Reason(
         "reduction_failed",
-        "lattice",
-        "The cell has no reliable Niggli form: the reduction does not end, is not right-handed, or is not its own.",
+        "The cell has no reliable Niggli form: the reduction does not end, is not right-handed, or is not stable.",
         "Report it with the CIF.",
     ),
     Reason(
         "lattice_mismatch",
-        "lattice",
-        "The reduced cell lacks the equalities of lengths and angles that its Bravais lattice demands.",
+        "The reduced cell lacks the equalities of lengths and angles of its Bravais lattice.",
         "The cell is strained: symmetrise it, or raise lattice_tolerance.",
     ),
-    Reason(
-        "volume_too_large", "size", "The conventional cell is not below max_volume_A3.", "Raise max_volume_A3 if meant."
-    ),
-    Reason("too_many_atoms", "size", "The conventional cell holds more sites than max_atoms.", "Raise max_atoms."),
+)
+
+_SIZE = (
+    Reason("volume_too_large", "The conventional cell is not below max_volume_A3.", "Raise max_volume_A3 to keep it."),
+    Reason("too_many_atoms", "The conventional cell holds more sites than max_atoms.", "Raise max_atoms to keep it."),
+)
+
+_PATTERN = (
     Reason(
         "no_reflections",
-        "pattern",
         "No reflection has intensity within the range: there would be no pattern.",
         "Widen the range of 2theta, or take a shorter wavelength.",
     ),
 )
 
-REASONS: dict[str, Reason] = {
-    r.code: r
-    for r in (
-        *(Reason(code, "source", kind.meaning, kind.remedy) for code, kind in DEFECTS.items()),
-        *_SANDBOX,
-        *_READ,
-        *_ATOMS,
-        *_PLAUSIBLE,
-        *_SCREENS,
-    )
+_STAGES: dict[Stage, tuple[Reason, ...]] = {
+    "source": tuple(DEFECTS.values()),
+    "sandbox": _SANDBOX,
+    "parse": (*_READ, *_ATOMS, *_PLAUSIBLE),
+    "symmetry": _SYMMETRY,
+    "lattice": _LATTICE,
+    "size": _SIZE,
+    "pattern": _PATTERN,
 }
-"""Every reason by its code, in the order in which records meet them."""
 
-WARNINGS: dict[str, Remark] = {
+REASONS: dict[str, Reason] = {
+    reason.code: replace(reason, stage=stage) for stage, reasons in _STAGES.items() for reason in reasons
+}
+"""Every reason for a refusal by its code, in the order of the stages."""
+
+WARNINGS: dict[str, Reason] = {
     w.code: w
     for w in (
-        Remark("syntax_repaired", "The text broke the CIF grammar and was read forgivingly.", "Correct the file."),
-        Remark("several_blocks", "Several blocks hold atoms; the first was taken.", "Split the file."),
-        Remark(
+        Reason(
+            "syntax_repaired", "The text broke the CIF grammar and was repaired while reading.", "Correct the file."
+        ),
+        Reason("several_blocks", "Several blocks contain atoms; the first was used.", "Split the file."),
+        Reason(
             "symmetry_contradiction",
-            "The operators are those of another space group than the CIF names; the operators were used.",
+            "The listed operators contradict the named space group; the operators were used.",
             "Correct the name or the operators.",
         ),
-        Remark(
+        Reason(
             "symmetry_missing",
-            "No symmetry is stated; the atoms listed make formula times Z, so they were taken for the whole cell.",
+            "No symmetry is stated; the atoms listed give formula times Z, so they are the whole cell.",
             "State P 1.",
         ),
-        Remark(
+        Reason(
             "operators_replaced",
-            "The listed operators contradict formula times Z; those of the space group that the CIF names make it and "
-            "were used.",
+            "The listed operators contradict formula times Z; those of the named space group agree and were used.",
             "Correct the list of operators.",
         ),
-        Remark("operators_completed", "Operators were missing; those listed generate the rest.", "List them all."),
-        Remark(
+        Reason("operators_completed", "Operators were missing; those listed generate the rest.", "List them all."),
+        Reason(
             "origin_assumed",
-            "The space group's name leaves the origin open; the one that agrees with formula and Z was taken.",
+            "The space group's name does not fix the origin; the one that agrees with formula and Z was used.",
             "List the operators, or add :1 or :2 to the name.",
         ),
-        Remark("volume_contradiction", "_cell_volume differs from the cell's volume by over 1 %.", "Correct either."),
-        Remark("element_guessed", "An element was guessed from an irregular type or label.", "State the type symbols."),
-        Remark(
+        Reason("volume_contradiction", "_cell_volume differs from the cell's volume by over 1 %.", "Correct either."),
+        Reason("element_guessed", "An element was guessed from an irregular type or label.", "State the type symbols."),
+        Reason(
             "hydrogens_missing",
             "Hydrogens that the formula or a site's type implies are not listed; the pattern lacks them.",
             "Add their coordinates if they are known.",
         ),
-        Remark("dummy_sites_skipped", "Sites that the CIF marks as dummies were passed over.", "Nothing to do."),
-        Remark("empty_sites_skipped", "Sites of zero occupancy were passed over.", "Nothing to do."),
-        Remark(
+        Reason("dummy_sites_skipped", "Sites marked as dummies were skipped.", "Nothing to do."),
+        Reason("empty_sites_skipped", "Sites of zero occupancy were skipped.", "Nothing to do."),
+        Reason(
             "special_position_snapped",
-            "Images of a site lay so close together that it was moved onto the special position between them.",
+            "A site was moved onto a special position because its images were close together.",
             "Give the coordinate exactly, or with more digits.",
         ),
-        Remark(
+        Reason(
             "multiplicity_contradiction",
-            "A site has another multiplicity than the CIF states.",
+            "A site's multiplicity differs from the stated one.",
             "Check its coordinates against the operators.",
         ),
-        Remark("sites_listed_twice", "The same atom is listed more than once; one was kept.", "Remove the others."),
-        Remark(
+        Reason("sites_listed_twice", "The same atom is listed more than once; one was kept.", "Remove the others."),
+        Reason(
             "contact_too_short",
             "Two atoms are closer than half the sum of their covalent radii; the column contact names them.",
             'Check coordinates, cell and symmetry; set implausible = "refuse" to be strict.',
         ),
-        Remark(
+        Reason(
             "volume_implausible",
             "The cell is far smaller or larger than its atoms usually are; see the column volume_ratio.",
             'Check cell, Z and symmetry; set implausible = "refuse" to be strict.',
         ),
-        Remark("occupancy_scaled", "Occupancies summing slightly over 1 were scaled to 1.", "Correct the occupancies."),
-        Remark(
+        Reason("occupancy_scaled", "Occupancies summing slightly over 1 were scaled to 1.", "Correct the occupancies."),
+        Reason(
             "split_positions",
-            "Alternatives of a disordered atom lie closer together than any bond.",
+            "Alternatives of a disordered atom are closer together than any bond.",
             "Nothing to do if the occupancies are right.",
         ),
-        Remark(
+        Reason(
             "formula_mismatch",
             "The atoms listed contradict the formula that the CIF states.",
-            "Look for missing atoms or wrong occupancies; lower max_formula_difference to be strict.",
+            "Check for missing atoms or wrong occupancies; lower max_formula_difference to be strict.",
         ),
-        Remark("z_contradiction", "The cell holds another number of formula units than Z.", "Correct Z or the sites."),
-        Remark(
+        Reason("z_contradiction", "The number of formula units in the cell is not Z.", "Correct Z or the sites."),
+        Reason(
             "displacement_assumed",
-            "A site without a usable displacement parameter got u_iso_A2.",
+            "A site has no usable displacement parameter; u_iso_A2 was used.",
             "Complete the CIF.",
         ),
-        Remark("modulated", "The crystal is modulated; its average structure was taken.", "Nothing to do."),
-        Remark("magnetic", "The CIF describes magnetic order, which X-rays do not see.", "Nothing to do."),
-        Remark(
+        Reason("modulated", "The crystal is modulated; its average structure was used.", "Nothing to do."),
+        Reason(
+            "magnetic", "The CIF describes magnetic order, which does not affect X-ray intensities.", "Nothing to do."
+        ),
+        Reason(
             "cell_depends_on_tolerance",
             "The space group is the same at all tolerances, but not the size of the primitive cell.",
-            "Look at n_primitive_at: the structure is nearly one with a smaller cell.",
+            "Check n_primitive_at: the structure is close to one with a smaller cell.",
         ),
     )
 }

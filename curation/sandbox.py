@@ -1,8 +1,8 @@
-"""Child processes for untrusted input: a hang, a crash or exhausted memory costs one item only.
+"""Child processes for untrusted input: a hang, a crash or exhausted memory affects one item only.
 
-A child interpreter does the work and is kept over many items. It is a plain subprocess that speaks length-prefixed JSON
-over private pipes: no pickle, no fork of a threaded process, and it works inside daemonic workers. Whatever it prints
-is captured. When it fails, it is killed and the next item gets a fresh one.
+A child interpreter processes many items. It is a subprocess that exchanges length-prefixed JSON over private pipes:
+without pickle, without forking a threaded process, and usable inside daemonic workers. Its output is captured. After a
+failure it is killed, and the next item runs in a new one.
 """
 
 from __future__ import annotations
@@ -11,61 +11,58 @@ import atexit
 import contextlib
 import json
 import os
-import select
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from curation.sandbox_child import HEADER, MAGIC, write_message
+from curation.sandbox_process import (
+    ChildLostError,
+    ChildProcess,
+    FailureReason,
+    SandboxError,
+    SandboxInterruptedError,
+    memory_detail,
+)
 
-CHILD = Path(__file__).with_name("sandbox_child.py")
-TICK_s = 0.05
-"""How often time and memory of a long item are looked at."""
-START_LIMIT_s = 300.0
-"""Importing the libraries from a cold shared file system can take minutes."""
-OUTPUT_TAIL_bytes = 8192
-PAGE_bytes = os.sysconf("SC_PAGE_SIZE")
-CLOCK_Hz = os.sysconf("SC_CLK_TCK")
-
-CasualtyReason = Literal["timeout", "crashed", "out_of_memory", "raised"]
+__all__ = [
+    "FailureReason",
+    "Limits",
+    "Sandbox",
+    "SandboxError",
+    "SandboxFailure",
+    "SandboxInterruptedError",
+    "borrowed_sandbox",
+    "close_idle",
+]
 
 
 class Limits(BaseModel):
-    """What one item may cost."""
+    """Limits of time and memory for one item."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Time for one item: CPU time while it computes, clock time while it waits; a busy machine changes no verdict."""
+    """Time limit of an item, in seconds: CPU time while it computes, clock time while it waits."""
     memory_GB: float = Field(default=4.0, gt=0, allow_inf_nan=False)
-    """Memory of one worker beyond its libraries, in 10^9 bytes."""
+    """Memory limit of an item beyond the loaded libraries, in GB (10^9 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxFailure:
-    """An item that got no answer: why, in words that are the same every time, and what it last printed."""
+    """An item without a result: reason, reproducible detail, and the end of its output."""
 
-    reason: CasualtyReason
+    reason: FailureReason
     detail: str
     output: str = ""
     seconds: float = 0.0
-
-
-class SandboxError(RuntimeError):
-    """The child interpreter cannot be started at all: no item is to blame."""
-
-
-class SandboxInterruptedError(SandboxError):
-    """`interrupt` was called while an item was being processed."""
 
 
 class Sandbox:
@@ -84,8 +81,8 @@ class Sandbox:
             "memory_bytes": int(self.limits.memory_GB * 1e9),
         }
         self._interrupted = threading.Event()
-        self._child: _Child | None = None
-        self._spare: _Child | None = None
+        self._child: ChildProcess | None = None
+        self._spare: ChildProcess | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -94,11 +91,11 @@ class Sandbox:
         self.close()
 
     def start(self) -> None:
-        """Start the child and wait until it is ready, which the first call does otherwise."""
+        """Start the child and wait until it is ready; otherwise the first call does."""
         self._ready_child()
 
     def interrupt(self) -> None:
-        """Have a call that is under way, in whatever thread, and all later ones end with `SandboxInterruptedError`."""
+        """Make the current call, in any thread, and all later ones raise `SandboxInterruptedError`."""
         self._interrupted.set()
 
     def close(self) -> None:
@@ -109,10 +106,10 @@ class Sandbox:
         self._child = self._spare = None
 
     def call(self, item: Any) -> Any | SandboxFailure:
-        """The function's result for one item, or what became of it.
+        """Return the function's result for an item, or the failure.
 
-        An item that fails in a child that has served others before is tried once more in a fresh one: what it did to
-        the child before must not be held against it, nor a kill from outside.
+        An item that fails in a used child, or in one killed from outside, is retried once in a new child, so that
+        earlier items cannot cause its failure.
         """
         payload = json.dumps(item, separators=(",", ":")).encode("ascii")
         child = self._ready_child()
@@ -124,25 +121,25 @@ class Sandbox:
             outcome = self._attempt(self._ready_child(), payload)
         return outcome
 
-    def _attempt(self, child: _Child, payload: bytes) -> Any | SandboxFailure:
+    def _attempt(self, child: ChildProcess, payload: bytes) -> Any | SandboxFailure:
         began = time.monotonic()
         try:
             answer = child.exchange(payload, self.limits.seconds, self._order["memory_bytes"], self._start_spare)
-        except _LostError as lost:
+        except ChildLostError as lost:
             self._child = None
             child.kill()
             return SandboxFailure(lost.reason, lost.detail, child.output(), time.monotonic() - began)
         except BaseException:
-            self.close()  # an answer may still be under way, and must not be taken for the next item's
+            self.close()  # a late answer must not be taken for the next item's
             raise
         if "result" in answer:
             if child.memory_bytes() > self._order["memory_bytes"] / 2:
-                self._discard()  # what one item left behind must not be charged to the next
+                self._discard()  # memory kept by one item must not count for the next
             return answer["result"]
         self._discard()
         seconds = time.monotonic() - began
         if "out_of_memory" in answer:
-            return SandboxFailure("out_of_memory", _memory_detail(self._order["memory_bytes"]), child.output(), seconds)
+            return SandboxFailure("out_of_memory", memory_detail(self._order["memory_bytes"]), child.output(), seconds)
         trace = str(answer["raised"])
         return SandboxFailure("raised", trace.strip().rsplit("\n", 1)[-1][:500], trace, seconds)
 
@@ -152,13 +149,13 @@ class Sandbox:
         self._child = None
 
     def _start_spare(self) -> None:
-        """Have a replacement warm up while a slow item uses up its time."""
+        """Start a replacement while a slow item is still running."""
         if self._spare is None:
-            self._spare = _Child(self._order, self._interrupted)
+            self._spare = ChildProcess(self._order, self._interrupted)
 
-    def _ready_child(self) -> _Child:
+    def _ready_child(self) -> ChildProcess:
         if self._child is None:
-            self._child, self._spare = self._spare or _Child(self._order, self._interrupted), None
+            self._child, self._spare = self._spare or ChildProcess(self._order, self._interrupted), None
             try:
                 self._child.wait_ready()
             except BaseException:
@@ -167,247 +164,12 @@ class Sandbox:
         return self._child
 
 
-class _LostError(Exception):
-    def __init__(self, reason: CasualtyReason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason: CasualtyReason = reason
-        self.detail = detail
-
-
-class _Child:
-    """One interpreter with its pipes; the parent's ends never block."""
-
-    def __init__(self, order: dict[str, Any], interrupted: threading.Event) -> None:
-        self._interrupted = interrupted
-        request_r, self._request = os.pipe()
-        self._answer, answer_w = os.pipe()
-        lifeline_r, self._lifeline = os.pipe()
-        self._output, output_w = os.pipe()
-        theirs = (request_r, answer_w, lifeline_r)
-        one_thread = dict.fromkeys(
-            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-        )
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-u", str(CHILD), *map(str, theirs)],
-                stdin=subprocess.DEVNULL,
-                stdout=output_w,
-                stderr=subprocess.STDOUT,
-                pass_fds=theirs,
-                start_new_session=True,
-                env={**os.environ, **one_thread, "PYTHONHASHSEED": "0"},
-            )
-        except OSError as error:
-            for fd in (self._request, self._answer, self._lifeline, self._output):
-                os.close(fd)
-            raise SandboxError(f"could not start {sys.executable} for a sandbox: {error}") from error
-        finally:
-            for fd in (*theirs, output_w):
-                os.close(fd)
-        hello = json.dumps(order).encode("ascii")
-        with contextlib.suppress(BrokenPipeError):
-            write_message(self._request, 0, hello)
-        for fd in (self._request, self._answer, self._output):
-            os.set_blocking(fd, False)
-        self.served = 0
-        """How many items it has answered."""
-        self.signal: int | None = None
-        """The signal that ended it, where it was not ours."""
-        self._serial = 0
-        self._tail = bytearray()
-        self._killed = False
-        self._libraries_bytes = 0
-
-    def wait_ready(self) -> None:
-        """Wait until everything it was told to load is loaded."""
-        try:
-            answer = self._await(b"", START_LIMIT_s, None, None)
-        except _LostError as lost:
-            self.kill()
-            raise SandboxError(f"a sandbox did not start: {lost.detail}\n{self.output()}".strip()) from None
-        if "raised" in answer:
-            raise SandboxError(f"a sandbox could not load what it is to run:\n{answer['raised']}")
-        self._libraries_bytes = _Meter(self._process.pid).memory_bytes
-
-    def exchange(
-        self, payload: bytes, seconds: float, memory_bytes: int, on_slow: Callable[[], None]
-    ) -> dict[str, Any]:
-        """Send one message and wait for its answer within the limits."""
-        self._serial += 1
-        message = HEADER.pack(MAGIC, self._serial, len(payload)) + payload
-        answer = self._await(message, seconds, memory_bytes, on_slow)
-        self.served += 1
-        return answer
-
-    def _await(
-        self, message: bytes, seconds: float, memory_bytes: int | None, on_slow: Callable[[], None] | None
-    ) -> dict[str, Any]:
-        unsent = memoryview(message)
-        received = bytearray()
-        meter = _Meter(self._process.pid, self._libraries_bytes)
-        poller = select.poll()
-        poller.register(self._answer, select.POLLIN)
-        poller.register(self._output, select.POLLIN)
-        if unsent:
-            poller.register(self._request, select.POLLOUT)
-        while not self._interrupted.is_set():
-            for fd, _ in poller.poll(TICK_s * 1000):
-                if fd == self._request:
-                    try:
-                        unsent = unsent[os.write(fd, unsent[: 1 << 20]) :]
-                    except BrokenPipeError:
-                        unsent = unsent[:0]  # it is dying, or has answered without reading on; the answer pipe tells
-                    if not unsent:
-                        poller.unregister(fd)
-                elif fd == self._output:
-                    if not self._drain_output():
-                        poller.unregister(fd)
-                else:
-                    with contextlib.suppress(BlockingIOError):
-                        part = os.read(fd, 1 << 20)
-                        if not part:
-                            raise self._obituary(meter, memory_bytes)
-                        received += part
-                        if (answer := self._parse(received)) is not None:
-                            return answer
-            if not meter.due():
-                continue
-            meter.update()
-            if self._process.poll() is not None:
-                raise self._obituary(meter, memory_bytes)
-            if memory_bytes is not None and meter.memory_bytes > memory_bytes:
-                self.kill()
-                raise _LostError("out_of_memory", _memory_detail(memory_bytes))
-            if meter.charged_s > seconds:
-                self.kill(signal.SIGABRT)  # faulthandler then prints where it was
-                raise _LostError("timeout", f"no answer within {seconds:g} s")
-            if on_slow is not None and meter.charged_s > seconds / 2:
-                on_slow()
-                on_slow = None
-        raise SandboxInterruptedError("interrupted")
-
-    def memory_bytes(self) -> int:
-        """Resident memory that items have left behind."""
-        return _Meter(self._process.pid).memory_bytes - self._libraries_bytes
-
-    def output(self) -> str:
-        """The last lines it printed."""
-        return bytes(self._tail).decode("utf-8", "replace").strip()
-
-    def kill(self, gently: signal.Signals | None = None) -> None:
-        """End it and whatever it started, and close the pipes."""
-        if self._killed:
-            return
-        self._killed = True
-        if gently is not None:
-            self._signal(gently)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.5)
-        self._signal(signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, on a dead file server: let it be
-            self._process.wait(30.0)
-        self._drain_output()
-        for fd in (self._request, self._answer, self._lifeline, self._output):
-            os.close(fd)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
-
-    def _drain_output(self) -> bool:
-        """Keep the end of what was printed; false when the pipe is closed."""
-        for _ in range(64):
-            try:
-                part = os.read(self._output, 1 << 16)
-            except BlockingIOError:
-                return True
-            if not part:
-                return False
-            self._tail = (self._tail + part)[-OUTPUT_TAIL_bytes:]
-        return True
-
-    def _parse(self, received: bytearray) -> dict[str, Any] | None:
-        if len(received) < HEADER.size:
-            return None
-        magic, serial, length = HEADER.unpack_from(received)
-        if magic != MAGIC or serial != self._serial:
-            raise _LostError("crashed", "the interpreter answered out of turn")
-        if len(received) < HEADER.size + length:
-            return None
-        try:
-            answer = json.loads(bytes(received[HEADER.size : HEADER.size + length]))
-        except ValueError:
-            raise _LostError("crashed", "the interpreter's answer was garbled") from None
-        assert isinstance(answer, dict)
-        return answer
-
-    def _obituary(self, meter: _Meter, memory_bytes: int | None) -> _LostError:
-        """Why it is gone, in words without chance in them."""
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            return _LostError("crashed", "the interpreter closed its pipes")
-        self._drain_output()
-        if code >= 0:
-            return _LostError("crashed", f"the interpreter left with exit code {code}")
-        self.signal = -code
-        glut = memory_bytes is not None and meter.memory_bytes > memory_bytes / 2
-        if memory_bytes is not None and (glut or any(word in self._tail for word in (b"bad_alloc", b"MemoryError"))):
-            return _LostError("out_of_memory", _memory_detail(memory_bytes))
-        with contextlib.suppress(ValueError):
-            return _LostError("crashed", f"the interpreter was ended by {signal.Signals(-code).name}")
-        return _LostError("crashed", f"the interpreter was ended by signal {-code}")
-
-
-class _Meter:
-    """Time charged to an item and memory of its process, from /proc where there is one."""
-
-    def __init__(self, pid: int, ignored_bytes: int = 0) -> None:
-        self._pid = pid
-        self._ignored_bytes = ignored_bytes
-        self._seen_s = time.monotonic()
-        self._cpu_s = self._cpu()[0]
-        self.charged_s = 0.0
-        self.memory_bytes = self._memory()
-
-    def due(self) -> bool:
-        return time.monotonic() - self._seen_s >= TICK_s
-
-    def update(self) -> None:
-        now = time.monotonic()
-        # A laptop that slept or a parent that was stopped charges one second at most.
-        elapsed, self._seen_s = min(now - self._seen_s, 1.0), now
-        cpu_s, running = self._cpu()
-        used, self._cpu_s = cpu_s - self._cpu_s, cpu_s
-        self.charged_s += min(max(used, 0.0), elapsed) if running else elapsed
-        self.memory_bytes = max(self.memory_bytes, self._memory())
-
-    def _cpu(self) -> tuple[float, bool]:
-        """CPU seconds so far, and whether it computes or would if it were given a core."""
-        try:
-            fields = Path(f"/proc/{self._pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            return 0.0, False
-        return (int(fields[11]) + int(fields[12])) / CLOCK_Hz, fields[0] == "R"
-
-    def _memory(self) -> int:
-        try:
-            fields = Path(f"/proc/{self._pid}/statm").read_text(encoding="ascii").split()
-        except OSError:
-            return 0
-        return (int(fields[1]) - int(fields[2])) * PAGE_bytes - self._ignored_bytes
-
-
-def _memory_detail(memory_bytes: int) -> str:
-    return f"needed more than {memory_bytes / 1e9:g} GB"
-
-
 _idle: dict[str, list[Sandbox]] = {}
 
 
 @contextlib.contextmanager
 def borrowed_sandbox(factory: str, settings: Any, limits: Limits) -> Iterator[Sandbox]:
-    """A sandbox that stays warm in this process for the next borrower with the same orders."""
+    """Yield a sandbox that stays warm in this process for the next call with the same arguments."""
     key = json.dumps([os.getpid(), factory, settings, limits.model_dump()], sort_keys=True)
     try:
         sandbox = _idle.get(key, []).pop()
@@ -422,7 +184,7 @@ def borrowed_sandbox(factory: str, settings: Any, limits: Limits) -> Iterator[Sa
 
 
 def close_idle() -> None:
-    """End the idle sandboxes."""
+    """Close the idle sandboxes."""
     while _idle:
         for sandbox in _idle.popitem()[1]:
             sandbox.close()

@@ -1,6 +1,6 @@
-"""What runs inside a sandbox: read an item, work on it, answer, until the parent goes away.
+"""Program of a sandbox's child process: read items, process and answer them until the parent exits.
 
-Run as a script by `curation.sandbox`; it imports nothing but the standard library until told what to load.
+`curation.sandbox_process` runs it as a script; it imports only the standard library before it loads the factory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAGIC = b"pxrd"
 
 
 def main(request_fd: int, answer_fd: int, lifeline_fd: int) -> None:
-    """Load what the first message names, then answer one message after another."""
+    """Load the factory that the first message names, then answer messages."""
     _die_with_parent(lifeline_fd)
     for fd in (request_fd, answer_fd, lifeline_fd):
         os.set_inheritable(fd, False)
@@ -55,7 +55,7 @@ def main(request_fd: int, answer_fd: int, lifeline_fd: int) -> None:
 
 
 def _die_with_parent(lifeline_fd: int) -> None:
-    """Have the kernel kill this process when the parent's end of the lifeline closes, even inside a hung C call.
+    """Make the kernel kill this process when the parent's end of the lifeline closes, even inside a hung C call.
 
     Not PR_SET_PDEATHSIG: that fires when the parent's *thread* ends, and sandboxes outlive threads of a pool.
     """
@@ -70,7 +70,7 @@ def _die_with_parent(lifeline_fd: int) -> None:
 
 
 def _limit_memory(memory_bytes: int) -> None:
-    """Let allocations beyond the limit fail, counted from what the loaded libraries have reserved already."""
+    """Make allocations fail beyond the limit, counted from the address space that the libraries use."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

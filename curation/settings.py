@@ -1,4 +1,4 @@
-"""What curation is asked to do: every threshold, tolerance and policy, each with its meaning and unit."""
+"""Settings of curation: thresholds, tolerances and policies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HC_KEV_A = 12.398419843320026
 
 
 class SplitSettings(BaseModel):
-    """How groups of structures are dealt to training, validation and test."""
+    """Fractions of groups for training, validation and test."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,51 +36,52 @@ class CurationSettings(BaseModel):
     symprec_A: tuple[float, ...] = Field(
         (0.01, 0.1),
         min_length=1,
-        description="site tolerances of the symmetry search, A; the space group must be the same at all of them",
+        description="site tolerances of the symmetry search, A; the space group must be the same at all",
     )
     angle_tolerance_deg: tuple[float, ...] = Field(
         (0.1, 5.0),
         min_length=1,
-        description="angle tolerances of the symmetry search, degrees; every pair with a site tolerance is tried",
+        description="angle tolerances of the symmetry search, degrees; combined with every site tolerance",
     )
     lattice_tolerance: float = Field(
         1e-3,
         gt=0,
         lt=0.1,
-        description="relative tolerance for the equalities of lengths and angles that the reduced cell must show",
+        description="relative tolerance of the lattice's equalities of lengths and angles in the reduced cell",
     )
-    max_volume_A3: float = Field(100_000.0, gt=0, description="conventional cell volume must be below this, A^3")
-    max_atoms: int = Field(500, ge=1, description="at most this many atomic sites in the conventional cell")
+    max_volume_A3: float = Field(
+        100_000.0, gt=0, description="upper limit (exclusive) of the volume of the conventional cell, A^3"
+    )
+    max_atoms: int = Field(500, ge=1, description="largest number of atomic sites in the conventional cell")
     min_distance_A: float = Field(
-        0.5, ge=0, description="two atoms closer than this that cannot be alternatives of one another are refused, A"
+        0.5, ge=0, description="smallest distance between two atoms that are not alternatives, A"
     )
     merge_distance_A: float = Field(
         0.02,
         ge=0,
-        description="positions closer than this are one site, shared by the species listed there, A",
+        description="distance below which positions are one site, shared by its species, A",
     )
     snap_distance_A: float = Field(
         0.2,
         ge=0,
-        description="up to this, images of one site too full to be split are one atom on a special position, A",
+        description="distance up to which images of a site with occupancy over 1/2 are one special position, A",
     )
     occupancy_tolerance: float = Field(
-        0.05, ge=0, le=1, description="by how much the occupancies of one site may exceed 1; they are then scaled to 1"
+        0.05, ge=0, le=1, description="largest excess of a site's occupancies over 1; they are scaled to 1"
     )
     max_formula_difference: float = Field(
         0.1,
         ge=0,
         le=1,
         description="largest difference of an atomic fraction, hydrogen left out, between the atoms listed and the "
-        "formula that the CIF states; an element that the formula does not have is refused too; 1 refuses nothing",
+        "formula that the CIF states; an element that is not in the formula is refused too; 1 disables the check",
     )
     implausible: Literal["warn", "refuse"] = Field(
         "warn",
-        description="policy for contacts below half the sum of covalent radii and for volumes that the elements do "
-        "not allow",
+        description="policy for contacts below half the sum of covalent radii and for implausible volumes",
     )
     formula_tolerance: float = Field(
-        0.02, ge=0, description="largest difference of an atomic fraction that does not count as a contradiction"
+        0.02, ge=0, description="largest difference of an atomic fraction without a warning"
     )
     displacement: Literal["fixed", "cif"] = Field(
         "fixed",
@@ -90,7 +91,7 @@ class CurationSettings(BaseModel):
     energy_keV: float = Field(20.0, gt=0, description="photon energy at which reflections are counted, keV")
     two_theta_min_deg: float = Field(5.0, ge=0, lt=180, description="start of the range for reflections, degrees")
     two_theta_max_deg: float = Field(20.0, gt=0, lt=180, description="end of the range for reflections, degrees")
-    seed: int = Field(0, ge=0, description="dataset seed: another seed deals the groups to other splits")
+    seed: int = Field(0, ge=0, description="seed of the splits")
     split: SplitSettings = Field(
         SplitSettings(train=0.8, validation=0.1, test=0.1), description="fractions of the three splits"
     )
@@ -115,7 +116,7 @@ class CurationSettings(BaseModel):
 
     @property
     def tolerance_pairs(self) -> tuple[tuple[float, float], ...]:
-        """Every (site tolerance in A, angle tolerance in degrees), tightest first: the order of a verdict's columns."""
+        """Pairs of site tolerance in A and angle tolerance in degrees, in the order of a verdict's columns."""
         return tuple((s, a) for s in self.symprec_A for a in self.angle_tolerance_deg)
 
     @property

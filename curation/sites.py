@@ -102,7 +102,7 @@ def read_sites(
 
 
 def _resolution(texts: list[list[str]]) -> Array:
-    """Last printed digit of each site's coordinates; where zeros were trimmed, what the other sites show counts."""
+    """Return the last printed digit of each site's coordinates; for trimmed zeros, that of the other sites."""
     decimals = np.array([max(len(_DECIMALS.sub("", t)) for t in site) for site in texts])
     usual = int(decimals.max())
     found: Array = 10.0 ** -np.where(decimals < 3, usual, decimals).clip(2, 8).astype(np.float64)
@@ -130,7 +130,7 @@ def _u_iso(
     settings: CurationSettings,
     warnings: set[str],
 ) -> float:
-    """Isotropic displacement of one site by the policy of the settings, A^2."""
+    """Return the isotropic displacement of a site by the configured policy, A^2."""
     if settings.displacement == "fixed":
         return settings.u_iso_A2
     value = math.nan
@@ -146,7 +146,7 @@ def _u_iso(
 
 
 def _u_equivalent(block: Block, lattice: Array) -> dict[str, float]:
-    """U_eq = 1/3 sum_ij U_ij a*_i a*_j a_i.a_j of every label in the loop of anisotropic displacements, A^2."""
+    """Return U_eq = 1/3 sum_ij U_ij a*_i a*_j a_i.a_j of every label with anisotropic displacements, A^2."""
     g = lattice @ lattice.T
     star = np.sqrt(np.diag(np.linalg.inv(g)))
     weight = np.outer(star, star) * g / 3.0

@@ -1,4 +1,4 @@
-"""Which element, with which charge, stands on a site: from its type symbol, or its label where it has none."""
+"""Element and charge of a site, from its type symbol or else its label."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from curation.reasons import Refused
 _LETTERS = re.compile(r"[A-Za-z]+")
 _CHARGE = re.compile(r"(?P<before>\d*)(?P<sign>[+-])(?P<after>\d*)$")
 _WATER = frozenset(("oh", "oh2", "h2o", "oh-", "ow"))
-"""Oxygen that brings hydrogens which are not listed."""
+"""Symbols of oxygen with unlisted hydrogens."""
 _DUMMY = frozenset(("x", "xx", "du", "dum", "q", "cg", "lp", "va", "vac", "dummy"))
 
 
@@ -25,10 +25,10 @@ def species_of(
     *,
     long_labels: bool = True,
 ) -> str:
-    """`Fe`, `Fe3+`, `D`: element and, where the type symbol states one, charge.
+    """Return the element with the charge that the type symbol states: `Fe`, `Fe3+`, `D`.
 
-    `formula` holds the elements of the CIF's own formula, which decides where a label can be read in two ways
-    (`CA1`: a carbon or a calcium); where it does not, `long_labels` takes two letters for the element, else one.
+    `formula` contains the elements of the CIF's formula, which decide between two readings of a label (`CA1` is carbon
+    or calcium). If they do not decide, `long_labels` chooses two letters, else one.
     """
     species, remarks = _species_of(type_symbol, label, formula, long_labels)
     warnings.update(remarks)
@@ -57,12 +57,12 @@ def _species_of(
 
 
 def _is_water(formula: frozenset[str]) -> bool:
-    """Whether a site labelled W is water rather than tungsten."""
+    """Return whether a site labelled W is water rather than tungsten."""
     return "O" in formula and "W" not in formula
 
 
 def _element_of(letters: str, formula: frozenset[str], *, is_label: bool, long_labels: bool) -> tuple[str | None, bool]:
-    """The element, and whether it took a guess."""
+    """Return the element, and whether it was guessed."""
     two, one = letters[:2].capitalize(), letters[0].upper()
     two_known, one_known = len(letters) > 1 and two in ELEMENTS, one in ELEMENTS
     if not is_label and len(letters) <= 2 and letters.capitalize() in ELEMENTS:
@@ -87,5 +87,5 @@ def _charge_of(text: str) -> str:
 
 
 def has_form_factor(species: str) -> bool:
-    """Whether the International Tables give an X-ray form factor (hydrogen to californium)."""
+    """Return whether the International Tables have an X-ray form factor (hydrogen to californium)."""
     return gemmi.Element(species.rstrip("+-0123456789")).it92 is not None

@@ -1,4 +1,4 @@
-"""The split (train, validation, test) of a structure, decided by its group alone."""
+"""Split (train, validation, test) of a structure, as a function of its group."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from curation.settings import SplitSettings
 
 
 def group_of(reduced_formula: str, space_group: int) -> str:
-    """What must not be torn apart by a split: structures of one formula and one space group.
+    """Return the group of a structure, formula and space group; its members are always in one split.
 
-    In Hill's order, which rests on the alphabet alone: sides must never move, however formulas are written.
+    The formula is in Hill's order, so that splits do not depend on how formulas are written.
     """
     return f"{in_hill_order(reduced_formula)}_{space_group}"
 
 
 def split_of(group: str, seed: int, split: SplitSettings) -> str:
-    """`train`, `validation` or `test`: a function of group and seed, so that new structures never move old ones."""
+    """Return `train`, `validation` or `test`, a function of group and seed: new structures never move old ones."""
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     if share < split.train:

@@ -1,4 +1,4 @@
-"""One space group over a grid of tolerances, by spglib, and the primitive cell that goes with it."""
+"""Space group over a grid of tolerances, by spglib, and the primitive cell."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Pair = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What one search found."""
+class SymmetryResult:
+    """Result of a symmetry search."""
 
     number: int
     symbol: str
@@ -34,7 +34,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Primitive:
-    """A primitive cell with the atoms where the crystal has them, and its operations, one for each rotation."""
+    """A primitive cell with the crystal's atoms, not symmetrised, and one operation for each rotation."""
 
     atoms: Atoms
     rotations: NDArray[np.int64]
@@ -43,17 +43,17 @@ class Primitive:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """What was found at each pair of tolerances."""
+    """Results at all pairs of tolerances."""
 
-    results: tuple[Found | None, ...]
+    results: tuple[SymmetryResult | None, ...]
     in_reverse: tuple[int | None, ...] | None
-    """Space groups found with the atoms in reverse order, where their order might matter."""
+    """Space groups with the atoms in reverse order, if the order may matter."""
 
 
-def search(atoms: Atoms, pair: Pair) -> Found | None:
-    """The symmetry at one pair of tolerances; None where spglib finds none."""
+def search(atoms: Atoms, pair: Pair) -> SymmetryResult | None:
+    """Return the symmetry at a pair of tolerances, or None if spglib finds none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces how its errors will be raised one day
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces a change of its errors
         found = spglib.get_symmetry_dataset(
             (atoms.lattice_A, atoms.fractional, atoms.kind + 1),  # type: ignore[arg-type]  # arrays are sequences to it
             symprec=pair[0],
@@ -62,7 +62,7 @@ def search(atoms: Atoms, pair: Pair) -> Found | None:
     if found is None:
         return None
     mapping = np.asarray(found.mapping_to_primitive, dtype=np.int64)
-    return Found(
+    return SymmetryResult(
         int(found.number),
         str(found.international),
         int(mapping.max()) + 1,
@@ -74,14 +74,14 @@ def search(atoms: Atoms, pair: Pair) -> Found | None:
 
 
 def search_grid(
-    atoms: Atoms, primitive: Primitive, first: Found, pairs: tuple[Pair, ...], min_distance_A: float
+    atoms: Atoms, primitive: Primitive, first: SymmetryResult, pairs: tuple[Pair, ...], min_distance_A: float
 ) -> Grid:
-    """What every pair finds, the first of which is known.
+    """Return the results at all pairs; `first` is that of the first pair.
 
-    One search is enough where its operations hold to half the tightest tolerance, no
-    further one comes within reach of the loosest, and no two atoms are so close that a search would take them for one.
-    Else spglib is asked at every pair. Near a tolerance its answer may depend on the order of the atoms, for it lets
-    one of them fix the translation; so where all pairs agree they are asked again with the order reversed.
+    One search is enough if its operations hold to half the tightest tolerance, no further operation is within reach of
+    the loosest, and no two atoms are close enough to be taken for one. Otherwise spglib searches at every pair. Near a
+    tolerance its result may depend on the order of the atoms, because one atom fixes the translation; so if all pairs
+    agree, the search is repeated in reverse order.
     """
     loosest = max(s for s, _ in pairs), max(a for _, a in pairs)
     if (
@@ -99,7 +99,7 @@ def search_grid(
 
 
 def largest_misfit(primitive: Primitive) -> float:
-    """How far the operations leave an atom from the nearest of its kind, at worst, A."""
+    """Return the largest distance from an atom's image to the nearest atom of its kind, over all operations, A."""
     atoms = primitive.atoms
     worst = 0.0
     for kind in np.unique(atoms.kind).tolist():
@@ -112,8 +112,8 @@ def largest_misfit(primitive: Primitive) -> float:
     return math.sqrt(worst)
 
 
-def primitive_cell(atoms: Atoms, found: Found) -> Primitive:
-    """The primitive cell that a search found: atoms at the mean of those that a lattice translation makes equal."""
+def primitive_cell(atoms: Atoms, found: SymmetryResult) -> Primitive:
+    """Return the primitive cell of a result; atoms equal by a lattice translation are averaged."""
     lattice = _canonical_basis(atoms.lattice_A, found.primitive_lattice_A)
     to_primitive = atoms.lattice_A @ np.linalg.inv(lattice)
     fractional = atoms.fractional @ to_primitive
@@ -134,9 +134,9 @@ def primitive_cell(atoms: Atoms, found: Found) -> Primitive:
 
 
 def _canonical_basis(lattice_A: Array, primitive_lattice_A: Array) -> Array:
-    """A basis of the primitive lattice that depends on that lattice and the given cell alone: Hermite's normal form.
+    """Return Hermite's normal form of the primitive lattice in terms of the given cell.
 
-    spglib's own basis may depend on the order of the atoms, and with it everything that follows.
+    spglib's own basis may depend on the order of the atoms.
     """
     coarse = primitive_lattice_A @ np.linalg.inv(lattice_A)
     n = round(1.0 / abs(float(np.linalg.det(coarse))))
@@ -159,7 +159,7 @@ def _canonical_basis(lattice_A: Array, primitive_lattice_A: Array) -> Array:
 
 
 def symmetrised_metric(primitive: Primitive) -> Array:
-    """The metric tensor averaged over the point operations, A^2: exactly as symmetric as the crystal."""
+    """Return the metric tensor averaged over the point operations, A^2: exactly as symmetric as the crystal."""
     g = primitive.atoms.lattice_A @ primitive.atoms.lattice_A.T
     r = primitive.rotations.astype(np.float64)
     mean: Array = np.mean(r.transpose(0, 2, 1) @ g @ r, axis=0)
@@ -167,7 +167,7 @@ def symmetrised_metric(primitive: Primitive) -> Array:
 
 
 def change_basis(primitive: Primitive, change: NDArray[np.int64]) -> Primitive:
-    """The same crystal with the rows of `change` as cell vectors."""
+    """Return the crystal with the rows of `change` as cell vectors."""
     inverse = np.rint(np.linalg.inv(change)).astype(np.int64)
     atoms = primitive.atoms
     # Columns transform with the inverse transpose of what rows transform with.

@@ -17,7 +17,7 @@ from curation.verdict import Verdict
 
 COMPRESSION = {"compression": "zstd", "compression_level": 3}
 GROUP_ROWS, GROUP_BYTES = 4096, 64_000_000
-"""A row group of a joined table holds about so much."""
+"""Approximate size of a row group of a joined table."""
 
 _STRINGS = pa.string()
 _COUNT = pa.int32()
@@ -107,7 +107,7 @@ RECORD_SCHEMA = _schema(
 
 
 def record_to_row(record: Record) -> dict[str, Any]:
-    """Plain values that JSON and Parquet keep exactly, whatever the text holds."""
+    """Return values that JSON and Parquet store exactly, for any text."""
     density, defect = record.density, record.defect
     row = {
         "source": record.source,
@@ -126,7 +126,7 @@ def record_to_row(record: Record) -> dict[str, Any]:
 
 
 def record_from_row(row: dict[str, Any]) -> Record:
-    """Inverse of `record_to_row`."""
+    """Return the record of a row of `record_to_row`."""
     path, reason = row["density_path"], row["defect_reason"]
     return Record(
         source=row["source"],
@@ -141,41 +141,41 @@ def record_from_row(row: dict[str, Any]) -> Record:
 
 
 def write_records(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write staged records whole or not at all."""
+    """Write staged records atomically."""
     write_table(pa.Table.from_pylist(list(rows), schema=RECORD_SCHEMA), path)
 
 
 def iterate_rows(path: Path, columns: list[str] | None = None, at_once: int = 64) -> Iterator[dict[str, Any]]:
-    """Rows of a Parquet file as plain values, few in memory at a time."""
+    """Yield the rows of a Parquet file as dictionaries, `at_once` in memory at a time."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=at_once, columns=columns):
             yield from batch.to_pylist()
 
 
 def write_verdicts(rows: Iterable[dict[str, Any]], path: Path, metadata: dict[str, str]) -> None:
-    """Write verdict rows whole or not at all, with facts about them in the file's own metadata."""
+    """Write verdict rows atomically, with metadata."""
     write_table(pa.Table.from_pylist(list(rows), schema=VERDICT_SCHEMA.with_metadata(metadata)), path)
 
 
 def read_verdicts(path: Path) -> Iterator[Verdict]:
-    """Verdicts of a table, in its order."""
+    """Return an iterator over the verdicts of a table."""
     return (Verdict.from_row(row) for row in iterate_rows(path))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a table says of itself, columns aside."""
+    """Return the metadata of a table."""
     raw: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
     return {key.decode(): value.decode() for key, value in raw.items()}
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """One Parquet file, whole or not at all."""
+    """Write a Parquet file atomically."""
     with replacing(path) as temporary:
         pq.write_table(table, temporary, **COMPRESSION)
 
 
 def concatenate(parts: Iterable[Path], path: Path, schema: pa.Schema) -> None:
-    """Join tables in the order given, a few thousand rows in memory at a time, whole or not at all."""
+    """Join tables in the given order and write the result atomically, a few thousand rows in memory at a time."""
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **COMPRESSION) as writer:
         waiting: list[pa.Table] = []
         rows = n_bytes = 0
@@ -192,5 +192,5 @@ def concatenate(parts: Iterable[Path], path: Path, schema: pa.Schema) -> None:
 
 
 def _storable(text: str | None) -> str | None:
-    """Text that UTF-8 can hold: a lone surrogate, as odd file names have, is written out as its escape."""
+    """Return text that UTF-8 can encode; lone surrogates, as in some file names, are escaped."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")

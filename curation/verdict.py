@@ -1,4 +1,4 @@
-"""The result of curating one record: a flat row, accepted with labels or refused with a reason."""
+"""Result of curation of a record: a flat row, accepted with labels or refused with a reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Status = Literal["accepted", "refused"]
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Verdict:
-    """One row of the curation table. `None` means: the check was not reached."""
+    """A row of the curation table; `None` if a check was not reached."""
 
     source: str
     source_id: str
@@ -33,7 +33,7 @@ class Verdict:
     reason: str = ""
     """Code of `curation.reasons`; empty where accepted."""
     detail: str = ""
-    """The reason's facts in words: which atom, which value, what was expected."""
+    """Facts of the reason: atom, value, expected value."""
     warnings: tuple[str, ...] = ()
     """Codes of `curation.reasons.WARNINGS`, sorted."""
 
@@ -49,7 +49,7 @@ class Verdict:
     volume_conventional: float | None = None
     volume_read: float | None = None
     space_group: int | None = None
-    """Number 1..230, where every tolerance agrees."""
+    """Number 1..230, if it is the same at every tolerance."""
     crystal_system: int | None = None
     """1 triclinic .. 7 cubic."""
     bravais_lattice: str | None = None
@@ -69,12 +69,12 @@ class Verdict:
     """Site tolerance of each symmetry search, in the order of the settings' `tolerance_pairs`."""
     angle_tolerance_deg: tuple[float, ...] = ()
     space_group_at: tuple[int | None, ...] = ()
-    """Space group found at each pair; None where none was found."""
+    """Space group found at each pair; None if none was found."""
     n_primitive_at: tuple[int | None, ...] = ()
     """Sites in the primitive cell found at each pair."""
 
     stated_space_group: int | None = None
-    """What the CIF says of itself; not used for the labels."""
+    """Space group that the CIF states; not used for the labels."""
     stated_formula: str | None = None
     min_distance_A: float | None = None
     max_occupancy: float | None = None
@@ -82,7 +82,7 @@ class Verdict:
     formula_difference: float | None = None
     """Largest difference between an atomic fraction of the atoms listed and of the stated formula."""
     contact: str | None = None
-    """The contact that is shortest for its elements: both, and the distance."""
+    """Shortest contact relative to covalent radii: elements and distance."""
     contact_ratio: float | None = None
     """Its distance over the sum of the covalent radii."""
     volume_ratio: float | None = None
@@ -93,7 +93,7 @@ class Verdict:
     niggli_idempotence: float | None = None
     """Largest relative change of a metric entry when the reduced cell is reduced again: 0."""
     lattice_character: int | None = None
-    """Which of Niggli's 44 reduced forms fits best among those of the Bravais lattice."""
+    """Best fitting of Niggli's 44 reduced forms, among those of the Bravais lattice."""
     lattice_deviation: float | None = None
     """Largest relative deviation from that form's equalities."""
     n_reflections: int | None = None
@@ -105,7 +105,7 @@ class Verdict:
 
     @classmethod
     def about(cls, record: Record, **found: Any) -> Verdict:
-        """A verdict that carries the record's provenance and whatever was found."""
+        """Return a verdict with the record's provenance and the given values."""
         density = record.density
         return cls(
             source=record.source,
@@ -121,7 +121,7 @@ class Verdict:
 
     @classmethod
     def refusal(cls, record: Record, reason: str, detail: str, *, seconds: float = 0.0) -> Verdict:
-        """A refusal from outside the checks: a defect of the source, or a crash of the sandbox."""
+        """Return a refusal from outside the checks: a defect of the source, or a failure of the sandbox."""
         return cls.about(record, status="refused", reason=reason, detail=detail, seconds=seconds)
 
     def __repr__(self) -> str:
@@ -143,7 +143,7 @@ class Verdict:
 
     @property
     def density(self) -> DensityRef | None:
-        """Where the record's electron density lies."""
+        """Location of the record's electron density."""
         if self.density_path is None or self.density_format is None:
             return None
         return DensityRef(Path(self.density_path), self.density_format, self.density_member)
@@ -162,14 +162,14 @@ class Verdict:
         return None if any(v is None for v in values) else tuple(v for v in values if v is not None)
 
     def to_row(self) -> dict[str, Any]:
-        """Plain values that JSON keeps exactly; `claims` is JSON text, tuples are lists."""
+        """Return values that JSON stores exactly; `claims` is JSON text, tuples are lists."""
         row = {name: getattr(self, name) for name in COLUMNS}
         row["claims"] = json.dumps(self.claims, sort_keys=True, ensure_ascii=False)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in row.items()}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Verdict:
-        """Inverse of `to_row`; unknown columns are an error."""
+        """Return the verdict of a row of `to_row`; unknown columns are an error."""
         found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
         found["claims"] = json.loads(row["claims"])
         return cls(**found)

@@ -7,6 +7,7 @@
     datagen.load_config("config.toml")    a configuration, validated
     datagen.open_dataset("my.zarr")       a dataset, as an xarray.Dataset
     datagen.identify("a.xy", "my.zarr")   structures of a dataset that explain a measured scan
+    datagen.refine("a.xy", "a.cif")       cell and profile of a structure, by least squares against a scan
 
 Importing the package loads none of its dependencies; each function does when it is first used.
 """
@@ -19,14 +20,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["curate", "explain", "identify", "load_config", "open_dataset", "run", "simulate"]
+__all__ = ["curate", "explain", "identify", "load_config", "open_dataset", "refine", "run", "simulate"]
 
 if TYPE_CHECKING:
     import inspect
 
     from datagen import errors as errors
     from datagen import progress as progress
-    from datagen.api import curate, explain, identify, load_config, open_dataset, run, simulate
+    from datagen.api import curate, explain, identify, load_config, open_dataset, refine, run, simulate
 
 _ALSO_MODULES = ("run", "simulate")
 _MODULES = (*_ALSO_MODULES, "errors", "progress")

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
     from cluster.config import Profile
+    from curation.crystal import Crystal
     from curation.explain import Explanation
     from curation.settings import CurationSettings
     from curation.verdict import Verdict
     from datagen.config.config import DatagenConfig
     from datagen.identification.answer import Identified
+    from datagen.identification.refinement.refine import Refinement
     from datagen.inspect.structure_input import AseAtoms
     from datagen.progress import Display
     from datagen.simulate.instrument import Instrument
@@ -269,6 +271,80 @@ def identify(
             raise DatagenError(f"{scan.name}: {scan.reason}")
         observed.append(scan)
     return find(indexes, observed, allowed=allowed, network=second)
+
+
+def refine(
+    scan: PathLike,
+    structure: Structure | AseAtoms | PathLike,
+    *,
+    library: PathLike | None = None,
+    wavelength: str | float | None = None,
+    shift: str = "zero",
+    texture: tuple[int, int, int] | None = None,
+    le_bail: bool = False,
+    polarisation: float | None = None,
+) -> Refinement:
+    """Refine cell, shift, widths, background and scale of a structure against a scan, with the native engine.
+
+    Parameters
+    ----------
+    scan : path
+        Scan file of any format that `trainer.scans` reads.
+    structure : pymatgen Structure, ASE Atoms, path or str
+        The structure; with `library` an id, a structure hash or a row of that dataset.
+    library : path or str, optional
+        Dataset that holds the structure.
+    wavelength : str or float, optional
+        In A, an energy such as ``"20 keV"``, or an anode: ``"CuKa"`` for both lines, ``"CuKa1"``.
+    shift : str
+        Shift of the angles to refine: ``zero``, ``displacement`` (Bragg-Brentano) or ``both``.
+    texture : tuple of int, optional
+        Axis of preferred orientation, indices of the conventional cell.
+    le_bail : bool
+        Take the intensities from the scan instead of the structure.
+    polarisation : float, optional
+        Fraction P; by default 0.5 at the wavelength of an anode, else 0.99.
+
+    Returns
+    -------
+    Refinement
+        ``cell`` and ``cell_uncertainty`` (conventional), ``r_wp``, ``goodness``, ``fit.values``, ``fit.calculated``.
+    """
+    from datagen.identification.refinement.measurement import measurement_of
+    from datagen.identification.refinement.phase import phase_of
+    from datagen.identification.refinement.refine import refine as fit
+
+    names = {"zero": "zero_deg", "displacement": "displacement_um", "both": "both"}
+    if shift not in names:
+        raise DatagenError(f"shift: expected {', '.join(names)}, found {shift!r}")
+    named = f"{wavelength} A" if isinstance(wavelength, int | float) else wavelength
+    measurement = measurement_of(Path(scan), named, polarisation)
+    crystal, name = _crystal_of(structure, library)
+    phase = phase_of(crystal, name, measurement.wavelengths_A[0], measurement.q_range)
+    return fit(phase, measurement, shift=names[shift], texture_axis=texture, le_bail=le_bail)
+
+
+def _crystal_of(structure: Structure | AseAtoms | PathLike, library: PathLike | None) -> tuple[Crystal, str]:
+    """Return a crystal and its name, from a dataset if one is given."""
+    from curation.crystal import Crystal
+    from curation.settings import CurationSettings
+    from datagen.inspect.replay import find_line
+    from datagen.inspect.structure_input import record_of
+    from datagen.inspect.subject import subject_of
+    from datagen.share.registry import resolve_dataset
+    from datagen.store.damaged import damage_explained
+
+    if library is None:
+        subject = subject_of(record_of(structure), CurationSettings.model_validate({}))
+        if subject.crystal is None:
+            raise DatagenError(f"{subject.name}: no crystal structure could be read: {subject.remark}")
+        return subject.crystal, subject.name
+    dataset = resolve_dataset(os.fspath(library))
+    line = find_line(dataset, str(structure))
+    if not line["structure"]:
+        raise DatagenError(f"{dataset}: the coordinates of {structure} were withheld when it was published")
+    with damage_explained(dataset, f"the structure of {structure}"):
+        return Crystal.from_json(line["structure"]), str(line["source_id"])
 
 
 def open_dataset(dataset: PathLike) -> xarray.Dataset:

@@ -1,6 +1,6 @@
 """From a configuration to a finished dataset: begin, curate, simulate, finalise, verify, report.
 
-Everything between `begin` and `finalise` can be killed at any instant and done again: each step leaves whole files or
+Everything between `begin` and `finalise` can be killed at any time and repeated: each step leaves complete files or
 none, and a finished step is recognised by its files.
 """
 
@@ -29,7 +29,7 @@ from datagen.steps.accepted import Accepted, write_accepted
 from datagen.steps.curate import TABLE, UNFINISHED, Summary, curate_locked
 from datagen.steps.curate_on_cluster import ClusterCurator
 from datagen.steps.curation_display import CurationDisplay
-from datagen.steps.disk_space import check_room, least_bytes
+from datagen.steps.disk_space import check_disk_space, least_bytes
 from datagen.steps.layout import files_of, layout_for
 from datagen.steps.make_shards import ShardMaker
 from datagen.steps.outcome import Outcome
@@ -229,7 +229,7 @@ class Run:
             any_density=any(accepted.column("density_path")),
             text_bytes=zarr_store.text_bytes(labels),
         )
-        check_room(files_of(layout), least_bytes(layout), self.dataset, self.job.store.max_files)
+        check_disk_space(files_of(layout), least_bytes(layout), self.dataset, self.job.store.max_files)
         angles = self.job.simulation.instrument.two_theta_deg
         zarr_store.create(self.dataset, layout, labels, angles, attributes_of(self.config))
 

@@ -67,7 +67,7 @@ def explain(
         Path, typer.Option("--dataset", "-d", help="A dataset, or a folder or table that `datagen curate` wrote.")
     ] = Path(),
 ) -> None:
-    """Print what every check of one record found, and why it was accepted or refused."""
+    """Print what every check of one record found, and the reason for its verdict."""
     from curation.explain import headline
     from datagen.inspect.find_verdict import find, near_misses
     from datagen.store.damaged import damage_explained

@@ -57,7 +57,7 @@ def plan(
     from datagen import api
     from datagen.inspect.estimate import estimate
     from datagen.progress import duration, size
-    from datagen.steps.disk_space import check_room
+    from datagen.steps.disk_space import check_disk_space
 
     settings = api.load_config(config, overrides or ())
     profile = api.profile_of(settings, cluster, workers)
@@ -87,7 +87,7 @@ def plan(
         console.print("\n[dim]job script:[/]")
         say(console, script)
     dataset = out or api.default_dataset(config)
-    check_room(found.n_files, found.n_bytes + found.n_work_bytes, dataset, settings.store.max_files)
+    check_disk_space(found.n_files, found.n_bytes + found.n_work_bytes, dataset, settings.store.max_files)
 
 
 def demo(

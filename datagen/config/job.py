@@ -1,4 +1,4 @@
-"""What a worker must know beyond its own rows: the settings of the run, written once beside the dataset."""
+"""Settings of a run that its workers need, written once into the run's folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Job(BaseModel):
     run: RunSettings
 
     def content(self) -> dict[str, Any]:
-        """What decides the bytes of a shard, as plain values."""
+        """Return the settings that decide the bytes of a shard, as plain values."""
         return {
             "format_version": FORMAT_VERSION,
             "physics_version": PHYSICS_VERSION,
@@ -53,12 +53,12 @@ def write_job(dataset: Path, job: Job) -> None:
 
 
 def read_job(dataset: Path) -> Job:
-    """The settings of the run that makes this dataset."""
+    """Return the settings of the run that makes this dataset."""
     return Job.model_validate_json((dataset / WORK / JOB).read_bytes())
 
 
 @cache
 def cached_job(dataset: Path, key: str) -> Job:
-    """The same, read once in each process for each content."""
+    """Return the same, read once per process and content."""
     del key
     return read_job(dataset)

@@ -65,7 +65,7 @@ class Identified:
     covered: float
     """Share of d = 17 to 1.08 A that was measured."""
     space_group: Array
-    """Probability of groups 1 to 230: those of the library, combined with the network's where it was asked."""
+    """Probability of groups 1 to 230: those of the library, combined with the network's if it was used."""
     network: Array | None = None
     """Probability of groups 1 to 230 by a network."""
 

@@ -1,4 +1,4 @@
-"""First search: which clean patterns, at which size of the crystal, look like the scan."""
+"""First search: clean patterns, over sizes of the crystal, that resemble the scan."""
 
 from __future__ import annotations
 

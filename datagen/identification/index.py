@@ -113,7 +113,7 @@ def build_index(
                 report(len(parts))
     kept = [part for part in parts if "pattern" in part]
     if not kept:
-        raise DatagenError(f"{location}: its table {TABLE} lists no structure that an index can be made of")
+        raise DatagenError(f"{location}: its table {TABLE} lists no structure that can be indexed")
     counts = [len(part["hkl"]) for part in kept]
     arrays = {
         name: np.concatenate([part[name] for part in kept])
@@ -161,7 +161,9 @@ def load_index(dataset: Path | Location, folder: Path) -> Index | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise StoreError(f"{folder}: expected an index for identification, found something else ({error})") from error
+        raise StoreError(
+            f"{folder}: expected an index for identification, found other data ({error}); delete the folder"
+        ) from error
     if len(index.names) != len(index) or int(index.first[-1]) != len(index.hkl):
         raise StoreError(f"{folder}: the index is damaged (its arrays have different lengths); delete it")
     return index
@@ -176,12 +178,12 @@ def open_index(
     if found is None:
         found = load_index(dataset, build_index(dataset, folder, workers=workers, report=report))
     if found is None:
-        raise StoreError(f"{location_of(dataset)}: its table changed while its index was made; try again")
+        raise StoreError(f"{location_of(dataset)}: its table changed while its index was made; re-run the same command")
     return found
 
 
 def folder_of(dataset: Path | Location) -> Path:
-    """Return where the index of a dataset is kept: beside it, or in the user's cache where nothing can be written."""
+    """Return the folder of a dataset's index: beside it, or in the user's cache if its folder is read-only."""
     location = location_of(dataset)
     path = Path(str(location)).absolute()
     beside = path.with_name(f"{path.name}.index")

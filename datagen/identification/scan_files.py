@@ -19,7 +19,7 @@ class Unreadable:
 
 
 def read_scans(paths: list[Path], wavelength_A: float | None = None) -> Iterator[tuple[str, Observed] | Unreadable]:
-    """Yield each scan with its name, or why a file gave none; folders are searched for files.
+    """Yield each scan with its name, or the reason for which a file gave none; folders are searched for files.
 
     `wavelength_A` overrides what a file states.
     """

@@ -1,4 +1,4 @@
-"""What a run would cost before it costs anything: structures, bytes, files and core-hours, measured on a sample."""
+"""Estimate of a run from a sample: structures, bytes, files and core-hours."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
 
 
 def _sample(records: Iterable[Record], display: Display) -> tuple[list[Record], int, int]:
-    """A uniform sample in one pass (algorithm R), the number of records, and their text in bytes."""
+    """Return a uniform sample taken in one pass (algorithm R), the number of records, and their text in bytes."""
     chance = random.Random(0)  # noqa: S311 - which records are measured is no secret
     kept: list[Record] = []
     count = text = 0
@@ -140,7 +140,7 @@ def _simulate(
             values, _ = simulate_structure(verdict.to_row(), job, layout, clock)
         except (DatagenError, MemoryError):
             raise
-        except Exception:  # noqa: BLE001, S112 - the run will set it aside and say why
+        except Exception:  # noqa: BLE001, S112 - the run quarantines it with a reason
             continue
         with clock.stage("compress"):
             n_bytes += sum(len(encode_chunk(value)) for value in values.values())

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page beside the dataset that shows what is in it and where it came from."""
+"""The page report.html of a dataset: contents, figures and provenance, in one self-contained file."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def _provenance(attributes: dict[str, Any]) -> Section:
 
 
 def agreement_in_words(agreement: Any) -> str:
-    """How far the engine is from GSAS-II, as a sentence."""
+    """Return the difference between the engine and GSAS-II as a sentence."""
     if not isinstance(agreement, dict):
         return str(agreement)
     return (

@@ -1,4 +1,4 @@
-"""What the report shows of a dataset's arrays, read without more of zarr than a column at a time needs."""
+"""Arrays of a dataset for the report, read one column at a time."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Content:
         return name in self._group
 
     def column(self, name: str) -> NDArray[Any]:
-        """All of a small array; text as strings."""
+        """Return all of a small array; text as strings."""
         if name not in self._read:
             values = np.asarray(self._array(name)[...])
             self._read[name] = np.array(reading.decode_text(values), dtype=object) if name in self._text else values
         return self._read[name]
 
     def row(self, name: str, row: int, first: int | None = None) -> NDArray[Any]:
-        """One structure's values, or the first few of them."""
+        """Return one structure's values, or the first few of them."""
         return np.asarray(self._array(name)[row, slice(first)])
 
     def sample(self, name: str) -> NDArray[Any]:
-        """The values of the sampled shards' structures, one after the other."""
+        """Return the values of the structures of the sampled shards, concatenated."""
         return np.concatenate([np.asarray(self._array(name)[s.start : s.stop]).ravel() for s in self.sampled()])
 
     def sampled(self) -> list[range]:

@@ -40,9 +40,9 @@ STYLE: Any = {
 WIDTH_px = 900.0
 N_BINS = 40
 LETTER_px = 7.6
-"""Width of an average letter, with room to spare."""
+"""Width of an average letter, with a margin."""
 LEAST_LABELLED_GROUP, LEAST_LABELLED_SYSTEM = 0.012, 0.09
-"""Shares of the ring below which there is no room for words."""
+"""Smallest shares of the ring that are labelled."""
 
 
 def space_group_ring(space_group: Array) -> str:
@@ -74,7 +74,7 @@ def space_group_ring(space_group: Array) -> str:
 
 
 def histograms(columns: Mapping[str, Array], *, log: bool = False, n_columns: int = 3) -> str:
-    """A small histogram for each named array."""
+    """Draw a small histogram of each named array."""
     wide, high, gap, above, below = WIDTH_px / n_columns, 185.0, 14.0, 26.0, 30.0
     parts = []
     for i, (name, values) in enumerate(columns.items()):
@@ -100,10 +100,10 @@ def bars(counts: Mapping[str, int | float], *, unit: str = "", colour: str = ACC
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     left = LETTER_px * max((len(name) for name, _ in ordered), default=0) + 12
     largest = max((value for _, value in ordered), default=1) or 1
-    room = WIDTH_px - left - 90
+    available = WIDTH_px - left - 90
     parts = []
     for row, (name, value) in enumerate(ordered):
-        y, length = 8 + 26 * row, room * value / largest
+        y, length = 8 + 26 * row, available * value / largest
         text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
         parts.append(_words(left - 8, y + 13, name, anchor="end"))
         parts.append(f'<rect x="{left:.1f}" y="{y}" width="{length:.1f}" height="17" fill="{colour}"/>')
@@ -112,7 +112,7 @@ def bars(counts: Mapping[str, int | float], *, unit: str = "", colour: str = ACC
 
 
 def sample_patterns(two_theta_deg: Array, samples: Sequence[tuple[str, int, Array]]) -> str:
-    """A few augmentations of a few structures: (title, crystal system, patterns relative to their maximum)."""
+    """Draw a few augmentations of a few structures: (title, crystal system, patterns relative to their maximum)."""
     left, right, high = 12.0, WIDTH_px - 12.0, 135.0
     low, span = float(two_theta_deg[0]), float(two_theta_deg[-1] - two_theta_deg[0]) or 1.0
     x = left + (right - left) * (two_theta_deg - low) / span
@@ -134,7 +134,7 @@ def sample_patterns(two_theta_deg: Array, samples: Sequence[tuple[str, int, Arra
 
 
 def density_slices(samples: Sequence[tuple[str, Array]]) -> str:
-    """The three middle planes of each density, on a logarithmic scale since cores outshine bonds."""
+    """Draw the three middle planes of each density, on a logarithmic scale to show bonds beside cores."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -170,7 +170,7 @@ def _binned(values: Array, log: bool) -> tuple[Array, Array, bool]:
 
 
 def _wide_enough(values: Array) -> tuple[float, float] | None:
-    """A range for values that differ by rounding only, which would else be cut into bins of no width."""
+    """Return a range of bins that is wide enough for values that differ only by rounding."""
     if not values.size or np.ptp(values) > 1e-6 * max(float(np.abs(values).max()), 1e-6):
         return None
     middle = float(values.mean())
@@ -197,7 +197,7 @@ def _number(value: float) -> str:
 
 
 def _curve(x: Array, y: Array) -> str:
-    """A line through the points, in tenths of a pixel, without those in the middle of a level stretch."""
+    """Return a line through the points, in tenths of a pixel, without the inner points of level stretches."""
     across, down = np.round(x, 1), np.round(y, 1)
     kept = np.ones(len(down), dtype=bool)
     kept[1:-1] = (down[1:-1] != down[:-2]) | (down[1:-1] != down[2:])
@@ -206,7 +206,7 @@ def _curve(x: Array, y: Array) -> str:
 
 
 def _axes(left: float, right: float, top: float, base: float, ticks: Mapping[float, str]) -> str:
-    """The left and the lower border, with words under their places."""
+    """Return the left and the lower axis, with labels."""
     marks = "".join(f"M{x:.1f} {base:.1f}v4" for x in ticks)
     lines = f'<path d="M{left:.1f} {top:.1f}V{base:.1f}H{right:.1f}{marks}" fill="none" stroke="{FAINT}"/>'
     return lines + "".join(_words(x, base + 17, word, anchor="middle") for x, word in ticks.items() if word)
@@ -215,7 +215,7 @@ def _axes(left: float, right: float, top: float, base: float, ticks: Mapping[flo
 def _sector(
     turned: float, share: float, inner: float, outer: float, fill: str, *, line: float, opacity: float = 1
 ) -> str:
-    """A piece of a ring, `turned` and `share` in turns from the top, clockwise."""
+    """Return a sector of a ring; `turned` and `share` are in turns from the top, clockwise."""
     look = f'fill="{fill}" fill-opacity="{opacity}" stroke="#fff" stroke-width="{line}"'
     if share > 0.9999:
         rings = "".join(f"M{r} 0A{r} {r} 0 1 1 {-r} 0A{r} {r} 0 1 1 {r} 0" for r in (inner, outer))

@@ -35,7 +35,7 @@ from datagen.store.lock import Lock, locked
 TABLE = "curation.parquet"
 CRASHES = "curation-crashes.txt"
 UNFINISHED = "curation.unfinished"
-"""Folder of staged records and of finished batches; gone when the table is there."""
+"""Folder of staged records and finished batches; deleted once the table is written."""
 METADATA_KEY = "pxrd_datagen"
 RESTART = "discard what is there with --restart"
 
@@ -70,7 +70,7 @@ def curate(
                 _discard(out)
             return curate_locked(job, out, partial(curate_locally, processes=processes), lock, progress)
     except SandboxError as error:
-        raise DatagenError(f"curation cannot work here: {error}") from error
+        raise DatagenError(f"curation cannot run on this machine: {error}") from error
     except OSError as error:
         if error.errno is None:
             raise
@@ -81,7 +81,7 @@ def curate(
 
 
 def curate_locked(job: CurateJob, out: Path, curate_batches: CurateBatches, lock: Lock, progress: Progress) -> Summary:
-    """Do the same for a caller that holds the folder's lock and curates batches in its own way."""
+    """Curate as `curate` does, with the folder's lock held and with the given executor of batches."""
     began = time.monotonic()
     unfinished, table, fingerprint = out / UNFINISHED, out / TABLE, job.fingerprint()
     sweep(out)

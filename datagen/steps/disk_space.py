@@ -15,7 +15,7 @@ BYTES_PER_POINT = 0.3
 """Of a compressed pattern: 2.5 kB for 8192 points, as docs/store-format.md measures it."""
 
 
-def check_room(n_files: int, n_bytes: float, dataset: Path, max_files: int) -> None:
+def check_disk_space(n_files: int, n_bytes: float, dataset: Path, max_files: int) -> None:
     """Raise PlanError if there are too many files for the quota, or more bytes than the disk has."""
     if n_files > max_files:
         raise PlanError(

@@ -27,7 +27,7 @@ from datagen.store import ledger
 from datagen.store.lock import Lock
 
 PROBES = 2
-"""Number of times a shard whose worker died is probed without a finding before the run stops."""
+"""Largest number of probes without a finding of a shard whose workers died."""
 CHECKING_THREADS = 4
 SOON_s = 5.0
 """Shorter waits for workers are not shown."""
@@ -89,7 +89,7 @@ class ShardMaker:
                 before = self._set_aside
                 self._send(cluster, probe_shard, "probe", todo)
                 if self._set_aside > before:
-                    todo = []  # they wait for the new plan; shards without a finding are tried again
+                    todo = []  # the new plan includes them, and shards without a finding
         return self._set_aside
 
     def _send(
@@ -120,7 +120,7 @@ class ShardMaker:
         self._probes[order.shard] += 1
         if self._probes[order.shard] > PROBES:
             raise StoreError(
-                f"{where}: workers die on it or run out of memory, but none of its structures does so alone "
+                f"{where}: its workers die or run out of memory, but no structure does so in a sandbox "
                 f"({failure.error}); give workers more memory, or check the node's log, and "
                 "re-run the same command"
             )

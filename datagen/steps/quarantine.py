@@ -23,7 +23,7 @@ class Quarantine:
         except ValueError as error:
             raise StoreError(
                 f"{self._path}: expected quarantined structures as JSON, found something else ({error}); "
-                "delete the file: what cannot be simulated is found again"
+                "delete the file and re-run the same command, which finds them again"
             ) from error
 
     def __contains__(self, structure_hash: str) -> bool:
@@ -46,7 +46,7 @@ class Quarantine:
             self._write()
         return released
 
-    def why(self, structure_hash: str) -> tuple[str, str] | None:
+    def reason_of(self, structure_hash: str) -> tuple[str, str] | None:
         """Return reason and detail."""
         entry = self._entries.get(structure_hash)
         return None if entry is None else (entry["reason"], entry["detail"])

@@ -2,87 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from curation.reasons import REASONS, Reason
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationReason:
-    """Meaning of a reason code, and a remedy."""
-
-    code: str
-    meaning: str
-    remedy: str
-
+from catalogs.reason import Reason
+from curation.reasons import REASONS
 
 FAILED = "simulation_failed"
-BY_CASUALTY = {
+BY_FAILURE = {
     "timeout": "simulation_timeout",
     "crashed": "simulation_crashed",
     "out_of_memory": "simulation_out_of_memory",
     "raised": FAILED,
 }
-"""What became of a structure in a process of its own -> code."""
+"""Reason code of each kind of sandbox failure."""
 
-SIMULATION_REASONS: dict[str, SimulationReason] = {
+SIMULATION_REASONS: dict[str, Reason] = {
     r.code: r
     for r in (
-        SimulationReason(
+        Reason(
             FAILED,
-            "The simulation raised an error on this structure; the detail holds it.",
-            "Report it with the CIF; once it is fixed, datagen retry --reason simulation_failed.",
+            "The simulation raised the error given as detail.",
+            "Report it with the CIF; after the fix run `datagen retry --reason simulation_failed`.",
         ),
-        SimulationReason(
+        Reason(
             "simulation_crashed",
-            "The process died while it simulated this structure, and again when it did nothing else.",
-            "Report it with the CIF: a library should not do that.",
+            "The process crashed while it simulated this structure, also when it simulated nothing else.",
+            "Report it with the CIF.",
         ),
-        SimulationReason(
+        Reason(
             "simulation_timeout",
             "The simulation took longer than run.structure_time_limit_s.",
-            "Raise the limit, then datagen retry --reason simulation_timeout.",
+            "Raise the limit, then run `datagen retry --reason simulation_timeout`.",
         ),
-        SimulationReason(
+        Reason(
             "simulation_out_of_memory",
             "The simulation needed more memory than one structure may have.",
-            "Leave it out, or try again on a larger machine with datagen retry --reason simulation_out_of_memory.",
+            "Leave it out, or run `datagen retry --reason simulation_out_of_memory` on a machine with more memory.",
         ),
-        SimulationReason(
+        Reason(
             "no_reflections",
-            "No reflection lies within the instrument's range of 2theta: there would be no pattern.",
-            "Widen the range of 2theta, or take a shorter wavelength.",
+            "No reflection is within the instrument's range of 2theta.",
+            "Widen the range of 2theta, or use a shorter wavelength.",
         ),
-        SimulationReason(
+        Reason(
             "no_form_factor",
             "A species has no tabulated X-ray form factor.",
             "Leave it out.",
         ),
-        SimulationReason(
+        Reason(
             "unsupported_by_gsas2",
-            "GSAS-II cannot compute this structure; the detail says why.",
+            "GSAS-II cannot compute this structure; see the detail.",
             'Leave it out, or use simulation.engine = "native".',
         ),
     )
 }
 """Every reason by its code."""
 
-XRD_PEAKS_REASONS: dict[str, SimulationReason] = {
+XRD_PEAKS_REASONS: dict[str, Reason] = {
     r.code: r
     for r in (
-        SimulationReason(
+        Reason(
             "xrd_peaks_too_large",
-            "The cell is too large for CrystalNet's stick vector; pattern and density are there.",
-            "Nothing is wrong.",
+            "The cell is too large for CrystalNet's stick vector; pattern and density are stored.",
+            "No action is needed.",
         ),
-        SimulationReason(
+        Reason(
             "xrd_peaks_no_symmetry",
-            "No conventional cell is found for CrystalNet's stick vector; pattern and density are there.",
-            "Nothing is wrong.",
+            "No conventional cell is found for CrystalNet's stick vector; pattern and density are stored.",
+            "No action is needed.",
         ),
     )
 }
-"""Why a row has no `xrd_peaks` although they were asked for."""
+"""Reasons for which a row has no `xrd_peaks` although the configuration requests them."""
 
-REFUSALS: dict[str, Reason | SimulationReason] = {**SIMULATION_REASONS, **REASONS}
-"""Every reason that the table of verdicts can hold; a code that curation has too means the same there."""
+REFUSALS: dict[str, Reason] = {**SIMULATION_REASONS, **REASONS}
+"""Every reason in the table of verdicts; curation's meaning is used for codes that both have."""

@@ -23,7 +23,7 @@ from datagen.simulate.augmentation import draw
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
 from datagen.steps.accepted import Accepted
-from datagen.steps.reasons import BY_CASUALTY, FAILED
+from datagen.steps.reasons import BY_FAILURE, FAILED
 from datagen.steps.row import row_values
 from datagen.steps.watchdog import time_limit
 from datagen.store.density_codes import DensityRefused
@@ -34,7 +34,7 @@ from datagen.store.shard_writer import ShardWriter
 ACCEPTED = "accepted.arrow"
 STAGES = ("simulate", "density", "xrd_peaks", "compress", "commit")
 NOTES = ("density_refusals", "xrd_peaks_refusals")
-"""What a receipt remembers of its rows: [line of the table of verdicts, reason, detail] each."""
+"""Notes of a receipt on its rows: lists of [line of the table of verdicts, reason, detail]."""
 ROCK_SALT = Crystal.canonical(
     np.array([[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]),
     ["Na", "Cl"],
@@ -51,10 +51,10 @@ class ShardOrder:
     shard: int
     members: tuple[int, ...]
     key: str
-    """The content key its receipt must bear."""
+    """Content key of its receipt."""
     job_key: str
     timed: bool = True
-    """Whether the process may end itself over a structure that takes too long: not where it is the driver's own."""
+    """Whether the time limit may end the process; False if the task runs in the driver."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
             except EngineError as broken:
                 raise EngineError(f"{row['source_id']}: {broken}") from broken
             except (DatagenError, MemoryError):
-                raise  # the machinery failed, or lacked memory or disk space: no structure is to blame yet
+                raise  # a fault of the machine or of memory, not yet of a structure
             except Unsimulable as refused:
                 quarantined.append((member, refused.reason, str(refused)))
                 continue
@@ -173,7 +173,7 @@ def prepare(job: tuple[str, str]) -> None:
 
 
 def probe_shard(order: ShardOrder) -> ShardReport:
-    """Simulate each structure of a shard in a process of its own, to find the one that ends it; write nothing."""
+    """Simulate each structure of a shard in a sandbox to find those that end it; write nothing."""
     job = cached_job(Path(order.dataset), order.job_key)
     limits = Limits(seconds=job.run.structure_time_limit_s)
     settings = {"dataset": order.dataset, "job_key": order.job_key}
@@ -182,7 +182,7 @@ def probe_shard(order: ShardOrder) -> ShardReport:
         for member in order.members:
             outcome = sandbox.call(member)
             if isinstance(outcome, SandboxFailure):
-                found.append((member, BY_CASUALTY[outcome.reason], outcome.detail))
+                found.append((member, BY_FAILURE[outcome.reason], outcome.detail))
     return ShardReport(order.shard, committed=False, quarantined=tuple(found))
 
 
@@ -198,7 +198,7 @@ def prober(settings: dict[str, str]) -> Any:
             simulate_structure(next(_accepted(dataset).rows([member])), job, layout, StageClock())
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001 - no harm to the process: the shard itself reports it, always alike
+        except Exception:  # noqa: BLE001 - the process survives; the task of the shard reports the error
             return False
         return True
 
@@ -212,8 +212,8 @@ def density_ref(row: dict[str, Any]) -> DensityRef | None:
     path = Path(row["density_path"])
     if not path.is_file():
         raise StoreError(
-            f"{path}: the density of {row['source_id']} was here when the catalogs were read, now there is no such "
-            "file; put it back, or mount its file system, and re-run the same command"
+            f"{path}: the density of {row['source_id']} was there when the catalogs were read and is missing now; "
+            "restore the file or mount its file system, and re-run the same command"
         )
     return DensityRef(path, row["density_format"], row["density_member"])
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 SMALLEST_SHARD = 16
 LARGEST_SHARD = 128
 SHARDS_AIMED_AT = 64
-"""A run of any size has some dozens of shards to spread over workers, and none larger than a worker holds in memory."""
+"""Enough shards to share among workers, each small enough for a worker's memory."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Shard:
     members: tuple[int, ...]
     """Position of each row's structure in the list of accepted structures."""
     key: str
-    """Content key: what the members are and how they are simulated. A receipt counts only with the same key."""
+    """Content key: a hash of the settings and members. A receipt is valid only with the same key."""
 
 
 def shard_length(n_structures: int, asked: int | None) -> int:

@@ -22,7 +22,7 @@ BATCHES_AIMED_AT = 64
 """Batches grow with what came before, so that a small input spreads over processes and a large one is few files; each
 is seconds to minutes of work, far shorter than any walltime. Their size is a function of the input alone."""
 BATCH_BYTES = 32_000_000
-"""Bounds memory where records are large; a single larger record has a batch of its own."""
+"""Bounds memory where records are large; a single larger record is a batch by itself."""
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,9 @@ def write_structures_table(
                 row |= {"row": row_of.get(i), "duplicate_of": duplicates.get(i)}
                 row["density_reason"], row["density_detail"] = refusals.get(i, (None, None))
                 row["xrd_peaks_reason"], row["xrd_peaks_detail"] = without_peaks.get(i, (None, None))
-                why = quarantine.why(row["structure_hash"]) if row["status"] == "accepted" else None
-                if why is not None:
-                    row |= {"status": "refused", "reason": why[0], "detail": why[1]}
+                found = quarantine.reason_of(row["structure_hash"]) if row["status"] == "accepted" else None
+                if found is not None:
+                    row |= {"status": "refused", "reason": found[0], "detail": found[1]}
                 counts[row["reason"] or row["status"]] += 1
             out.write_table(pa.Table.from_pylist(rows, schema=schema))
     return counts

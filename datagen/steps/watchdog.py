@@ -1,4 +1,4 @@
-"""A time limit for code that cannot be interrupted: beyond it the process ends itself."""
+"""A time limit for code that cannot be interrupted; it ends the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STDERR = 2
 def time_limit(seconds: float) -> Iterator[None]:
     """End this process when the block takes longer, after printing its stack.
 
-    Compiled code may hold the interpreter and ignore exceptions and signals; faulthandler's thread is not Python's.
+    Compiled code may hold the interpreter lock and delay signals; faulthandler's thread needs neither.
     The cluster replaces the dead worker, and the run finds the structure by probing.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)

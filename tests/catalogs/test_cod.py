@@ -100,7 +100,7 @@ def test_a_failing_network_is_tried_again_then_told(tmp_path: Path) -> None:
     site = Site({1000000: NACL}, failures=3)
     assert len(site.read(tmp_path / "a", ids=[1000000])) == 1
     assert site.pauses == [cod.PAUSE_S, 1.0, 2.0, 4.0]
-    with pytest.raises(CatalogError, match=r"no route to host.*what was downloaded is kept"):
+    with pytest.raises(CatalogError, match=r"no route to host.*completed downloads are kept"):
         Site({}, failures=99).read(tmp_path / "b", ids=[1000000])
 
 

@@ -158,14 +158,17 @@ def test_a_server_that_stays_away_is_an_error_that_says_what_is_kept(
     project: FakeMaterialsProject, tmp_path: Path
 ) -> None:
     project.fail = lambda request: answer({"detail": "overloaded"}, 503) if "summary" in request else None
-    with pytest.raises(CatalogError, match=r"does not answer after 3 attempts.*503.*what was downloaded is kept"):
+    with pytest.raises(
+        CatalogError,
+        match=r"does not answer after 3 attempts.*503.*completed downloads are kept",
+    ):
         read(tmp_path, retries=2)
 
 
 def test_a_refused_key_is_told_at_once_and_never_shown(project: FakeMaterialsProject, tmp_path: Path) -> None:
     project.fail = lambda request: answer({"detail": f"bad key {KEY}"}, 401) if "summary" in request else None
     pauses: list[float] = []
-    with pytest.raises(CatalogError, match="refuses the key") as caught:
+    with pytest.raises(CatalogError, match="rejects the API key") as caught:
         read(tmp_path, sleep=pauses.append)
     assert pauses == []
     assert KEY not in str(caught.value)

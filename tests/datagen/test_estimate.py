@@ -8,7 +8,7 @@ from cluster.config import InlineProfile, JobProfile
 from datagen.errors import EngineError, PlanError
 from datagen.inspect.estimate import Estimate, estimate
 from datagen.progress import Silence
-from datagen.steps.disk_space import check_room
+from datagen.steps.disk_space import check_disk_space
 from tests.datagen.small_runs import Made, config_of, misbehave, write_cifs
 
 
@@ -33,7 +33,7 @@ def test_it_grows_with_the_number_of_structures(made: Made, found: Estimate) -> 
     assert many.core_seconds > 1000 * found.core_seconds
     assert many.n_shards == -(-many.n_structures // 2)
     with pytest.raises(PlanError, match=r"store\.structures_per_shard"):
-        check_room(many.n_files, 0, Path(), made.config.store.max_files)
+        check_disk_space(many.n_files, 0, Path(), made.config.store.max_files)
 
 
 def test_workers_are_those_of_the_cluster(found: Estimate) -> None:
@@ -65,4 +65,4 @@ def test_an_engine_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_full_disk_is_refused() -> None:
     with pytest.raises(PlanError, match="needs about 1e"):
-        check_room(1, 1e24, Path("d.zarr"), 100)
+        check_disk_space(1, 1e24, Path("d.zarr"), 100)

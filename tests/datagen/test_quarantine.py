@@ -15,8 +15,8 @@ def test_what_is_set_aside_is_on_disk_at_once(tmp_path: Path) -> None:
     again = Quarantine(tmp_path)
     assert "h1" in again
     assert len(again) == 1
-    assert again.why("h1") == ("simulation_failed", "why")
-    assert again.why("h2") is None
+    assert again.reason_of("h1") == ("simulation_failed", "why")
+    assert again.reason_of("h2") is None
 
 
 def test_equal_names_from_two_catalogs_are_both_told(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_density_that_vanished_stops_the_run_instead_of_being_refused(
             make(config, tmp_path / "e.zarr")
     density = cifs / "quartz.CHGCAR.gz"
     hidden = density.rename(tmp_path / "hidden.gz")
-    with pytest.raises(StoreError, match=r"quartz\.CHGCAR\.gz: .*put it back"):
+    with pytest.raises(StoreError, match=r"quartz\.CHGCAR\.gz: .*restore the file"):
         make(config, tmp_path / "e.zarr")
     hidden.rename(density)
     assert make(config, tmp_path / "e.zarr").n_densities == 1

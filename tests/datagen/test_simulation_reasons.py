@@ -5,10 +5,10 @@ from typing import get_args
 from typer.testing import CliRunner
 
 import datagen.simulate.gsas2.engine
-from curation.sandbox import CasualtyReason
+from curation.sandbox import FailureReason
 from datagen.commands.app import app
 from datagen.simulate.refusal import Unsimulable
-from datagen.steps.reasons import BY_CASUALTY, REFUSALS, SIMULATION_REASONS, XRD_PEAKS_REASONS
+from datagen.steps.reasons import BY_FAILURE, REFUSALS, SIMULATION_REASONS, XRD_PEAKS_REASONS
 from datagen.store.density_codes import DENSITY_REASONS
 
 
@@ -18,8 +18,8 @@ def subclasses(kind: type[Unsimulable]) -> set[type[Unsimulable]]:
 
 def test_every_end_of_a_structure_is_explained() -> None:
     assert datagen.simulate.gsas2.engine  # its refusals are known once it is loaded
-    assert set(BY_CASUALTY) == set(get_args(CasualtyReason))
-    assert set(BY_CASUALTY.values()) <= set(SIMULATION_REASONS)
+    assert set(BY_FAILURE) == set(get_args(FailureReason))
+    assert set(BY_FAILURE.values()) <= set(SIMULATION_REASONS)
     assert {kind.reason for kind in subclasses(Unsimulable)} <= set(SIMULATION_REASONS)
 
 

@@ -22,7 +22,7 @@ ALLOWED = {
 def sources() -> list[Path]:
     """Return the product's modules and documents."""
     found = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    for package in ("catalogs", "cluster", "curation", "datagen", "trainer"):
+    for package in ("benchmarks", "catalogs", "cluster", "curation", "datagen", "trainer"):
         found += sorted((ROOT / package).rglob("*.py"))
     return found
 

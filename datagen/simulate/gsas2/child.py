@@ -157,7 +157,7 @@ def compute(request: dict[str, Any], chatter: Path) -> dict[str, Any]:
 
 
 def _build(request: dict[str, Any], folder: Path) -> tuple[Any, Any, Any]:
-    """A project with one phase and one simulated histogram, background zero."""
+    """Return a project with one phase and one simulated histogram, background zero."""
     from GSASII import GSASIIscriptable as G2sc
     from GSASII import GSASIIspc as G2spc
 

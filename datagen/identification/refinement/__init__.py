@@ -1,0 +1,1 @@
+"""Least squares of a structure, or a cell, against a measured scan."""

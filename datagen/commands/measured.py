@@ -60,7 +60,7 @@ def measured(
     """Check measured scans against what is known of their samples, and write the accepted ones as a dataset."""
     from datagen.errors import DatagenError
     from datagen.measured.curate import examine
-    from datagen.measured.write import write_measured
+    from datagen.measured.write import NothingAcceptedError, write_measured
     from trainer.errors import TrainerError
     from trainer.scans.wavelength import parse_wavelength
 
@@ -74,7 +74,12 @@ def measured(
     known = _instrument(instrument or DEFAULT_INSTRUMENT) if instrument or out else None
     display = Display()
     if out is not None and known is not None:
-        found = write_measured(source, out, settings, known, name or source.name.split(".")[0], display)
+        try:
+            found = write_measured(source, out, settings, known, name or source.name.split(".")[0], display)
+        except NothingAcceptedError as error:
+            if verdicts is not None:
+                _write_table(verdicts, [verdict.as_row() for verdict in error.verdicts])
+            raise
     else:
         found = []
         with display.phase("scans", None, "scans"):

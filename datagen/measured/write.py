@@ -36,7 +36,7 @@ from datagen.measured.curate import Examined, ScanVerdict, counts, examine
 from datagen.measured.labels import columns_of
 from datagen.measured.reasons import REASONS
 from datagen.progress import Display, Silence
-from datagen.share.compose import private_folder, rename_into_place
+from datagen.share.compose import private_folder, refuse_taken, rename_into_place
 from datagen.share.curation_table import METADATA_KEY
 from datagen.share.manifest import file_entry
 from datagen.simulate.instrument import Instrument
@@ -55,6 +55,14 @@ TITLE = "Measured powder diffraction patterns with the labels of their samples"
 LICENCE_NOTE = "Each scan has the terms of its source: see the variable licence."
 
 
+class NothingAcceptedError(DatagenError):
+    """No scan of a collection was accepted."""
+
+    def __init__(self, message: str, verdicts: list[ScanVerdict]) -> None:
+        super().__init__(message)
+        self.verdicts = verdicts
+
+
 def write_measured(
     source: Path,
     out: Path,
@@ -68,17 +76,20 @@ def write_measured(
     Nothing is written unless a scan is accepted, and nothing is overwritten. Equal files and settings give equal bytes.
     """
     display = display or Silence()
-    with private_folder(out, _request(source, settings, instrument, name)) as making:
-        examined: list[Examined] = []
-        with display.phase("scans", None, "scans"):
-            for found in examine(source, settings, instrument, name):
-                examined.append(found)
-                display.advance(len(examined))
-        verdicts = [found.verdict for found in examined]
-        accepted = [found for found in examined if found.labels.accepted]
-        if not accepted:
-            reasons = ", ".join(f"{number} {code}" for code, number in counts(verdicts).items() if number)
-            raise DatagenError(f"{source}: none of {len(examined)} scans was accepted ({reasons}); nothing was written")
+    refuse_taken(out)
+    examined: list[Examined] = []
+    with display.phase("scans", None, "scans"):
+        for found in examine(source, settings, instrument, name):
+            examined.append(found)
+            display.advance(len(examined))
+    verdicts = [found.verdict for found in examined]
+    accepted = [found for found in examined if found.labels.accepted]
+    if not accepted:
+        reasons = ", ".join(f"{number} {code}" for code, number in counts(verdicts).items() if number)
+        raise NothingAcceptedError(
+            f"{source}: none of {len(examined)} scans was accepted ({reasons}); nothing was written", verdicts
+        )
+    with private_folder(out, _request(verdicts, settings, instrument, name)) as making:
         dataset = making / "dataset"
         _write(dataset, examined, accepted, settings, instrument, display)
         verify(dataset, display=display)
@@ -87,10 +98,12 @@ def write_measured(
     return verdicts
 
 
-def _request(source: Path, settings: MeasuredSettings, instrument: Instrument, name: str) -> dict[str, Any]:
+def _request(
+    verdicts: list[ScanVerdict], settings: MeasuredSettings, instrument: Instrument, name: str
+) -> dict[str, Any]:
     """Return what an interrupted attempt must have been asked for, to be finished by this one."""
     return {
-        "source": str(source.absolute()),
+        "verdicts": hashlib.sha256(json.dumps([one.as_row() for one in verdicts]).encode()).hexdigest(),
         "settings": settings.model_dump(mode="json"),
         "instrument": instrument.model_dump(mode="json"),
         "name": name,

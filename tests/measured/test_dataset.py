@@ -160,6 +160,11 @@ def test_nothing_is_written_without_an_accepted_scan(tmp_path: Path) -> None:
     with pytest.raises(DatagenError, match=r"none of 1 scans was accepted \(1 no_truth\)"):
         write_measured(tmp_path / "scans", tmp_path / "out.zarr", MeasuredSettings.model_validate({}), CU, "ours")
     assert not (tmp_path / "out.zarr").exists()
+    table = tmp_path / "verdicts.csv"
+    arguments = ["measured", str(tmp_path / "scans"), "--out", str(tmp_path / "out.zarr"), "--verdicts", str(table)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "no_truth" in table.read_text()
 
 
 def test_the_command_writes_a_dataset_for_the_instrument_of_another(made: tuple[Path, Path], tmp_path: Path) -> None:

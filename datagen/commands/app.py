@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from datagen.commands import (
+    calibrate,
     config,
     curate,
     dataset,
@@ -43,6 +44,7 @@ MODULES = {
     identify: "Measured scans",
     refine: "Measured scans",
     measured: "Measured scans",
+    calibrate: "Measured scans",
     share: "Share datasets",
     publish: "Share datasets",
     registry: "Share datasets",

@@ -66,7 +66,7 @@ class Agreement:
 
 def agreement(verdict: Verdict, scan: Observed) -> Agreement | None:
     """Fit the cell of an accepted structure to a scan; None where it has no reflection in range."""
-    index = _index_of(verdict)
+    index = index_of(verdict)
     if index is None:
         return None
     start = Coarse(np.array([0]), np.array([0.0]), np.array([0.0]))
@@ -83,7 +83,8 @@ def agreement(verdict: Verdict, scan: Observed) -> Agreement | None:
     )
 
 
-def _index_of(verdict: Verdict) -> Index | None:
+def index_of(verdict: Verdict) -> Index | None:
+    """Return the index of one structure; None where it has no reflection on the axis."""
     found = entry(
         {
             "structure": verdict.structure,

@@ -58,6 +58,8 @@ def evaluate(
         *paths, dataset_path = arguments
         if int(os.environ.get("RANK", "0")) != 0:
             return  # of the processes of torchrun, the first evaluates
+        if missing := [path for path in paths if not Path(path).exists()]:
+            raise TrainerError(f"{missing[0]}: no checkpoint here")
         dataset = open_dataset(dataset_path)
         if dataset.measured:
             options: dict[str, Any] = {"simulated": simulated, "calibrated": calibrated, "device": device}

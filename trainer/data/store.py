@@ -47,6 +47,9 @@ class Sticks:
     reciprocal_metric: NDArray[np.float64] | None = None
 
 
+FEWEST_SCAN_POINTS = 50
+
+
 @dataclass(frozen=True, eq=False)
 class StoredScan:
     """A measured scan."""
@@ -149,12 +152,21 @@ class Dataset:
     def scan(self, row: int) -> StoredScan:
         """Read a measured scan as it was measured."""
         n = int(self.values("n_scan_points", row))
-        return StoredScan(
+        found = StoredScan(
             self._first("scan_two_theta", row, n),
             self._first("scan_intensity", row, n),
             self._first("scan_sigma", row, n),
             float(self.values("scan_wavelength", row)),
         )
+        angles, numbers = found.two_theta_deg, (found.two_theta_deg, found.intensity, found.sigma)
+        sound = n >= FEWEST_SCAN_POINTS and all(np.isfinite(values).all() for values in numbers)
+        rising = bool((np.diff(angles) > 0).all())
+        if not (sound and rising and 0.05 < found.wavelength_A < 10):
+            raise TrainerError(
+                f"{self.path}: structure {row}: expected a scan of {FEWEST_SCAN_POINTS} finite points or more "
+                f"at rising angles and a wavelength of 0.05 to 10 A, found {n} at {found.wavelength_A:g} A; {VERIFY}"
+            )
+        return found
 
     def refresh(self) -> tuple[int, ...]:
         """Look for newly committed shards; return the numbers of all."""

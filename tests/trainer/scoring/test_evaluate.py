@@ -144,3 +144,23 @@ def test_training_takes_the_scans_with_all_labels(measured: Path, tmp_path: Path
     dataset = open_dataset(tmp_path / "train.zarr")
     rows = choose_rows(ALPHADIFFRACT, dataset, "train")
     assert [dataset.text("source_id")[row] for row in rows.tolist()] == ["quartz.xy", "salt.xy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("scan_wavelength", np.nan), ("scan_two_theta", -1.0), ("n_scan_points", 3)]
+)
+def test_damaged_scans_are_refused(measured: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float) -> None:
+    dataset = open_dataset(measured)
+    values, first = dataset.values, dataset._first
+
+    def damaged(read: str, row: int) -> np.ndarray:
+        return np.asarray(value) if read == name else values(read, row)
+
+    def moved(read: str, row: int, n: int) -> np.ndarray:
+        found = first(read, row, n)
+        return np.where(np.arange(n) == n // 2, value, found) if read == name else found
+
+    monkeypatch.setattr(dataset, "values", damaged)
+    monkeypatch.setattr(dataset, "_first", moved)
+    with pytest.raises(TrainerError, match="expected a scan of 50 finite points or more at rising angles"):
+        dataset.scan(0)

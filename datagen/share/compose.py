@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from datagen.errors import StoreError
 from datagen.inspect.verify import verify
-from datagen.progress import Display, Silence
+from datagen.progress import Display, Silence, one_line
 from datagen.share.curation_table import SourceRow
 from datagen.share.finished import FinishedDataset
 from datagen.share.manifest import file_entry
@@ -24,6 +24,7 @@ from datagen.share.row_reader import RowReader
 from datagen.steps.shards import shard_length
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, ledger, reading, schema, zarr_store
+from datagen.store.damaged import damage_explained
 from datagen.store.lock import locked
 from datagen.store.schema import Layout
 from datagen.store.shard_reader import Value
@@ -164,8 +165,17 @@ def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
                 with ShardWriter(dataset, recipe.layout, shard) as writer:
                     for position in recipe.layout.rows(shard):
                         source, row = recipe.rows[position]
-                        values = readers[source].for_writer(row)
-                        writer.add(values if recipe.change is None else recipe.change((source, row), values))
+                        where = recipe.sources[source].path
+                        with damage_explained(where, f"row {row}"):
+                            values = readers[source].for_writer(row)
+                            changed = values if recipe.change is None else recipe.change((source, row), values)
+                        try:
+                            writer.add(changed)
+                        except (ValueError, TypeError, KeyError) as error:
+                            raise StoreError(
+                                f"{where}: the values of row {row} contradict each other ({one_line(error, 200)}); "
+                                "fetch the dataset again"
+                            ) from error
                     writer.commit(keys[-1])
             display.advance(shard + 1)
     return keys

@@ -113,7 +113,7 @@ class FinishedDataset:
     def _view(self, name: str) -> memoryview | None:
         try:
             return self.path.view(name)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
 
     def _refuse(self, damaged: list[ledger.Damage]) -> None:

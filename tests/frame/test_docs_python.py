@@ -14,6 +14,7 @@ import pytest
 
 import datagen
 from catalogs.record import Record
+from datagen.inspect.demo_scan import write_demo_scan
 from tests.datagen.small_runs import EXAMPLES, write_cifs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "store": {"xrd_peaks": "none"},
     }
     datagen.run(content, folder / "minerals.zarr", cluster="inline")
+    write_demo_scan(folder / "quartz.xye")
     for name in ("my.zarr", "my-dataset"):
         shutil.copytree(folder / "minerals.zarr", folder / name)
     if importlib.util.find_spec("torch"):

@@ -85,7 +85,7 @@ def test_what_was_set_aside_is_explained(copied: Made, monkeypatch: pytest.Monke
     page = Page(write_report(dataset).read_text(encoding="utf-8"))
     (row,) = [row for row in page.rows if row and row[0] == "simulation_failed"]
     assert row[1] == "1"
-    assert "raised an error" in row[3]
+    assert "raised the error given as detail" in row[3]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_too_little_memory_is_looked_into_before_a_structure_is_blamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     misbehave(monkeypatch, "Na", raising(MemoryError()))  # here only: alone in its own process it is harmless
-    with pytest.raises(StoreError, match=r"none of its structures does so alone.*more memory"):
+    with pytest.raises(StoreError, match=r"no structure does so in a sandbox.*more memory"):
         make(config_of(write_cifs(tmp_path / "cifs", ["halite"])), tmp_path / "d.zarr")
     assert not (tmp_path / "d.zarr" / WORK / "quarantine.json").exists()
 

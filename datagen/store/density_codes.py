@@ -1,4 +1,4 @@
-"""Why a structure's density is refused: each code with its meaning and what a person can do."""
+"""Reasons for which densities are refused: code, meaning and remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DensityReason:
-    """A refusal's code and what stands behind it."""
+    """A reason: code, meaning and remedy."""
 
     code: str
     meaning: str
@@ -46,7 +46,7 @@ CODES: dict[str, int] = {"accepted": 0} | {r.code: i for i, r in enumerate(DENSI
 """Number of each code in the store's variable density_reason."""
 
 
-class DensityRefused(Exception):  # noqa: N818 - an answer, not an error: the structure stays, without a density
+class DensityRefused(Exception):  # noqa: N818 - a verdict, not a failure: the structure is kept without its density
     """The density is not usable; the structure is."""
 
     def __init__(self, code: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""How the store's files come into their places: on the disk before anything refers to them, or not at all."""
+"""Durable writes: a file is complete on disk before anything refers to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from catalogs.atomic_write import replacing
 from datagen.errors import StoreError
 
 SYNCS_AT_ONCE = 16
-"""A disk asked to keep many files at once does so in one go; one after the other, each waits for its own."""
+"""Disks sync many files at once in the time of one."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -26,19 +26,19 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """`write_bytes` for many files, in no order."""
+    """Write many files as `write_bytes` does, in no particular order."""
     with ThreadPoolExecutor(SYNCS_AT_ONCE) as pool:
         for _ in pool.map(write_bytes, contents, contents.values()):
             pass
 
 
 def to_json(content: Any) -> bytes:
-    """The one way content becomes JSON here: stable, readable, no NaN."""
+    """Return content as JSON: stable, readable, without NaN."""
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def move_all(moves: Mapping[Path, Path]) -> None:
-    """Rename finished files into their places: every content is on the disk before any name, every name at the end."""
+    """Rename finished files: all contents are on disk before the first rename, all names at the end."""
     targets = list(moves.values())
     with ThreadPoolExecutor(SYNCS_AT_ONCE) as pool:
         for _ in pool.map(sync_file, moves):
@@ -51,7 +51,7 @@ def move_all(moves: Mapping[Path, Path]) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Have the file's content on the disk before anything refers to it."""
+    """Wait until the file's content is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -60,7 +60,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the folder's entries on the disk; a file system that cannot do so for folders has nothing to wait for."""
+    """Wait until the folder's entries are on disk, if the file system can sync folders."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -73,7 +73,7 @@ def sync_folder(path: Path) -> None:
 
 @contextmanager
 def disk_errors_explained(path: Path) -> Iterator[None]:
-    """Say of a full, read-only or forbidden disk what it means for the dataset and what to do."""
+    """Turn errors of a full, read-only or forbidden disk into a StoreError with a remedy."""
     try:
         yield
     except OSError as error:
@@ -96,4 +96,4 @@ REMEDIES = {
     errno.EIO: f"the disk reports an error: check it, {_AGAIN}",
     errno.ESTALE: f"the file server lost the folder: remount it, {_AGAIN}",
 }
-"""What to do about each error of the disk."""
+"""Remedy for each error of the disk."""

@@ -1,4 +1,4 @@
-"""What of a dataset is written for good: receipts of the frame and of every shard, with every file's checksum."""
+"""Ledger of a dataset: receipts of the frame and of every committed shard, with sizes and checksums of their files."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ FRAME = "frame.json"
 
 @dataclass(frozen=True)
 class Receipt:
-    """A committed shard. It exists only when every file it names lies complete in its place.
+    """A committed shard. It is written only when every file it names is complete.
 
-    Files that it does not name hold nothing but fill values and do not exist: absence is stated, not inferred.
+    Files of the shard that it does not name would hold only fill values and do not exist.
     """
 
     shard: int
     key: str
-    """Content key of what was asked for; a receipt counts only for the same key."""
+    """Content key of the shard's inputs; a receipt counts only for the same key."""
     first_row: int
     n_structures: int
     n_densities: int
     files: dict[str, dict[str, Any]]
     """Path below the dataset -> size in bytes, sha256."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What the run wants to remember of the shard; a function of the content, so no clocks and no host names."""
+    """Remarks of the run on the shard; a function of the content, without clocks and host names."""
 
     @property
     def size(self) -> int:
@@ -47,7 +47,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what its receipt says."""
+    """A file that differs from its receipt."""
 
     path: str
     found: str
@@ -58,18 +58,18 @@ class Damage:
 
 
 def shard_path(dataset: Path, shard: int) -> Path:
-    """Where a shard's receipt lies."""
+    """Return the path of a shard's receipt."""
     return dataset / _shard_name(shard)
 
 
 def commit(dataset: Path, receipt: Receipt) -> None:
-    """Write the receipt: from here on the shard counts."""
+    """Write the receipt, which makes the shard part of the dataset."""
     content = {"format_version": FORMAT_VERSION, **asdict(receipt)}
     disk.write_bytes(shard_path(dataset, receipt.shard), disk.to_json(content))
 
 
 def revoke(dataset: Path, shard: int) -> None:
-    """Take a shard's receipt away, so that it is made again."""
+    """Remove a shard's receipt, so that the shard is regenerated."""
     path = shard_path(dataset, shard)
     if path.exists():
         path.unlink()
@@ -77,7 +77,7 @@ def revoke(dataset: Path, shard: int) -> None:
 
 
 def read(dataset: Where, shard: int) -> Receipt | None:
-    """The shard's receipt; None where it is not committed. A receipt that cannot be understood is an error."""
+    """Return the shard's receipt, None if it is not committed; raise StoreError for a malformed one."""
     at = location_of(dataset)
     name = _shard_name(shard)
     path = f"{at}/{name}"
@@ -104,7 +104,7 @@ def read(dataset: Where, shard: int) -> Receipt | None:
 
 
 def committed(dataset: Where) -> dict[int, Receipt]:
-    """Every committed shard's receipt by its number, in order."""
+    """Return the receipts of all committed shards by their numbers, in order."""
     at = location_of(dataset)
     receipts = at.each(partial(read, at), _numbers(at))
     return {receipt.shard: receipt for receipt in receipts if receipt is not None}
@@ -117,7 +117,7 @@ def write_frame(dataset: Path, files: dict[str, dict[str, Any]]) -> None:
 
 
 def read_frame(dataset: Where) -> dict[str, dict[str, Any]] | None:
-    """Files of the frame with size and checksum; None where it is not complete."""
+    """Return the files of the frame with size and checksum; None if it is not complete."""
     at = location_of(dataset)
     path = f"{at}/{FOLDER}/{FRAME}"
     try:
@@ -130,13 +130,13 @@ def read_frame(dataset: Where) -> dict[str, dict[str, Any]] | None:
 
 
 def damages(dataset: Where, files: dict[str, dict[str, Any]], *, deep: bool = True) -> list[Damage]:
-    """Files that are missing or differ from the ledger: by size, and where `deep` by checksum."""
+    """Return the files that are missing or differ from the ledger in size, or if `deep` in checksum."""
     at = location_of(dataset)
     return [damage for damage in at.each(partial(_damage, at, deep=deep), files.items()) if damage is not None]
 
 
 def damage_of(name: str, entry: dict[str, Any], size: int | None, checksum: Callable[[], str] | None) -> Damage | None:
-    """In what a file of this size (None: there is none) and checksum differs from its entry."""
+    """Return how a file of this size (None: no file) and checksum differs from its entry; None if it does not."""
     if size is None:
         return Damage(name, "no file", f"{entry['size']} bytes")
     if size != entry["size"]:
@@ -147,12 +147,12 @@ def damage_of(name: str, entry: dict[str, Any], size: int | None, checksum: Call
 
 
 def entry_of(data: bytes) -> dict[str, Any]:
-    """Size and checksum as the ledger keeps them."""
+    """Return size and checksum as the ledger lists them."""
     return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def named_files(receipts: Iterable[Receipt], frame: dict[str, dict[str, Any]] | None) -> set[str]:
-    """Every file that the ledger knows."""
+    """Return the names of all files in the ledger."""
     names = set(frame or ())
     for receipt in receipts:
         names |= set(receipt.files)

@@ -27,7 +27,7 @@ class Location(ABC):
 
     @property
     def name(self) -> str:
-        """The last part of where it is."""
+        """Last part of the path or URL."""
         return PurePosixPath(str(self).rstrip("/")).name
 
     @abstractmethod
@@ -39,15 +39,15 @@ class Location(ABC):
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+        """Return the bytes of a file; None if it does not exist."""
 
     @abstractmethod
     def checksum(self, name: str) -> str:
-        """SHA-256 of a file, which is not held in memory."""
+        """Return the SHA-256 of a file without reading it into memory."""
 
     @abstractmethod
     def view(self, name: str) -> memoryview:
-        """All bytes of a file, mapped and not held in memory; from elsewhere brought to this disk first."""
+        """Return the bytes of a file, mapped; a file at a URL is copied to this disk first."""
 
     @abstractmethod
     def arrow_file(self, name: str) -> pa.NativeFile:
@@ -67,10 +67,10 @@ class Location(ABC):
 
     @abstractmethod
     def zarr_store(self) -> Store | Path:
-        """What zarr and xarray open."""
+        """Return what zarr and xarray open."""
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Do something for each item, in their order; several at a time where that hides a network's delay."""
+        """Yield `work` of each item in their order; several run at a time if the files are at a URL."""
         return map(work, items)
 
 
@@ -78,12 +78,12 @@ Where = Path | Location
 
 
 def location_of(where: Where) -> Location:
-    """A path is a folder."""
+    """Return the location of a dataset; a path is a folder."""
     return where if isinstance(where, Location) else Folder(where)
 
 
 def locate(text: str) -> Where:
-    """What a person means by a dataset: an address (s3://, https://), a zip, else a folder's path."""
+    """Return the location that a text names: a URL (s3://, https://), a zip, or else the path of a folder."""
     if is_url(text):
         from datagen.store.remote import Address
 
@@ -97,12 +97,12 @@ def locate(text: str) -> Where:
 
 
 def is_url(text: str) -> bool:
-    """Whether it is an address and no path."""
+    """Return whether a text is a URL and not a path."""
     return "://" in text
 
 
 class Folder(Location):
-    """A dataset on disk, also one in the making."""
+    """A dataset in a folder, also an incomplete one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -112,24 +112,24 @@ class Folder(Location):
 
     @property
     def name(self) -> str:
-        """The folder's name, however its path is written."""
+        """Name of the folder; a path such as `.` is resolved."""
         return self.path.absolute().name
 
     def read(self, name: str) -> bytes:
-        """All bytes of a file."""
+        """Return all bytes of a file."""
         return path_inside(self.path, name).read_bytes()
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file."""
+        """Return the bytes of a file; None if it does not exist."""
         path = path_inside(self.path, name)
         return path.stat().st_size if path.is_file() else None
 
     def checksum(self, name: str) -> str:
-        """SHA-256 of a file."""
+        """Return the SHA-256 of a file."""
         return sha256_of(path_inside(self.path, name))
 
     def view(self, name: str) -> memoryview:
-        """A file's bytes, mapped."""
+        """Return the mapped bytes of a file."""
         with self.open(name) as file:
             return mapped(file)
 
@@ -138,20 +138,20 @@ class Folder(Location):
         return pa.memory_map(str(path_inside(self.path, name)))
 
     def open(self, name: str) -> IO[bytes]:
-        """A file to read in."""
+        """Open a file for random access."""
         return path_inside(self.path, name).open("rb")
 
     def names(self, folder: str) -> list[str]:
-        """Files in a folder."""
+        """Return the files directly in a folder, sorted."""
         return sorted(path.name for path in path_inside(self.path, folder).glob("*") if path.is_file())
 
     def zarr_store(self) -> Path:
-        """The folder itself."""
+        """Return the folder itself."""
         return self.path
 
 
 def mapped(file: IO[bytes]) -> memoryview:
-    """The bytes of an open file; they stay when it is closed."""
+    """Return the mapped bytes of an open file; they stay valid when it is closed."""
     if os.fstat(file.fileno()).st_size == 0:
         return memoryview(b"")
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -173,7 +173,7 @@ def _ourselves() -> dict[str, Any]:
 
 
 def _boot() -> str:
-    """What tells one start of this machine from the next."""
+    """Return an identifier of the current boot of this machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -181,7 +181,7 @@ def _boot() -> str:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process of this machine began, in the kernel's ticks: tells it from a later one with the same number."""
+    """Return the start time of a process in ticks: a later process with the same number has another."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except OSError:

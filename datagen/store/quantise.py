@@ -1,4 +1,4 @@
-"""How intensities become 16-bit numbers: relative to each pattern's maximum, rounded to the nearest step."""
+"""Quantisation of patterns to 16 bits, relative to each pattern's maximum."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from datagen.store.schema import PATTERN_STEP
 
 
 def quantise(intensity: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
-    """Stored numbers and maximum of each pattern (a row): intensity = stored * PATTERN_STEP * maximum.
+    """Return stored numbers and maximum of each pattern (a row): intensity = stored * PATTERN_STEP * maximum.
 
-    The error is at most half a step of the maximum, 2^-14. A pattern must be finite, not negative and not all zero:
-    anything else is an engine's mistake, never data.
+    The error is at most half a step, 2^-14 of the maximum. Raise ValueError for a pattern that is not finite, has
+    negative values or is all zero.
     """
     rows = np.atleast_2d(intensity)
     stored = np.empty(rows.shape, dtype=np.uint16)
@@ -31,13 +31,13 @@ def quantise(intensity: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.fl
 
 
 def dequantise(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Intensity relative to the pattern's maximum."""
+    """Return the intensity relative to the pattern's maximum."""
     return stored.astype(np.float32) * np.float32(PATTERN_STEP)
 
 
 @numba.njit(cache=True)
 def _quantise(rows, stored, maxima, levels):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Fill the outputs; the first row that is not a pattern, or -1."""
+    """Fill the outputs; return the first row that is not a pattern, or -1."""
     for i in range(rows.shape[0]):
         lowest = 0.0
         highest = 0.0

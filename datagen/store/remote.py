@@ -37,7 +37,7 @@ CREDENTIALS = (
 MAX_WHOLE_BYTES = 300_000_000
 """Largest file that is read into memory as a whole: metadata, receipts and manifests."""
 REQUEST_LIMIT = timedelta(seconds=120)
-"""Of one request, its answer included; a server may send a byte a second for ever."""
+"""Limit of one request including its answer; a server may send a byte a second without end."""
 _GIVE_UP = timedelta(seconds=30)
 _AT_A_TIME = 8
 RETRIES = 3
@@ -47,13 +47,13 @@ _BUFFER = 1 << 20
 class Address(Location):
     """A dataset at s3://, http(s):// or another address that obstore knows.
 
-    Credentials and endpoint come from the environment; a bucket is read as anybody may where there are none.
+    Credentials and endpoint are taken from the environment; without credentials, requests are unsigned.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         if self.url.endswith(ZIP):
-            raise ConfigError(f"{url}: a zip is read on disk; fetch it first, or publish a folder there")
+            raise ConfigError(f"{url}: a zip cannot be read from a URL; download it first, or publish a folder there")
         with errors_explained(self.url):
             self._store = open_store(self.url, unsigned=True)
 
@@ -75,7 +75,7 @@ class Address(Location):
             return bytes(found.bytes())
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file."""
+        """Return the bytes of a file; None if it does not exist."""
         with errors_explained(self.url):
             try:
                 return int(self._store.head(checked_name(name, self))["size"])
@@ -83,7 +83,7 @@ class Address(Location):
                 return None
 
     def checksum(self, name: str) -> str:
-        """SHA-256 of a file."""
+        """Return the SHA-256 of a file."""
         digest = hashlib.sha256()
         with errors_explained(self.url):
             for part in self._get(name).stream():
@@ -91,7 +91,7 @@ class Address(Location):
         return digest.hexdigest()
 
     def view(self, name: str) -> memoryview:
-        """A file's bytes, in a file of this disk that has no name and goes with them."""
+        """Return the mapped bytes of a temporary copy, which is deleted with them."""
         with tempfile.TemporaryFile() as copy:
             self._copy(name, copy)
             return mapped(copy)
@@ -103,7 +103,7 @@ class Address(Location):
             return pa.memory_map(copy.name)
 
     def open(self, name: str) -> IO[bytes]:
-        """A file to read in."""
+        """Open a file for random access."""
         import obstore
 
         with errors_explained(self.url):
@@ -111,7 +111,7 @@ class Address(Location):
             return cast(IO[bytes], _File(file, self.url))
 
     def names(self, folder: str) -> list[str] | None:
-        """Files in a folder; a web server gives no lists."""
+        """Return the files directly in a folder, sorted; None for a web server."""
         if self.url.startswith("http"):
             return None
         with errors_explained(self.url):
@@ -119,7 +119,7 @@ class Address(Location):
         return sorted(PurePosixPath(p).name for p in paths if str(PurePosixPath(p).parent) == folder)
 
     def zarr_store(self) -> Store:
-        """Zarr's reader of object stores, which says in a sentence what went wrong."""
+        """Return Zarr's store of the address, whose errors are explained."""
         return explained_store(self._store, self.url)
 
     def _get(self, name: str) -> GetResult:
@@ -139,13 +139,13 @@ class Address(Location):
         to.flush()
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Several requests at a time, results in order."""
+        """Yield `work` of each item in their order, with several requests at a time."""
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             yield from pool.map(work, items)
 
 
 class _File:
-    """A file at an address; what goes wrong while it is read is said in a sentence."""
+    """A file at an address, whose errors are explained."""
 
     def __init__(self, file: Any, url: str) -> None:
         self._file, self._url = file, url
@@ -185,7 +185,7 @@ class _File:
 
 
 def explained_store(store: ObjectStore, url: str) -> Store:
-    """A zarr store over it, read-only."""
+    """Return a read-only store of zarr whose errors are explained."""
     from zarr.storage import ObjectStore as ZarrStore
 
     class Explained(ZarrStore[Any]):

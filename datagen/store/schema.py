@@ -1,4 +1,4 @@
-"""What a dataset contains: every variable with its dimensions, type, units, meaning, chunks and codec."""
+"""Variables of a dataset: dimensions, types, units, meanings and chunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datagen.store.density_codes import CODES as DENSITY_CODES
 
 FORMAT = "pxrd-datagen"
 FORMAT_VERSION = 1
-"""Rises whenever a reader of the old version would misread the new one; readers refuse versions they do not know."""
+"""Incremented if readers of the old version would misread the new one; readers refuse unknown versions."""
 
 PATTERN_STEP = 2.0**-13
 """Quantisation step of a pattern relative to its maximum; rounding to nearest errs by half of it at most."""
@@ -36,7 +36,7 @@ RAGGED = ("reflection", "member", "scan_point")
 REFLECTION_CHUNK = 1024
 """Slots of one structure that are compressed together; slots beyond the last reflection take no space."""
 LABEL_CHUNK = 16384
-"""Structures per file of what is known before simulation."""
+"""Structures per file of a label."""
 
 Home = Literal["label", "shard", "coordinate"]
 
@@ -75,9 +75,9 @@ LARGEST_SIZES = {
 LONGEST_TEXT_BYTES = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """The sizes that fix every array's shape; decided once, when the dataset is created."""
+    """Sizes that determine the shape of every array; fixed when the dataset is created."""
 
     n_structures: int
     n_augmentations: int
@@ -97,7 +97,7 @@ class Layout:
     scan_slots: int = 0
     """Most points of any measured scan, rounded up likewise; 0: the patterns are simulated."""
     density_method: str | None = None
-    """How densities came about, one of `DENSITY_MEANINGS`; None: the dataset has none."""
+    """Origin of the densities, one of `DENSITY_MEANINGS`; None: the dataset has none."""
     draws: tuple[Draw, ...] = ()
     """Parameters drawn for every pattern that every dataset stores."""
     extra_draws: tuple[Draw, ...] = ()
@@ -121,14 +121,14 @@ class Layout:
         return -(-self.n_structures // self.structures_per_shard)
 
     def rows(self, shard: int) -> range:
-        """The structures of a shard: consecutive rows."""
+        """Return the rows of a shard, which are consecutive."""
         if not 0 <= shard < self.n_shards:
             raise ValueError(f"shard {shard} does not exist: the dataset has shards 0 to {self.n_shards - 1}")
         first = shard * self.structures_per_shard
         return range(first, min(first + self.structures_per_shard, self.n_structures))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the dataset's attributes."""
+        """Return plain values for the dataset's attributes."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("draws", "extra_draws")}
         if not self.measured:
             del plain["scan_slots"]
@@ -149,7 +149,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One array: its meaning, and who writes it.
+    """One array: its meaning, and when it is written.
 
     `label` variables are known for all structures before simulation and written at creation; `shard` variables are
     written shard by shard, every file by the one task that owns the shard; `coordinate` variables name an axis.
@@ -170,11 +170,11 @@ class Variable:
 
     @property
     def fill_value(self) -> Any:
-        """The fill value in the array's own type."""
+        """Fill value in the type of the array."""
         return np.dtype(self.dtype).type(self.fill)
 
     def cf_attributes(self) -> dict[str, Any]:
-        """Attributes as CF names them."""
+        """Return the attributes of the CF conventions."""
         found: dict[str, Any] = {"long_name": self.long_name}
         if self.units is not None:
             found["units"] = self.units
@@ -182,7 +182,7 @@ class Variable:
 
 
 def _text(name: str, long_name: str) -> Variable:
-    """Text as UTF-8 bytes: Zarr v3 has no core type for text, and not every reader knows the extensions."""
+    """Return a variable of text as UTF-8 bytes: Zarr v3 has no core type for text."""
     dims = ("structure", f"{name}_byte")
     return Variable(name, dims, "uint8", long_name, "label", attributes={"encoding": "UTF-8, padded with zero bytes"})
 
@@ -236,7 +236,7 @@ LABELS: tuple[Variable, ...] = (
         units="1",
     ),
 )
-"""What is known of every structure before simulation."""
+"""Labels, known before simulation."""
 
 
 DIAGNOSTICS: tuple[Variable, ...] = (
@@ -258,11 +258,11 @@ DIAGNOSTICS: tuple[Variable, ...] = (
         "1",
     ),
 )
-"""What can be told about a pattern without looking at it."""
+"""Diagnostics of each pattern."""
 
 
 def variables(layout: Layout) -> tuple[Variable, ...]:
-    """Every variable of a dataset of this layout, coordinates first, in the order of the specification."""
+    """Return every variable of a dataset of this layout, coordinates first, in the order of the specification."""
     chosen: tuple[Variable, ...] = (
         *_coordinates(layout),
         *LABELS,
@@ -332,7 +332,7 @@ def _patterns(layout: Layout) -> tuple[Variable, ...]:
 
 
 def _ragged(name: str, dims: tuple[str, ...], dtype: str, long_name: str, units: str, fill: float) -> Variable:
-    """An array along `reflection` or `member`: as long for each structure as it needs, filled up behind."""
+    """Return an array along `reflection` or `member`, padded with fill values."""
     chunk = (1, *(REFLECTION_CHUNK if dim in RAGGED else 3 for dim in dims[1:]))
     return Variable(name, dims, dtype, long_name, "shard", units, fill, chunk, optional=True)
 
@@ -437,7 +437,7 @@ DENSITY_FRAMES = {
 
 
 def densities(method: str) -> tuple[Variable, ...]:
-    """Electron densities, how they came about, and why a structure has none."""
+    """Return the variables of electron densities, their origin, and the reason if a structure has none."""
     nan = float("nan")
     points = DENSITY_POINTS
     about = {"method": method, "frame": DENSITY_FRAMES[method], "supercell": "identity"}
@@ -488,7 +488,7 @@ def densities(method: str) -> tuple[Variable, ...]:
 
 
 def sizes(layout: Layout) -> dict[str, int]:
-    """Length of every dimension."""
+    """Return the length of every dimension."""
 
     def whole_chunks(slots: int) -> int:
         return -(-slots // REFLECTION_CHUNK) * REFLECTION_CHUNK
@@ -518,18 +518,18 @@ def sizes(layout: Layout) -> dict[str, int]:
 
 
 def is_text(variable: Variable) -> bool:
-    """Whether the bytes of the variable are text."""
+    """Return whether the bytes of the variable are text."""
     return variable.dims[-1] == f"{variable.name}_byte"
 
 
 def shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
-    """Shape of the whole array."""
+    """Return the shape of the whole array."""
     length = sizes(layout)
     return tuple(length[dim] for dim in variable.dims)
 
 
 def file_shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
-    """What one file of the array covers: whole shards or whole label chunks along `structure`, all of the rest."""
+    """Return the shape of one file: a shard or a chunk of labels along `structure`, everything along other axes."""
     whole = shape(variable, layout)
     if variable.dims[0] != "structure":
         return whole
@@ -538,18 +538,18 @@ def file_shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
 
 
 def chunks_per_file(variable: Variable, layout: Layout) -> int:
-    """Inner chunks of one file of a sharded array."""
+    """Return the number of inner chunks of one file of a sharded array."""
     assert variable.chunk is not None
     return math.prod(n // c for n, c in zip(file_shape(variable, layout), variable.chunk, strict=True))
 
 
 def chunk_key(variable: Variable, index: int) -> str:
-    """Path of the array's file number `index` along its first axis, below the dataset."""
+    """Return the path below the dataset of the array's file number `index` along the first axis."""
     return "/".join((variable.name, "c", str(index), *("0" for _ in variable.dims[1:])))
 
 
 def coordinate_values(layout: Layout, two_theta_deg: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-    """Values of every coordinate variable."""
+    """Return the values of every coordinate variable."""
     values: dict[str, NDArray[Any]] = {
         "two_theta": np.asarray(two_theta_deg, dtype=np.float64),
         "augmentation": np.arange(layout.n_augmentations, dtype=np.int32),

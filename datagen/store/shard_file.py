@@ -1,4 +1,4 @@
-"""How one file of a Zarr v3 array is made: chunks compressed one by one, then the index that finds them."""
+"""Writing of one file of a Zarr v3 array: compressed chunks, then their index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numcodecs import Blosc
 from numcodecs import blosc as blosc_library
 from numpy.typing import NDArray
 
-# Blosc with several threads orders its blocks by which thread finishes first; equal content must give equal bytes.
+# Blosc with several threads writes blocks in the order in which they finish; equal content must give equal bytes.
 blosc_library.use_threads = False
 
 CODEC = {"cname": "zstd", "clevel": 2, "shuffle": "shuffle", "blocksize": 1 << 21}
@@ -24,7 +24,7 @@ NO_CHUNK = 2**64 - 1
 
 
 def codecs(dtype: np.dtype[Any], inner: tuple[int, ...] | None) -> list[dict[str, Any]]:
-    """The `codecs` entry of zarr.json for arrays of this type, sharded where inner chunks are given."""
+    """Return the `codecs` entry of zarr.json for arrays of this type, sharded if inner chunks are given."""
     bytes_codec = {"name": "bytes", "configuration": {"endian": "little"}} if dtype.itemsize > 1 else {"name": "bytes"}
     chain = [bytes_codec, {"name": "blosc", "configuration": {"typesize": dtype.itemsize, **CODEC}}]
     if inner is None:
@@ -35,14 +35,14 @@ def codecs(dtype: np.dtype[Any], inner: tuple[int, ...] | None) -> list[dict[str
 
 
 def is_fill(values: NDArray[Any], fill: Any) -> bool:
-    """Whether every value is the fill value, NaN counting as equal to NaN."""
+    """Return whether every value is the fill value; NaN equals NaN."""
     if fill != fill:
         return bool(np.isnan(values).all())
     return bool((values == fill).all())
 
 
 def encode_chunk(values: NDArray[Any]) -> bytes:
-    """One chunk in the file's codec: little-endian bytes, shuffled by the type's size, zstd in Blosc."""
+    """Return a chunk as stored: little-endian bytes, shuffled by item size, compressed by Blosc with zstd."""
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     if little.dtype == np.bool_:
         little = little.view(np.uint8)
@@ -50,7 +50,7 @@ def encode_chunk(values: NDArray[Any]) -> bytes:
 
 
 def write_file(path: Path, data: bytes) -> dict[str, Any]:
-    """A file in one go; size and checksum, as the ledger keeps them."""
+    """Write a file; return size and checksum as the ledger lists them."""
     out = FileBeingWritten(path)
     try:
         out.write(data)
@@ -60,7 +60,7 @@ def write_file(path: Path, data: bytes) -> dict[str, Any]:
 
 
 class FileBeingWritten:
-    """A file written front to back, whose size and checksum are known when it closes."""
+    """A file written sequentially, with its size and checksum."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,26 +70,26 @@ class FileBeingWritten:
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append."""
+        """Append bytes."""
         self._file.write(data)
         self._sha256.update(data)
         self.size += len(data)
 
     def close(self) -> dict[str, Any]:
-        """Size and checksum, as the ledger keeps them."""
+        """Close the file; return size and checksum as the ledger lists them."""
         self._file.close()
         return {"size": self.size, "sha256": self._sha256.hexdigest()}
 
     def abandon(self) -> None:
-        """Close without saying anything about the content."""
+        """Close the file without result."""
         self._file.close()
 
 
 class ShardFile:
-    """A file of Zarr's `sharding_indexed` layout, its chunks handed over in any order that is the same every time.
+    """A file of Zarr's `sharding_indexed` layout; chunks are added in any reproducible order.
 
-    Chunks stand one behind the other; at the end a little-endian uint64 table of (offset, length) for each chunk in C
-    order, and its CRC-32C. Writing through here keeps one structure in memory instead of a shard.
+    It holds the chunks, a table of (offset, length) in little-endian uint64 for each chunk in C order, and the CRC-32C
+    of the table. Memory holds one structure instead of a shard.
     """
 
     def __init__(self, path: Path, n_chunks: int) -> None:
@@ -107,12 +107,12 @@ class ShardFile:
         self._out.write(encoded)
 
     def abandon(self) -> None:
-        """Close the file without its index; nothing happens to one that is closed."""
+        """Close the file without its index, unless it is closed already."""
         if self._out is not None:
             self._out.abandon()
 
     def close(self) -> dict[str, Any] | None:
-        """Write the index; size and checksum of the file, None where no chunk was stored and there is no file."""
+        """Write the index; return size and checksum of the file, None if no chunk was stored."""
         if self._out is None:
             return None
         index = self._index.tobytes()

@@ -19,7 +19,7 @@ _CHECKSUM = 4
 
 @dataclass(frozen=True, eq=False)
 class StoredChunks:
-    """One structure's part of a sharded array, compressed as it stands in a file."""
+    """One structure's part of a sharded array, compressed as stored."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -30,16 +30,16 @@ class StoredChunks:
         return self.shape[0]
 
     def emptied(self) -> StoredChunks:
-        """As for a structure that has no entries along its first axis."""
+        """Return the part of a structure without entries along the first axis."""
         return StoredChunks((0, *self.shape[1:]), self.dtype, ())
 
 
 Value = NDArray[Any] | StoredChunks
-"""What a structure has of a variable."""
+"""Value of a variable for one structure."""
 
 
 class ShardBytes:
-    """A file of Zarr's `sharding_indexed` layout with its index at the end, held or mapped."""
+    """A file of Zarr's `sharding_indexed` layout with its index at the end, in memory or mapped."""
 
     def __init__(self, name: str, data: memoryview, n_chunks: int) -> None:
         begin = len(data) - _INDEX_ENTRY * n_chunks - _CHECKSUM
@@ -53,17 +53,17 @@ class ShardBytes:
         self._index = np.frombuffer(index, dtype="<u8").reshape(n_chunks, 2)
 
     def chunk(self, number: int) -> memoryview | None:
-        """The chunk as it is stored; None where it is not."""
+        """Return the compressed chunk; None if it is not stored."""
         offset, length = (int(value) for value in self._index[number])
         return None if offset == NO_CHUNK else self._data[offset : offset + length]
 
 
 def decode_chunk(stored: memoryview | None, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Any) -> NDArray[Any]:
-    """The chunk's values; fill values where nothing is stored."""
+    """Return the chunk's values; fill values if nothing is stored."""
     if stored is None:
         return np.full(shape, fill, dtype=dtype)
     return np.frombuffer(_BLOSC.decode(stored), dtype=dtype.newbyteorder("<")).reshape(shape).astype(dtype, copy=False)
 
 
 _BLOSC = Blosc()
-"""Any decodes what any encoded: how is written at the beginning of the chunk."""
+"""Its own settings do not matter: each chunk states how it was encoded."""

@@ -1,4 +1,4 @@
-"""How one task writes the shard it owns: by structure into private files, then into place, the receipt last."""
+"""Writing of one shard: structures into private files, renamed when complete, the receipt last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datagen.store.shard_file import ShardFile, encode_chunk, is_fill, write_fil
 from datagen.store.shard_reader import StoredChunks, Value
 
 PARTIAL = ".partial"
-"""Folder below the dataset for files being written; what lies there may be deleted when no run is going."""
+"""Folder of incomplete files below the dataset; it may be deleted while no run is active."""
 
 
 COUNTED = {
@@ -61,7 +61,7 @@ class ShardWriter:
                 self._per_structure[name] = count // layout.structures_per_shard
 
     def add(self, values: Mapping[str, Value]) -> None:
-        """The next structure's arrays by variable, without the axis `structure`; stored chunks go in as they are.
+        """Add the next structure's arrays by variable, without the axis `structure`; stored chunks are not decoded.
 
         Arrays along `reflection` are as long as there are reflections. Flags and counts (`has_density`,
         `has_xrd_peaks`, `n_reflections`) follow from what is given.
@@ -202,7 +202,7 @@ def clear_partial(dataset: Path) -> None:
 
 
 def _fits(value: Value, dtype: np.dtype[Any]) -> bool:
-    """Whether a value keeps its meaning in the type: reals may lose digits, whole numbers nothing."""
+    """Return whether a value fits the type: reals may lose digits, whole numbers may not."""
     if isinstance(value, StoredChunks):
         return value.dtype == dtype
     if dtype.kind == "f" or value.dtype == dtype:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
 _LOCAL_HEADER = struct.Struct("<26x2H")
-"""Of a zip's entry: its last two numbers are the lengths of name and extra field, behind which the data begins."""
+"""Header of an entry; the last two numbers are the lengths of name and extra field, followed by the data."""
 
 
 class Zipped(Location):
     """A zip as `datagen publish` writes it.
 
-    Its own short checksums are not looked at: the ledger's are, by those who verify.
+    The checksums of the zip format are not used; `datagen verify` compares those of the ledger.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class Zipped(Location):
             ) from error
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise StoreError(
-                f"{path}: its files are compressed once more; expected a zip as datagen publish writes it: unpack it "
+                f"{path}: its entries are compressed; expected a zip as datagen publish writes it: unpack it "
                 "and name the folder"
             )
         size = os.fstat(self._file).st_size
@@ -68,22 +68,22 @@ class Zipped(Location):
         return self.read_part(name, 0, self._entry(name).file_size)
 
     def read_part(self, name: str, first: int, stop: int) -> bytes:
-        """Bytes `first` to `stop` of a file, from any thread."""
+        """Return bytes `first` to `stop` of a file; safe from any thread."""
         size = self._entry(name).file_size
         return os.pread(self._file, max(min(stop, size) - first, 0), self._begin(name) + first)
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file."""
+        """Return the bytes of a file; None if it does not exist."""
         entry = self._entries.get(name)
         return None if entry is None else entry.file_size
 
     def checksum(self, name: str) -> str:
-        """SHA-256 of a file."""
+        """Return the SHA-256 of a file."""
         with self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     def view(self, name: str) -> memoryview:
-        """A file's bytes, mapped."""
+        """Return the mapped bytes of a file."""
         begin = self._begin(name)
         with self.path.open("rb") as whole:
             return mapped(whole)[begin : begin + self._entry(name).file_size]
@@ -96,15 +96,15 @@ class Zipped(Location):
             return pa.BufferReader(whole.read_buffer(size))
 
     def open(self, name: str) -> IO[bytes]:
-        """A file to read in."""
+        """Open a file for random access."""
         return io.BufferedReader(_Part(self, name))
 
     def names(self, folder: str) -> list[str]:
-        """Files in a folder."""
+        """Return the files directly in a folder, sorted."""
         return sorted(PurePosixPath(n).name for n in self._entries if str(PurePosixPath(n).parent) == folder)
 
     def zarr_store(self) -> ZipStore:
-        """Zarr's reader of zips, going straight to what it reads."""
+        """Return a store of zarr with random access to entries."""
         return _Store(self)
 
     def _begin(self, name: str) -> int:
@@ -145,7 +145,7 @@ class _Part(io.RawIOBase):
 
 
 class _Store(ZipStore):
-    """Zarr's own reads every entry from its beginning: a shard of a hundred structures for one of them."""
+    """A store with random access; Zarr's own reads a whole shard to return one structure."""
 
     def __init__(self, zipped: Zipped) -> None:
         super().__init__(zipped.path, mode="r")

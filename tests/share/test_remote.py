@@ -176,7 +176,7 @@ def test_a_server_without_range_requests_is_reported(published: Path) -> None:
     ("text", "words"),
     [
         ("http://127.0.0.1:9/x.zarr", "cannot be reached"),
-        ("s3://bucket/x.zarr.zip", "a zip is read on disk|a zip cannot be read remotely"),
+        ("s3://bucket/x.zarr.zip", "a zip cannot be read from a URL|a zip cannot be read remotely"),
         ("nothing.zarr.zip", "no dataset here|found none|found another file"),
         ("nothing.zarr", "no dataset here"),
     ],

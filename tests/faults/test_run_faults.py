@@ -223,7 +223,7 @@ def test_a_full_disk_is_a_sentence_and_the_run_resumes_when_there_is_space(
     ballast.write_bytes(b"0" * 400_000)
     ended = datagen("run", config, "--out", dataset)
     assert ended.returncode == 2, ended.stdout + ended.stderr
-    assert "room" in ended.stderr
+    assert "free disk space" in ended.stderr
     assert "Traceback" not in ended.stderr
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=40m", small_disk], check=True)

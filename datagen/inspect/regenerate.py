@@ -15,6 +15,7 @@ from datagen.errors import StoreError
 from datagen.simulate import engine
 from datagen.simulate.augmentation import Augmentations, draw
 from datagen.simulate.patterns import Patterns
+from datagen.simulate.refusal import Unsimulable
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store.bounded_table import read_lines
 from datagen.store.damaged import damage_explained
@@ -53,7 +54,11 @@ def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regene
     with damage_explained(dataset, f"the structure of row {row}"):
         crystal = Crystal.from_json(entry["structure"])
         drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
-    patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
+    with damage_explained(dataset, f"the structure of row {row}"):
+        try:
+            patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
+        except Unsimulable as refused:
+            raise StoreError(f"{dataset}: row {row} has patterns, but its structure has none: {refused}") from refused
     stored, maximum = quantise(patterns.intensity)
     return Regenerated(row, drawn, patterns, stored, maximum)
 

@@ -143,3 +143,16 @@ def test_a_stored_crystal_that_is_none(change: dict[str, Any]) -> None:
 def test_more_reflections_than_memory_holds_are_refused() -> None:
     with pytest.raises(ValueError, match="at most 20,000,000 reflections"):
         half_sphere(np.eye(3) * 1000.0, 0.1, 2.0)
+
+
+@pytest.mark.parametrize("species", ["", "Xx", "x" * 1000])
+def test_a_row_of_a_structure_that_cannot_be_simulated(copied: Made, species: str) -> None:
+    path = copied.dataset / "curation.parquet"
+    table = pq.read_table(path)
+    lines = [line and json.dumps({**json.loads(line), "species": [species] * len(json.loads(line)["species"])})
+             for line in table["structure"].to_pylist()]  # fmt: skip
+    changed = pa.array(lines, pa.string())
+    pq.write_table(table.set_column(table.column_names.index("structure"), "structure", changed), path)
+    reseal(copied.dataset)
+    with pytest.raises(StoreError, match="row"):
+        replay(copied.dataset, "quartz.cif", 0)

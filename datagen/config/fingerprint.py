@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,16 @@ class CurateJob:
             "curation": self.settings.model_dump(mode="json"),
             "limits": self.limits.model_dump(mode="json"),
             "code": {
-                "curation": code_digest(Path(next(iter(curation.__path__)))),
+                "curation": _curation_digest(),
                 **{name: version(name) for name in DECIDING_LIBRARIES},
             },
         }
+
+
+@cache
+def _curation_digest() -> str:
+    """Return the digest of curation's code: half a second, once for each process."""
+    return code_digest(Path(next(iter(curation.__path__))))
 
 
 def code_digest(package: Path) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -204,7 +205,10 @@ def _settings() -> dict[str, float]:
 def _structures(location: Location) -> Iterator[dict[str, Any]]:
     with location.arrow_file(TABLE) as source:
         with damage_explained(location, TABLE):
-            missing = [name for name in _COLUMNS if name not in pq.read_schema(source).names]
+            columns = pq.read_schema(source)
+            missing = [name for name in _COLUMNS if name not in columns.names]
+            if "row" not in missing and not pa.types.is_integer(columns.field("row").type):
+                raise ValueError(f"column row: expected integers, found {columns.field('row').type}")
             batches = read_batches(source, _COLUMNS)
         if missing:
             raise DatagenError(f"{location}: its table {TABLE} has no column {missing[0]!r}, which an index needs")

@@ -102,7 +102,7 @@ def demo(
     _print_outcome(console, outcome)
     scan = quoted(write_demo_scan(out.parent / "quartz.xye"))
     hint(console, f"identify: {program('datagen')} identify {scan} --library {quoted(outcome.dataset)}")
-    hint(console, f"predict:  {program('trainer')} predict {scan}")
+    hint(console, f"predict:  {program('trainer')} predict {scan}   (after make trainer)")
 
 
 def mount(app: typer.Typer) -> None:

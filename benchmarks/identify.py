@@ -34,7 +34,8 @@ from datagen.store.location import locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
 from trainer.prediction.qmixer import Weights, load_weights, predict_inputs, predict_scan
-from trainer.training.fit_qmixer import draw, read_split
+from trainer.training.fit_qmixer import draw
+from trainer.training.structures import read_split
 
 Array = NDArray[np.float64]
 

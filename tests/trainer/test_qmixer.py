@@ -19,10 +19,11 @@ from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerConfig, QMixerOutput
 from trainer.prediction.qmixer import load_weights
-from trainer.simulate.artefacts import Artefacts, Simulator, _draw
+from trainer.simulate.artefacts import Artefacts, Simulator, draw_peaks
 from trainer.simulate.log_q import N_ANGLES, N_BINS, STEP_DEG, angles_deg
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
-from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer, read_split
+from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer
+from trainer.training.structures import read_split
 
 INSTRUMENT = {
     "lines": [{"wavelength_A": 0.619921}],
@@ -94,7 +95,7 @@ def test_rows_keep_their_order(minerals: Path) -> None:
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 def test_a_peak_has_its_area_and_width(eta: float) -> None:
     peaks = torch.tensor([[0.0], [40.01], [3.0], [0.2], [eta], [0.0]])
-    pattern = _draw(peaks, 1)[0]
+    pattern = draw_peaks(peaks, 1)[0]
     area = float(pattern.sum()) * STEP_DEG
     assert area == pytest.approx(3.0, rel=0.01 if eta == 0 else 0.12)
     above = angles_deg()[pattern.numpy() >= float(pattern.max()) / 2]
@@ -107,7 +108,7 @@ def test_peaks_anywhere_stay_in_their_pattern() -> None:
     for width in (0.02, 0.3, 5.0):
         row = torch.full_like(angle, 1.0)
         peaks = torch.stack([row, angle, row, row * width, row * 0.9, row])
-        patterns = _draw(peaks, 3)
+        patterns = draw_peaks(peaks, 3)
         assert patterns.shape == (3, N_ANGLES)
         assert float(patterns[0].abs().max()) == float(patterns[2].abs().max()) == 0.0
         assert torch.isfinite(patterns).all()
@@ -163,7 +164,7 @@ def test_a_batch_is_a_function_of_seed_and_number(minerals: Path) -> None:
 
 
 def test_training_resumes_to_the_same_weights(minerals: Path, tmp_path: Path) -> None:
-    straight = fit_qmixer(TRAINING, minerals, tmp_path / "straight")
+    straight = fit_qmixer(TRAINING, [minerals], tmp_path / "straight")
 
     def stop_after_three(config: QMixerTraining, *rest: object) -> object:
         for number, batch in enumerate(batches(config, *rest)):  # type: ignore[arg-type]
@@ -173,21 +174,21 @@ def test_training_resumes_to_the_same_weights(minerals: Path, tmp_path: Path) ->
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainer.training.fit_qmixer.batches", stop_after_three)
-        assert fit_qmixer(TRAINING, minerals, tmp_path / "stopped").step == 3
-    resumed = fit_qmixer(TRAINING, minerals, tmp_path / "stopped", resume=True)
+        assert fit_qmixer(TRAINING, [minerals], tmp_path / "stopped").step == 3
+    resumed = fit_qmixer(TRAINING, [minerals], tmp_path / "stopped", resume=True)
     assert resumed.step == straight.step == 6
     for name, value in straight.average.state_dict().items():
         assert torch.equal(value, resumed.average.state_dict()[name]), name
     with pytest.raises(TrainerError, match="begun with another batch"):
-        fit_qmixer(replace(TRAINING, batch=8), minerals, tmp_path / "stopped", resume=True)
+        fit_qmixer(replace(TRAINING, batch=8), [minerals], tmp_path / "stopped", resume=True)
     with pytest.raises(TrainerError, match="resume it with --resume"):
-        fit_qmixer(TRAINING, minerals, tmp_path / "stopped")
+        fit_qmixer(TRAINING, [minerals], tmp_path / "stopped")
 
 
 def test_it_learns_a_few_crystals(minerals: Path, tmp_path: Path) -> None:
     config = replace(TRAINING, patterns=16 * 60, learning_rate=3e-3)
     values: list[dict[str, float]] = []
-    state = fit_qmixer(config, minerals, tmp_path / "run", report=values.append)
+    state = fit_qmixer(config, [minerals], tmp_path / "run", report=values.append)
     assert state.patterns == 960
     assert values[-1]["space_group_loss"] < 5.0  # the logarithm of 230 is 5.44
 

@@ -27,6 +27,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = State(
         TRAINING,
         model,
+        model,
         QMixer(SMALL),
         torch.optim.AdamW(model.parameters()),
         1.5 + torch.rand(14, 6),

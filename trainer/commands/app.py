@@ -1,4 +1,4 @@
-"""The command line: `trainer fit`, `evaluate`, `calibrate` and `predict`."""
+"""The command line: `trainer fit`, `pack`, `evaluate`, `calibrate` and `predict`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from trainer.commands.options import (
     SetOption,
     WorkersOption,
 )
+from trainer.commands.pack import pack
 from trainer.commands.predict import predict
 from trainer.commands.terminal import TerminalReporter, errors_as_sentences
 from trainer.errors import TrainerError
@@ -48,6 +49,7 @@ app = typer.Typer(
 fit_app = typer.Typer(help="Train a network. Start it with torchrun for one process per GPU.", no_args_is_help=True)
 app.add_typer(fit_app, name="fit")
 fit_app.command("qmixer")(fit_qmixer)
+app.command("pack")(pack)
 
 NEEDED = ("torch", "numpy", "zarr")
 

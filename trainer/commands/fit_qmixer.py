@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from trainer.commands.options import CompileOption, DeviceOption, GeneratedOption, QMixerDatasets
+
 WEIGHTS = "qmixer.safetensors"
 
 
 def fit_qmixer(
-    dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="Dataset with reflections and members, of one wavelength.")
-    ],
+    datasets: QMixerDatasets,
+    generated: GeneratedOption = None,
+    generated_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Patterns of generated crystals.")] = 0.3,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights.")] = Path("runs/qmixer"),
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Budget of training time, resumed runs included.")
@@ -26,14 +28,20 @@ def fit_qmixer(
     batch_size: Annotated[int, typer.Option(min=2, help="Patterns per step.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and patterns.")] = 0,
+    compile: CompileOption = False,  # noqa: A002
+    device: DeviceOption = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads that draw patterns.")] = 1,
     save_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between checkpoints.")] = 3.0,
     validate_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between validations.")] = 10.0,
 ) -> None:
-    """Measured pattern at any wavelength to space group and lattice; patterns are simulated with artefacts."""
+    """Measured pattern at any wavelength to space group and lattice; patterns are simulated with artefacts.
+
+    In place of datasets, one file of structures that `trainer pack` wrote can be given.
+    """
     from trainer.commands.terminal import errors_as_sentences
     from trainer.errors import TrainerError
     from trainer.prediction.qmixer import export_weights
+    from trainer.training.distributed import alone
     from trainer.training.fit_qmixer import LAST, QMixerTraining
     from trainer.training.fit_qmixer import fit_qmixer as fit
 
@@ -50,6 +58,7 @@ def fit_qmixer(
         )
 
     with errors_as_sentences():
+        place = alone(device)
         if (minutes is None) == (patterns is None):
             raise TrainerError("expected a budget: either --minutes or --patterns")
         config = QMixerTraining(
@@ -57,12 +66,25 @@ def fit_qmixer(
             patterns=patterns,
             batch=batch_size,
             learning_rate=learning_rate,
+            generated_share=generated_share,
+            compile=compile,
             seed=seed,
             save_minutes=save_minutes,
             validate_minutes=validate_minutes,
         )
-        state = fit(config, dataset, out, resume=resume, threads=threads, report=report)
-        export_weights(out / LAST, out / WEIGHTS, {"dataset": Path(dataset).name})
+        state = fit(
+            config,
+            datasets,
+            out,
+            generated=generated or (),
+            resume=resume,
+            threads=threads,
+            device=place.device,
+            report=report,
+        )
+        export_weights(
+            out / LAST, out / WEIGHTS, {"datasets": [Path(dataset).name for dataset in [*datasets, *(generated or ())]]}
+        )
     typer.echo(
         json.dumps(
             {

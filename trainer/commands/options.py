@@ -30,3 +30,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Set a value of the configuration, such as model.drop_path=0.1."),
 ]
+QMixerDatasets = Annotated[
+    list[str], typer.Argument(metavar="DATASET...", help="Datasets with reflections and members, of one wavelength.")
+]
+GeneratedOption = Annotated[
+    list[str] | None, typer.Option(help="Dataset of generated crystals, used beside the others; can be repeated.")
+]

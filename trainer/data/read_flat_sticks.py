@@ -60,21 +60,19 @@ def _read_block(
 ) -> dict[int, tuple[NDArray[Any], ...]]:
     first, last = rows[0], rows[-1] + 1
     dataset.require(rows)
-    n, m = dataset.block("n_reflections", first, last), dataset.block("n_members", first, last)
-    n_most, m_most = int(n.max()), int(m.max())
-    angle = dataset.block("reflection_two_theta", first, last, n_most)
-    intensity = dataset.block("reflection_intensity", first, last, n_most)
-    members = dataset.block("reflection_members", first, last, n_most)
-    hkl = dataset.block("member_hkl", first, last, m_most)
-    share = dataset.block("member_intensity", first, last, m_most)
+    n = dataset.block("n_reflections", first, last).astype(np.int64)
+    m = dataset.block("n_members", first, last).astype(np.int64)
+    angle = dataset.ragged("reflection_two_theta", first, n)
+    intensity = dataset.ragged("reflection_intensity", first, n)
+    members = dataset.ragged("reflection_members", first, n)
+    hkl = dataset.ragged("member_hkl", first, m)
+    share = dataset.ragged("member_intensity", first, m)
     metric = dataset.block("reciprocal_metric", first, last)
     found = {}
     for row in rows:
         k = row - first
         found[row] = (
-            *_kept(
-                angle[k, : n[k]], intensity[k, : n[k]], members[k, : n[k]], hkl[k], share[k], wavelength_A, polarisation
-            ),
+            *_kept(angle[k], intensity[k], members[k], hkl[k], share[k], wavelength_A, polarisation),
             metric[k],
         )
     return found

@@ -30,6 +30,9 @@ from trainer.data.metadata import (
 )
 from trainer.errors import TrainerError
 
+SLOTS_AT_ONCE = 1024
+"""Slots of a variable that are read of every structure of a block; the length of a chunk that datagen writes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sticks:
@@ -259,6 +262,19 @@ class Dataset:
         array = self._array(name)
         with self._reading(name):
             return np.asarray(array[first:last] if width is None else array[first:last, :width])
+
+    def ragged(self, name: str, first: int, counts: NDArray[np.int64]) -> list[NDArray[Any]]:
+        """Return the first `counts[i]` entries of structure `first + i`; call `require` before.
+
+        A few long structures are read by themselves: their slots are empty in the others, but every empty chunk of a
+        block takes time.
+        """
+        usual = min(int(counts.max(initial=0)), max(SLOTS_AT_ONCE, int(np.median(counts)) if len(counts) else 0))
+        block = self.block(name, first, first + len(counts), usual)
+        return [
+            block[i, :count] if count <= usual else self.block(name, first + i, first + i + 1, count)[0]
+            for i, count in enumerate(counts.tolist())
+        ]
 
     def require(self, rows: Iterable[int], variable: str | None = None) -> None:
         """Refuse rows whose shard is not committed or lacks files that its receipt names, of one variable or of all."""

@@ -23,7 +23,8 @@ PADDING = 560
 """Points beside the grid, so that peaks near its ends need no tests."""
 HALF_WIDTHS = (4, 6, 9, 12, 16, 22, 30, 40, 54, 72, 100, 140, 220, 356, PADDING - 50)
 """Peaks are drawn in classes of these half widths, in points."""
-POINTS_AT_ONCE = 1 << 18
+POINTS_IN_CACHE, POINTS_IN_MEMORY = 1 << 18, 1 << 26
+"""Points of peaks that are drawn at once by a processor core and by a GPU."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ class Simulator:
         window = 1.5 * (0.7 + 0.6 * float(_uniform(1, generator)))
         return network_input(noisy, measured, window), torch.log(scale)
 
+    def peaks(self, structures: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the peaks of unstrained crystals with drawn widths, rows as `draw_peaks` takes them."""
+        widths = self._draw_widths(len(structures), generator)
+        return self._peaks(structures, torch.ones_like(widths.zero), widths, generator, texture=True)
+
     def _draw_widths(self, n: int, g: torch.Generator) -> Widths:
         a = self.artefacts
         size_A = _log_uniform(n, (200.0, 6000.0), g)
@@ -116,7 +122,11 @@ class Simulator:
     def _render(
         self, structures: Tensor, scale: Tensor, widths: Widths, g: torch.Generator, *, texture: bool
     ) -> Tensor:
-        """Return patterns on the grid of angles, by the Lorentz-polarisation factor of a laboratory tube."""
+        """Return patterns on the grid of angles."""
+        return draw_peaks(self._peaks(structures, scale, widths, g, texture=texture), len(structures))
+
+    def _peaks(self, structures: Tensor, scale: Tensor, widths: Widths, g: torch.Generator, *, texture: bool) -> Tensor:
+        """Return the peaks of both wavelengths, with the Lorentz-polarisation factor of a laboratory tube."""
         a, sticks = self.artefacts, self.sticks
         first, last = sticks.first[structures], sticks.first[structures + 1]
         owner, at = _ranges(first, last)
@@ -135,20 +145,20 @@ class Simulator:
         intensity = intensity * torch.exp(jitter[owner] * _normal(len(at), g))
         inside = (sine > 0.035) & (sine < 0.72)
         owner, sine, intensity = owner[inside], sine[inside], intensity[inside]
-        peaks = [_peaks(owner, sine, intensity, widths)]
+        peaks = [_lines(owner, sine, intensity, widths)]
         second = widths.kalpha2[owner] > 0
         longer = sine[second] * (CU_KALPHA2_A / CU_KALPHA1_A)
         peaks.append(
-            _peaks(owner[second], sine[second], intensity[second] * widths.kalpha2[owner[second]], widths, longer)
+            _lines(owner[second], sine[second], intensity[second] * widths.kalpha2[owner[second]], widths, longer)
         )
-        return _draw(torch.cat(peaks, dim=1), len(structures))
+        return torch.cat(peaks, dim=1)
 
     def _march_dollase(
         self, structures: Tensor, owner: Tensor, at: Tensor, march_r: Tensor, chosen: Tensor, textured: Tensor
     ) -> Tensor:
         """Return the factor of each reflection for texture about the normal of the chosen reflection's plane."""
         sticks = self.sticks
-        factor = torch.ones(len(at))
+        factor = torch.ones(len(at), device=at.device)
         which = textured[owner].nonzero().squeeze(1)
         if not len(which):
             return factor
@@ -165,7 +175,7 @@ class Simulator:
         cosine_2 = (projection.square() / (axis_2[pattern] * length_2).clamp(min=1e-12)).clamp(max=1)
         r = march_r[pattern]
         weight = (r.square() * cosine_2 + (1 - cosine_2) / r) ** -1.5 * sticks.member_share[member]
-        summed = torch.zeros(len(which)).index_add_(0, reflection, weight)
+        summed = torch.zeros(len(which), device=at.device).index_add_(0, reflection, weight)
         factor[which] = summed
         return factor
 
@@ -183,26 +193,27 @@ class Simulator:
 
     def _add_lines(self, pattern: Tensor, g: torch.Generator) -> None:
         n = len(pattern)
-        grid = _grid()
+        grid = _grid(g.device)
         has = _uniform(n, g) < self.artefacts.lines_share
         for number in range(2):
             here = has if number == 0 else has & (_uniform(n, g) < 0.5)
             centre, width = 8 + 80 * _uniform(n, g), 0.1 + 0.1 * _uniform(n, g)
-            height = torch.where(here, 0.06 * _uniform(n, g) ** 2, 0.0)
-            for i in here.nonzero().squeeze(1).tolist():
-                pattern[i] += height[i] / (1 + 4 * ((grid - centre[i]) / width[i]).square())
+            height = 0.06 * _uniform(n, g) ** 2
+            rows = here.nonzero().squeeze(1)
+            off = (grid - centre[rows, None]) / width[rows, None]
+            pattern[rows] += height[rows, None] / (1 + 4 * off.square())
 
     def _draw_range(self, n: int, g: torch.Generator) -> Tensor:
         share = self.artefacts.cut_share
         low = torch.where(_uniform(n, g) < share, 5 + 15 * _uniform(n, g), 5.0)
         high = torch.where(_uniform(n, g) < share, 55 + 35 * _uniform(n, g), 90.0)
-        grid = _grid()
+        grid = _grid(g.device)
         return (grid >= low[:, None] - 1e-6) & (grid <= high[:, None] + 1e-6)
 
     def _draw_background(self, n: int, measured: Tensor, g: torch.Generator) -> Tensor:
         """Return a Chebyshev polynomial, scattering by air and an amorphous hump, relative to the maximum."""
         a = self.artefacts
-        grid = _grid()
+        grid = _grid(g.device)
         x = ((grid - 47.5) / 42.5)[None, :]
         c1, c2, c3 = (s * _normal(n, g)[:, None] for s in (0.5, 0.3, 0.15))
         shape = 1 + c1 * x + c2 * (2 * x**2 - 1) + c3 * (4 * x**3 - 3 * x)
@@ -215,7 +226,7 @@ class Simulator:
         return _log_uniform(n, a.background, g)[:, None] * shape.clamp(min=0.05)
 
 
-def _peaks(
+def _lines(
     owner: Tensor, sine: Tensor, intensity: Tensor, widths: Widths, shifted_sine: Tensor | None = None
 ) -> Tensor:
     """Return pattern, angle, area, full width, Lorentzian share and asymmetry of each peak as rows, degrees.
@@ -243,12 +254,15 @@ def _peaks(
     return torch.stack([owner.float(), angle, area, width, eta, skew])
 
 
-def _draw(peaks: Tensor, n_patterns: int) -> Tensor:
+def draw_peaks(peaks: Tensor, n_patterns: int) -> Tensor:
     """Sum pseudo-Voigt peaks, wider on their left by the asymmetry, on the grid of angles."""
     angle = peaks[1]
     owner, angle, area, width, eta, skew = peaks[:, (angle > TWO_THETA_MIN_DEG - 1) & (angle < TWO_THETA_MAX_DEG + 1)]
     padded = N_ANGLES + 2 * PADDING
-    out = torch.zeros(n_patterns * padded)
+    device = peaks.device
+    at_once = POINTS_IN_CACHE if device.type == "cpu" else POINTS_IN_MEMORY
+    limits = torch.tensor(HALF_WIDTHS, dtype=peaks.dtype, device=device)
+    out = torch.zeros(n_patterns * padded, device=device)
     nearest = torch.round((angle - TWO_THETA_MIN_DEG) / STEP_DEG)
     from_centre = nearest * STEP_DEG + TWO_THETA_MIN_DEG - angle
     start = owner.long() * padded + PADDING + nearest.long()
@@ -259,12 +273,12 @@ def _draw(peaks: Tensor, n_patterns: int) -> Tensor:
         (gauss, 1.6 * width, _gaussian),
     ):
         points = torch.ceil(reach * (1 + skew) / STEP_DEG).clamp(max=HALF_WIDTHS[-1])
-        smallest = -1
-        for half in HALF_WIDTHS:
-            members = ((points > smallest) & (points <= half)).nonzero().squeeze(1)
-            smallest = half
-            offsets = torch.arange(-half, half + 1)
-            for part in torch.split(members, max(1, POINTS_AT_ONCE // len(offsets))):
+        of_class = torch.bucketize(points, limits)
+        # One sort and one list of sizes: a GPU waits once here, not for every class.
+        sizes = torch.bincount(of_class, minlength=len(HALF_WIDTHS)).tolist()
+        for half, members in zip(HALF_WIDTHS, torch.split(of_class.argsort(stable=True), sizes), strict=True):
+            offsets = torch.arange(-half, half + 1, device=device)
+            for part in torch.split(members, max(1, at_once // len(offsets))):
                 distance = from_centre[part, None] + offsets * STEP_DEG
                 sharper = 2 / width[part, None]
                 scaled = distance * torch.where(distance < 0, sharper / (1 + skew[part, None]), sharper)
@@ -288,21 +302,22 @@ def _gaussian(u: Tensor) -> Tensor:
 def _ranges(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     """Return, for ranges first:last one after another, the number of the range and the index of each element."""
     counts = last - first
-    owner = torch.repeat_interleave(torch.arange(len(first)), counts)
+    total = int(counts.sum())
+    owner = torch.repeat_interleave(torch.arange(len(first), device=first.device), counts, output_size=total)
     before = counts.cumsum(0) - counts
-    return owner, torch.arange(int(counts.sum())) - before[owner] + first[owner]
+    return owner, torch.arange(total, device=first.device) - before[owner] + first[owner]
 
 
-def _grid() -> Tensor:
-    return TWO_THETA_MIN_DEG + STEP_DEG * torch.arange(N_ANGLES)
+def _grid(device: torch.device) -> Tensor:
+    return TWO_THETA_MIN_DEG + STEP_DEG * torch.arange(N_ANGLES, device=device)
 
 
 def _uniform(n: int, generator: torch.Generator) -> Tensor:
-    return torch.rand(n, generator=generator)
+    return torch.rand(n, generator=generator, device=generator.device)
 
 
 def _normal(n: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(n, generator=generator)
+    return torch.randn(n, generator=generator, device=generator.device)
 
 
 def _log_uniform(n: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:

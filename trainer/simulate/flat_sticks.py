@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -31,3 +32,22 @@ class FlatSticks:
     def to(self, device: torch.device) -> Self:
         """Return the arrays on a device."""
         return type(self)(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def join_sticks(parts: Sequence[FlatSticks]) -> FlatSticks:
+    """Return the structures of all parts, one part after another."""
+    return FlatSticks(
+        _joined([part.first for part in parts]),
+        torch.cat([part.q for part in parts]),
+        torch.cat([part.f_squared for part in parts]),
+        _joined([part.member_first for part in parts]),
+        torch.cat([part.member_hkl for part in parts]),
+        torch.cat([part.member_share for part in parts]),
+        torch.cat([part.reciprocal_metric for part in parts]),
+    )
+
+
+def _joined(firsts: Sequence[Tensor]) -> Tensor:
+    """Return the limits of ranges that follow one another, from those of each part."""
+    counts = torch.cat([first.diff() for first in firsts])
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])

@@ -80,7 +80,7 @@ def remove_background(intensity: Tensor, measured: Tensor, window_deg: float = S
 
 def to_log_q(intensity: Tensor, measured: Tensor) -> Tensor:
     """Average over the bins of ln q; return square roots relative to the maximum, and the mask, (pattern, 2, bin)."""
-    low, high, narrow = (t.to(intensity.device) for t in _bin_edges())
+    low, high, narrow = _bin_edges(intensity.device)
     filled = torch.where(measured, intensity, 0.0)
     zero = torch.zeros_like(filled[:, :1])
     total = torch.cat([zero, filled.double().cumsum(dim=1)], dim=1)
@@ -126,7 +126,7 @@ def _at(total: Tensor, where: Tensor) -> Tensor:
 
 
 @cache
-def _bin_edges() -> tuple[Tensor, Tensor, Tensor]:
+def _bin_edges(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return both edges of each bin in grid steps, and whether it is narrower than a step."""
     q = np.exp(np.linspace(np.log(Q_MIN), np.log(Q_MAX), N_BINS + 1))
     angle = np.degrees(2 * np.arcsin((q * CU_KALPHA1_A / (4 * np.pi)).clip(0, 1)))
@@ -134,4 +134,4 @@ def _bin_edges() -> tuple[Tensor, Tensor, Tensor]:
     inside = at.clip(0, N_ANGLES)
     low, high = torch.from_numpy(inside[:-1]), torch.from_numpy(inside[1:])
     # A bin outside of the grid has no width; give it one, and no measured point falls into it.
-    return low, torch.maximum(high, low + 1e-3), (high - low) < 1.0
+    return low.to(device), torch.maximum(high, low + 1e-3).to(device), ((high - low) < 1.0).to(device)

@@ -13,9 +13,10 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.data.read_flat_sticks import read_flat_sticks
-from trainer.data.store import Dataset, open_dataset
+from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
-from trainer.models.qmixer import LATTICES, QMixer, QMixerConfig, QMixerOutput
+from trainer.models.qmixer import LATTICES, SYSTEM_ENDS, QMixer, QMixerConfig, QMixerOutput
 from trainer.simulate.artefacts import Simulator
-from trainer.training.bravais import bravais_of_groups, to_numbers
+from trainer.training.packed import SUFFIX, unpack
+from trainer.training.structures import Structures, drawing_weights, join, read_split
 
 FORMAT, FORMAT_VERSION = "pxrd-trainer-qmixer", 1
 LAST = "last.pt"
 FEW_ROWS = 3
 SMALLEST_DEVIATION = 0.05
+CPU = torch.device("cpu")
+LOSSES = ("space_group_loss", "system_loss", "lattice_loss")
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,12 @@ class QMixerTraining:
     label_smoothing: float = 0.05
     class_power: float = 0.5
     """Structures are drawn with the frequency of their space group to this power; logits are corrected afterwards."""
+    generated_share: float = 0.3
+    """Patterns of generated crystals, if there are any."""
     lattice_weight: float = 3.0
     gradient_norm: float = 1.0
+    compile: bool = False
+    """Compile the network; worth it on a GPU."""
     seed: int = 0
     validate_minutes: float = 10.0
     save_minutes: float = 3.0
@@ -66,27 +73,14 @@ class QMixerTraining:
             raise TrainerError("expected a budget, either minutes or patterns")
 
 
-@dataclass(frozen=True)
-class Structures:
-    """Reflections and labels of one split."""
-
-    simulator: Simulator
-    space_group: Tensor
-    """From 0."""
-    bravais: Tensor
-    lattice: Tensor
-    """Numbers of `bravais.to_numbers`."""
-
-    def __len__(self) -> int:
-        return len(self.space_group)
-
-
 @dataclass
 class State:
     """Everything that a resumed run needs."""
 
     config: QMixerTraining
     model: QMixer
+    network: Callable[[Tensor], QMixerOutput]
+    """The model as it is trained: itself, or compiled."""
     average: QMixer
     optimiser: torch.optim.Optimizer
     lattice_mean: Tensor
@@ -112,28 +106,69 @@ class State:
 
 def fit_qmixer(
     config: QMixerTraining,
-    dataset: str | Path,
+    datasets: Sequence[str | Path],
+    out: Path,
+    *,
+    generated: Sequence[str | Path] = (),
+    resume: bool = False,
+    threads: int = 1,
+    device: torch.device = CPU,
+    report: Callable[[dict[str, Any]], None] = lambda values: None,
+) -> State:
+    """Train on the structures of datasets until the budget is used; keep `last.pt` and `log.jsonl` in `out`."""
+    torch.set_num_threads(1)
+    train, validation = read_structures(datasets, generated, config.validation_structures)
+    return fit_on(config, train, validation, out, resume=resume, threads=threads, device=device, report=report)
+
+
+def read_structures(
+    datasets: Sequence[str | Path], generated: Sequence[str | Path], most_validation: int
+) -> tuple[Structures, Structures]:
+    """Return the structures to train on and at most `most_validation` others, none of them generated.
+
+    A file of structures can be given in place of a dataset.
+    """
+    sources = [*datasets, *generated]
+    each = max(1, most_validation // max(1, len(datasets)))
+    train, validation = [], []
+    for number, source in enumerate(sources):
+        made = number >= len(datasets)
+        if str(source).endswith(SUFFIX):
+            own, others = unpack(Path(source))
+        else:
+            dataset = open_dataset(source)
+            own, others = read_split(dataset, "train"), read_split(dataset, "validation", each)
+        train.append(replace(own, generated=torch.ones_like(own.generated)) if made else own)
+        if not made or not datasets:
+            validation.append(others)
+    return join(train), join(validation)
+
+
+def fit_on(
+    config: QMixerTraining,
+    train: Structures,
+    validation: Structures,
     out: Path,
     *,
     resume: bool = False,
     threads: int = 1,
+    device: torch.device = CPU,
     report: Callable[[dict[str, Any]], None] = lambda values: None,
 ) -> State:
-    """Train until the budget is used; keep `last.pt` and `log.jsonl` in `out`."""
-    torch.set_num_threads(1)
-    source = open_dataset(dataset)
-    train, validation = read_split(source, "train"), read_split(source, "validation", config.validation_structures)
+    """Train on structures that were read."""
     torch.manual_seed(config.seed)
-    state = begin(config, train)
+    state = begin(config, train, device)
     if resume:
         restore(state, out / LAST)
     elif (out / LAST).exists():
         raise TrainerError(f"{out / LAST} exists; resume it with --resume or choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    checks = [draw(validation, torch.arange(len(validation)), _generator(config.seed, -1))]
+    train, validation = train.to(device), validation.to(device)
+    numbers = torch.arange(len(validation), device=device)
+    checks = [draw(validation, numbers, _generator(config.seed, -1, device))]
     began, before = time.monotonic(), state.seconds
     validated = saved = began
-    losses: deque[dict[str, float]] = deque(maxlen=100)
+    losses: deque[Tensor] = deque(maxlen=100)
 
     def note(values: dict[str, Any]) -> None:
         values = {"minutes": round(state.seconds / 60, 2), "patterns": state.patterns, **values}
@@ -158,39 +193,21 @@ def fit_qmixer(
     return state
 
 
-def read_split(dataset: Dataset, split: str, most: int | None = None) -> Structures:
-    """Read reflections and labels of a split, at most `most` structures evenly spread over it."""
-    rows = dataset.rows(split)
-    if most is not None and len(rows) > most:
-        rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
-    sticks = read_flat_sticks(dataset, rows)
-    counts = sticks.first.diff().numpy()
-    if (counts < 1).any():
-        rows = rows[counts > 0]
-        sticks = read_flat_sticks(dataset, rows)
-    if not len(rows):
-        raise TrainerError(f"{dataset.path}: its split {split} has no structure with reflections in the range of ln q")
-    group = dataset.column("space_group")[rows].astype(np.int64) - 1
-    return Structures(
-        Simulator(sticks),
-        torch.from_numpy(group),
-        torch.from_numpy(bravais_of_groups()[group]),
-        torch.from_numpy(to_numbers(dataset.column("niggli")[rows].astype(np.float64))),
-    )
-
-
-def begin(config: QMixerTraining, train: Structures) -> State:
-    """Return a new network with the statistics of its training structures."""
+def begin(config: QMixerTraining, train: Structures, device: torch.device = CPU) -> State:
+    """Return a new network on a device with the statistics of its training structures, which are still on the CPU."""
     mean, deviation = torch.zeros(LATTICES, 6), torch.ones(LATTICES, 6)
+    natural = torch.ones_like(train.generated) if bool(train.generated.all()) else ~train.generated
     for lattice in range(LATTICES):
-        here = train.lattice[train.bravais == lattice]
+        here = train.lattice[natural & (train.bravais == lattice)]
         if len(here) > FEW_ROWS:
             mean[lattice] = here.mean(dim=0)
             deviation[lattice] = here.std(dim=0).clamp(min=SMALLEST_DEVIATION)
-    frequency = torch.bincount(train.space_group, minlength=230).double()
-    drawn = torch.bincount(train.space_group, _weights(config, train), minlength=230)
-    log_prior = torch.log(drawn.clamp(min=1e-9)) - torch.log((frequency / frequency.sum()).clamp(min=1e-9))
-    model = QMixer(config.model)
+    # Half a structure more: groups that only generated crystals have are rare, not impossible.
+    frequency = torch.bincount(train.space_group[natural], minlength=230).double() + 0.5
+    weights = drawing_weights(train, config.class_power, config.generated_share)
+    drawn = torch.bincount(train.space_group, weights, minlength=230)
+    log_prior = torch.where(drawn > 0, torch.log(drawn) - torch.log(frequency / frequency.sum()), 0.0).float()
+    model = QMixer(config.model).to(device)
     decayed = [p for n, p in model.named_parameters() if p.dim() > 1 and n != "position"]
     others = [p for n, p in model.named_parameters() if not (p.dim() > 1 and n != "position")]
     optimiser = torch.optim.AdamW(
@@ -200,12 +217,15 @@ def begin(config: QMixerTraining, train: Structures) -> State:
         fused=True,
     )
     average = copy.deepcopy(model).eval()
-    return State(config, model, average, optimiser, mean, deviation, torch.where(frequency > 0, log_prior, 0).float())
+    network = torch.compile(model) if config.compile else model
+    return State(
+        config, model, network, average, optimiser, mean.to(device), deviation.to(device), log_prior.to(device)
+    )
 
 
 def draw(structures: Structures, numbers: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
     """Return inputs and labels of fresh patterns."""
-    inputs, log_scale = structures.simulator(numbers, generator)
+    inputs, log_scale = Simulator(structures.sticks)(numbers, generator)
     lattice = structures.lattice[numbers].clone()
     lattice[:, :3] += log_scale[:, None]
     return inputs, {
@@ -218,13 +238,17 @@ def draw(structures: Structures, numbers: Tensor, generator: torch.Generator) ->
 def batches(
     config: QMixerTraining, train: Structures, first: int, threads: int
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """Yield batches without end, drawn ahead in threads, in the order of their numbers."""
-    weights = _weights(config, train)
+    """Yield batches without end in the order of their numbers; on a processor threads draw them ahead."""
+    weights = drawing_weights(train, config.class_power, config.generated_share)
+    device = train.space_group.device
 
     def make(number: int) -> tuple[Tensor, dict[str, Tensor]]:
-        generator = _generator(config.seed, number)
+        generator = _generator(config.seed, number, device)
         numbers = torch.multinomial(weights, config.batch, replacement=True, generator=generator)
         return draw(train, numbers, generator)
+
+    if device.type != "cpu":
+        yield from (make(number) for number in count(first))
 
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[tuple[Tensor, dict[str, Tensor]]]] = deque()
@@ -240,8 +264,8 @@ def batches(
                 future.cancel()
 
 
-def train_step(state: State, inputs: Tensor, labels: dict[str, Tensor]) -> dict[str, float]:
-    """Update the network and its average on one batch; return the losses."""
+def train_step(state: State, inputs: Tensor, labels: dict[str, Tensor]) -> Tensor:
+    """Update the network and its average on one batch; return `LOSSES`, without waiting for them."""
     c = state.config
     rate = c.learning_rate * min(1.0, (state.step + 1) / c.warm_up_steps)
     rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(state.done, 1.0)))
@@ -250,7 +274,7 @@ def train_step(state: State, inputs: Tensor, labels: dict[str, Tensor]) -> dict[
     state.model.train()
     torch.manual_seed(_seed_of(c.seed, state.step))  # dropout of a step is the same after a resume
     with torch.autocast(inputs.device.type, torch.bfloat16):
-        output = state.model(inputs)
+        output = state.network(inputs)
     symmetry = functional.cross_entropy(output.space_group, labels["space_group"], label_smoothing=c.label_smoothing)
     system = functional.nll_loss(output.log_crystal_system, _system_of(labels["space_group"]))
     lattice = lattice_loss(state, output, labels)
@@ -263,17 +287,13 @@ def train_step(state: State, inputs: Tensor, labels: dict[str, Tensor]) -> dict[
     keep = min(c.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         torch._foreach_lerp_(list(state.average.parameters()), list(state.model.parameters()), 1 - keep)
-    return {
-        "space_group_loss": float(symmetry.detach()),
-        "system_loss": float(system.detach()),
-        "lattice_loss": float(lattice.detach()),
-    }
+    return torch.stack([symmetry.detach(), system.detach(), lattice.detach()])
 
 
 def lattice_loss(state: State, output: QMixerOutput, labels: dict[str, Tensor]) -> Tensor:
     """Mean absolute error of the lattice at the true Bravais lattice, in logarithms of lengths."""
     which = labels["bravais"]
-    predicted = output.lattice[torch.arange(len(which)), which]
+    predicted = _at_true(output.lattice, which)
     deviation = state.lattice_deviation[which]
     wanted = (labels["lattice"] - state.lattice_mean[which]) / deviation
     return ((predicted - wanted).abs() * deviation).mean()
@@ -285,7 +305,7 @@ def evaluate(state: State, checks: list[tuple[Tensor, dict[str, Tensor]]]) -> di
     right = {"crystal_system": 0.0, "space_group": 0.0, "space_group_top5": 0.0, "length_error": 0.0}
     count = 0
     for inputs, labels in checks:
-        for part in torch.split(torch.arange(len(inputs)), 256):
+        for part in torch.split(torch.arange(len(inputs), device=inputs.device), 256):
             output = state.average(inputs[part])
             logits = output.space_group - state.log_prior
             truth = labels["space_group"][part]
@@ -295,7 +315,7 @@ def evaluate(state: State, checks: list[tuple[Tensor, dict[str, Tensor]]]) -> di
             right["space_group"] += float((ranked[:, 0] == truth).sum())
             right["space_group_top5"] += float((ranked[:, :5] == truth[:, None]).any(dim=1).sum())
             which = labels["bravais"][part]
-            values = output.lattice[torch.arange(len(part)), which] * state.lattice_deviation[which]
+            values = _at_true(output.lattice, which) * state.lattice_deviation[which]
             error = (values + state.lattice_mean[which] - labels["lattice"][part])[:, :3].abs()
             right["length_error"] += float(error.mean(dim=1).sum())
             count += len(part)
@@ -324,7 +344,7 @@ def save(state: State, path: Path) -> None:
 
 def restore(state: State, path: Path) -> None:
     """Load a checkpoint into a state of the same settings; the budget may differ."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = torch.load(path, map_location=state.log_prior.device, weights_only=True)
     if content.get("format") != FORMAT:
         raise TrainerError(f"{path}: expected a checkpoint of qmixer, found {content.get('format')!r}")
     free = ("minutes", "patterns", "validate_minutes", "save_minutes")
@@ -338,26 +358,25 @@ def restore(state: State, path: Path) -> None:
     state.step, state.seconds = content["step"], content["seconds"]
 
 
-def mean_of(losses: deque[dict[str, float]]) -> dict[str, float]:
+def mean_of(losses: deque[Tensor]) -> dict[str, float]:
     """Return the mean of each loss over recent steps."""
     if not losses:
         return {}
-    return {name: round(float(np.mean([loss[name] for loss in losses])), 4) for name in losses[0]}
+    means = torch.stack(list(losses)).mean(dim=0).tolist()
+    return {name: round(value, 4) for name, value in zip(LOSSES, means, strict=True)}
 
 
-def _weights(config: QMixerTraining, train: Structures) -> Tensor:
-    counts = torch.bincount(train.space_group, minlength=230).double()
-    weights = counts[train.space_group] ** (config.class_power - 1)
-    return weights / weights.sum()
+def _at_true(lattices: Tensor, bravais: Tensor) -> Tensor:
+    return lattices[torch.arange(len(bravais), device=bravais.device), bravais]
 
 
 def _system_of(space_group: Tensor) -> Tensor:
-    ends = torch.tensor([2, 15, 74, 142, 167, 194, 230])
+    ends = torch.tensor(SYSTEM_ENDS, device=space_group.device)
     return torch.bucketize(space_group, ends, right=True)
 
 
-def _generator(seed: int, number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_seed_of(seed, number))
+def _generator(seed: int, number: int, device: torch.device) -> torch.Generator:
+    return torch.Generator(device).manual_seed(_seed_of(seed, number))
 
 
 def _seed_of(seed: int, number: int) -> int:

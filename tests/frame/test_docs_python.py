@@ -107,6 +107,8 @@ def test_a_block_runs(
     block = blocks(page)[number]
     if re.search(r"\b(torch|trainer)\b", block):
         pytest.importorskip("torch")
+    if "onnx" in block:
+        pytest.importorskip("onnxruntime")
     if "obstore" in block:
         pytest.importorskip("obstore")
     monkeypatch.setenv("MPLBACKEND", "Agg")

@@ -1,4 +1,4 @@
-"""The command line: `trainer fit`, `pack`, `evaluate`, `calibrate` and `predict`."""
+"""The command line: `trainer fit`, `pack`, `evaluate`, `calibrate`, `predict` and `export`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from trainer.commands.calibrate import calibrate
 from trainer.commands.evaluate import evaluate
+from trainer.commands.export import export
 from trainer.commands.fit_qmixer import fit_qmixer
 from trainer.commands.options import (
     AccumulateOption,
@@ -41,7 +42,7 @@ from trainer.errors import TrainerError
 
 app = typer.Typer(
     name="trainer",
-    help="Train networks on a dataset, evaluate them, and predict from measured patterns.",
+    help="Train networks on a dataset, evaluate and export them, and predict from measured patterns.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -153,6 +154,7 @@ def fit_crystalnet(
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(predict)
+app.command()(export)
 
 
 def _fit(

@@ -19,6 +19,7 @@ from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import Config, kind_of
 from trainer.training.datasets import choose_rows, dataset_identity, group_hashes
 from trainer.training.networks import load_network
+from trainer.training.weights import load_state
 
 EVALUATION_SEED = 0xE7A1
 ProgressReport = Callable[[int, int], None]
@@ -28,7 +29,7 @@ def load_models(
     paths: Sequence[Path], device: torch.device, *, calibrated: bool = True
 ) -> tuple[list[nn.Module], list[Checkpoint]]:
     """Load networks of one kind in evaluation mode, with the calibration that they have, and their checkpoints."""
-    found = [checkpoint.load(path) for path in paths]
+    found = [load_state(path) for path in paths]
     kinds = {kind_of(c.config) for c in found}
     if len(kinds) > 1:
         raise TrainerError(f"expected models of one kind, found {' and '.join(sorted(kinds))}")

@@ -100,6 +100,13 @@ class CrystalNet(nn.Module):
                 drawn.append(latent.sample(noise))
         return torch.cat(drawn, dim=1)
 
+    def embed(self, encoding: Encoding, noise: Tensor) -> Tensor:
+        """Return the joint embedding (crystal, 2 width) for given standard normal numbers of the same shape."""
+        of_pattern, of_formula = noise.chunk(2, dim=1)
+        pattern = encoding.pattern.sample(of_pattern)
+        formula = torch.zeros_like(pattern) if encoding.formula is None else encoding.formula.sample(of_formula)
+        return torch.cat([pattern, formula], dim=1)
+
     def decode(self, embedding: Tensor, position: Tensor) -> Tensor:
         """Return densities (crystal, point) at fractional positions (crystal, point, 3) or (point, 3)."""
         # gamma and beta depend on the crystal alone. With equally many points per crystal, batch statistics over

@@ -28,11 +28,12 @@ from trainer.simulate.noise import standardise
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import kind_of
 from trainer.training.distributed import alone
+from trainer.training.weights import FORMAT, format_of
+from trainer.training.weights import SUFFIX as WEIGHTS_SUFFIX
 
 if TYPE_CHECKING:
     from trainer.training.config import Config
 
-WEIGHTS_SUFFIX = ".safetensors"
 GRIDS = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
 ScanSource = str | Path | Scan
 """A file, a folder or an archive of files, a dataset, or a scan at hand."""
@@ -76,7 +77,7 @@ def load(checkpoint: str | Path | None = None, device: str = "auto", *, calibrat
     if checkpoint is None:
         return load_weights()
     path = Path(checkpoint)
-    if path.suffix == WEIGHTS_SUFFIX:
+    if path.suffix == WEIGHTS_SUFFIX and format_of(path) != FORMAT:
         return load_weights(path)
     (model,), (state,) = load_models([path], alone(device).device, calibrated=calibrated)
     return TrainedModel(path, model, state)

@@ -179,18 +179,28 @@ def predict_bins(weights: Weights, roots: NDArray[np.float64], measured: NDArray
     return predict_inputs(weights, torch.from_numpy(np.stack([roots, measured], axis=1)).float())
 
 
+def answers_of_view(weights: Weights, inputs: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
+    """Return probabilities of space groups (view, 230) and numbers of lattices (view, 14, 6) of shifted inputs.
+
+    The numbers are those of `bravais.to_numbers`, for the crystal before the shift by `bins` (view).
+    """
+    output = weights.model(inputs)
+    probability = torch.softmax(output.space_group - weights.log_prior, dim=1)
+    lattice = output.lattice * weights.lattice_deviation + weights.lattice_mean
+    # A pattern shifted to larger q is that of a smaller crystal.
+    step = LN_Q_STEP * bins[:, None, None] * lattice.new_tensor([1.0] * 3 + [0.0] * 3)
+    return probability, lattice + step
+
+
 @torch.no_grad()
 def predict_inputs(weights: Weights, inputs: Tensor) -> list[QMixerPrediction]:
     """Predict from inputs of `network_input`, averaged over shifted views."""
     probability = torch.zeros(len(inputs), 230)
     numbers = torch.zeros(len(inputs), len(BRAVAIS), 6)
     for bins in VIEWS:
-        output = weights.model(shifted(inputs, bins))
-        probability += torch.softmax(output.space_group - weights.log_prior, dim=1) / len(VIEWS)
-        lattice = output.lattice * weights.lattice_deviation + weights.lattice_mean
-        # A pattern shifted to larger q is that of a smaller crystal.
-        lattice[..., :3] += bins * LN_Q_STEP
-        numbers += lattice / len(VIEWS)
+        found = answers_of_view(weights, shifted(inputs, bins), torch.full((len(inputs),), bins))
+        probability += found[0] / len(VIEWS)
+        numbers += found[1] / len(VIEWS)
     lattices = from_numbers(numbers.numpy())
     return [
         QMixerPrediction(p, cells, float(one[1].mean()))

@@ -106,12 +106,7 @@ def load(path: Path, kind: str | None = None) -> Checkpoint:
     found_kind = content["config"].get("kind")
     if kind is not None and found_kind != kind:
         raise TrainerError(f"{path}: expected a checkpoint of {kind}, found one of {found_kind!r:.80}")
-    try:
-        config = from_plain(content["config"])
-    except TrainerError as error:
-        raise TrainerError(f"{path}: {error}") from error
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
-        raise TrainerError(f"{path}: expected a configuration, found another value ({error}); {DAMAGED}") from error
+    config = read_config(path, content["config"])
     return Checkpoint(
         config=config,
         progress=_progress(path, content["progress"]),
@@ -120,6 +115,16 @@ def load(path: Path, kind: str | None = None) -> Checkpoint:
         generators=dict(content["generators"]),
         dataset=dict(content["dataset"]),
     )
+
+
+def read_config(path: Path, plain: Mapping[str, Any]) -> Config:
+    """Return the configuration of a file that may come from elsewhere; refuse anything else."""
+    try:
+        return from_plain(plain)
+    except TrainerError as error:
+        raise TrainerError(f"{path}: {error}") from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise TrainerError(f"{path}: expected a configuration, found another value ({error}); {DAMAGED}") from error
 
 
 def check_dataset(path: Path, dataset: Mapping[str, Any]) -> None:

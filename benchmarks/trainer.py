@@ -26,7 +26,7 @@ from trainer.data.store import Dataset, open_dataset
 from trainer.training.config import AlphaDiffractTraining
 from trainer.training.datasets import build_task, open_split
 from trainer.training.distributed import Place
-from trainer.training.fit import build_optimiser
+from trainer.training.state import build_optimiser
 from trainer.training.tasks import AlphaDiffractTask, autocast
 
 PAPER_LATENCY_MS = 1.04

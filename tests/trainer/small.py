@@ -36,6 +36,7 @@ CRYSTALNET = CrystalNetTraining(
     divisions=4,
     validation_points=10,
     validation_guesses=1,
+    crystal_systems=(3, 4, 7),
     model=CrystalNetConfig(
         width=48,
         fusion_width=64,

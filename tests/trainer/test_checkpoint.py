@@ -18,14 +18,16 @@ from trainer.training.checkpoint import Checkpoint, Progress
 def state(value: float = 1.0) -> Checkpoint:
     model = {"weight": torch.full((2, 2), value)}
     generators = {"torch-0": torch.get_rng_state()}
-    return Checkpoint(small.ALPHADIFFRACT, Progress(1, 2, 3, 0.5, (0, 4)), model, {"state": {}}, generators, {"n": 1})
+    return Checkpoint(
+        small.ALPHADIFFRACT, Progress(1, 2, 3, 0.5, (0, 4), 48, 1.5), model, {"state": {}}, generators, {"n": 1}
+    )
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "a.pt", state())
     found = checkpoint.load(tmp_path / "a.pt", "alphadiffract")
     assert found.config == small.ALPHADIFFRACT
-    assert found.progress == Progress(1, 2, 3, 0.5, (0, 4))
+    assert found.progress == Progress(1, 2, 3, 0.5, (0, 4), 48, 1.5)
     assert torch.equal(found.model["weight"], torch.ones(2, 2))
     assert found.dataset == {"n": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
@@ -80,7 +82,7 @@ def test_other_formats_versions_and_models_are_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "a.pt", state())
     content = torch.load(tmp_path / "a.pt", weights_only=True)
     torch.save({**content, "format_version": 99}, tmp_path / "new.pt")
-    with pytest.raises(TrainerError, match="expected checkpoint version 1, found 99"):
+    with pytest.raises(TrainerError, match="expected checkpoint version 2, found 99"):
         checkpoint.load(tmp_path / "new.pt")
     with pytest.raises(TrainerError, match="expected a checkpoint of crystalnet, found one of 'alphadiffract'"):
         checkpoint.load(tmp_path / "a.pt", "crystalnet")

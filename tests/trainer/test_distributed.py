@@ -26,8 +26,9 @@ from tests.trainer.small import ALPHADIFFRACT
 import trainer.training.fit as fit
 config = replace(ALPHADIFFRACT, epochs=1, samples_per_structure=1, batch_size=4, accumulate=2)
 made = []
-build = fit.build_optimiser
-fit.build_optimiser = lambda module, config: made.append(module) or build(module, config)
+import trainer.training.state as state
+build = state.build_optimiser
+state.build_optimiser = lambda module, config: made.append(module) or build(module, config)
 leave = fit.distributed.finish
 def compare(place):
     mine = torch.cat([p.detach().flatten() for p in made[0].parameters()])

@@ -80,7 +80,7 @@ def test_stopped_and_resumed_training_ends_with_the_same_weights(
     assert fit(config, dataset, parts, resume=True, device="cpu").finished
     assert same(weights(whole), weights(parts))
     a, b = checkpoint.load(whole / LAST), checkpoint.load(parts / LAST)
-    assert a.progress == b.progress
+    assert replace(a.progress, seconds=0.0) == replace(b.progress, seconds=0.0)
     assert all(torch.equal(a.generators[name], b.generators[name]) for name in a.generators)
     assert (whole / "log.csv").read_text().count("loss_total") == (parts / "log.csv").read_text().count("loss_total")
 

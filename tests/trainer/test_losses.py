@@ -10,6 +10,7 @@ import torch
 
 from trainer.models.alphadiffract import Prediction
 from trainer.models.crystalnet import Encoding, Latent
+from trainer.training.class_prior import LogitAdjustments
 from trainer.training.gemd import hop_matrix
 from trainer.training.losses import alphadiffract_loss, crystalnet_loss, divergence, gemd
 
@@ -97,3 +98,22 @@ def test_crystalnet_adds_both_divergences_to_the_mean_absolute_error() -> None:
     assert found.total.item() == pytest.approx(0.375 + 0.05 * (4 + 1), abs=1e-4)
     alone = crystalnet_loss(density, truth, Encoding(pattern, None))
     assert alone.total.item() == pytest.approx(0.375 + 0.05 * 4, abs=1e-4)
+
+
+def test_smoothed_labels_and_adjusted_logits_enter_both_cross_entropies_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    system, group = torch.randn(4, 7, generator=generator), torch.randn(4, 230, generator=generator)
+    lattice = torch.zeros(4, 6)
+    s, g = torch.tensor([0, 6, 2, 2]), torch.tensor([1, 229, 14, 14])
+    adjustments = LogitAdjustments(torch.randn(7, generator=generator), torch.randn(230, generator=generator))
+    prediction = Prediction(system, group, lattice)
+    found = alphadiffract_loss(prediction, s, g, lattice, HOPS, adjustments=adjustments, label_smoothing=0.1)
+
+    def expected(logits: torch.Tensor, truth: torch.Tensor) -> float:
+        log_p = logits.log_softmax(dim=1)
+        return float(-(0.9 * log_p[range(4), truth] + 0.1 * log_p.mean(dim=1)).mean())
+
+    assert found.crystal_system.item() == pytest.approx(expected(system + adjustments.crystal_system, s), rel=1e-5)
+    assert found.space_group.item() == pytest.approx(expected(group + adjustments.space_group, g), rel=1e-5)
+    plain = alphadiffract_loss(prediction, s, g, lattice, HOPS)
+    assert torch.equal(found.gemd, plain.gemd)

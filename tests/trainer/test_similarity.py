@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from trainer.training.similarity import psnr, rotations, ssim
+from trainer.training.similarity import psnr, rotated_scores, rotations, ssim, window_mean
 
 
 def volumes(noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +54,19 @@ def test_the_rotations_form_a_group() -> None:
     once = {tuple(p.flatten().tolist()) for p in rotations(cube)}
     twice = {tuple(q.flatten().tolist()) for p in rotations(cube) for q in rotations(p)}
     assert once == twice
+
+
+def test_means_axis_by_axis_are_the_means_over_cubes() -> None:
+    volume = torch.rand(2, 15, 12, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    cubes = torch.nn.functional.avg_pool3d(volume.unsqueeze(1), 7, stride=1).squeeze(1)
+    assert (window_mean(volume) - cubes).abs().max() < 1e-15
+
+
+@pytest.mark.parametrize("points", [10, 25])
+def test_rotations_that_share_their_means_score_as_each_alone(points: int) -> None:
+    truth, other = (torch.tensor(v)[:, :points, :points, :points] for v in volumes(0.3))
+    ssims, psnrs = rotated_scores(truth, other)
+    assert ssims.shape == psnrs.shape == (24, 3)
+    for k, turned in enumerate(rotations(other)):
+        assert (ssims[k] - ssim(truth, turned)).abs().max() < 1e-12
+        assert (psnrs[k] - psnr(truth, turned)).abs().max() < 1e-10  # dB

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from trainer.commands.calibrate import calibrate
 from trainer.commands.evaluate import evaluate
@@ -23,20 +19,26 @@ from trainer.commands.options import (
     DatasetArgument,
     DeterministicOption,
     DeviceOption,
+    EnsembleOption,
     EpochsOption,
     FollowOption,
+    MinutesOption,
     OutOption,
+    PatternsOption,
     PrecisionOption,
+    PresetOption,
     RateOption,
     ResumeOption,
+    SaveMinutesOption,
+    ScheduleOption,
     SeedOption,
+    SeedsOption,
     SetOption,
     WorkersOption,
 )
 from trainer.commands.pack import pack
 from trainer.commands.predict import predict
-from trainer.commands.terminal import TerminalReporter, errors_as_sentences
-from trainer.errors import TrainerError
+from trainer.commands.training import Beginning, given_values, numbers, run_training
 
 # torch takes seconds to import, so commands import it only when they run.
 
@@ -68,26 +70,46 @@ def fit_alphadiffract(
     balance: Annotated[
         str | None, typer.Option(help="Classes to sample equally often: none, crystal-system or space-group.")
     ] = None,
+    balance_power: Annotated[
+        float | None,
+        typer.Option(help="Power of their frequency with which classes are sampled: 0 equally, 1 as stored."),
+    ] = None,
+    adjust_logits: Annotated[
+        bool, typer.Option("--adjust-logits", help="Correct logits for the classes that --balance samples more often.")
+    ] = False,
     gemd: Annotated[float | None, typer.Option(help="Weight of the graph earth mover's distance in the loss.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Label smoothing of both classifications.")] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Decay of an exponential average of the weights, such as 0.999; 0: none.")
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient; 0: no limit.")] = None,
     resume: ResumeOption = False,
+    preset: PresetOption = None,
     epochs: EpochsOption = None,
+    minutes: MinutesOption = None,
+    patterns: PatternsOption = None,
+    ensemble: EnsembleOption = None,
+    seeds: SeedsOption = None,
     batch_size: BatchOption = None,
     learning_rate: RateOption = None,
+    schedule: ScheduleOption = None,
     accumulate: AccumulateOption = None,
     seed: SeedOption = None,
     precision: PrecisionOption = None,
     compile: CompileOption = False,  # noqa: A002
     deterministic: DeterministicOption = False,
     follow: FollowOption = False,
+    save_minutes: SaveMinutesOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     set: SetOption = None,  # noqa: A002
 ) -> None:
     """Train AlphaDiffract: pattern to crystal system, space group and Niggli cell."""
-    from trainer.training.config import AlphaDiffractTraining
-
-    given = _given(
+    given = given_values(
         epochs=epochs,
+        minutes=minutes,
+        patterns=patterns,
+        save_minutes=save_minutes,
         batch_size=batch_size,
         learning_rate=learning_rate,
         accumulate=accumulate,
@@ -100,9 +122,15 @@ def fit_alphadiffract(
         input=input,
         samples_per_structure=samples,
         balance=balance,
+        balance_power=balance_power,
+        adjust_logits=adjust_logits or None,
         gemd_weight=gemd,
+        label_smoothing=label_smoothing,
+        ema=ema,
+        gradient_norm=clip,
     )
-    _fit(AlphaDiffractTraining, "alphadiffract", given, set or [], dataset, out, resume, device)
+    begin = Beginning("alphadiffract", preset, schedule, given, set or [])
+    run_training(begin, dataset, out, resume=resume, device=device, ensemble=ensemble, seeds=seeds)
 
 
 @fit_app.command("crystalnet")
@@ -113,26 +141,36 @@ def fit_crystalnet(
         str | None, typer.Option(help="Composition as input: ratios, elements, drop-one or none.")
     ] = None,
     divisions: Annotated[int | None, typer.Option(help="Points along each axis of a density in training.")] = None,
-    systems: Annotated[str | None, typer.Option(help="Crystal systems to train on, 1 to 7, such as 5,7.")] = None,
+    systems: Annotated[
+        str | None, typer.Option(help="Crystal systems to train on, 1 to 7, such as 5,7. Default: 7, cubic.")
+    ] = None,
     resume: ResumeOption = False,
+    preset: PresetOption = None,
     epochs: EpochsOption = None,
+    minutes: MinutesOption = None,
+    patterns: PatternsOption = None,
+    ensemble: EnsembleOption = None,
+    seeds: SeedsOption = None,
     batch_size: BatchOption = None,
     learning_rate: RateOption = None,
+    schedule: ScheduleOption = None,
     accumulate: AccumulateOption = None,
     seed: SeedOption = None,
     precision: PrecisionOption = None,
     compile: CompileOption = False,  # noqa: A002
     deterministic: DeterministicOption = False,
     follow: FollowOption = False,
+    save_minutes: SaveMinutesOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     set: SetOption = None,  # noqa: A002
 ) -> None:
     """Train CrystalNet: stick pattern and composition to electron density."""
-    from trainer.training.config import CrystalNetTraining
-
-    given = _given(
+    given = given_values(
         epochs=epochs,
+        minutes=minutes,
+        patterns=patterns,
+        save_minutes=save_minutes,
         batch_size=batch_size,
         learning_rate=learning_rate,
         accumulate=accumulate,
@@ -143,64 +181,19 @@ def fit_crystalnet(
         follow=follow or None,
         workers=workers,
         divisions=divisions,
-        crystal_systems=None if systems is None else _numbers("--systems", systems),
+        crystal_systems=None if systems is None else numbers("--systems", systems),
     )
     settings = set or []
     if composition is not None:
         settings = [*settings, f"model.composition={composition}"]
-    _fit(CrystalNetTraining, "crystalnet", given, settings, dataset, out, resume, device)
+    begin = Beginning("crystalnet", preset, schedule, given, settings)
+    run_training(begin, dataset, out, resume=resume, device=device, ensemble=ensemble, seeds=seeds)
 
 
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(predict)
 app.command()(export)
-
-
-def _fit(
-    of: Callable[..., Any],
-    kind: str,
-    given: dict[str, Any],
-    settings: list[str],
-    dataset: str,
-    out: Path,
-    resume: bool,
-    device: str,
-) -> None:
-    from trainer.training import checkpoint
-    from trainer.training.config import change
-    from trainer.training.fit import LAST, fit
-
-    with errors_as_sentences():
-        config = checkpoint.load(out / LAST, kind).config if resume else of()
-        config = replace(config, **given)
-        for setting in settings:
-            name, equals, value = setting.partition("=")
-            if not equals:
-                raise TrainerError(f"--set {setting}: expected NAME=VALUE")
-            config = change(config, name, value)
-        reporter = TerminalReporter()
-        with reporter:
-            outcome = fit(config, dataset, out, resume=resume, device=device, reporter=reporter)
-    if int(os.environ.get("RANK", "0")) == 0:
-        console = Console()
-        if outcome.finished:
-            console.print(f"Trained {outcome.progress.epoch} epochs; weights in {out}", soft_wrap=True)
-        else:
-            console.print(f"Stopped in epoch {outcome.progress.epoch + 1}; resume with --resume", soft_wrap=True)
-    if not outcome.finished:
-        raise typer.Exit(code=130)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"expected integers separated by commas, found {text!r}", param_hint=option) from None
 
 
 def main() -> None:

@@ -19,15 +19,17 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="[MODEL...] DATASET",
-            help="Checkpoints (several form an ensemble) or weights (.safetensors), then the dataset. For measured "
-            "patterns the default is the weights of the package.",
+            help="Checkpoints (several form an ensemble), the folder of an ensemble or weights (.safetensors), then "
+            "the dataset. For measured patterns the default is the weights of the package.",
         ),
     ],
     split: Annotated[str, typer.Option(help="Split used for testing.")] = "test",
     samples: Annotated[int, typer.Option(min=1, help="Patterns per structure (alphadiffract).")] = 1,
     input: Annotated[str | None, typer.Option(help="patterns or sticks. Default: as in training.")] = None,  # noqa: A002
     noise: Annotated[bool, typer.Option(help="Add the noise of the paper to the patterns.")] = True,
-    guesses: Annotated[int, typer.Option(min=1, help="Number of latent samples (crystalnet).")] = 5,
+    guesses: Annotated[
+        int | None, typer.Option(min=1, help="Number of latent samples (crystalnet). Default: as configured, 5.")
+    ] = None,
     points: Annotated[int, typer.Option(min=1, help="Grid points along each axis (crystalnet).")] = 50,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and plots.")] = None,
@@ -55,17 +57,19 @@ def evaluate(
     from trainer.training import distributed
     from trainer.training.config import INPUTS, kind_of
     from trainer.training.datasets import choose_rows
+    from trainer.training.ensemble import with_members
 
     with errors_as_sentences():
         if plots and out is None:
             raise TrainerError("--plots needs --out, the folder for the figures")
         if input is not None and input not in INPUTS:
             raise TrainerError(f"--input {input}: expected one of {', '.join(INPUTS)}")
-        *paths, dataset_path = arguments
+        *models_given, dataset_path = arguments
         if int(os.environ.get("RANK", "0")) != 0:
             return  # of the processes of torchrun, the first evaluates
-        if missing := [path for path in paths if not Path(path).exists()]:
+        if missing := [path for path in models_given if not Path(path).exists()]:
             raise TrainerError(f"{missing[0]}: no checkpoint here")
+        paths = with_members([Path(path) for path in models_given])
         dataset = open_dataset(dataset_path)
         if dataset.measured:
             options: dict[str, Any] = {"simulated": simulated, "calibrated": calibrated, "device": device}
@@ -78,7 +82,7 @@ def evaluate(
             option = "--simulated" if simulated else "--trained-on"
             raise TrainerError(f"{option}: expected a dataset of measured patterns, {dataset_path} is simulated")
         place = distributed.alone(device)
-        models, states = load_models([Path(path) for path in paths], place.device, calibrated=calibrated)
+        models, states = load_models(paths, place.device, calibrated=calibrated)
         configs: Any = [state.config for state in states]
         options = {"split": split}
         if batch_size is not None:
@@ -89,7 +93,7 @@ def evaluate(
                 options |= {"samples": samples, "noise": noise, "input": input}
                 found: Any = evaluate_alphadiffract(models, configs, dataset, place, progress=progress, **options)
             else:
-                options |= {"guesses": guesses, "points": points}
+                options |= {"guesses": guesses or configs[0].test_guesses, "points": points}
                 found = evaluate_crystalnet(models, configs, dataset, place, progress=progress, **options)
         rows = choose_rows(configs[0], dataset, split)
         found.report["structures_of_trained_groups"] = structures_of_trained_groups(states, dataset, rows)
@@ -107,7 +111,7 @@ def evaluate(
 
 
 def _evaluate_scans(
-    models: list[str], dataset: Any, split: str, options: dict[str, Any], out: Path | None, *, plots: bool
+    models: list[Path], dataset: Any, split: str, options: dict[str, Any], out: Path | None, *, plots: bool
 ) -> None:
     from trainer.prediction.predict import space_group_symbols
     from trainer.prediction.scoring.evaluate import evaluate_scans

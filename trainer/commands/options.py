@@ -26,6 +26,27 @@ FollowOption = Annotated[
 ]
 WorkersOption = Annotated[int | None, typer.Option(help="Number of reading threads.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+PresetOption = Annotated[
+    str | None, typer.Option(help="Named settings to begin with, such as paper; other options change them.")
+]
+MinutesOption = Annotated[
+    float | None, typer.Option(help="Budget of training time instead of epochs, resumed runs included.")
+]
+PatternsOption = Annotated[
+    int | None, typer.Option(help="Budget of patterns (crystalnet: crystals) instead of epochs.")
+]
+ScheduleOption = Annotated[
+    str | None, typer.Option(help="Schedule of the learning rate: cyclic, cosine, restarts or constant.")
+]
+SaveMinutesOption = Annotated[
+    float | None, typer.Option(help="Minutes between checkpoints, instead of steps and epochs.")
+]
+EnsembleOption = Annotated[
+    int | None, typer.Option(min=1, help="Number of models to train, with seeds from --seed on, in folders of --out.")
+]
+SeedsOption = Annotated[
+    str | None, typer.Option(metavar="N,N,...", help="Seeds of the models of an ensemble, instead of --ensemble.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Set a value of the configuration, such as model.drop_path=0.1."),

@@ -22,8 +22,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="[MODEL...] FILE...",
-            help="Checkpoints (.pt) or weights (.safetensors), by default those of the package; then scans: files, "
-            "folders, archives or datasets.",
+            help="Checkpoints (.pt), the folder of an ensemble, or weights (.safetensors), by default those of the "
+            "package; then scans: files, folders, archives or datasets.",
         ),
     ],
     wavelength: Annotated[
@@ -56,9 +56,10 @@ def predict(
         from trainer.prediction.api import open_predictor
         from trainer.prediction.each import answers_csv, predict_each
         from trainer.scans.wavelength import parse_wavelength
+        from trainer.training.ensemble import is_ensemble
 
-        models = [path for path in arguments if path.suffix in MODELS]
-        scans = [path for path in arguments if path.suffix not in MODELS]
+        models = [path for path in arguments if path.suffix in MODELS or is_ensemble(path)]
+        scans = [path for path in arguments if path not in models]
         if not scans:
             raise TrainerError("expected at least one scan")
         if wavelength is not None:

@@ -102,7 +102,10 @@ class Sampler:
         return rng.permutation(picks)
 
 
-def balancing_weights(classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a weight for each structure such that every class is drawn equally often."""
+def balancing_weights(classes: NDArray[np.int64], power: float = 0.0) -> NDArray[np.float64]:
+    """Return a weight for each structure such that a class is drawn with its frequency to a power.
+
+    A power of 0 draws every class equally often, a power of 1 as it occurs.
+    """
     _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    return np.asarray(1.0 / counts[index], dtype=np.float64)
+    return np.asarray(counts[index] ** (power - 1.0), dtype=np.float64)

@@ -35,7 +35,7 @@ class OnDevice:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         def changed(value: Any) -> Any:
-            return value.each(change) if isinstance(value, Sticks) else change(value)
+            return value.each(change) if isinstance(value, Sticks | Densities) else change(value)
 
         return type(self)(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
 
@@ -68,16 +68,45 @@ class StickBatch(Labels):
 
 
 @dataclass(frozen=True)
+class Densities:
+    """Densities of a batch: places in a table (structure, 50, 50, 50), e/A^3."""
+
+    table: Tensor
+    place: Tensor
+    shared: bool = False
+    """Whether the table is that of a split, which stays where it is."""
+
+    @classmethod
+    def of(cls, table: Tensor) -> Densities:
+        """Return a table as the densities of a batch."""
+        return cls(table, torch.arange(len(table)))
+
+    @property
+    def whole(self) -> Tensor:
+        """Densities (batch, 50, 50, 50)."""
+        return self.table[self.place]
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Densities:
+        """Move what belongs to the batch."""
+        return Densities(self.table if self.shared else change(self.table), change(self.place), self.shared)
+
+
+@dataclass(frozen=True)
 class DensityBatch(OnDevice):
-    """CrystalNet's stick vectors (batch, 1024), compositions (batch, 118), densities (batch, 50, 50, 50), e/A^3."""
+    """CrystalNet's stick vectors (batch, 1024), compositions (batch, 118) and densities."""
 
     xrd_peaks: Tensor
     composition: Tensor
-    density: Tensor
+    densities: Densities
     row: Tensor
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def density(self) -> Tensor:
+        """Densities (batch, 50, 50, 50), e/A^3."""
+        return self.densities.whole
 
 
 class LabelColumns:
@@ -211,7 +240,7 @@ class DensitySource:
         return DensityBatch(
             xrd_peaks=torch.from_numpy(np.stack([peaks for _, peaks, _ in chosen])),
             composition=torch.from_numpy(self.composition[rows]),
-            density=torch.from_numpy(np.stack([density for *_, density in chosen])),
+            densities=Densities.of(torch.from_numpy(np.stack([density for *_, density in chosen]))),
             row=torch.from_numpy(rows),
         )
 

@@ -21,7 +21,7 @@ from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy,
 from trainer.training.config import CrystalNetTraining
 from trainer.training.datasets import choose_rows
 from trainer.training.distributed import Place
-from trainer.training.similarity import psnr, rotations, ssim
+from trainer.training.similarity import psnr, rotated_scores, ssim
 from trainer.training.tasks import guess_densities
 
 
@@ -73,15 +73,16 @@ def evaluate_crystalnet(
             guess_densities(models[k % len(models)], here, configs[k % len(models)], 1, points, generator)[0]
             for k in range(guesses)
         ]
-        found = [_best_rotation(truth, guess) for guess in drawn]
+        found = [rotated_scores(truth, guess) for guess in drawn]
+        first, best = found[0], [torch.cat([pair[k] for pair in found]).amax(dim=0) for k in (0, 1)]
         baseline = mean.to(place.device).expand_as(truth)
         for name, value in (
-            ("ssim", ssim(truth, drawn[0])),
-            ("psnr", psnr(truth, drawn[0])),
-            ("rotated_ssim", found[0][0]),
-            ("rotated_psnr", found[0][1]),
-            ("best_ssim", torch.stack([s for s, _ in found]).amax(dim=0)),
-            ("best_psnr", torch.stack([p for _, p in found]).amax(dim=0)),
+            ("ssim", first[0][0]),
+            ("psnr", first[1][0]),
+            ("rotated_ssim", first[0].amax(dim=0)),
+            ("rotated_psnr", first[1].amax(dim=0)),
+            ("best_ssim", best[0]),
+            ("best_psnr", best[1]),
             ("mean_ssim", ssim(truth, baseline)),
             ("mean_psnr", psnr(truth, baseline)),
         ):
@@ -103,11 +104,6 @@ def evaluate_crystalnet(
         **{name: {"mean": float(values.mean()), "std": float(values.std())} for name, values in joined.items()},
     }
     return DensityEvaluation(np.concatenate(seen), joined, shown, plain(report))
-
-
-def _best_rotation(truth: torch.Tensor, guess: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    scores = [(ssim(truth, turned), psnr(truth, turned)) for turned in rotations(guess)]
-    return torch.stack([s for s, _ in scores]).amax(dim=0), torch.stack([p for _, p in scores]).amax(dim=0)
 
 
 def _mean_density(config: CrystalNetTraining, dataset: Dataset, points: int, most: int = 256) -> torch.Tensor:

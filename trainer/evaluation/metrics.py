@@ -28,6 +28,8 @@ class Accuracy:
     half_width: float | None
     """Both added in quadrature."""
     per_class: dict[str, float]
+    single_models: tuple[float, ...] = ()
+    """Accuracy of each model of an ensemble by itself."""
 
 
 @dataclass(frozen=True)

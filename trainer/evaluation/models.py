@@ -36,7 +36,7 @@ def load_models(
     models: list[nn.Module] = []
     for path, state in zip(paths, found, strict=True):
         checkpoint.check_dataset(path, state.dataset)
-        model = load_network(state.config, state.model, str(path))
+        model = load_network(state.config, state.weights, str(path))
         if calibrated and CALIBRATION in state.dataset:
             apply_calibration(str(path), model, state.dataset[CALIBRATION])
         models.append(model.to(device).eval())

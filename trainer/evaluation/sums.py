@@ -90,6 +90,7 @@ class AccuracySums:
         self.in_top = 0
         self.of_class = np.zeros(classes, dtype=np.int64)
         self.correct_of_class = np.zeros(classes, dtype=np.int64)
+        self.correct_of_model: Whole | None = None
         self.variance_of_models: float | None = None
         self.fractions = Moments.of(np.zeros((0, 1)))
 
@@ -103,6 +104,8 @@ class AccuracySums:
         self.of_class += np.bincount(truth, minlength=len(self.of_class))
         self.correct_of_class += np.bincount(truth[correct], minlength=len(self.of_class))
         if len(probability) > 1:
+            alone = (probability.argmax(axis=2) == truth).sum(axis=1)
+            self.correct_of_model = alone if self.correct_of_model is None else self.correct_of_model + alone
             chosen = probability[:, np.arange(len(truth)), predicted]
             self.variance_of_models = (self.variance_of_models or 0.0) + float(chosen.var(axis=0, ddof=1).sum())
         return predicted, correct
@@ -134,6 +137,9 @@ class AccuracySums:
             per_class={
                 names[c]: float(self.correct_of_class[c] / self.of_class[c]) for c in sorted(names) if self.of_class[c]
             },
+            single_models=(
+                () if self.correct_of_model is None else tuple((self.correct_of_model / self.samples).tolist())
+            ),
         )
 
 

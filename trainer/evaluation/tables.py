@@ -89,8 +89,23 @@ def _lattice_tables(report: dict[str, Any]) -> list[Table]:
         )
         for name, entry in report["lattice"].items()
     ]
+    single = [
+        (
+            name.replace("_", " "),
+            _percent(report[name]["accuracy"]),
+            _percent(sum(alone) / len(alone)),
+            f"{_percent(min(alone))} to {_percent(max(alone))}",
+        )
+        for name in ("crystal_system", "space_group")
+        if (alone := report[name].get("single_models"))
+    ]
     return [
         Table(f"Accuracy: {what}", ("target", "accuracy", "± 95 %", "majority class", "margin"), classes),
+        *(
+            [Table("Ensemble and its models", ("target", "ensemble", "mean of the models", "models"), single)]
+            if single
+            else []
+        ),
         Table("Accuracy by crystal system", ("system", "crystal system", "space group"), systems),
         Table("Steps from the true space group", ("steps", "share", "up to it"), steps),
         Table("Niggli cell, Å and degrees", ("parameter", "MAE", "MAPE %", "R²", "MAE of the mean"), lattice),

@@ -28,6 +28,7 @@ from trainer.simulate.noise import standardise
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import kind_of
 from trainer.training.distributed import alone
+from trainer.training.ensemble import is_ensemble, with_members
 from trainer.training.weights import FORMAT, format_of
 from trainer.training.weights import SUFFIX as WEIGHTS_SUFFIX
 
@@ -95,9 +96,10 @@ def predict(
 ) -> list[ScanPrediction]:
     """Predict crystal system, space group and Niggli cell of measured scans; return a result for each.
 
-    `checkpoint` is a path or a result of `load`; several are an ensemble. `predict("scan.xye")` uses the weights of
-    the package. `wavelength` is in A, an energy such as `"20keV"`, an anode such as `"CuKa1"`, or as the file states.
-    `draws` patterns are redrawn within their uncertainties for the spread; `top` is the number of space groups.
+    `checkpoint` is a path or a result of `load`; several, or the folder of `trainer fit --ensemble`, are an ensemble.
+    `predict("scan.xye")` uses the weights of the package. `wavelength` is in A, an energy such as `"20keV"`, an anode
+    such as `"CuKa1"`, or as the file states. `draws` patterns are redrawn within their uncertainties for the spread;
+    `top` is the number of space groups.
     """
     if scans is None:
         checkpoint, scans = None, _as_scans(checkpoint)
@@ -200,6 +202,11 @@ def open_predictor(
         raise TrainerError(f"{missing[0]}: no checkpoint here")
     if not 1 <= top <= 230 or draws < 0:
         raise TrainerError(f"expected top from 1 to 230 and draws of 0 or more, found {top} and {draws}")
+    given = [
+        member
+        for entry in given
+        for member in (with_members([Path(entry)]) if isinstance(entry, str | Path) else [entry])
+    ]
     loaded = [
         entry if isinstance(entry, TrainedModel | Weights) else load(entry, device, calibrated=calibrated)
         for entry in given or [None]
@@ -238,7 +245,9 @@ def _as_scans(value: Any) -> Any:
     """Return the only argument of `predict(scans)`, which must be scans."""
     entries = value if isinstance(value, list | tuple) else [value]
     if value is None or any(
-        isinstance(entry, TrainedModel | Weights) or Path(str(entry)).suffix in (".pt", WEIGHTS_SUFFIX)
+        isinstance(entry, TrainedModel | Weights)
+        or Path(str(entry)).suffix in (".pt", WEIGHTS_SUFFIX)
+        or is_ensemble(Path(str(entry)))
         for entry in entries
     ):
         raise TrainerError("scans: expected at least one file, as in trainer.predict(checkpoint, scans)")

@@ -16,15 +16,18 @@ def stratified_points(
     return (corner + draw) / divisions
 
 
-def density_at(density: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+def density_at(density: Tensor, position: Tensor, place: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the density (crystal, n, n, n) at the grid point below each position, and the position of that point.
 
-    As in CrystalNet's code, grid index floor(n x) and position index / n, without interpolation.
+    As in CrystalNet's code, grid index floor(n x) and position index / n, without interpolation. `place` names the
+    crystals among the densities, by default the first, the second and so on.
     """
-    crystals, n = density.shape[0], density.shape[1]
+    n = density.shape[1]
     index = (position * n).long().clamp_(0, n - 1)
     flat = (index[..., 0] * n + index[..., 1]) * n + index[..., 2]
-    return density.reshape(crystals, -1).gather(1, flat), index.to(position.dtype) / n
+    if place is None:
+        place = torch.arange(len(density), device=density.device)
+    return density.take(place[:, None] * n**3 + flat), index.to(position.dtype) / n
 
 
 def grid_positions(n: int, device: torch.device) -> Tensor:

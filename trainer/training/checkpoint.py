@@ -7,7 +7,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -19,14 +19,17 @@ from trainer.models.alphadiffract import CRYSTAL_SYSTEMS
 from trainer.training.config import Config, from_plain, to_plain
 
 FORMAT = "pxrd-trainer-checkpoint"
-FORMAT_VERSION = 1
-PARTS = ("config", "progress", "model", "optimiser", "generators", "dataset")
+FORMAT_VERSION = 2
+PARTS = ("config", "progress", "model", "optimiser", "generators", "dataset", "average")
 DAMAGED = "the file is damaged or was not written by the trainer"
 
 
 @dataclass
 class Progress:
-    """Position in a run; `batch` counts the batches of the current epoch, `step` all optimiser steps."""
+    """Position in a run; `batch` counts the batches of the current epoch, `step` all optimiser steps.
+
+    `patterns` are those of all processes, `seconds` of training over all resumed runs.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -34,6 +37,8 @@ class Progress:
     best: float | None = None
     shards: tuple[int, ...] = ()
     """Shards that the current epoch reads; a growing dataset may have more by now."""
+    patterns: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -47,6 +52,13 @@ class Checkpoint:
     generators: dict[str, torch.Tensor]
     dataset: dict[str, Any]
     """Identity, instrument and crystal systems of the training dataset."""
+    average: dict[str, Any] = field(default_factory=dict)
+    """Averaged weights beside those of the last step, if the run averages them."""
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Weights to predict with."""
+        return self.average or self.model
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -60,6 +72,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "optimiser": checkpoint.optimiser,
         "generators": checkpoint.generators,
         "dataset": checkpoint.dataset,
+        "average": checkpoint.average,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -100,7 +113,7 @@ def load(path: Path, kind: str | None = None) -> Checkpoint:
     for name in PARTS:
         if not isinstance(content.get(name), Mapping) or not all(isinstance(key, str) for key in content[name]):
             raise TrainerError(f"{path}: expected a mapping of names as {name}, found another value; {DAMAGED}")
-    for name in ("model", "generators"):
+    for name in ("model", "generators", "average"):
         if not all(isinstance(value, torch.Tensor) for value in content[name].values()):
             raise TrainerError(f"{path}: expected tensors as {name}, found other values; {DAMAGED}")
     found_kind = content["config"].get("kind")
@@ -114,6 +127,7 @@ def load(path: Path, kind: str | None = None) -> Checkpoint:
         optimiser=dict(content["optimiser"]),
         generators=dict(content["generators"]),
         dataset=dict(content["dataset"]),
+        average=dict(content["average"]),
     )
 
 
@@ -146,11 +160,13 @@ def check_dataset(path: Path, dataset: Mapping[str, Any]) -> None:
 
 
 def _progress(path: Path, plain: Mapping[str, Any]) -> Progress:
-    counts = [plain.get(name) for name in ("epoch", "batch", "step")]
+    counts = [plain.get(name) for name in ("epoch", "batch", "step", "patterns")]
+    seconds = plain.get("seconds")
     best, shards = plain.get("best"), plain.get("shards")
     if (
         set(plain) != {field.name for field in fields(Progress)}
         or not all(isinstance(count, int) and count >= 0 for count in counts)
+        or not (_is_number(seconds) and seconds >= 0)
         or not (best is None or _is_number(best))
         or not (isinstance(shards, list) and all(isinstance(shard, int) for shard in shards))
     ):

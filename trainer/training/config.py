@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import AlphaDiffractConfig
 from trainer.models.crystalnet import CrystalNetConfig
-from trainer.training.schedules import Constant, Cyclic, Schedule, WarmRestarts
+from trainer.training.schedules import Constant, Cosine, Cyclic, Schedule, WarmRestarts
 
 INPUTS = ("patterns", "sticks")
 BALANCES = ("none", "crystal-system", "space-group")
@@ -35,9 +35,20 @@ class TrainConfig:
     """Settings common to all networks."""
 
     epochs: int
+    """Length of the run, and of the schedule where minutes or patterns end the run."""
     batch_size: int
     learning_rate: float
     weight_decay: float
+    minutes: float | None = None
+    """Budget of training time over all resumed runs, instead of epochs."""
+    patterns: int | None = None
+    """Budget of patterns (or crystals) of all processes, instead of epochs."""
+    ema: float = 0.0
+    """Decay of an exponential average of the weights; 0 for none."""
+    gradient_norm: float = 0.0
+    """Largest norm of the gradient; 0 for no limit."""
+    save_minutes: float | None = None
+    """Minutes between checkpoints, instead of steps and epochs."""
     accumulate: int = 1
     pool_structures: int = 256
     workers: int = 4
@@ -56,8 +67,15 @@ class TrainConfig:
                 raise TrainerError(f"{name}: expected at least 1, found {getattr(self, name)}")
         if self.seed < 0:
             raise TrainerError(f"seed: expected 0 or more, found {self.seed}")
-        if not self.learning_rate > 0:
-            raise TrainerError(f"learning_rate: expected more than 0, found {self.learning_rate}")
+        for name in ("learning_rate", "minutes", "patterns"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise TrainerError(f"{name}: expected more than 0, found {value}")
+        for name in ("gradient_norm", "save_minutes"):
+            if (getattr(self, name) or 0.0) < 0:
+                raise TrainerError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise TrainerError(f"ema: expected 0 to less than 1, found {self.ema}")
         _one_of("precision", self.precision, PRECISIONS)
 
 
@@ -75,6 +93,13 @@ class AlphaDiffractTraining(TrainConfig):
     samples_per_structure: int | None = None
     """Patterns per structure and epoch; None for all that are stored."""
     balance: str = "none"
+    """Classes by which structures are drawn."""
+    balance_power: float = 0.0
+    """Classes are drawn with their frequency to this power: 0 equally often, 1 as they occur."""
+    adjust_logits: bool = False
+    """Add the logarithm of drawn over natural frequency to the logits in training, so that predictions need no
+    correction (Menon et al., ICLR 2021)."""
+    label_smoothing: float = 0.0
     gemd_weight: float = 1.0
     length_weight: float = 1.0
     angle_weight: float = 1.0
@@ -98,6 +123,11 @@ class AlphaDiffractTraining(TrainConfig):
             raise TrainerError(f"samples_per_structure: expected at least 1, found {self.samples_per_structure}")
         if self.validation_samples < 1:
             raise TrainerError(f"validation_samples: expected at least 1, found {self.validation_samples}")
+        for name in ("balance_power", "label_smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainerError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
+        if self.adjust_logits and self.balance == "none":
+            raise TrainerError("adjust_logits: expected a balance other than none, by which classes are drawn")
         if not 0 <= self.cell_strain <= 0.5:
             raise TrainerError(f"cell_strain: expected 0 to 0.5, found {self.cell_strain}")
 
@@ -125,16 +155,22 @@ class CrystalNetTraining(TrainConfig):
     validation_points: int = 25
     """Grid points along each axis in validation; a divisor of the stored 50."""
     validation_structures: int = 250
-    crystal_systems: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    test_guesses: int = 5
+    """Samples of which an evaluation takes the best."""
+    crystal_systems: tuple[int, ...] = (7,)
     """Crystal systems to train on; the two models of the paper are for 7 (cubic) and 5 (trigonal)."""
+    resident_gigabytes: float = 10.0
+    """Densities of a split are kept in memory up to this size; larger splits are read in every epoch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size < 2:
             raise TrainerError("batch_size: expected at least 2, which batch normalisation needs, found 1")
-        for name in ("divisions", "validation_guesses", "validation_points", "validation_structures"):
+        for name in ("divisions", "validation_guesses", "validation_points", "validation_structures", "test_guesses"):
             if getattr(self, name) < 1:
                 raise TrainerError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not self.resident_gigabytes >= 0:
+            raise TrainerError(f"resident_gigabytes: expected 0 or more, found {self.resident_gigabytes}")
         if 50 % self.validation_points:
             raise TrainerError(f"validation_points: expected a divisor of 50, found {self.validation_points}")
         if not set(self.crystal_systems) <= set(range(1, 8)) or not self.crystal_systems:
@@ -146,12 +182,8 @@ KINDS: dict[str, type[AlphaDiffractTraining | CrystalNetTraining]] = {
     "alphadiffract": AlphaDiffractTraining,
     "crystalnet": CrystalNetTraining,
 }
-_NESTED: dict[str, type[Any]] = {
-    c.__name__: c for c in (AlphaDiffractConfig, CrystalNetConfig, Cyclic, WarmRestarts, Constant)
-}
-
-
-_SCHEDULES: dict[str, type[Schedule]] = {c.__name__: c for c in (Cyclic, WarmRestarts, Constant)}
+_SCHEDULES: dict[str, type[Schedule]] = {c.__name__: c for c in (Cyclic, WarmRestarts, Constant, Cosine)}
+_NESTED: dict[str, type[Any]] = {c.__name__: c for c in (AlphaDiffractConfig, CrystalNetConfig)} | _SCHEDULES
 
 
 def kind_of(config: Config) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
 from trainer.data.metadata import LARGEST_NUMBER
+from trainer.data.resident_densities import resident_densities
 from trainer.data.resident_sticks import read_resident_sticks
 from trainer.data.sampler import Rows, Sampler, balancing_weights
 from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
@@ -18,6 +19,7 @@ from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.simulate.parameters import Augmentation, Instrument
 from trainer.training import distributed
+from trainer.training.class_prior import logit_adjustments
 from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining
 from trainer.training.distributed import Place
 from trainer.training.lattices import lattice_statistics
@@ -53,7 +55,10 @@ def build_task(config: Config, dataset: Dataset, place: Place) -> Task:
         angles = dataset.two_theta_deg
         strain = Strain(config.cell_strain, float(angles[0]), float(angles[-1]))
     lattices = lattice_statistics(dataset, place.device) if config.needs_lattice_statistics else None
-    return AlphaDiffractTask.create(config, build_inputs(config, dataset), place.device, strain, lattices)
+    adjustments = None
+    if config.adjust_logits:
+        adjustments = logit_adjustments(dataset, config.balance, config.balance_power, place.device)
+    return AlphaDiffractTask.create(config, build_inputs(config, dataset), place.device, strain, lattices, adjustments)
 
 
 def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
@@ -103,10 +108,12 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
             f"in {len(dataset.committed_shards)} committed of {dataset.n_shards} shards"
         )
     if isinstance(config, CrystalNetTraining):
-        source: Any = DensitySource(dataset, dataset.column("composition").astype(np.float32))
         samples, slots, weights = 1, 1, None
         if not training:
             rows = _spread(rows, config.validation_structures)
+        streamed = DensitySource(dataset, dataset.column("composition").astype(np.float32))
+        most = config.resident_gigabytes * 1e9 / place.world
+        source: Any = resident_densities(streamed, rows, most, place.device, config.workers)
     else:
         labels = LabelColumns(dataset, rows)
         if config.input == "patterns":
@@ -122,7 +129,7 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
                 f"{dataset.path}: samples: expected at most the {slots} stored per structure, found {samples}"
             )
         classes = {"crystal-system": labels.crystal_system, "space-group": labels.space_group}.get(config.balance)
-        weights = balancing_weights(classes[rows]) if training and classes is not None else None
+        weights = balancing_weights(classes[rows], config.balance_power) if training and classes is not None else None
     sampler = Sampler(
         rows=rows,
         batch_size=config.batch_size if training else min(config.batch_size, 64),

@@ -94,3 +94,12 @@ def agree(flag: bool, place: Place) -> bool:
     raised = torch.tensor(float(flag), device=place.device)
     distributed.all_reduce(raised)
     return raised.item() > 0
+
+
+def largest(value: float, place: Place) -> float:
+    """Return the largest value of all processes, such as the seconds on their clocks."""
+    if place.world == 1:
+        return value
+    found = torch.tensor(value, dtype=torch.float64, device=place.device)
+    distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+    return float(found.item())

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from trainer.models.alphadiffract import Prediction
 from trainer.models.crystalnet import Encoding, Latent
+from trainer.training.class_prior import LogitAdjustments
 
 SIGMA_SQUARED_FLOOR = 1e-4  # added inside the logarithm, as in CrystalNet's published code
 
@@ -42,14 +43,20 @@ def alphadiffract_loss(
     length_weight: float = 1.0,
     angle_weight: float = 1.0,
     deviation: Tensor | None = None,
+    adjustments: LogitAdjustments | None = None,
+    label_smoothing: float = 0.0,
 ) -> AlphaDiffractLoss:
     """Return CE + CE + mu GEMD + MSE; labels are class indices from 0, the lattice in A and degrees.
 
     The paper has weights of 1. Squared angles are in the hundreds and dominate on small datasets, which need other
-    weights or `deviation` (6): absolute lattice errors in units of it instead of squared errors.
+    weights or `deviation` (6): absolute lattice errors in units of it instead of squared errors. Logits are adjusted in
+    both cross entropies, whose labels are smoothed; the graph distance is that of the network's own probabilities.
     """
-    of_system = functional.cross_entropy(prediction.crystal_system, crystal_system)
-    of_group = functional.cross_entropy(prediction.space_group, space_group)
+    system, group = prediction.crystal_system, prediction.space_group
+    if adjustments is not None:
+        system, group = system + adjustments.crystal_system, group + adjustments.space_group
+    of_system = functional.cross_entropy(system, crystal_system, label_smoothing=label_smoothing)
+    of_group = functional.cross_entropy(group, space_group, label_smoothing=label_smoothing)
     of_graph = gemd(prediction.space_group, space_group, hops)
     error = prediction.lattice - lattice
     errors = error**2 if deviation is None else (error / deviation).abs()

@@ -17,12 +17,13 @@ from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
 from trainer.simulate.parameters import Augmentation, Instrument, draw_parameters
 from trainer.simulate.points import density_at, grid_positions, stratified_points
+from trainer.training.class_prior import LogitAdjustments
 from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.training.gemd import hop_matrix
 from trainer.training.lattices import LatticeStatistics
 from trainer.training.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
 from trainer.training.networks import build_network
-from trainer.training.similarity import psnr, rotations, ssim
+from trainer.training.similarity import rotated_scores
 from trainer.training.strain import Strain
 
 DECODE_POINTS = 1 << 17
@@ -62,6 +63,7 @@ class AlphaDiffractTask:
     hops: Tensor
     strain: Strain | None = None
     lattices: LatticeStatistics | None = None
+    adjustments: LogitAdjustments | None = None
 
     @classmethod
     def create(
@@ -71,10 +73,11 @@ class AlphaDiffractTask:
         device: torch.device,
         strain: Strain | None = None,
         lattices: LatticeStatistics | None = None,
+        adjustments: LogitAdjustments | None = None,
     ) -> AlphaDiffractTask:
         """Create a task with the distances between space groups on the device."""
         hops = torch.tensor(hop_matrix(), dtype=torch.float32, device=device)
-        return cls(config, inputs, device, hops, strain, lattices)
+        return cls(config, inputs, device, hops, strain, lattices, adjustments)
 
     def build(self) -> nn.Module:
         """Build the network with fresh weights."""
@@ -97,9 +100,15 @@ class AlphaDiffractTask:
         pattern = self.inputs(batch, generator)
         with autocast(self.config.precision, self.device):
             prediction = model(pattern)
-        return self._loss_of(prediction, batch)
+        return self._loss_of(prediction, batch, self.adjustments, self.config.label_smoothing)
 
-    def _loss_of(self, prediction: Prediction, batch: PatternBatch | StickBatch) -> AlphaDiffractLoss:
+    def _loss_of(
+        self,
+        prediction: Prediction,
+        batch: PatternBatch | StickBatch,
+        adjustments: LogitAdjustments | None = None,
+        label_smoothing: float = 0.0,
+    ) -> AlphaDiffractLoss:
         labels = batch.crystal_system, batch.space_group, batch.lattice
         c = self.config
         weights = c.gemd_weight, c.length_weight, c.angle_weight
@@ -107,7 +116,7 @@ class AlphaDiffractTask:
         if c.lattice_loss == "standardised-mae":
             assert self.lattices is not None
             deviation = self.lattices.deviation
-        return alphadiffract_loss(prediction, *labels, self.hops, *weights, deviation=deviation)
+        return alphadiffract_loss(prediction, *labels, self.hops, *weights, deviation, adjustments, label_smoothing)
 
     @torch.no_grad()
     def validate(
@@ -171,7 +180,7 @@ class CrystalNetTask:
         if self.config.noise:
             peaks, composition = perturb_sticks(peaks, generator), perturb(composition, generator)
         drawn = stratified_points(len(batch), self.config.divisions, self.device, generator)
-        truth, position = density_at(batch.density, drawn)
+        truth, position = density_at(batch.densities.table, drawn, batch.densities.place)
         with autocast(self.config.precision, self.device):
             density, encoding = model(peaks, composition, position, generator)
         return crystalnet_loss(density, truth, encoding, self.config.kl_weight)
@@ -222,7 +231,7 @@ def guess_densities(
 ) -> list[Tensor]:
     """Return densities (crystal, points, points, points), one for each draw of the embedding."""
     assert isinstance(model, CrystalNet)
-    device = batch.density.device
+    device = batch.xrd_peaks.device
     composition = ablate_composition(batch.composition, config.model.composition, generator)
     position = grid_positions(points, device)
     crystals = len(batch)
@@ -239,12 +248,9 @@ def guess_densities(
 
 def score_guesses(truth: Tensor, guesses: list[Tensor]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return SSIM and PSNR of the first sample, and the best of each over all samples and rotations."""
-    first = ssim(truth, guesses[0]), psnr(truth, guesses[0])
-    best = first
-    for guess in guesses:
-        for turned in rotations(guess):
-            best = torch.maximum(best[0], ssim(truth, turned)), torch.maximum(best[1], psnr(truth, turned))
-    return first, best
+    scores = [rotated_scores(truth, guess) for guess in guesses]
+    best = (torch.cat([pair[k] for pair in scores]).amax(dim=0) for k in (0, 1))
+    return (scores[0][0][0], scores[0][1][0]), (next(best), next(best))
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -56,9 +56,11 @@ def test_processes_of_torchrun_share_the_members(
     for rank, members in ((1, ["seed-1"]), (0, ["seed-0", "seed-1", "seed-2"])):
         monkeypatch.setenv("RANK", str(rank))
         monkeypatch.setenv("WORLD_SIZE", "2")
-        fit_ensemble(keep(), (0, 1, 2), patterns_dataset, tmp_path, device="cpu", resume=rank == 0)
+        fit_ensemble(keep(), (0, 1, 2), patterns_dataset, tmp_path, device="cpu")
         assert sorted(p.name for p in tmp_path.iterdir()) == members
     assert checkpoint.load(tmp_path / "seed-2" / LAST).config.seed == 2
+    with pytest.raises(TrainerError, match="expected a model for each of 2 processes, found 1"):
+        fit_ensemble(keep(), (0,), patterns_dataset, tmp_path / "few", device="cpu")
 
 
 def test_the_folder_is_evaluated_and_predicts_as_its_models(

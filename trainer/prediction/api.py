@@ -202,14 +202,12 @@ def open_predictor(
         raise TrainerError(f"{missing[0]}: no checkpoint here")
     if not 1 <= top <= 230 or draws < 0:
         raise TrainerError(f"expected top from 1 to 230 and draws of 0 or more, found {top} and {draws}")
-    given = [
-        member
-        for entry in given
-        for member in (with_members([Path(entry)]) if isinstance(entry, str | Path) else [entry])
-    ]
+    members: list[Path | Loaded | None] = []
+    for entry in given or [None]:
+        members += with_members([Path(entry)]) if isinstance(entry, str | Path) else [entry]
     loaded = [
         entry if isinstance(entry, TrainedModel | Weights) else load(entry, device, calibrated=calibrated)
-        for entry in given or [None]
+        for entry in members
     ]
     weights = [entry for entry in loaded if isinstance(entry, Weights)]
     if weights:

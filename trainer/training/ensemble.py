@@ -64,17 +64,20 @@ def fit_ensemble(
     """
     if len(set(seeds)) != len(seeds) or not seeds:
         raise TrainerError(f"--seeds: expected different numbers, found {', '.join(map(str, seeds)) or 'none'}")
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if len(seeds) < world:
+        raise TrainerError(f"expected a model for each of {world} processes, found {len(seeds)} models")
     if (out / LAST).exists():
         raise TrainerError(f"{out}: holds a single model; choose another --out for an ensemble")
-    begun = [seed for seed in seeds if (member_folder(out, seed) / LAST).exists()]
+    mine = seeds[rank::world]
+    begun = [seed for seed in (seeds if resume else mine) if (member_folder(out, seed) / LAST).exists()]
     if begun and not resume:
         raise TrainerError(f"{member_folder(out, begun[0])} exists; resume it with --resume or choose another --out")
     if resume and not begun:
         raise TrainerError(f"{member_folder(out, seeds[0])}: no checkpoint here")
-    first = configure(_settings(out, begun[0]) if begun else None)
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    first = configure(_settings(out, begun[0]) if resume else None)
     outcome = None
-    for seed in seeds[rank::world]:
+    for seed in mine:
         folder = member_folder(out, seed)
         resumed = (folder / LAST).exists()
         config = configure(_settings(out, seed)) if resumed else replace(first, seed=seed)
@@ -86,8 +89,7 @@ def fit_ensemble(
         outcome = fit(config, dataset, folder, resume=resumed, device=_device(device), reporter=reporter, alone=True)
         if not outcome.finished:
             return outcome
-    if outcome is None:
-        raise TrainerError(f"expected at least {world} models for {world} processes, found {len(seeds)}")
+    assert outcome is not None
     return outcome
 
 

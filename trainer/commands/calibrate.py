@@ -12,20 +12,25 @@ from trainer.commands.terminal import errors_as_sentences, print_tables
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.pt", help="Checkpoint of alphadiffract.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Checkpoint of alphadiffract, or weights of QMixer.")],
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset, simulated or measured.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="New checkpoint with the calibration.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New checkpoint or weights with the calibration.")],
     split: Annotated[str, typer.Option(help="Split to fit on; not the one trained on.")] = "validation",
-    prior: Annotated[bool, typer.Option(help="Fit a class prior beside the temperature.")] = True,
+    prior: Annotated[bool, typer.Option(help="Fit a class prior beside the temperature; not for QMixer.")] = True,
     device: DeviceOption = "auto",
 ) -> None:
     """Fit temperature and class prior of a model's probabilities, and keep them in a new checkpoint."""
     from trainer.data.store import open_dataset
     from trainer.evaluation.tables import Table
     from trainer.prediction.calibrate import calibrate as fit
+    from trainer.prediction.calibrate_qmixer import calibrate_qmixer
 
     with errors_as_sentences():
-        heads = fit(model, open_dataset(dataset), out, split=split, prior=prior, device=device)
+        if model.suffix == ".safetensors":
+            fitted = calibrate_qmixer(model, open_dataset(dataset), out, split)
+            heads = {"space group and crystal system": fitted}
+        else:
+            heads = fit(model, open_dataset(dataset), out, split=split, prior=prior, device=device)
     rows = [
         (name.replace("_", " "), f"{head.temperature:.3g}", f"{head.before:.4g}", f"{head.after:.4g}")
         for name, head in heads.items()

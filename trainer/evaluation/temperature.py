@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,21 @@ def fit_calibration(logits: Array, truth: NDArray[np.int64], *, prior: bool = Tr
             if loss < best[0]:
                 best = (loss, temperature, share * ratio)
     return HeadCalibration(best[1], best[2], before, best[0])
+
+
+def fit_temperature(logits: Array, truth: NDArray[np.int64], systems: Sequence[int]) -> HeadCalibration:
+    """Fit the temperature alone, by the likelihood of the classes and of the systems that begin at these classes."""
+    if len(truth) == 0:
+        raise TrainerError("expected labels to calibrate with, found none")
+    system = np.searchsorted(systems, truth, side="right") - 1
+
+    def loss(temperature: float) -> float:
+        summed = np.add.reduceat(_softmax(logits / temperature), systems, axis=1)
+        return _loss(logits / temperature, truth) + _loss(np.log(summed.clip(1e-12)), system)
+
+    losses = [loss(temperature) for temperature in TEMPERATURES.tolist()]
+    best = int(np.argmin(losses))
+    return HeadCalibration(float(TEMPERATURES[best]), np.zeros(logits.shape[1]), loss(1.0), losses[best])
 
 
 def plain_calibration(heads: Mapping[str, HeadCalibration], facts: Mapping[str, Any]) -> dict[str, Any]:

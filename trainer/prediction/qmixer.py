@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
@@ -142,8 +142,6 @@ def _network(name: str, sizes: dict[str, Any], tensors: dict[str, Tensor]) -> QM
 
 def export_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
     """Write the averaged weights of a training run in half precision, with facts about them."""
-    from safetensors.torch import save_file
-
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     described = {
         "format": FORMAT,
@@ -154,10 +152,21 @@ def export_weights(checkpoint: Path, out: Path, facts: dict[str, Any]) -> None:
         "training": {name: value for name, value in content["config"].items() if name != "model"},
         **facts,
     }
-    tensors = {name: value.half().contiguous() for name, value in content["average"].items()}
+    _write(out, content["average"], {name: content[name] for name in PARTS}, described)
+
+
+def save_weights(weights: Weights, out: Path) -> None:
+    """Write weights with their facts."""
+    _write(out, weights.model.state_dict(), {name: getattr(weights, name) for name in PARTS}, weights.facts)
+
+
+def _write(out: Path, state: Mapping[str, Tensor], parts: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {name: value.half().contiguous() for name, value in state.items()}
     # Some priors are beyond the range of half precision.
-    tensors |= {name: content[name].float().contiguous() for name in PARTS}
-    save_file(tensors, out, metadata={"pxrd": json.dumps(described, sort_keys=True)})
+    tensors |= {name: value.float().contiguous() for name, value in parts.items()}
+    save_file(tensors, out, metadata={"pxrd": json.dumps(facts, sort_keys=True)})
 
 
 def predict_scan(

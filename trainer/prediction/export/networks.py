@@ -100,7 +100,7 @@ class QMixerFunction(nn.Module):
         views = torch.cat([shifted(inputs, bins) for bins in VIEWS])
         bins = torch.tensor(VIEWS, device=inputs.device)[:, None].expand(-1, inputs.shape[0]).flatten()
         found = answers_of_view(self.weights, views, bins)
-        probability, numbers = (part.unflatten(0, (len(VIEWS), -1)).mean(dim=0) for part in found)
+        probability, numbers = (part.reshape(len(VIEWS), -1, *part.shape[1:]).mean(dim=0) for part in found)
         ends = zip((0, *SYSTEM_ENDS[:-1]), SYSTEM_ENDS, strict=True)
         systems = torch.stack([probability[:, first:last].sum(dim=1) for first, last in ends], dim=1)
         cells = torch.cat([numbers[..., :3].exp(), 90.0 + DEGREES * numbers[..., 3:]], dim=-1)

@@ -1,12 +1,15 @@
 """Accuracy and speed of `datagen identify`, alone and with the network, on measured and simulated scans.
 
     python -m benchmarks.identify --library open.zarr [--weights FILE.safetensors] [--simulated 200] [--every N]
+    python -m benchmarks.identify --library open.zarr --only mixtures [--mixtures 200]
 
 `open.zarr` is any dataset of the structures to compare with, such as one made by `datagen run` from the shared table of
 open structures. Three sets: RRUFF as distributed (processed) and as measured (raw), both public and used for choosing
 constants; and simulated scans with laboratory artefacts of structures of the library's validation split. Each figure
 is given twice where the formula is known: with the whole library, and `unseen` with the scan's own formula and group
 left out of it; `seen` and `not_in_library` are the scans whose formula and group are, or are not, in the library.
+Mixtures are simulated scans of one, two and three structures of the library with known weights, and two measured ones;
+the pure ones are identified again without their own formula and group, for the threshold of "nothing explains it".
 The last line is one JSON object; accuracies are fractions.
 """
 
@@ -15,6 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +28,29 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks._data import shared_data
+from benchmarks._mixtures import mixed_scans, mixture_figures, threshold_figures
 from benchmarks.measured import Scan, calibration_error, processed, raw
 from curation.composition import reduced_formula
 from curation.split import group_of
 from datagen.identification.answer import Identified, combined
 from datagen.identification.axis import N_BINS, Observed, observe
+from datagen.identification.extinction import extinction_classes
+from datagen.identification.filters import allowed_structures
 from datagen.identification.identify import identify
 from datagen.identification.index import Index, open_index
-from datagen.store.location import locate
+from datagen.store.location import Where, locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
 from trainer.prediction.qmixer import Weights, load_weights, predict_inputs, predict_scan
+from trainer.scans.read import read_bytes
 from trainer.training.fit_qmixer import draw
 from trainer.training.structures import read_split
 
 Array = NDArray[np.float64]
+
+MOST_PHASES = 4
+MEASURED_MIXTURES = {"CoO-ZnO.xrdml": "Co,Zn,O", "clinker_NIST.xrdml": "Ca,Si,Al,Fe,Mg,O"}
+"""With the elements that are known to be there."""
 
 
 def simulated(
@@ -60,9 +73,12 @@ def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
     systems = np.add.reduceat(groups, (0, *SYSTEM_ENDS[:-1]), axis=1)
     order = np.argsort(-groups, axis=1) + 1
     hit = order[:, 0] == truth
+    classes = extinction_classes()
+    of_class = np.array([np.bincount(classes, p, minlength=231) for p in groups])
     return {
         "crystal_system": float((systems.argmax(axis=1) == np.searchsorted(SYSTEM_ENDS, truth)).mean()),
         "space_group": float(hit.mean()),
+        "extinction_class": float((of_class.argmax(axis=1) == classes[truth - 1]).mean()),
         "space_group_top5": float((order[:, :5] == truth[:, None]).any(axis=1).mean()),
         "calibration_error": calibration_error(groups.max(axis=1), hit),
     }
@@ -92,6 +108,7 @@ def score(
     began = time.perf_counter()
     answers = identify([index], scans)
     found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": (time.perf_counter() - began) / len(scans)}
+    found["nothing_explains"] = float(np.mean([not a.is_explained for a in answers]))
     groups_found = np.array([a.space_group for a in answers])
     found |= figures(groups_found, truth)
     if niggli is not None:
@@ -130,6 +147,26 @@ def measured(scans: list[Scan], weights: Weights | None) -> tuple[list[tuple[str
     return observed, np.array([s.space_group for s in scans]), network
 
 
+def mixtures(library: Where, index: Index, folder: Path, count: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield the figures of simulated mixtures of one, two and three phases, and of two measured ones."""
+    for phases in (1, 2, 3):
+        scans = mixed_scans(library, index, count // 2, phases)
+        yield f"mixtures_of_{phases}", mixture_figures(index, scans, MOST_PHASES)
+        if phases == 1:
+            yield "threshold", threshold_figures(index, scans)
+    with zipfile.ZipFile(folder / "measured" / "lab_formats.zip") as archive:
+        for name, elements in MEASURED_MIXTURES.items():
+            scan = read_bytes(name, archive.read(name))
+            assert scan.wavelength_A is not None
+            observed = observe(scan.two_theta_deg, scan.intensity, scan.wavelength_A)
+            mask = allowed_structures(index, only=elements)
+            (answer,) = identify([index], [(name, observed)], allowed=[mask], phases=MOST_PHASES)
+            assert answer.mixture is not None
+            for phase in answer.mixture.phases:
+                print(f"  {name}: {phase.formula} {phase.space_group} {phase.weight_fraction:.1%}")
+            yield name, {"phases": len(answer.mixture.phases), "explained_lines": answer.mixture.explained_lines}
+
+
 def main() -> None:
     """Score the three sets."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
@@ -138,6 +175,8 @@ def main() -> None:
     parser.add_argument("--no-network", action="store_true", help="score the search alone")
     parser.add_argument("--simulated", help="dataset with reflections of which scans are simulated")
     parser.add_argument("--count", type=int, default=200, help="number of simulated scans")
+    parser.add_argument("--mixtures", type=int, default=0, help="number of simulated mixtures of two and three phases")
+    parser.add_argument("--only", choices=("mixtures",), help="leave out the other parts")
     parser.add_argument("--every", type=int, default=1, help="use every Nth measured scan")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -153,6 +192,12 @@ def main() -> None:
             print(f"  {key:34s} {value:.4g}")
         results.update({f"{name}_{key}": round(value, 5) for key, value in found.items()})
 
+    if arguments.mixtures or arguments.only == "mixtures":
+        for part, found in mixtures(locate(arguments.library), index, folder, arguments.mixtures or 200):
+            show(part, found)
+    if arguments.only == "mixtures":
+        print(json.dumps(results))
+        return
     scans = list(raw(folder))[:: arguments.every]
     keys = [group_of(_formula(s.name), s.space_group) for s in scans]
     niggli = [s.niggli for s in scans if s.niggli is not None]

@@ -1,8 +1,8 @@
-"""The answer for one scan: ranked structures with their cells, and probabilities of space group and crystal system."""
+"""The answer for one scan: ranked structures, phases of a mixture, probabilities of space group and crystal system."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from curation.atoms import cell_matrix
 from curation.labels import CRYSTAL_SYSTEMS, crystal_system_of
+from datagen.identification.extinction import members, of_space_groups
 
 Array = NDArray[np.float64]
 
@@ -25,8 +26,8 @@ EXPLAINED = 0.6
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A structure of a library with its cell fitted to the scan."""
+class Match:
+    """A structure of a library with its cell fitted to a scan."""
 
     formula: str
     space_group: int
@@ -35,15 +36,15 @@ class Candidate:
     row: int
     library: str
     group: str
-    score: float
-    cosine: float
-    line_odds: float
-    """Log odds that the scan's peaks are lines of this cell."""
     explained_lines: float
     """Share of the scan's peaks, by weight, that lie on lines of this cell."""
-    probability: float
     niggli: tuple[float, ...]
     """a, b, c in A, alpha, beta, gamma in degrees."""
+    niggli_uncertainty: tuple[float, ...] | None
+    """Standard uncertainties; 0 where symmetry fixes a parameter, None where the cell is not at its minimum."""
+    conventional: tuple[float, ...] | None
+    """The conventional cell, standard setting; None where the library's structure does not give it."""
+    conventional_uncertainty: tuple[float, ...] | None
     scale: float
     """Size of the fitted crystal relative to the library's."""
     zero_shift_deg: float
@@ -52,6 +53,46 @@ class Candidate:
     def reciprocal(self) -> Array:
         """Rows a*, b*, c* of the fitted Niggli cell, 1/A."""
         return np.asarray(np.linalg.inv(cell_matrix(*self.niggli)).T, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Candidate(Match):
+    """A structure that may be that of a scan."""
+
+    score: float
+    cosine: float
+    line_odds: float
+    """Log odds that the scan's peaks are lines of this cell."""
+    probability: float
+
+
+@dataclass(frozen=True)
+class MixedPhase(Match):
+    """A phase of a mixture."""
+
+    weight_fraction: float
+    added_log_odds: float | None
+    """What the phase added to the log odds of the phases found before it; None for the first."""
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The phases of a scan."""
+
+    phases: list[MixedPhase]
+    cosine: float
+    """Of the scan and the pattern of all phases."""
+    explained_lines: float
+    """Share of the scan's peaks, by weight, that lie on lines of any phase."""
+    next_log_odds: float | None
+    """What the best further phase would add, which is less than is needed; None where none was searched or found."""
+    most: int
+    """Largest number of phases that was allowed."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a further phase was searched and is not supported."""
+        return len(self.phases) < self.most
 
 
 @dataclass(frozen=True)
@@ -68,6 +109,8 @@ class Identified:
     """Probability of groups 1 to 230: those of the library, combined with the network's if it was used."""
     network: Array | None = None
     """Probability of groups 1 to 230 by a network."""
+    mixture: Mixed | None = None
+    """The phases, where several were allowed."""
 
     @property
     def is_explained(self) -> bool:
@@ -91,6 +134,11 @@ class Identified:
             found[crystal_system_of(number) - 1] += p
         return found
 
+    @property
+    def extinction(self) -> dict[int, float]:
+        """Probability of the extinction classes, by the first space group of each, most probable first."""
+        return of_space_groups(self.space_group)
+
     def __repr__(self) -> str:
         if not self.candidates:
             return f"<Identified {self.name}: no candidate>"
@@ -104,8 +152,6 @@ class Identified:
 
     def to_dict(self, most: int = 10) -> dict[str, Any]:
         """Return plain values for JSON."""
-        from dataclasses import asdict
-
         groups = np.argsort(-self.space_group, kind="stable")[:most]
         return {
             "scan": self.name,
@@ -118,7 +164,12 @@ class Identified:
             "space_group": [
                 {"number": int(g) + 1, "probability": round(float(self.space_group[g]), 4)} for g in groups
             ],
+            "extinction": [
+                {"space_groups": list(members(number)), "probability": round(p, 4)}
+                for number, p in list(self.extinction.items())[:most]
+            ],
             "candidates": [asdict(candidate) for candidate in self.candidates[:most]],
+            "mixture": None if self.mixture is None else asdict(self.mixture),
         }
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.atoms import cell_parameters
-from curation.niggli import metric_of, reduce_metric
 from datagen.identification import lines
-from datagen.identification.answer import Candidate, Identified, vote, weights
+from datagen.identification.answer import Candidate, Identified, Mixed, MixedPhase, vote, weights
 from datagen.identification.axis import Observed
+from datagen.identification.cells import FittedCell, fitted_cell, polish
 from datagen.identification.coarse import Coarse, search
 from datagen.identification.index import Index
+from datagen.identification.mixture import Phase, phase_at, separate
 from datagen.identification.network import Network, with_network
-from datagen.identification.refine import Fitted, refine
+from datagen.identification.refine import Fitted, refine, reflections
+from datagen.identification.scales import Placed, fit_scales
 
 CANDIDATES = 60
-REDUCTION_TOLERANCE = 1e-5
-"""Of the Niggli reduction, in units of volume^(2/3): library cells are kept to 1e-6 A."""
+POLISHED = 10
+"""Candidates whose cells are brought to the minimum, with uncertainties."""
+FIRST = 25
+"""Candidates that may be the first phase of a mixture."""
 SCANS_AT_ONCE = 8
 Allowed = NDArray[np.bool_]
 
@@ -35,6 +39,14 @@ class _Fit:
     """Reciprocal cells, rows a*, b*, c*, 1/A."""
     odds: NDArray[np.float64]
 
+    def values(self, k: int) -> NDArray[np.float64]:
+        """Return shift, zero and strains of candidate k."""
+        return self.fitted.values(self.index, k)
+
+    def placed(self, k: int) -> Placed:
+        """Return candidate k with its cell."""
+        return Placed(reflections(self.index, int(self.fitted.structure[k])), self.values(k))
+
 
 def identify(
     libraries: Sequence[Index],
@@ -43,10 +55,11 @@ def identify(
     allowed: Sequence[Allowed] | None = None,
     candidates: int = CANDIDATES,
     network: Network | None = None,
+    phases: int = 1,
 ) -> list[Identified]:
     """Return what the libraries, and a network, say about each named scan.
 
-    `allowed` masks the structures of each library.
+    `allowed` masks the structures of each library. More than one of `phases` separates mixtures of up to so many.
     """
     masks = allowed if allowed is not None else [None] * len(libraries)
     found = []
@@ -55,14 +68,18 @@ def identify(
         observed = [scan for _, scan in part]
         coarse = [search(index, observed, candidates, mask) for index, mask in zip(libraries, masks, strict=True)]
         for k, (name, scan) in enumerate(part):
-            found.append(_answer(name, scan, [(i, c[k]) for i, c in zip(libraries, coarse, strict=True)]))
+            answer, places = _answer(name, scan, [(i, c[k]) for i, c in zip(libraries, coarse, strict=True)])
+            if phases > 1 and places:
+                first = [phase_at(f.index, int(f.fitted.structure[c]), scan, f.values(c)) for f, c in places[:FIRST]]
+                answer = replace(answer, mixture=_mixed(scan, first, libraries, masks, phases))
+            found.append(answer)
         if network is not None:
             found[start:] = with_network(found[start:], observed, network)
     return found
 
 
-def _answer(name: str, scan: Observed, coarse: list[tuple[Index, Coarse]]) -> Identified:
-    """Fit the candidates of one scan and let them vote."""
+def _answer(name: str, scan: Observed, coarse: list[tuple[Index, Coarse]]) -> tuple[Identified, list[tuple[_Fit, int]]]:
+    """Fit the candidates of one scan and let them vote; return the answer and the fits, best first."""
     at, weight = lines.peaks(scan)
     fits = []
     for index, first in coarse:
@@ -72,39 +89,73 @@ def _answer(name: str, scan: Observed, coarse: list[tuple[Index, Coarse]]) -> Id
             fits.append(_Fit(index, fitted, cells, lines.log_odds(scan, at, weight, cells)))
     if not fits:
         unknown = np.full(230, 1 / 230)
-        return Identified(name, [], unknown, scan.covered, unknown)
+        return Identified(name, [], unknown, scan.covered, unknown), []
     share = weights(np.concatenate([f.fitted.score for f in fits]), np.concatenate([f.odds for f in fits]))
     groups = np.concatenate([f.index.space_group[f.fitted.structure].astype(np.int64) for f in fits])
     places = [(f, k) for f in fits for k in range(len(f.fitted.structure))]
+    order = np.argsort(-share, kind="stable").tolist()
     ranked = []
-    for i in np.argsort(-share, kind="stable").tolist():
+    best, at_best = places[order[0]]
+    alpha2 = fit_scales(scan, [best.placed(at_best)]).alpha2_share
+    for rank, i in enumerate(order):
         fit, k = places[i]
-        explained = lines.explained(scan, at, weight, fit.cells[k], float(fit.fitted.zero_rad[k]))
-        ranked.append(_candidate(fit, k, float(share[i]), explained))
+        structure, values = int(fit.fitted.structure[k]), fit.values(k)
+        if rank < POLISHED:
+            cell = polish(fit.index, structure, scan, values, alpha2)
+        else:
+            cell = fitted_cell(fit.index, structure, values)
+        ranked.append(
+            Candidate(
+                **_match(fit.index, structure, cell),
+                explained_lines=lines.explained(scan, at, weight, fit.cells[k], float(fit.fitted.zero_rad[k])),
+                score=float(fit.fitted.score[k]),
+                cosine=float(fit.fitted.cosine[k]),
+                line_odds=float(fit.odds[k]),
+                probability=float(share[i]),
+            )
+        )
     probability = vote(share, groups)
-    return Identified(name, ranked, probability, scan.covered, probability)
+    return Identified(name, ranked, probability, scan.covered, probability), [places[i] for i in order]
 
 
-def _candidate(fit: _Fit, k: int, share: float, explained: float) -> Candidate:
-    index, fitted = fit.index, fit.fitted
-    s = int(fitted.structure[k])
-    lattice = np.asarray(np.linalg.inv(fit.cells[k]).T, dtype=np.float64)
-    reduced = reduce_metric(metric_of(lattice), REDUCTION_TOLERANCE) @ lattice
-    names = index.names[s]
-    return Candidate(
-        formula=names["formula"],
-        space_group=int(index.space_group[s]),
-        source=names["source"],
-        source_id=names["source_id"],
-        row=int(index.row[s]),
-        library=index.library,
-        group=names["group"],
-        score=float(fitted.score[k]),
-        cosine=float(fitted.cosine[k]),
-        line_odds=float(fit.odds[k]),
-        explained_lines=explained,
-        probability=share,
-        niggli=tuple(float(v) for v in cell_parameters(reduced)),
-        scale=float(np.exp(-fitted.shift[k])),
-        zero_shift_deg=float(np.degrees(fitted.zero_rad[k])),
-    )
+def _mixed(
+    scan: Observed,
+    first: Sequence[Phase],
+    libraries: Sequence[Index],
+    masks: Sequence[Allowed | None],
+    most: int,
+) -> Mixed:
+    """Return the phases of a scan with their cells."""
+    at, weight = lines.peaks(scan)
+    found = separate(scan, first, libraries, masks, most)
+    phases, explained = [], np.zeros(len(at), dtype=bool)
+    for k, (phase, cell) in enumerate(zip(found.best.phases, found.cells, strict=True)):
+        on = lines.on_lines(scan, at, phase.reciprocal, float(phase.placed.values[1]))
+        explained |= on
+        phases.append(
+            MixedPhase(
+                **_match(phase.index, phase.structure, cell),
+                explained_lines=lines.share(weight, on),
+                weight_fraction=float(found.weight_fraction[k]),
+                added_log_odds=float(found.gains[k - 1]) if k else None,
+            )
+        )
+    phases.sort(key=lambda phase: -phase.weight_fraction)
+    return Mixed(phases, found.best.cosine, lines.share(weight, explained), found.next_gain, most)
+
+
+def _match(index: Index, structure: int, cell: FittedCell) -> dict[str, Any]:
+    """Return the fields of a match."""
+    names = index.names[structure]
+    return {
+        **{name: names[name] for name in ("formula", "source", "source_id", "group")},
+        "space_group": int(index.space_group[structure]),
+        "row": int(index.row[structure]),
+        "library": index.library,
+        "niggli": cell.niggli,
+        "niggli_uncertainty": cell.niggli_uncertainty,
+        "conventional": cell.conventional,
+        "conventional_uncertainty": cell.conventional_uncertainty,
+        "scale": float(np.exp(-cell.values[0])),
+        "zero_shift_deg": float(np.degrees(cell.values[1])),
+    }

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import spglib
 from numpy.typing import NDArray
 
 from curation.cores import usable_cores
@@ -29,14 +30,16 @@ from curation.crystal import Crystal
 from datagen.errors import DatagenError, StoreError
 from datagen.identification.axis import CU_KALPHA1_A, N_BINS, POWER, Q_MAX, Q_MIN, bin_of
 from datagen.identification.strain import free_strains
+from datagen.simulate.gsas2.cell import quiet_spglib
 from datagen.simulate.instrument import Instrument, Line
+from datagen.simulate.phase_library import density_g_cm3
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.sticks import compute_sticks
 from datagen.store.bounded_table import read_batches
 from datagen.store.damaged import damage_explained
 from datagen.store.location import Location, is_url, location_of
 
-VERSION = 1
+VERSION = 2
 TABLE, FACTS = "curation.parquet", "index.json"
 HALF_WIDTH = 4.5
 """Of a line in a clean pattern, bins: wider than a laboratory's lines, so that nearly equal cells look alike."""
@@ -51,7 +54,7 @@ _COLUMNS = (
 )  # fmt: skip
 _ARRAYS = {
     "pattern": np.uint8, "first": np.int64, "hkl": np.int16, "intensity": np.float32, "reciprocal": np.float64,
-    "strains": np.float32, "n_strains": np.uint8,
+    "strains": np.float32, "n_strains": np.uint8, "conventional": np.int8, "mass": np.float64,
     "space_group": np.uint8, "row": np.int64, "elements": np.bool_,
 }  # fmt: skip
 INSTRUMENT = Instrument(
@@ -81,6 +84,11 @@ class Index:
     strains: NDArray[np.float32]
     """(structure, 5, 3, 3): free strains without change of volume, orthonormal; the first `n_strains` are used."""
     n_strains: NDArray[np.uint8]
+    conventional: NDArray[np.int8]
+    """(structure, 3, 3): rows of the conventional cell are this matrix times the own cell's; 0 where not known."""
+    mass: NDArray[np.float64]
+    """Weight of the phase in a mixture, relative, for each unit of scale of `intensity`: density over the strongest
+    reflection's multiplicity |F|^2 / V^2, g/cm^3 A^6."""
     space_group: NDArray[np.uint8]
     row: NDArray[np.int64]
     elements: NDArray[np.bool_]
@@ -242,7 +250,7 @@ def entry(line: dict[str, Any]) -> dict[str, Any]:
     strong = np.argsort(-sticks.intensity)[:MOST]
     strong = np.sort(strong[sticks.intensity[strong] > WEAKEST * sticks.intensity.max()])
     f_squared = sticks.intensity[strong] / factor[strong]
-    strains = _strains(crystal, line)
+    strains, conventional = _symmetry(crystal, line)
     padded = np.zeros((5, 3, 3))
     padded[: len(strains)] = strains
     elements = np.zeros(118, dtype=bool)
@@ -254,6 +262,8 @@ def entry(line: dict[str, Any]) -> dict[str, Any]:
         "reciprocal": np.linalg.inv(crystal.lattice_A).T,
         "strains": padded,
         "n_strains": len(strains),
+        "conventional": conventional,
+        "mass": density_g_cm3(crystal) / f_squared.max(),
         "space_group": line["space_group"],
         "row": line["row"],
         "elements": elements,
@@ -275,11 +285,12 @@ def clean_pattern(positions: NDArray[np.float64], intensity: NDArray[np.float64]
     return np.asarray(np.rint(255 * paired / max(float(paired.max()), 1e-300)), dtype=np.uint8)
 
 
-def _strains(crystal: Crystal, line: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the free strains by the operations that spglib finds at a tolerance that gives the labelled group."""
-    from curation.atoms import Atoms
-    from curation.symmetry import search
+def _symmetry(crystal: Crystal, line: dict[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the free strains and the conventional cell (rows, in terms of the own cell).
 
+    They follow from the operations that spglib finds at a tolerance that gives the labelled group; none, and zeros,
+    where no tolerance does.
+    """
     sites: dict[tuple[float, ...], list[tuple[str, float, float]]] = {}
     for name, occupancy, xyz, u in zip(
         crystal.species, crystal.occupancy.tolist(), crystal.fractional.tolist(), crystal.u_iso_A2.tolist(), strict=True
@@ -287,15 +298,16 @@ def _strains(crystal: Crystal, line: dict[str, Any]) -> NDArray[np.float64]:
         sites.setdefault(tuple(xyz), []).append((name, occupancy, u))
     occupants = [tuple(here) for here in sites.values()]
     kinds = {here: number for number, here in enumerate(dict.fromkeys(occupants))}
-    kind = np.array([kinds[here] for here in occupants], dtype=np.intc)
-    atoms = Atoms(crystal.lattice_A, np.array(list(sites)), kind, tuple(kinds))
+    cell = (crystal.lattice_A.tolist(), [list(xyz) for xyz in sites], [kinds[here] for here in occupants])
     pairs = zip(line["symprec_A"], line["angle_tolerance_deg"], line["space_group_at"], strict=True)
     for symprec_A, angle_deg, group in pairs:
         if group == line["space_group"]:
-            found = search(atoms, (symprec_A, angle_deg))
+            with quiet_spglib():
+                found = spglib.get_symmetry_dataset(cell, symprec=symprec_A, angle_tolerance=angle_deg)
             if found is not None and found.number == line["space_group"]:
-                return free_strains(crystal.lattice_A, found.rotations)
-    return np.zeros((0, 3, 3))
+                conventional = np.rint(np.linalg.inv(found.transformation_matrix).T).astype(np.int64)
+                return free_strains(crystal.lattice_A, np.asarray(found.rotations, dtype=np.int64)), conventional
+    return np.zeros((0, 3, 3)), np.zeros((3, 3), dtype=np.int64)
 
 
 def _atomic_number(species: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +25,8 @@ _MOST_LINES = 6000
 _ZEROS_RAD: Array = np.linspace(-0.0016, 0.0016, 9)
 
 
-def peaks(scan: Observed) -> tuple[Array, Array]:
-    """Return ln q and weight of the highest peaks, in ascending q."""
+def peaks(scan: Observed, most: int = MOST_PEAKS) -> tuple[Array, Array]:
+    """Return ln q and weight of the `most` highest peaks, in ascending q."""
     smooth = np.convolve(scan.intensity, [0.25, 0.5, 0.25], "same")
     inside = np.flatnonzero(scan.measured)
     first, last = int(inside[0]), int(inside[-1]) + 1
@@ -37,7 +39,7 @@ def peaks(scan: Observed) -> tuple[Array, Array]:
     highest_near = np.lib.stride_tricks.sliding_window_view(padded, 7).max(axis=1)
     at = np.flatnonzero((smooth >= highest_near) & (smooth > threshold) & scan.measured)
     at = at[(at > 0) & (at < N_BINS - 1)]
-    at = np.sort(at[np.argsort(-smooth[at], kind="stable")[:MOST_PEAKS]])
+    at = np.sort(at[np.argsort(-smooth[at], kind="stable")[:most]])
     if not len(at):
         return np.zeros(0), np.zeros(0)
     left, middle, right = smooth[at - 1], smooth[at], smooth[at + 1]
@@ -47,16 +49,20 @@ def peaks(scan: Observed) -> tuple[Array, Array]:
     return LN_Q_MIN + (at + 0.5 + offset.clip(-0.5, 0.5)) * STEP, weight / weight.mean()
 
 
-def log_odds(scan: Observed, ln_q: Array, weight: Array, reciprocal: list[Array]) -> Array:
-    """Return for each reciprocal cell (rows a*, b*, c*, primitive) the log odds that the peaks are its lines."""
+def log_odds(scan: Observed, ln_q: Array, weight: Array, reciprocal: Sequence[Array | Sequence[Array]]) -> Array:
+    """Return for each reciprocal cell (rows a*, b*, c*, primitive) the log odds that the peaks are its lines.
+
+    Several cells in one place are those of a mixture: the peaks may be lines of any of them.
+    """
     if len(ln_q) < 3:
         return np.zeros(len(reciprocal))
     measured = LN_Q_MIN + STEP * np.flatnonzero(scan.measured)[[0, -1]]
     low = max(float(measured[0]), float(ln_q[0]) - 0.7)
     high = min(float(ln_q[-1]) + 0.01, float(np.log(Q_MAX)))
     found = np.empty(len(reciprocal))
-    for k, cell in enumerate(reciprocal):
-        lines = _lines(cell, np.exp(low - 0.03) / (2 * np.pi), np.exp(high + 0.03) / (2 * np.pi))
+    for k, cells in enumerate(reciprocal):
+        q = np.exp(low - 0.03) / (2 * np.pi), np.exp(high + 0.03) / (2 * np.pi)
+        lines = np.concatenate([_lines(cell, *q) for cell in ([cells] if isinstance(cells, np.ndarray) else cells)])
         # Lines so dense that every peak is on one are no evidence; neither is a cell without any.
         found[k] = (
             -1e3
@@ -66,18 +72,28 @@ def log_odds(scan: Observed, ln_q: Array, weight: Array, reciprocal: list[Array]
     return found
 
 
-def explained(scan: Observed, ln_q: Array, weight: Array, reciprocal: Array, zero_rad: float) -> float:
-    """Return the share of the peaks, by weight, that lie on lines of a cell."""
+def on_lines(scan: Observed, ln_q: Array, reciprocal: Array, zero_rad: float) -> NDArray[np.bool_]:
+    """Return which peaks lie on lines of a cell."""
     if not len(ln_q):
-        return 0.0
+        return np.zeros(0, dtype=bool)
     lines = np.sort(_lines(reciprocal, np.exp(ln_q[0] - 0.03) / (2 * np.pi), np.exp(ln_q[-1] + 0.03) / (2 * np.pi)))
     sine = (np.exp(lines) * scan.wavelength_A / (4 * np.pi)).clip(max=0.999)
     lines = lines + 0.5 * zero_rad * np.sqrt(1 - sine**2) / sine
     if not len(lines):
-        return 0.0
+        return np.zeros(len(ln_q), dtype=bool)
     after = np.searchsorted(lines, ln_q).clip(1, len(lines) - 1) if len(lines) > 1 else np.zeros(len(ln_q), np.int64)
     distance = np.minimum(np.abs(lines[after] - ln_q), np.abs(lines[after - 1] - ln_q))
-    return float(weight[distance < TOLERANCE].sum() / weight.sum())
+    return np.asarray(distance < TOLERANCE)
+
+
+def explained(scan: Observed, ln_q: Array, weight: Array, reciprocal: Array, zero_rad: float) -> float:
+    """Return the share of the peaks, by weight, that lie on lines of a cell."""
+    return share(weight, on_lines(scan, ln_q, reciprocal, zero_rad))
+
+
+def share(weight: Array, chosen: NDArray[np.bool_]) -> float:
+    """Return the share of chosen peaks, by weight."""
+    return float(weight[chosen].sum() / weight.sum()) if len(weight) else 0.0
 
 
 def two_theta_deg(reciprocal: Array, wavelength_A: float, zero_shift_deg: float) -> Array:

@@ -43,11 +43,52 @@ class Fitted:
 
     def reciprocal(self, index: Index, k: int) -> Array:
         """Return the fitted reciprocal cell of candidate k, rows a*, b*, c*, 1/A."""
-        s = int(self.structure[k])
-        strain = np.tensordot(self.strain[k], index.strains[s], axes=1)
-        metric = index.reciprocal[s] @ (np.eye(3) - 2 * strain) @ index.reciprocal[s].T * np.exp(2 * self.shift[k])
-        found: Array = np.linalg.cholesky(metric)
+        return reciprocal_cell(index, int(self.structure[k]), self.values(index, k))
+
+    def values(self, index: Index, k: int) -> Array:
+        """Return shift, zero and strains of candidate k."""
+        n = int(index.n_strains[self.structure[k]])
+        return np.array([self.shift[k], self.zero_rad[k], *self.strain[k, :n]])
+
+
+@dataclass(frozen=True, eq=False)
+class Reflections:
+    """What of a structure's reflections moves with its cell."""
+
+    ln_q: Array
+    f_squared: Array
+    """Multiplicity times |F|^2, of the strongest reflection."""
+    direction: Array
+    """(reflection, strain): change of ln d by each free strain."""
+
+    def lines(self, values: Array, wavelength_A: float) -> Array:
+        """Return the pattern at values = (shift, zero, strains...): triangular lines in the bins."""
+        found = np.zeros(N_BINS)
+        draw_lines(self.ln_q, self.f_squared, self.direction, values, wavelength_A, found)
         return found
+
+
+def reflections(index: Index, structure: int) -> Reflections:
+    """Return the reflections of a structure of the index."""
+    part = slice(int(index.first[structure]), int(index.first[structure + 1]))
+    vectors = index.hkl[part].astype(np.float64) @ index.reciprocal[structure]
+    squared = (vectors**2).sum(axis=1)
+    tensors = index.strains[structure, : int(index.n_strains[structure])].astype(np.float64)
+    direction = np.einsum("ra,kab,rb->rk", vectors, tensors, vectors) / squared[:, None]
+    return Reflections(
+        0.5 * np.log(squared) + np.log(2 * np.pi),
+        index.intensity[part].astype(np.float64),
+        np.ascontiguousarray(direction),
+    )
+
+
+def reciprocal_cell(index: Index, structure: int, values: Array) -> Array:
+    """Return the reciprocal cell at values = (shift, zero, strains...), rows a*, b*, c*, 1/A."""
+    n = min(len(values) - 2, int(index.n_strains[structure]))
+    strain = np.tensordot(values[2 : 2 + n], index.strains[structure, :n], axes=1)
+    own = index.reciprocal[structure]
+    found: Array = np.linalg.cholesky(own @ (np.eye(3) - 2 * strain) @ own.T * np.exp(2 * values[0]))
+    return found
 
 
 def refine(index: Index, scan: Observed, coarse: Coarse, trials: int = TRIALS) -> Fitted:
@@ -57,18 +98,14 @@ def refine(index: Index, scan: Observed, coarse: Coarse, trials: int = TRIALS) -
     shift, strain = coarse.shift.copy(), np.zeros((n, 5))
     query = scan.compared()
     for k, s in enumerate(coarse.structure.tolist()):
-        part = slice(int(index.first[s]), int(index.first[s + 1]))
-        vectors = index.hkl[part].astype(np.float64) @ index.reciprocal[s]
-        squared = (vectors**2).sum(axis=1)
-        n_strains = int(index.n_strains[s])
-        tensors = index.strains[s, :n_strains].astype(np.float64)
-        direction = np.einsum("ra,kab,rb->rk", vectors, tensors, vectors) / squared[:, None]
+        of = reflections(index, s)
+        n_strains = of.direction.shape[1]
         fit = _climb(
             query,
             scan.measured,
-            0.5 * np.log(squared) + np.log(2 * np.pi),
-            index.intensity[part].astype(np.float64),
-            np.ascontiguousarray(direction),
+            of.ln_q,
+            of.f_squared,
+            of.direction,
             shift[k],
             scan.wavelength_A,
             _steps(trials if n_strains else trials // 2),
@@ -82,18 +119,10 @@ def refine(index: Index, scan: Observed, coarse: Coarse, trials: int = TRIALS) -
 
 
 @compiled
-def _cosine(
-    query: Array,
-    norm: float,
-    measured: NDArray[np.bool_],
-    ln_q0: Array,
-    f_squared: Array,
-    direction: Array,
-    values: Array,
-    wavelength_A: float,
-    lines: Array,
-) -> float:
-    """Cosine of the scan and the pattern at values = (shift, zero, strains...)."""
+def draw_lines(
+    ln_q0: Array, f_squared: Array, direction: Array, values: Array, wavelength_A: float, lines: Array
+) -> None:
+    """Fill `lines` with the pattern at values = (shift, zero, strains...): triangular lines in the bins."""
     lines[:] = 0.0
     for r in range(len(ln_q0)):
         change = 0.0
@@ -114,6 +143,11 @@ def _cosine(
         last = int(np.floor(at + HALF_WIDTH))
         for j in range(max(first, 0), min(last, N_BINS - 1) + 1):
             lines[j] += height * (1.0 - abs(j - at) / HALF_WIDTH)
+
+
+@compiled
+def _cosine(query: Array, norm: float, measured: NDArray[np.bool_], lines: Array) -> float:
+    """Cosine of the scan and drawn lines."""
     highest = 0.0
     for j in range(N_BINS):
         if measured[j] and lines[j] > highest:
@@ -151,7 +185,8 @@ def _climb(
     best = np.zeros(2 + n)
     best[0] = shift
     trial = best.copy()
-    cosine = _cosine(query, norm, measured, ln_q0, f_squared, direction, best, wavelength_A, lines)
+    draw_lines(ln_q0, f_squared, direction, best, wavelength_A, lines)
+    cosine = _cosine(query, norm, measured, lines)
     score = cosine - size_penalty * shift * shift
     for t in range(len(steps)):
         for j in range(2 + n):
@@ -161,7 +196,8 @@ def _climb(
         cost = size_penalty * trial[0] * trial[0]
         for j in range(n):
             cost += penalty * trial[2 + j] * trial[2 + j]
-        value = _cosine(query, norm, measured, ln_q0, f_squared, direction, trial, wavelength_A, lines)
+        draw_lines(ln_q0, f_squared, direction, trial, wavelength_A, lines)
+        value = _cosine(query, norm, measured, lines)
         if value - cost > score:
             cosine = value
             score = value - cost

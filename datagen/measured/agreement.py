@@ -103,6 +103,8 @@ def index_of(verdict: Verdict) -> Index | None:
         reciprocal=found["reciprocal"][None],
         strains=found["strains"][None].astype(np.float32),
         n_strains=np.array([found["n_strains"]], dtype=np.uint8),
+        conventional=found["conventional"][None].astype(np.int8),
+        mass=np.array([found["mass"]]),
         space_group=np.array([found["space_group"]], dtype=np.uint8),
         row=np.array([0]),
         elements=found["elements"][None],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -208,13 +209,15 @@ def identify(
     exclude: str | Sequence[str] | None = None,
     max_volume_A3: float | None = None,
     network: bool | PathLike = False,
+    phases: int = 1,
 ) -> list[Identified]:
     """Find the structures of datasets that explain measured scans, with cells free to change as symmetry allows.
 
     Parameters
     ----------
     scans : path, list of paths, or (two_theta_deg, intensity)
-        Scan files or folders of them; or one scan as two arrays, which needs `wavelength_A`.
+        Scan files, folders or archives of them, or measured datasets; or one scan as two arrays, which needs
+        `wavelength_A`.
     library : path or list of paths
         Datasets whose structures are compared: folder, zip, address or registered name. The index of a dataset is made
         beside it at first use.
@@ -230,12 +233,14 @@ def identify(
         Largest volume of the primitive cell.
     network : bool or path
         Whether to combine the answer with that of the package's trained network (needs torch), or other weights.
+    phases : int
+        Largest number of phases of a scan. Above 1 mixtures are separated: `mixture` of each answer has the phases.
 
     Returns
     -------
     list of Identified
-        For each scan ranked candidates and probabilities of space group and crystal system. Raises DatagenError for a
-        file that cannot be read.
+        For each scan ranked candidates and probabilities of space group, extinctions and crystal system. A file that
+        cannot be read is a warning; raises DatagenError where none can.
     """
     import numpy as np
 
@@ -260,17 +265,20 @@ def identify(
         if wavelength_A is None:
             raise DatagenError("a scan given as arrays needs wavelength_A")
         two_theta_deg, intensity = (np.asarray(values, dtype=np.float64) for values in scans)
-        return find(
-            indexes, [("scan", observe(two_theta_deg, intensity, wavelength_A))], allowed=allowed, network=second
-        )
-    observed = []
-    for scan in read_scans(
-        [Path(p) for p in ([scans] if isinstance(scans, str | os.PathLike) else scans)], wavelength_A
-    ):
-        if isinstance(scan, Unreadable):
-            raise DatagenError(f"{scan.name}: {scan.reason}")
-        observed.append(scan)
-    return find(indexes, observed, allowed=allowed, network=second)
+        scan = observe(two_theta_deg, intensity, wavelength_A)
+        return find(indexes, [("scan", scan)], allowed=allowed, network=second, phases=phases)
+    observed, unreadable = [], []
+    paths = [Path(path) for path in ([scans] if isinstance(scans, str | os.PathLike) else scans)]
+    for found in read_scans(paths, wavelength_A):
+        if isinstance(found, Unreadable):
+            unreadable.append(f"{found.name}: {found.reason}")
+        else:
+            observed.append(found)
+    if unreadable and not observed:
+        raise DatagenError(unreadable[0])
+    for message in unreadable:
+        warnings.warn(message, stacklevel=2)
+    return find(indexes, observed, allowed=allowed, network=second, phases=phases)
 
 
 def refine(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from datagen.commands.arguments import AnyDataset
 from datagen.progress import Display, printable
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from datagen.identification.answer import Identified
     from datagen.identification.axis import Observed
     from datagen.identification.index import Index
-    from datagen.identification.network import Network
     from datagen.store.location import Where
 
-WIDTH_OF_FILES = 132
-"""Columns of a table that goes to no terminal."""
+MOST_PHASES = 6
 
 Libraries = Annotated[
     list[str],
@@ -36,7 +35,10 @@ Require = Annotated[str | None, typer.Option(help="Only structures with all of t
 
 
 def identify(
-    scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scan files, or folders of them.")],
+    scans: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCAN...", help="Scan files, folders or archives of them, or measured datasets."),
+    ],
     library: Libraries,
     wavelength: Annotated[
         float | None, typer.Option(help="Wavelength in A, instead of what the files state.", show_default="as stated")
@@ -45,6 +47,10 @@ def identify(
     require: Require = None,
     exclude: Exclude = None,
     max_volume: Annotated[float | None, typer.Option(help="Largest volume of the primitive cell, A^3.")] = None,
+    phases: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_PHASES, help="Most phases of a scan; above 1 mixtures are separated."),
+    ] = 1,
     top: Annotated[int, typer.Option(min=1, max=60, help="Structures shown for each scan.")] = 5,
     plots: Annotated[Path | None, typer.Option(help="Folder for a plot of each scan with its best structure.")] = None,
     network: Annotated[
@@ -53,11 +59,20 @@ def identify(
     weights: Annotated[
         Path | None, typer.Option(help="Weights (.safetensors) of the network, instead of those of the package.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File of all answers, a row or line for each scan: .csv, or .jsonl for `trainer predict`."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON instead of tables.")] = False,
 ) -> None:
-    """Find the structures of a dataset that explain measured scans, with cells free to change as symmetry allows."""
+    """Find the structures of a dataset that explain measured scans, with cells free to change as symmetry allows.
+
+    Exit code 1: some scans could not be read; the others have their answers.
+    """
+    from datagen.identification.answers_file import answers_file
     from datagen.identification.filters import allowed_structures
     from datagen.identification.identify import SCANS_AT_ONCE
+    from datagen.identification.identify import identify as find
     from datagen.identification.network import Network
     from datagen.identification.scan_files import Unreadable, read_scans
     from datagen.share.registry import resolve_dataset
@@ -72,16 +87,28 @@ def identify(
     found: list[Identified] = []
     unreadable: list[Unreadable] = []
     batch: list[tuple[str, Observed]] = []
-    for scan in read_scans(scans, wavelength):
-        if isinstance(scan, Unreadable):
-            unreadable.append(scan)
-            Display().warn(f"{escape(printable(scan.name))}: {escape(printable(scan.reason))}")
-            continue
-        batch.append(scan)
-        if len(batch) == SCANS_AT_ONCE:
-            found += _answered(indexes, batch, allowed, second, top, plots, console)
-            batch = []
-    found += _answered(indexes, batch, allowed, second, top, plots, console)
+
+    def answer_batch() -> None:
+        answers = find(indexes, batch, allowed=allowed, network=second, phases=phases)
+        _show_batch(answers, batch, top, plots, console)
+        for answer in answers:
+            if file is not None:
+                file.add(answer)
+        found.extend(answers)
+        batch.clear()
+
+    with nullcontext() if out is None else answers_file(out, top) as file:
+        for scan in read_scans(scans, wavelength):
+            if isinstance(scan, Unreadable):
+                unreadable.append(scan)
+                Display().warn(f"{escape(printable(scan.name))}: {escape(printable(scan.reason))}")
+                if file is not None:
+                    file.fail(scan.name, scan.reason)
+                continue
+            batch.append(scan)
+            if len(batch) == SCANS_AT_ONCE:
+                answer_batch()
+        answer_batch()
     if as_json:
         typer.echo(
             json.dumps(
@@ -121,59 +148,22 @@ def _open(location: Where, workers: int | None = None) -> Index:
         return open_index(location, workers=workers, report=display.advance)
 
 
-def _answered(
-    indexes: list[Index],
+def _show_batch(
+    answers: list[Identified],
     batch: list[tuple[str, Observed]],
-    allowed: list[Any],
-    network: Network | None,
     top: int,
     plots: Path | None,
     console: Console | None,
-) -> list[Identified]:
-    from datagen.identification.identify import identify
+) -> None:
+    from datagen.commands.identify_tables import show
     from datagen.identification.plot import plot_answer
 
-    found = identify(indexes, batch, allowed=allowed, network=network)
-    for answer, (name, scan) in zip(found, batch, strict=True):
+    for answer, (name, scan) in zip(answers, batch, strict=True):
         if console is not None:
-            _show(console, answer, top)
+            show(console, answer, top)
         if plots is not None:
             plots.mkdir(parents=True, exist_ok=True)
-            plot_answer(answer, scan, plots / f"{Path(name).name}.png")
-    return found
-
-
-def _show(console: Console, answer: Identified, top: int) -> None:
-    from curation.labels import CRYSTAL_SYSTEMS
-
-    table = Table(title=escape(printable(answer.name)), title_justify="left", box=None, header_style="dim")
-    for heading in ("formula", "group", "probability", "cosine", "lines", "Niggli cell, A and degrees", "source"):
-        table.add_column(heading, justify="right" if heading in ("probability", "cosine", "lines") else "left")
-    for c in answer.candidates[:top]:
-        cell = " ".join([*(f"{v:.4f}" for v in c.niggli[:3]), *(f"{v:.2f}" for v in c.niggli[3:])])
-        table.add_row(
-            escape(printable(c.formula)),
-            str(c.space_group),
-            f"{c.probability:.1%}",
-            f"{c.cosine:.3f}",
-            f"{c.explained_lines:.0%}",
-            cell,
-            escape(printable(f"{c.source} {c.source_id}")),
-        )
-    if not console.is_terminal:
-        console.width = WIDTH_OF_FILES
-    console.print(table)
-    systems, groups = answer.crystal_system, answer.space_group
-    said = ", ".join(f"{CRYSTAL_SYSTEMS[i]} {systems[i]:.0%}" for i in (-systems).argsort()[:3].tolist())
-    numbers = ", ".join(f"{i + 1} {groups[i]:.0%}" for i in (-groups).argsort()[:3].tolist())
-    if not answer.is_explained:
-        console.print("[yellow]Nothing in the library explains this scan[/]; these are the nearest structures.")
-    by = (
-        ""
-        if answer.network is None
-        else f" (ranked first by {answer.decided_by.replace('both', 'library and network')})"
-    )
-    console.print(f"{said}; space group {numbers}{by}\n", soft_wrap=True)
+            plot_answer(answer, scan, plots / f"{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}.png")
 
 
 def mount(app: typer.Typer) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 import datagen
+from catalogs.example_set import FOLDER
 from datagen.commands.app import app
+from datagen.commands.identify_tables import with_uncertainty
 from datagen.errors import ConfigError, DatagenError, StoreError
 from datagen.identification.answer import combined
 from datagen.identification.index import folder_of, load_index, open_index
@@ -137,3 +141,81 @@ def test_without_torch_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "trainer.prediction.qmixer", None)
     with pytest.raises(ConfigError, match="install the extra 'trainer'"):
         Network()
+
+
+def test_folders_archives_and_datasets_are_scans(folder: Path, tmp_path: Path) -> None:
+    """One bad file leaves the answers of the others, in the table and in the lines."""
+    (tmp_path / "more").mkdir()
+    shutil.copy(folder / "rutile.xy", tmp_path / "more" / "a.xy")
+    (tmp_path / "more" / "bad.xy").write_text("1 2\n")
+    (tmp_path / "more" / "readme.md").write_text("no scan")
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
+        archive.write(folder / "calcite.xy", "inside/calcite.xy")
+    measured = tmp_path / "truths"
+    measured.mkdir()
+    shutil.copy(folder / "calcite.xy", measured)
+    shutil.copy(FOLDER / "calcite.cif", measured)
+    out = ["--out", str(tmp_path / "measured.zarr"), "--wavelength", "1.5405929"]
+    made = runner.invoke(app, ["measured", str(measured), *out])
+    assert made.exit_code == 0, made.output
+    command = ["identify", *(str(tmp_path / n) for n in ("more", "scans.zip", "measured.zarr", "missing.xy")),
+               "-l", str(folder / "minerals.zarr"), "--wavelength", "1.5405929"]  # fmt: skip
+    lines = runner.invoke(app, [*command, "--out", str(tmp_path / "answers.jsonl")])
+    assert lines.exit_code == 1, lines.output
+    answers = {line["scan"]: line for line in map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())}
+    assert set(answers) == {
+        "more:a.xy", "more:bad.xy", "scans.zip:inside/calcite.xy", "measured.zarr:calcite.xy", "missing.xy",
+    }  # fmt: skip
+    assert answers["more:a.xy"]["candidates"][0]["source_id"] == "rutile.cif"
+    for name in ("scans.zip:inside/calcite.xy", "measured.zarr:calcite.xy"):
+        assert answers[name]["candidates"][0]["source_id"] == "calcite.cif"
+        assert sum(answers[name]["library_space_group"]) == pytest.approx(1, abs=1e-3)
+        assert 167 in answers[name]["extinction"][0]["space_groups"]
+    assert "no such file" in answers["missing.xy"]["error"]
+    assert "error" in answers["more:bad.xy"]
+    runner.invoke(app, [*command, "--phases", "2", "--out", str(tmp_path / "answers.csv")])
+    rows = list(csv.DictReader((tmp_path / "answers.csv").read_text().splitlines()))
+    assert [row["scan"] for row in rows if row["error"]] == ["more:bad.xy", "missing.xy"]
+    first = next(row for row in rows if row["scan"] == "more:a.xy")
+    assert float(first["conventional_a"]) == pytest.approx(4.594, abs=0.01)
+    assert first["phases"].startswith("TiO2 136 1.000")
+
+
+def test_a_dataset_of_simulated_patterns_holds_no_scan(folder: Path) -> None:
+    library = str(folder / "minerals.zarr")
+    result = runner.invoke(app, ["identify", library, "-l", library])
+    assert result.exit_code == 1
+    assert "expected a dataset of measured patterns" in result.output
+
+
+def test_phases_and_extinctions_are_said(folder: Path) -> None:
+    command = ["identify", str(folder / "calcite.xy"), "-l", str(folder / "minerals.zarr"), "--wavelength", "1.5405929"]
+    said = runner.invoke(app, [*command, "--phases", "3"]).output
+    assert "1 phase" in said
+    assert "A further phase is not supported" in said
+    assert "extinctions of 161/167" in said
+    assert "conventional 4.9" in said
+
+
+def test_an_answers_file_of_another_kind_is_refused(folder: Path, tmp_path: Path) -> None:
+    command = ["identify", str(folder / "calcite.xy"), "-l", str(folder / "minerals.zarr"), "--wavelength", "1.5405929"]
+    result = runner.invoke(app, [*command, "--out", str(tmp_path / "answers.xlsx")])
+    assert isinstance(result.exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(4.9134, 0.0005, "4.9134(5)"), (4.91342, 0.00012, "4.91342(12)"), (90.0, 0.0, "90"), (12.3, 2.6, "12(3)")],
+)
+def test_uncertainties_are_in_the_last_digit(value: float, error: float, text: str) -> None:
+    assert with_uncertainty(value, error) == text
+
+
+def test_one_bad_file_among_many_is_a_warning_in_python(folder: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no such file"):
+        found = datagen.identify(
+            [tmp_path / "missing.xy", folder / "calcite.xy"], folder / "minerals.zarr", wavelength_A=1.5405929
+        )
+    assert [answer.name for answer in found] == ["calcite.xy"]
+    with pytest.raises(DatagenError, match="no such file"):
+        datagen.identify(tmp_path / "missing.xy", folder / "minerals.zarr", wavelength_A=1.54)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,12 @@ def predict(
     table: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE.csv", help="Table with the first answers for every scan.")
     ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl", help="Combine with the answers that `datagen identify --out` wrote for these scans."
+        ),
+    ] = None,
     gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
     calibrated: Annotated[
         bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
@@ -53,8 +60,10 @@ def predict(
     some scans could not be predicted; 2: none.
     """
     with errors_as_sentences():
+        from trainer.models.qmixer import SPACE_GROUPS
         from trainer.prediction.api import open_predictor
         from trainer.prediction.each import answers_csv, predict_each
+        from trainer.prediction.library import read_library_answers, with_library
         from trainer.scans.wavelength import parse_wavelength
         from trainer.training.ensemble import is_ensemble
 
@@ -64,12 +73,17 @@ def predict(
             raise TrainerError("expected at least one scan")
         if wavelength is not None:
             parse_wavelength(wavelength)
-        predictor = open_predictor(models, subtract_background, draws, top, device, calibrated=calibrated)
+        known = None if library is None else read_library_answers(library)
+        # A combination may rank first what the network ranks anywhere.
+        listed = top if known is None else SPACE_GROUPS
+        predictor = open_predictor(models, subtract_background, draws, listed, device, calibrated=calibrated)
         if gradcam is not None and not hasattr(predictor, "attention"):
             raise TrainerError("--gradcam: expected a checkpoint (.pt) of alphadiffract; other networks have no plot")
         answers = []
         with counting_up("scans") as progress:
             for answer in predict_each(predictor, scans, wavelength, keep_scans=gradcam is not None):
+                if known is not None and answer.found is not None:
+                    answer = replace(answer, found=with_library(answer.found, known, top))
                 answers.append(answer)
                 progress(len(answers))
         if table is not None:

@@ -41,7 +41,7 @@ def prediction_tables(name: str, found: dict[str, Any]) -> list[Table]:
             [(e["name"], _percent(e["probability"]), _percent(e["spread"])) for e in systems],
         ),
         table(
-            "space group",
+            f"space group, ranked first by {found['decided_by']}" if "decided_by" in found else "space group",
             ("number", "symbol", "probability", "spread"),
             [(str(e["number"]), e["symbol"], _percent(e["probability"]), _percent(e["spread"])) for e in groups],
         ),

@@ -79,6 +79,7 @@ def main() -> None:
     options.add_argument("--density-epochs", type=int, default=DENSITY_EPOCHS)
     options.add_argument("--parts", default="patterns,sticks,densities")
     options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options.add_argument("--keep", type=Path, help="folder for the checkpoints, to score them on other datasets")
     options.add_argument("--out", type=Path, help="also write the JSON here, and the curves beside it as PNG")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
@@ -92,7 +93,7 @@ def main() -> None:
                 result = {name: value for name, value in result.items() if name.startswith("crystalnet")}
             result |= made
             for name in inputs:
-                result[name] = trained(name, path, Path(scratch) / name, given.epochs, given.samples)
+                result[name] = trained(name, path, (given.keep or Path(scratch)) / name, given.epochs, given.samples)
         if "densities" in parts:
             path = given.density_dataset or made_dataset(Path(scratch), "densities")
             result["crystalnet"] = trained_on_densities(path, Path(scratch) / "crystalnet", given.density_epochs)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -47,6 +48,7 @@ WEAKEST, MOST = 1e-3, 250
 """Reflections that are kept: of the strongest one, and how many."""
 MARGIN = 1.1
 """Reflections this far beyond the axis are kept: another size of the crystal brings them onto it."""
+REPLACEMENTS = 5
 _AT_ONCE = 64
 _COLUMNS = (
     "structure", "row", "status", "space_group", "symprec_A", "angle_tolerance_deg", "space_group_at", "formula",
@@ -104,10 +106,19 @@ def build_index(
     dataset: Path | Location, out: Path, *, workers: int | None = None, report: Callable[[int], None] = lambda n: None
 ) -> Path:
     """Make the index of a dataset in folder `out`, whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Of its own name: two programs may make the index of one dataset at a time.
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        return _build(dataset, out, partial, workers, report)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _build(
+    dataset: Path | Location, out: Path, partial: Path, workers: int | None, report: Callable[[int], None]
+) -> Path:
     location = location_of(dataset)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     parts: list[dict[str, Any]] = []
     lines = _structures(location)
     with ProcessPoolExecutor(workers or usable_cores()) as pool:
@@ -151,9 +162,15 @@ def build_index(
             }
         )
     )
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
-    return out
+    partial.chmod(0o755)
+    for _ in range(REPLACEMENTS):
+        shutil.rmtree(out, ignore_errors=True)
+        try:
+            partial.rename(out)
+        except OSError:  # another program put its index there in between
+            continue
+        return out
+    raise StoreError(f"{out}: the new index could not be moved there; other programs make it at the same time")
 
 
 def load_index(dataset: Path | Location, folder: Path) -> Index | None:

@@ -14,7 +14,8 @@ from curation.niggli import metric_of, reduce_metric
 from datagen.errors import DatagenError
 from datagen.identification.axis import STEP, observe
 from datagen.identification.identify import identify
-from datagen.identification.index import Index
+from datagen.identification.index import Index, build_index, load_index
+from tests.identification.conftest import MINERALS
 from tests.identification.scans import observed, scan_of, stretched
 
 
@@ -126,3 +127,19 @@ def test_a_scan_beside_the_axis_is_refused() -> None:
         observe(np.linspace(1, 3, 500), np.ones(500), 1.54)
     with pytest.raises(DatagenError, match="covers too little of the range"):
         observe(np.linspace(10, 80, 500), np.zeros(500), 1.54)
+
+
+def test_two_programs_may_make_an_index_at_a_time(library: Path, tmp_path: Path) -> None:
+    out = tmp_path / "twice.index"
+    inner: list[Path] = []
+
+    def meanwhile(_: int) -> None:
+        if not inner:
+            inner.append(build_index(library, out, workers=1))
+
+    assert build_index(library, out, workers=1, report=meanwhile) == out
+    assert inner == [out]
+    found = load_index(library, out)
+    assert found is not None
+    assert len(found) == len(MINERALS)
+    assert [path.name for path in tmp_path.iterdir()] == ["twice.index"]

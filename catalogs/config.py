@@ -250,6 +250,27 @@ class ExamplesCatalog(_Catalog):
     """Licence; the files were written for this package and cite their sources."""
 
 
+SpaceGroupNumber = Annotated[int, Field(ge=1, le=230)]
+
+
+class GeneratedCatalog(_Catalog):
+    """Symmetric random crystals, made from a seed and the statistics of known ones; nothing is read."""
+
+    kind: Literal["generated"] = "generated"
+    count: int = Field(ge=1)
+    """Number of crystals."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed; crystal number i is a function of the settings, the seed and i alone."""
+    space_groups: Literal["uniform", "database"] | tuple[SpaceGroupNumber, ...] = "uniform"
+    """`uniform`: all 230 equally often; `database`: as often as in open collections; or numbers, equally often."""
+    max_atoms: int = Field(default=200, ge=1)
+    """Largest number of atoms in the conventional cell."""
+    elements: tuple[str, ...] = ()
+    """Elements that may occur; by default those of open collections, as often as there."""
+    licence: str = Field(default="CC0-1.0", min_length=1)
+    """Licence; nobody's data are copied."""
+
+
 CatalogConfig = Annotated[
     FolderCatalog
     | ZipCatalog
@@ -259,7 +280,8 @@ CatalogConfig = Annotated[
     | CodCatalog
     | MaterialsProjectCatalog
     | RruffCatalog
-    | ExamplesCatalog,
+    | ExamplesCatalog
+    | GeneratedCatalog,
     Field(discriminator="kind"),
 ]
 """A `[[catalog]]` section; its `kind` chooses the model."""

@@ -17,6 +17,7 @@ DAMAGED_ENTRY = "damaged_entry"
 DAMAGED_SOURCE = "damaged_source"
 NESTED_ARCHIVE = "nested_archive"
 NOT_FOUND = "not_found"
+NOT_GENERATED = "not_generated"
 
 
 _DEFECTS = (
@@ -84,6 +85,11 @@ _DEFECTS = (
         NOT_FOUND,
         "The source has no structure with this id.",
         "Check the id; entries are withdrawn or replaced from time to time.",
+    ),
+    Reason(
+        NOT_GENERATED,
+        "No random crystal of the group drawn kept the distances and symmetry that it should have.",
+        "Raise the catalog's `max_atoms`, or list other `space_groups` or `elements`.",
     ),
 )
 

@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from catalogs import cod, example_set, folder, icsd, materials_project, rruff, table, tar_archive, zip_archive
-from catalogs.config import CatalogConfig, FolderCatalog, TableCatalog, TarCatalog, ZipCatalog
+from catalogs.config import CatalogConfig, FolderCatalog, GeneratedCatalog, TableCatalog, TarCatalog, ZipCatalog
 from catalogs.errors import CatalogError
 from catalogs.names import archive_kind, is_cif, is_table
 from catalogs.reading import with_unique_ids
 from catalogs.record import Record
+
+
+def _generated(config: GeneratedCatalog) -> Iterator[Record]:
+    # Imported on use: it loads numba.
+    from catalogs.generated.records import records
+
+    return records(config)
+
 
 SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
     "folder": folder.records,
@@ -23,6 +31,7 @@ SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
     "materials_project": materials_project.records,
     "rruff": rruff.records,
     "examples": example_set.records,
+    "generated": _generated,
 }
 """The reader of each kind of section."""
 

@@ -1,0 +1,1 @@
+"""Symmetric random crystals: made from a seed, space groups and counted statistics, without any source structure."""

@@ -1,0 +1,41 @@
+"""Records of a `generated` catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from catalogs import defects
+from catalogs.config import GeneratedCatalog
+from catalogs.generated.cif import cif_text
+from catalogs.generated.crystal import MOST_ATTEMPTS, Choices, generate
+from catalogs.generated.groups import N_GROUPS
+from catalogs.generated.statistics import statistics
+from catalogs.record import Defect, Record
+
+
+def records(config: GeneratedCatalog) -> Iterator[Record]:
+    """Yield the crystals in the order of their numbers; each depends on the settings and its number alone."""
+    choices = choices_of(config)
+    for number in range(config.count):
+        name = f"{config.seed}-{number}"
+        origin = f"generated from seed {config.seed}, number {number}"
+        crystal = generate(choices, number)
+        if crystal is None:
+            defect = Defect(defects.NOT_GENERATED, f"nothing fitted in {MOST_ATTEMPTS} attempts")
+            yield Record(config.name, name, "", origin, config.licence, defect=defect)
+        else:
+            yield Record(config.name, name, cif_text(crystal, f"generated-{name}"), origin, config.licence)
+
+
+def choices_of(config: GeneratedCatalog) -> Choices:
+    """Return what may be drawn."""
+    known = statistics()
+    if config.space_groups == "database":
+        groups, weights = np.arange(1, N_GROUPS + 1), known.group_weight
+    else:
+        listed = range(1, N_GROUPS + 1) if config.space_groups == "uniform" else sorted(config.space_groups)
+        groups, weights = np.array(listed, dtype=np.int64), np.ones(len(listed))
+    allowed = [i for i, s in enumerate(known.symbols) if not config.elements or s in config.elements]
+    return Choices(config.seed, groups, weights, np.array(allowed, dtype=np.int64), config.max_atoms)

@@ -35,6 +35,7 @@ MOST_ORBITS = 60
 SHORTEST_CONTACT_QUANTILE = 0.1
 FEWEST_CONTACTS = 10
 REACH_A = 6.0
+SHIFTS = np.array(list(itertools.product(range(-2, 3), repeat=3)))
 NEAR_A = 0.15
 """Distance from a Wyckoff position within which an atom is on it."""
 
@@ -87,7 +88,7 @@ class Counts:
         self._contacts(crystal, symbols)
 
     def _contacts(self, crystal: Crystal, symbols: list[str]) -> None:
-        if len(symbols) > 60:
+        if len(symbols) > 40:
             return
         shifts = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
         d = crystal.fractional[:, None] - crystal.fractional
@@ -120,14 +121,18 @@ def shape(lattice: Any) -> list[float]:
 def position_of(number: int, x: Any, n_primitive: int, lattice: Any) -> int | None:
     """Return the Wyckoff position of a point: of those with its multiplicity, the nearest to one of its images."""
     g = group(number)
-    shifts = np.array(list(itertools.product(range(-2, 3), repeat=3)))
-    images = (g.rotations @ x + g.translations) % 1.0
+    candidates = np.flatnonzero(g.multiplicity == n_primitive).tolist()
+    if len(candidates) < 2:
+        return candidates[0] if candidates else None
+    images = np.unique(np.round((g.rotations @ x + g.translations) % 1.0, 3), axis=0)
     best = (NEAR_A, -1)
-    for index in np.flatnonzero(g.multiplicity == n_primitive).tolist():
-        off = images[:, None, :] + shifts - g.origin[index]
-        basis = g.directions[index][:, np.any(g.directions[index] != 0, axis=0)].T @ lattice
-        off = off.reshape(-1, 3) @ lattice
-        if len(basis):
+    for index in candidates:
+        off = images - g.origin[index]
+        if g.n_free[index] == 0:
+            off = (off - np.rint(off)) @ lattice
+        else:
+            off = (off[:, None, :] + SHIFTS).reshape(-1, 3) @ lattice
+            basis = g.directions[index][:, np.any(g.directions[index] != 0, axis=0)].T @ lattice
             q = np.linalg.qr(basis.T)[0]
             off = off - off @ q @ q.T
         best = min(best, (float(np.linalg.norm(off, axis=1).min()), index))

@@ -107,7 +107,7 @@ def _place_contents(
         primitive_A = g.primitive @ cell_vectors(cell)
         change = reduce_cell(primitive_A)
         reduced_A = change @ primitive_A
-        to_reduced = np.linalg.inv(change @ g.primitive)
+        to_reduced = np.asarray(np.linalg.inv(change @ g.primitive), dtype=np.float64)
         is_placed, first, atoms, kinds = place(
             reduced_A,
             to_reduced,

@@ -102,8 +102,8 @@ class _Subspace:
         """Return which points lie in the subspace, up to a translation of the lattice."""
         shifted = points[:, None, :] + DENOMINATOR * _SHIFTS
         off = shifted @ self.projection.T + self.origin - shifted
-        found: NDArray[np.bool_] = (np.abs(off) < 1e-6).all(axis=2).any(axis=1)
-        return found
+        close: NDArray[np.bool_] = np.abs(off) < 1e-6
+        return np.asarray(np.any(np.all(close, axis=2), axis=1), dtype=np.bool_)
 
     def triplet(self) -> str:
         """Return the coordinates as text: integer multiples of free parameters, and fractions."""

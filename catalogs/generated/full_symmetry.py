@@ -26,7 +26,8 @@ def _finite_rotations() -> Floats:
     entries = np.array(list(itertools.product((-1, 0, 1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
     proper = entries[np.rint(np.linalg.det(entries)) == 1]
     identity = np.eye(3, dtype=np.int64)
-    return proper[(np.linalg.matrix_power(proper, 12) == identity).all(axis=(1, 2))].astype(np.float64)
+    found = proper[(np.linalg.matrix_power(proper, 12) == identity).all(axis=(1, 2))]
+    return np.asarray(found, dtype=np.float64)
 
 
 ROTATIONS = _finite_rotations()

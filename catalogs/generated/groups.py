@@ -79,8 +79,9 @@ def group(number: int) -> Group:
     parsed = [gemmi.Op(_FACTOR.sub(r"\1*\2", triplet)) for triplet in _table()[number]]
     directions = np.array([op.rot for op in parsed], dtype=np.float64) / gemmi.Op.DEN
     origin = np.array([op.tran for op in parsed], dtype=np.float64) / gemmi.Op.DEN
+    inverse = np.asarray(np.linalg.inv(primitive), dtype=np.float64)
     images = [
-        _image_operators(rotations, translations, m @ _GENERIC_POINT + o, np.linalg.inv(primitive))
+        _image_operators(rotations, translations, m @ _GENERIC_POINT + o, inverse)
         for m, o in zip(directions, origin, strict=True)
     ]
     sizes = [len(each) for each in images]

@@ -30,7 +30,7 @@ SOURCE = (
     "OpenChemistry."
 )
 QUANTILES = np.linspace(0.0, 1.0, 41)
-"""Of distributions; 0 and 1 stand for 0.5 and 99.5 %."""
+"""Of distributions; in place of 0 and 1, 0.5 and 99.5 %."""
 MOST_ORBITS = 60
 SHORTEST_CONTACT_QUANTILE = 0.1
 FEWEST_CONTACTS = 10

@@ -268,7 +268,7 @@ class GeneratedCatalog(_Catalog):
     elements: tuple[str, ...] = ()
     """Elements that may occur; by default those of open collections, as often as there."""
     licence: str = Field(default="CC0-1.0", min_length=1)
-    """Licence; nobody's data are copied."""
+    """Licence; the crystals are copies of no data."""
 
 
 CatalogConfig = Annotated[

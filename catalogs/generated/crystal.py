@@ -30,7 +30,7 @@ N_POINTS = 40
 """Points tried for each orbit."""
 N_CELLS = 6
 EXPANSION = 1.04
-"""Contents that do not fit are tried again in larger cells, so many times, each larger by this factor."""
+"""Contents that do not fit are tried again, each time in a cell larger by this factor."""
 MOST_ATTEMPTS = 3000
 """Contents drawn before a group is given up."""
 _TOLERANCES = np.array([LENGTH_TOLERANCE_A, ANGLE_TOLERANCE_DEG, SITE_TOLERANCE_A])

@@ -99,7 +99,7 @@ class _Subspace:
         return cls(r.mean(axis=0), moved.mean(axis=0))
 
     def contains(self, points: Ints) -> NDArray[np.bool_]:
-        """Return which points lie in the subspace, up to a translation of the lattice."""
+        """Return which points belong to the subspace, up to a translation of the lattice."""
         shifted = points[:, None, :] + DENOMINATOR * _SHIFTS
         off = shifted @ self.projection.T + self.origin - shifted
         close: NDArray[np.bool_] = np.abs(off) < 1e-6

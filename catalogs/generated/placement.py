@@ -69,7 +69,7 @@ def place(
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _keeps_distances(lattice_A: Floats, atoms: Floats, kind: Ints, new: int, end: int, required_A: Floats) -> bool:
-    """Return whether atom `new`, which stands for all after it, keeps its distance from all atoms before `end`."""
+    """Return whether atom `new`, an image of all after it, keeps its distance from all atoms before `end`."""
     d = np.empty(3)
     for j in range(end):
         limit2 = required_A[kind[new], kind[j]] ** 2

@@ -97,6 +97,9 @@ def test_the_command_packs_and_training_takes_the_file(tmp_path: Path) -> None:
     done = runner.invoke(app, [*fit, "--patterns", "16", "--device", "cpu"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout.splitlines()[-1])["patterns"] == 16
+    unknown = runner.invoke(app, [*fit, "--patterns", "16", "--size", "huge"])
+    assert unknown.exit_code == 2
+    assert "expected one of small, large" in unknown.output
     refused = runner.invoke(app, ["pack", str(tmp_path / "none.zarr"), "--out", str(tmp_path / "s.zip")])
     assert refused.exit_code == 2
     assert "ends in .npz" in refused.output

@@ -25,6 +25,7 @@ def fit_qmixer(
     ] = None,
     patterns: Annotated[int | None, typer.Option(min=1, help="Budget of patterns, instead of minutes.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume last.pt in --out, with a larger budget.")] = False,
+    size: Annotated[str, typer.Option(help="Size of the network: small, or large for a GPU.")] = "small",
     batch_size: Annotated[int, typer.Option(min=2, help="Patterns per step.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and patterns.")] = 0,
@@ -40,6 +41,7 @@ def fit_qmixer(
     """
     from trainer.commands.terminal import errors_as_sentences
     from trainer.errors import TrainerError
+    from trainer.models.qmixer import SIZES
     from trainer.prediction.qmixer import export_weights
     from trainer.training.distributed import alone
     from trainer.training.fit_qmixer import LAST, QMixerTraining
@@ -61,7 +63,10 @@ def fit_qmixer(
         place = alone(device)
         if (minutes is None) == (patterns is None):
             raise TrainerError("expected a budget: either --minutes or --patterns")
+        if size not in SIZES:
+            raise TrainerError(f"--size {size}: expected one of {', '.join(SIZES)}")
         config = QMixerTraining(
+            model=SIZES[size],
             minutes=minutes,
             patterns=patterns,
             batch=batch_size,

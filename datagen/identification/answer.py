@@ -21,8 +21,9 @@ FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
 NETWORK_WEIGHT, NETWORK_FLOOR, LIBRARY_FLOOR = 0.6, 0.003, 0.003
 """Of the product with a network's probabilities; chosen on 300 simulated scans, with and without their structures."""
-EXPLAINED = 0.6
-"""Cosine below which no structure of the library explains a scan."""
+EXPLAINED = 0.65
+"""Cosine below which no structure of the library explains a scan: 1 % of right answers are below it (120 simulated
+scans, each with and without its own structure; none of 57 RRUFF scans), and 31 % of wrong ones (RRUFF: 72 %)."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ REDUCTION_TOLERANCE = 1e-5
 """Of the Niggli reduction, in units of volume^(2/3): library cells are kept to 1e-6 A."""
 STEPS = 4
 CORRELATED_BINS = 9.0
-"""Differences from the scan keep their sign over the width of a line: so many bins count as one observation."""
+"""Differences from the scan keep their sign over the width of a line: these bins count as one observation."""
 FIXED = 1e-7
 """Relative uncertainty below which symmetry fixes a parameter."""
 _DERIVATIVE = np.array([2e-4, 5e-5, *[2e-4] * 5])

@@ -59,7 +59,7 @@ def identify(
 ) -> list[Identified]:
     """Return what the libraries, and a network, say about each named scan.
 
-    `allowed` masks the structures of each library. More than one of `phases` separates mixtures of up to so many.
+    `allowed` masks the structures of each library. With `phases` above 1 mixtures of up to that number are separated.
     """
     masks = allowed if allowed is not None else [None] * len(libraries)
     found = []

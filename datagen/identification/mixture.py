@@ -1,8 +1,8 @@
 """Mixtures: further phases are searched in what the found ones leave unexplained, and kept where they are supported.
 
 Several hypotheses of the phases found so far are carried along, because the best structure for a whole scan may be none
-of its phases. A set of phases is judged as one structure is: by the cosine of its pattern with the scan, its scales
-free, and the log odds that the peaks of the scan are lines of any of its cells.
+of its phases. The score of a set of phases is that of one structure: the cosine of its pattern with the scan, its
+scales free, and the log odds that the peaks of the scan are lines of any of its cells.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def separate(
 ) -> Mixture:
     """Return the phases that explain a scan, at most `most`; `first` are the candidates for one of them, best first."""
     at, weight = lines.peaks(scan, MOST_PEAKS)
-    sets = [_judged(scan, at, weight, (phase,), np.ones(1)) for phase in _distinct(first)]
+    sets = [_scored(scan, at, weight, (phase,), np.ones(1)) for phase in _distinct(first)]
     best = sets[0]
     gains: list[float] = []
     next_gain = None
@@ -184,10 +184,10 @@ def _further(
 
 
 def _joined(scan: Observed, at: Array, weight: Array, before: PhaseSet, phase: Phase) -> PhaseSet:
-    return _judged(scan, at, weight, (*before.phases, phase), np.append(before.ratios, 0.1))
+    return _scored(scan, at, weight, (*before.phases, phase), np.append(before.ratios, 0.1))
 
 
-def _judged(scan: Observed, at: Array, weight: Array, phases: tuple[Phase, ...], ratios: Array) -> PhaseSet:
+def _scored(scan: Observed, at: Array, weight: Array, phases: tuple[Phase, ...], ratios: Array) -> PhaseSet:
     """Return a set with its cosine, the ratios tried one after the other, and its line odds."""
     patterns = np.array([phase.lines for phase in phases])
     query = scan.compared()

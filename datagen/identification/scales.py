@@ -32,7 +32,7 @@ WEAK = 0.02
 REACH = 8.0
 """Of a line's tails, in FWHM."""
 FREEDOM = 2.0
-"""A line may be so many times stronger or weaker than by the structure before the rest shows it: texture."""
+"""A line may be stronger or weaker by this factor than by the structure before the rest shows it: texture."""
 ROUNDS = 4
 MARGIN = 0.12
 """Of the fitted lines: what their shape leaves beside them is no other phase."""

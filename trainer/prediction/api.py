@@ -202,13 +202,14 @@ def open_predictor(
         raise TrainerError(f"{missing[0]}: no checkpoint here")
     if not 1 <= top <= 230 or draws < 0:
         raise TrainerError(f"expected top from 1 to 230 and draws of 0 or more, found {top} and {draws}")
-    members: list[Path | Loaded | None] = []
+    loaded: list[Loaded] = []
     for entry in given or [None]:
-        members += with_members([Path(entry)]) if isinstance(entry, str | Path) else [entry]
-    loaded = [
-        entry if isinstance(entry, TrainedModel | Weights) else load(entry, device, calibrated=calibrated)
-        for entry in members
-    ]
+        if isinstance(entry, TrainedModel | Weights):
+            loaded.append(entry)
+        elif entry is None:
+            loaded.append(load(None, device))
+        else:
+            loaded += [load(path, device, calibrated=calibrated) for path in with_members([Path(entry)])]
     weights = [entry for entry in loaded if isinstance(entry, Weights)]
     if weights:
         if len(loaded) > 1:

@@ -276,8 +276,9 @@ class _TaskRun(Generic[A, R]):
             if attempt.deaths < self.max_deaths:
                 self._count(retried=1)
                 self.retry.append(attempt)
-            elif deaths > 1 and not attempt.is_alone:
-                # Another scheduler than ours may give a worker the next task while one runs, and counts both.
+            elif (deaths > 1 or len(futures) > 1) and not attempt.is_alone:
+                # A worker may get the next task while one runs: another scheduler than ours gives it, or ours while
+                # it counts a worker that has just gone.
                 self._count(retried=1)
                 self.suspects.append(attempt)
             else:

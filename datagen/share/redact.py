@@ -63,6 +63,7 @@ SOURCE_METADATA: dict[str, frozenset[str]] = {
     ),
     "rruff": _OF_EVERY_FILE | {"amcsd_code", "mineral"},
     "examples": _OF_EVERY_FILE | {"name", "formula", "space_group", "citation"},
+    "generated": frozenset(),
     "materials_project": _OF_EVERY_FILE
     | {"material_id", "formula", "space_group_number", "energy_above_hull_eV", "theoretical", "database_ids"}
     | {"density_task_id", "density_sha256"},

@@ -51,6 +51,15 @@ class Cluster:
         except (OSError, TimeoutError) as error:
             raise ClusterError(self.lost_message()) from error
 
+    def worker_memory_bytes(self) -> float:
+        """Return the memory of the worker process that takes most, as it last reported; 0 if there is none."""
+        if self.client is None:
+            return 0.0
+        try:
+            return float(self.client.run_on_scheduler(_largest_memory))
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(self.lost_message()) from error
+
     def wait_for_workers(self, count: int, timeout_s: float) -> None:
         """Wait until `count` workers are connected; raise ClusterError after `timeout_s` seconds."""
         if self.client is None:
@@ -202,3 +211,8 @@ def _client_of_address(profile: AddressProfile) -> Any:
             f"the Dask scheduler at {where} cannot be reached ({type(error).__name__}: {error}); "
             "is it running, and does it accept this certificate?"
         ) from error
+
+
+def _largest_memory(dask_scheduler: Any) -> float:
+    """Run by the scheduler: one number instead of everything it knows of every worker."""
+    return max((state.metrics.get("memory", 0) for state in dask_scheduler.workers.values()), default=0)

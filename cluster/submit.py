@@ -58,6 +58,8 @@ class TaskProgress:
     workers: int = 0
     worker_deaths: int = 0
     waiting_for_workers_s: float = 0.0
+    worker_memory_bytes: float = 0.0
+    """Of the worker that takes most, as it last reported."""
 
 
 OnReceipt = Callable[[Task[A], R], None]
@@ -151,8 +153,10 @@ class _TaskRun(Generic[A, R]):
                     break
                 self._collect(timeout_s=heartbeat_s)
                 if watch.due():
-                    workers, waiting_s = watch.look()
-                    self.progress = replace(self.progress, workers=workers, waiting_for_workers_s=waiting_s)
+                    workers, waiting_s, memory = watch.look()
+                    self.progress = replace(
+                        self.progress, workers=workers, waiting_for_workers_s=waiting_s, worker_memory_bytes=memory
+                    )
                     self._beat()
         except BaseException:
             self._deliver_finished()
@@ -331,20 +335,24 @@ class _TaskRun(Generic[A, R]):
 
 
 class _WorkerWatch:
-    """Periodic count of the workers, and the time since there was one."""
+    """Periodic count of the workers and their memory, and the time since there was one."""
+
+    memory_every_s = 10.0
 
     def __init__(self, cluster: Cluster, every_s: float) -> None:
         self._cluster = cluster
         self._every_s = every_s
         self._last_look = time.monotonic()
         self._last_seen = time.monotonic()
+        self._last_memory = float("-inf")
+        self._memory_bytes = 0.0
         self.workers = cluster.worker_count()
 
     def due(self) -> bool:
         return time.monotonic() - self._last_look >= self._every_s
 
-    def look(self) -> tuple[int, float]:
-        """Return the number of workers and the seconds since one was last seen."""
+    def look(self) -> tuple[int, float, float]:
+        """Return the number of workers, the seconds since one was last seen, and the largest memory of one."""
         self._cluster.tend()
         self.workers = self._cluster.worker_count()
         now = time.monotonic()
@@ -354,4 +362,6 @@ class _WorkerWatch:
         waiting_s = now - self._last_seen
         if waiting_s > self._cluster.profile.worker_wait_s:
             raise ClusterError(self._cluster.no_workers_message(waiting_s))
-        return self.workers, waiting_s
+        if now - self._last_memory >= self.memory_every_s:
+            self._last_memory, self._memory_bytes = now, self._cluster.worker_memory_bytes()
+        return self.workers, waiting_s, self._memory_bytes

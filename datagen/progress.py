@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 
 from rich.console import Console
@@ -34,6 +35,43 @@ class Verbosity(IntEnum):
     VERBOSE = 2
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Numbers of a run beside the count of its phase; None where the phase does not know them."""
+
+    workers: int | None = None
+    tasks_in_flight: int | None = None
+    waiting_for_workers_s: float | None = None
+    worker_memory_bytes: float | None = None
+    """Of the worker that takes most."""
+    n_patterns: int | None = None
+    """Made by this call."""
+    n_bytes: int | None = None
+    """Of the committed shards."""
+    n_quarantined: int | None = None
+    verdicts: Mapping[str, int] | None = None
+    """Records accepted, and refused by reason."""
+
+
+NO_FIGURES = Figures()
+
+
+class Observer:
+    """Receives what a display shows; this class ignores it."""
+
+    def phase_began(self, name: str, total: int | None, unit: str, done: int) -> None:
+        """Called when a phase begins; an earlier run finished `done` of its units."""
+
+    def advanced(self, done: int, figures: Figures) -> None:
+        """Called when the count of the phase changed."""
+
+    def phase_ended(self) -> None:
+        """Called when the phase is over, also by an error."""
+
+    def said(self, text: str, level: int) -> None:
+        """Called with each line of text and its level of logging."""
+
+
 class Display:
     """Named phases, one after the other, each with a count and a short summary beside it.
 
@@ -45,6 +83,7 @@ class Display:
 
     def __init__(self, console: Console | None = None, verbosity: Verbosity | None = None) -> None:
         self.console = console or Console(stderr=True)
+        self.observers: list[Observer] = []
         self._quiet = (self.verbosity if verbosity is None else verbosity) is Verbosity.QUIET
         self._live: Progress | None = None
         self._task: TaskID | None = None
@@ -71,24 +110,37 @@ class Display:
         if done:
             headline += f", {done:,} of them finished before"
         log.info("%s", headline)
+        for observer in self.observers:
+            observer.phase_began(name, total, unit, done)
+        try:
+            with self._shown(headline):
+                yield
+        finally:
+            for observer in self.observers:
+                observer.phase_ended()
+        log.info("%s", self._summary())
+
+    @contextmanager
+    def _shown(self, headline: str) -> Iterator[None]:
         if self._quiet:
             yield
         elif not self.console.is_terminal:
             self._show(headline)
             yield
         else:
-            with Progress(*_columns(unit), console=self.console, transient=True) as self._live:
-                self._task = self._live.add_task(name, total=total, completed=done, facts="")
+            with Progress(*_columns(self._unit), console=self.console, transient=True) as self._live:
+                self._task = self._live.add_task(self._name, total=self._total, completed=self._done, facts="")
                 try:
                     yield
                 finally:
                     self._live = self._task = None
             self._show(self._summary())
-        log.info("%s", self._summary())
 
-    def advance(self, done: int, facts: str = "") -> None:
-        """Set how many units are done in all; `facts` are rates and counts in words."""
+    def advance(self, done: int, facts: str = "", figures: Figures = NO_FIGURES) -> None:
+        """Set how many units are done in all; `facts` are rates and counts in words, `figures` for observers."""
         self._done = done
+        for observer in self.observers:
+            observer.advanced(done, figures)
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=done, facts=facts)
         elif time.monotonic() - self._last_line > PLAIN_LINE_EVERY_s:
@@ -120,7 +172,10 @@ class Display:
         return f"  about {duration((self._total - self._done) / self.rate())} left"
 
     def _print(self, markup: str, level: int) -> None:
-        log.log(level, "%s", Text.from_markup(markup).plain)
+        plain = Text.from_markup(markup).plain
+        log.log(level, "%s", plain)
+        for observer in self.observers:
+            observer.said(plain, level)
         if not self._quiet:
             self._show(markup)
 

@@ -32,6 +32,7 @@ from datagen.steps.curation_display import CurationDisplay
 from datagen.steps.disk_space import check_disk_space, least_bytes
 from datagen.steps.layout import files_of, layout_for
 from datagen.steps.make_shards import ShardMaker
+from datagen.steps.monitor import monitored
 from datagen.steps.outcome import Outcome
 from datagen.steps.quarantine import Quarantine
 from datagen.steps.run_log import run_log
@@ -61,6 +62,9 @@ def run(
         stack.enter_context(files.disk_errors_explained(dataset))
         lock = stack.enter_context(locked(dataset / WORK))
         stack.enter_context(run_log(dataset / WORK))
+        stack.enter_context(
+            monitored(display, dataset, dataset / WORK, events=config.run.events, metrics=config.run.metrics)
+        )
         job = begin(config, dataset)
         return Run(config, job, dataset, workers, lock, display, Outcome(dataset), began).make()
 

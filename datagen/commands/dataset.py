@@ -15,10 +15,25 @@ from datagen.progress import Display, size
 QUARANTINED_SHOWN = 20
 
 
-def status(dataset: DatasetPath) -> None:
-    """Print the progress of a run, from its files alone, on any machine."""
+def status(
+    dataset: DatasetPath,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show rates, time left, workers and memory until the run ends.")
+    ] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks of --watch.")] = 2.0,
+) -> None:
+    """Print the progress of a run, from its files alone, on any machine.
+
+    With --watch, exit with 1 if the run failed or its driver is gone.
+    """
     from datagen.inspect.status import status_of
 
+    if watch:
+        from datagen.inspect.watch import watch as show
+
+        if show(dataset, Console(), every_s=every) != "finished":
+            raise typer.Exit(1)
+        return
     found = status_of(dataset)
     table = facts([("phase", found.phase)])
     complete = found.phase == "complete"

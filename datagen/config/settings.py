@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -77,4 +78,10 @@ class RunSettings(BaseModel):
     )
     verify_sample: int = Field(
         8, ge=0, description="number of patterns regenerated and compared bit for bit at the end of the run"
+    )
+    events: bool = Field(
+        False, description="write what happens as JSON lines to .run/events.jsonl in the dataset's folder"
+    )
+    metrics: Path | None = Field(
+        None, description="file that is rewritten every 15 seconds with gauges in Prometheus' text format (.prom)"
     )

@@ -13,6 +13,7 @@ from catalogs.record import Record
 from curation.batch import FACTORY, Receipt, curate_batch
 from curation.sandbox import Limits, Sandbox, SandboxInterruptedError
 from curation.settings import CurationSettings
+from datagen.progress import Figures
 from datagen.steps.staging import Batch, Staged
 from datagen.store.lock import Lock
 
@@ -31,6 +32,9 @@ class Progress:
 
     def started(self) -> None:
         """Called when the workers begin."""
+
+    def working(self, figures: Figures) -> None:
+        """Called about once a second by executors with workers."""
 
     def curated(self, row: dict[str, Any]) -> None:
         """Called after each verdict, by executors that see each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.submit import Task, run_tasks
+from cluster.submit import Task, TaskProgress, run_tasks
 from cluster.task import Failure
 from curation.batch import Receipt, curate_batch
 from curation.sandbox import Limits
@@ -14,7 +14,7 @@ from datagen.errors import PlanError
 from datagen.steps.curate_locally import CurationWork
 from datagen.steps.staging import Batch
 from datagen.steps.task_errors import explained
-from datagen.steps.workers import Workers
+from datagen.steps.workers import Workers, figures_of
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class ClusterCurator:
         def failed(task: Task[BatchOrder], failure: Failure) -> None:
             raise explained(failure, f"curation of {task.key}", work.staged.folder, PlanError)
 
+        def beat(tasks: TaskProgress) -> None:
+            work.lock.check()
+            work.progress.working(figures_of(tasks))
+
         cluster = self._workers.cluster()
         work.progress.started()
         run_tasks(
@@ -80,6 +84,6 @@ class ClusterCurator:
             tasks,
             on_receipt=received,
             on_failure=failed,
-            heartbeat=lambda _: work.lock.check(),
+            heartbeat=beat,
         )
         return receipts

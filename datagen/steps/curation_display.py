@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from catalogs.record import Record
 from curation.batch import ACCEPTED, Receipt
-from datagen.progress import Display
+from datagen.progress import Display, Figures
 from datagen.steps.curate_locally import Progress
 
 
@@ -50,6 +50,10 @@ class CurationDisplay(Progress):
         """Begin to show verdicts."""
         self._phase.enter_context(self._display.phase("curate", self._total, "records", done=self._counts.total()))
 
+    def working(self, figures: Figures) -> None:
+        """Show how many workers there are."""
+        self._display.advance(self._counts.total(), self._facts(), figures)
+
     def curated(self, row: dict[str, Any]) -> None:
         """Count a verdict."""
         self._add({row["reason"] or ACCEPTED: 1})
@@ -61,7 +65,8 @@ class CurationDisplay(Progress):
     def _add(self, counts: Mapping[str, int]) -> None:
         with self._guard:
             self._counts.update(counts)
-            done, accepted = self._counts.total(), self._counts[ACCEPTED]
-            self._display.advance(
-                done, f"{accepted:,} accepted, {done - accepted:,} refused, {self._display.rate():.1f}/s"
-            )
+            self._display.advance(self._counts.total(), self._facts(), Figures(verdicts=dict(self._counts)))
+
+    def _facts(self) -> str:
+        done, accepted = self._counts.total(), self._counts[ACCEPTED]
+        return f"{accepted:,} accepted, {done - accepted:,} refused, {self._display.rate():.1f}/s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from datagen.steps.quarantine import Quarantine
 from datagen.steps.shard_task import ShardOrder, ShardReport, probe_shard, simulate_shard
 from datagen.steps.shards import Shard
 from datagen.steps.task_errors import explained
-from datagen.steps.workers import Workers
+from datagen.steps.workers import Workers, figures_of
 from datagen.store import ledger
 from datagen.store.lock import Lock
 
@@ -135,7 +136,13 @@ class ShardMaker:
             facts += f", {len(self._quarantine)} quarantined"
         if progress.waiting_for_workers_s > SOON_s:
             facts += f", waiting {duration(progress.waiting_for_workers_s)} for workers"
-        self._display.advance(self._done, facts)
+        figures = replace(
+            figures_of(progress),
+            n_patterns=self._outcome.n_patterns_now,
+            n_bytes=self._written,
+            n_quarantined=len(self._quarantine),
+        )
+        self._display.advance(self._done, facts, figures)
 
 
 def is_committed(dataset: Path, shard: Shard) -> bool:

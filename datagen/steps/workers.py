@@ -10,7 +10,8 @@ from typing import Self, TypeVar
 
 from cluster.config import AllocationProfile, Profile
 from cluster.connect import Cluster, connect
-from datagen.progress import Display
+from cluster.submit import TaskProgress
+from datagen.progress import Display, Figures
 
 A = TypeVar("A")
 
@@ -55,3 +56,13 @@ class Workers:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, tb)
+
+
+def figures_of(tasks: TaskProgress) -> Figures:
+    """Return the counts of workers and tasks as figures of a phase."""
+    return Figures(
+        workers=tasks.workers,
+        tasks_in_flight=tasks.in_flight,
+        waiting_for_workers_s=tasks.waiting_for_workers_s,
+        worker_memory_bytes=tasks.worker_memory_bytes,
+    )

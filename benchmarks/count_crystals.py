@@ -196,10 +196,10 @@ def report(counts: Counts) -> dict[str, Any]:
 def main() -> None:
     """Print the statistics of a curation table as JSON."""
     counts, seen = Counts(), set()
-    columns = ["status", "source_id", "licence", "claims", "structure", "structure_hash", "space_group"]
+    columns = ["status", "source_id", "licence", "source_metadata", "structure", "structure_hash", "space_group"]
     for path in map(Path, sys.argv[1:]):
         for row in pq.read_table(path, columns=[*columns, "bravais_lattice"]).to_pylist():
-            licence = json.loads(row["claims"] or "{}").get("licence", row["licence"])
+            licence = json.loads(row["source_metadata"] or "{}").get("licence", row["licence"])
             if row["status"] != "accepted" or row["structure_hash"] in seen or "unknown" in licence.lower():
                 continue
             seen.add(row["structure_hash"])

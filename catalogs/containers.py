@@ -28,4 +28,4 @@ def renamed(record: Record, number_of: Callable[[Record], str | None], key: str)
     number = number_of(record)
     if number is None:
         return record
-    return replace(record, source_id=number, claims={**record.claims, key: number})
+    return replace(record, source_id=number, source_metadata={**record.source_metadata, key: number})

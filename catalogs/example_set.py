@@ -26,8 +26,8 @@ def records(config: ExamplesCatalog) -> Iterator[Record]:
     """Yield a record per crystal, in alphabetical order, with name and citation as source metadata."""
     for row in index():
         path = FOLDER / row["file"]
-        claims = {key: row[key] for key in ("name", "formula", "space_group", "citation")}
-        place = Place(config.name, row["file"], f"examples/{row['file']}", config.licence, claims)
+        source_metadata = {key: row[key] for key in ("name", "formula", "space_group", "citation")}
+        place = Place(config.name, row["file"], f"examples/{row['file']}", config.licence, source_metadata)
         raw = read_file(path, config.max_file_MB)
         if isinstance(raw, Defect):
             yield place.refused(raw)

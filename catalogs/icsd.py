@@ -20,7 +20,11 @@ def records(config: IcsdCatalog) -> Iterator[Record]:
     """Yield a record per data block with its collection code as id; source metadata mark what must be withheld."""
     for record in records_in(config):
         named = renamed(record, collection_code, "collection_code")
-        yield replace(named, claims={**named.claims, "restricted": "yes"}) if config.licence == "ICSD" else named
+        yield (
+            replace(named, source_metadata={**named.source_metadata, "restricted": "yes"})
+            if config.licence == "ICSD"
+            else named
+        )
 
 
 def collection_code(record: Record) -> str | None:

@@ -187,16 +187,16 @@ def _record(config: MaterialsProjectCatalog, material_id: str, document: Json | 
     )
     if document is None:
         return place.refused(Defect(defects.NOT_FOUND, "the Materials Project has no such material"))
-    claims = {key: str(value) for key, value in document.items() if key != "cif" and value is not None}
+    source_metadata = {key: str(value) for key, value in document.items() if key != "cif" and value is not None}
     cif, reference = document["cif"], None
     if density is not None and density["file"] is None:
-        claims["density_note"] = "none found"
+        source_metadata["density_note"] = "none found"
     elif density is not None:
         # The density's own atoms: pattern, labels and density of a row must be of one and the same structure.
         cif = density["cif"]
         reference = DensityRef(density["folder"] / density["file"], "mp_json")
-        claims |= {"density_task_id": density["task_id"], "density_sha256": density["sha256"]}
-    return Record(config.name, material_id, cif, place.origin, config.licence, reference, claims)
+        source_metadata |= {"density_task_id": density["task_id"], "density_sha256": density["sha256"]}
+    return Record(config.name, material_id, cif, place.origin, config.licence, reference, source_metadata)
 
 
 def _read_json(path: Path) -> Json:

@@ -25,7 +25,7 @@ class Place:
     file_id: str
     origin: str
     licence: str
-    claims: dict[str, str] = field(default_factory=dict)
+    source_metadata: dict[str, str] = field(default_factory=dict)
     density_for: Callable[[str], DensityRef | None] | None = None
     """Function from block name to density; None if the catalog has no densities."""
     by_block: bool = False
@@ -33,9 +33,16 @@ class Place:
 
     def refused(self, defect: Defect) -> Record:
         """Return the record of a file that could not be read."""
-        claims = dict(self.claims)
+        source_metadata = dict(self.source_metadata)
         return Record(
-            self.source, printable(self.file_id), "", printable(self.origin), self.licence, None, claims, defect
+            self.source,
+            printable(self.file_id),
+            "",
+            printable(self.origin),
+            self.licence,
+            None,
+            source_metadata,
+            defect,
         )
 
     def records(self, raw: bytes) -> Iterator[Record]:
@@ -45,8 +52,10 @@ class Place:
             yield self.refused(decoded)
             return
         text, encoding = decoded
-        claims = self.claims if encoding == "utf-8" else {**self.claims, "encoding": encoding}
-        yield from replace(self, claims=claims).records_of_text(text)
+        source_metadata = (
+            self.source_metadata if encoding == "utf-8" else {**self.source_metadata, "encoding": encoding}
+        )
+        yield from replace(self, source_metadata=source_metadata).records_of_text(text)
 
     def records_of_text(self, text: str) -> Iterator[Record]:
         """Do the same as `records` for decoded text."""
@@ -65,13 +74,13 @@ class Place:
             if block.truncated:
                 yield here.refused(Defect(defects.TRUNCATED_TEXT, "a text field is never closed"))
                 continue
-            claims = dict(self.claims)
+            source_metadata = dict(self.source_metadata)
             density = None
             if self.density_for is not None:
                 clear = self.by_block or len(blocks) == 1
                 density = self.density_for(block.name) if clear else None
                 if density is None:
-                    claims["density_note"] = "none found" if clear else "several data blocks"
+                    source_metadata["density_note"] = "none found" if clear else "several data blocks"
             yield Record(
                 self.source,
                 printable(here.file_id),
@@ -79,7 +88,7 @@ class Place:
                 printable(here.origin),
                 self.licence,
                 density,
-                claims,
+                source_metadata,
             )
 
 
@@ -122,4 +131,6 @@ def with_unique_ids(records: Iterable[Record]) -> Iterator[Record]:
             n += 1
         times_seen[record.source_id] = n
         times_seen[name] = 1
-        yield replace(record, source_id=name, claims={**record.claims, "duplicate_of": record.source_id})
+        yield replace(
+            record, source_id=name, source_metadata={**record.source_metadata, "duplicate_of": record.source_id}
+        )

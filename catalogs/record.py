@@ -38,6 +38,6 @@ class Record:
     """Location for users: file, archive and entry, or material id."""
     licence: str
     density: DensityRef | None = None
-    claims: dict[str, str] = field(default_factory=dict)
+    source_metadata: dict[str, str] = field(default_factory=dict)
     """Source metadata beside the CIF: material id, collection code, formula, other columns."""
     defect: Defect | None = None

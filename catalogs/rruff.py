@@ -27,7 +27,7 @@ def records(config: RruffCatalog) -> Iterator[Record]:
         mineral = _MINERAL.search(record.cif)
         if mineral:
             name = next(found for found in mineral.groups() if found is not None)
-            named = replace(named, claims={**named.claims, "mineral": name})
+            named = replace(named, source_metadata={**named.source_metadata, "mineral": name})
         yield named
 
 

@@ -82,7 +82,7 @@ class _Columns:
         )
 
     def records_of_row(self, number: int, row: Row) -> Iterator[Record]:
-        claims = {
+        source_metadata = {
             name: _as_text(cell)
             for i, (name, cell) in enumerate(zip(self.names, row, strict=False))
             if i != self.cif and cell is not None
@@ -93,7 +93,7 @@ class _Columns:
             row_id or f"row {number}",
             f"{self.config.path}!row {number}",
             self.config.licence,
-            claims,
+            source_metadata,
             self._density_for(row),
         )
         if len(row) != len(self.names):

@@ -28,7 +28,7 @@ VERDICT_COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
     "source_id": (_STRINGS, "", "what the record is called within its source"),
     "origin": (_STRINGS, "", "where a person would look for the input"),
     "licence": (_STRINGS, "", "terms of the input"),
-    "claims": (_STRINGS, "", "JSON object: what the source says of the record beside the CIF"),
+    "source_metadata": (_STRINGS, "", "JSON object: what the source says of the record beside the CIF"),
     "density_path": (_STRINGS, "", "file with the electron density, where there is one"),
     "density_format": (_STRINGS, "", "format of that file"),
     "density_member": (_STRINGS, "", "entry within that file, where it is an archive"),
@@ -98,7 +98,7 @@ RECORD_SCHEMA = _schema(
         "density_path": (_STRINGS, "", "file with the electron density"),
         "density_format": (_STRINGS, "", "format of that file"),
         "density_member": (_STRINGS, "", "entry within that file"),
-        "claims": (_STRINGS, "", "JSON object: what the source says beside the CIF"),
+        "source_metadata": (_STRINGS, "", "JSON object: what the source says beside the CIF"),
         "defect_reason": (_STRINGS, "", "why no text could be had"),
         "defect_detail": (_STRINGS, "", "the facts of that"),
     }
@@ -118,7 +118,7 @@ def record_to_row(record: Record) -> dict[str, Any]:
         "density_path": None if density is None else str(density.path),
         "density_format": None if density is None else density.format,
         "density_member": None if density is None else density.member,
-        "claims": json.dumps(record.claims, sort_keys=True),
+        "source_metadata": json.dumps(record.source_metadata, sort_keys=True),
         "defect_reason": None if defect is None else defect.reason,
         "defect_detail": None if defect is None else defect.detail,
     }
@@ -135,7 +135,7 @@ def record_from_row(row: dict[str, Any]) -> Record:
         origin=row["origin"],
         licence=row["licence"],
         density=None if path is None else DensityRef(Path(path), row["density_format"], row["density_member"]),
-        claims=json.loads(row["claims"]),
+        source_metadata=json.loads(row["source_metadata"]),
         defect=None if reason is None else Defect(reason, row["defect_detail"]),
     )
 

@@ -24,7 +24,7 @@ class Verdict:
     source_id: str
     origin: str
     licence: str
-    claims: dict[str, str] = field(default_factory=dict)
+    source_metadata: dict[str, str] = field(default_factory=dict)
     density_path: str | None = None
     density_format: str | None = None
     density_member: str | None = None
@@ -112,7 +112,7 @@ class Verdict:
             source_id=record.source_id,
             origin=record.origin,
             licence=record.licence,
-            claims=dict(record.claims),
+            source_metadata=dict(record.source_metadata),
             density_path=None if density is None else str(density.path),
             density_format=None if density is None else density.format,
             density_member=None if density is None else density.member,
@@ -162,16 +162,16 @@ class Verdict:
         return None if any(v is None for v in values) else tuple(v for v in values if v is not None)
 
     def to_row(self) -> dict[str, Any]:
-        """Return values that JSON stores exactly; `claims` is JSON text, tuples are lists."""
+        """Return values that JSON stores exactly; `source_metadata` is JSON text, tuples are lists."""
         row = {name: getattr(self, name) for name in COLUMNS}
-        row["claims"] = json.dumps(self.claims, sort_keys=True, ensure_ascii=False)
+        row["source_metadata"] = json.dumps(self.source_metadata, sort_keys=True, ensure_ascii=False)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in row.items()}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Verdict:
         """Return the verdict of a row of `to_row`; unknown columns are an error."""
         found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-        found["claims"] = json.loads(row["claims"])
+        found["source_metadata"] = json.loads(row["source_metadata"])
         return cls(**found)
 
 

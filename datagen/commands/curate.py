@@ -127,7 +127,7 @@ def _print_explanation(console: Console, dataset: Path, found: StoredVerdict) ->
     with damage_explained(dataset, f"the verdict on {v.source_id}"):
         summary, checks = headline(v), list(checks_of(v, found.settings))
         remedy = "" if v.accepted else _remedy(v.reason)
-        stated = [f"  source says {name}: {claim}"[:300] for name, claim in v.claims.items()]
+        stated = [f"  source says {name}: {value}"[:300] for name, value in v.source_metadata.items()]
     say(console, f"{v.source}/{v.source_id}", style="bold")
     say(console, f"  {summary}", style="green" if v.accepted else "red")
     say(console, f"  from {v.origin}, licence {v.licence}")

@@ -55,7 +55,7 @@ def _find(dataset: Path, wanted: str) -> list[StoredVerdict]:
     best: list[tuple[Path, int]] = []
     rank = len(_MATCHERS)
     for table in tables:
-        columns = ["source", "source_id", "origin", "structure_hash", "claims"]
+        columns = ["source", "source_id", "origin", "structure_hash", "source_metadata"]
         for number, row in enumerate(iterate_rows(table, columns, at_once=4096)):
             for i, matches in enumerate(_MATCHERS[: rank + 1]):
                 if matches(row, wanted):
@@ -123,7 +123,7 @@ def _by_file_or_claim(row: dict[str, Any], wanted: str) -> bool:
     last = name.rsplit("/", 1)[-1]
     if wanted in (name, last, last.partition(".")[0], row["origin"]):
         return True
-    return row["claims"] != "{}" and wanted in json.loads(row["claims"]).values()
+    return row["source_metadata"] != "{}" and wanted in json.loads(row["source_metadata"]).values()
 
 
 def _by_hash(row: dict[str, Any], wanted: str) -> bool:

@@ -62,6 +62,8 @@ def line(shot: Snapshot | None, state: str) -> str:
     """Return a run on one line."""
     if shot is None:
         return "waiting for the first figures" if state == "running" else "no run has written its progress here"
+    if state == "finished":
+        return one_line(f"{_state(shot, state)}, driver {size(shot.driver_memory_bytes)}")
     parts = [f"{shot.phase}: {_count(shot)}"]
     if state == "running":
         parts += [*_rate(shot), *_workers(shot)]
@@ -85,7 +87,8 @@ def panel(shot: Snapshot | None, state: str) -> Table:
     if shot is None:
         row("state", line(shot, state))
         return table
-    row(shot.phase, _count(shot))
+    if state != "finished":
+        row(shot.phase, _count(shot))
     if rate := ", ".join(_rate(shot)):
         row("rate", rate)
     if workers := ", ".join(_workers(shot)):
@@ -110,7 +113,7 @@ def panel(shot: Snapshot | None, state: str) -> Table:
 
 def _count(shot: Snapshot) -> str:
     if not shot.total:
-        return f"{shot.done:,} {shot.unit}".strip()
+        return f"{shot.done:,} {shot.unit}" if shot.unit else "not counted"
     return f"{shot.done:,} of {shot.total:,} {shot.unit} ({shot.done / shot.total:.0%})"
 
 

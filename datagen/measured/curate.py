@@ -134,11 +134,11 @@ class _Curator:
             facts |= {"status": "refused", "reason": refused.code, "detail": refused.detail}
             labels = Verdict.refusal(record, refused.code, refused.detail)
         verdict = ScanVerdict(**facts)
-        claims = claims_of(verdict)
+        source_metadata = source_metadata_of(verdict)
         if labels.accepted:
-            labels = replace(labels, **_provenance(record), claims=claims, warnings=verdict.warnings)
+            labels = replace(labels, **_provenance(record), source_metadata=source_metadata, warnings=verdict.warnings)
         else:
-            labels = replace(labels, claims=claims)
+            labels = replace(labels, source_metadata=source_metadata)
         return Examined(entry, verdict, labels)
 
     def _refuse(self, facts: dict[str, Any], code: str, detail: str) -> None:
@@ -243,7 +243,7 @@ def _provenance(record: Record) -> dict[str, Any]:
     return {"source": record.source, "source_id": record.source_id, "origin": record.origin, "licence": record.licence}
 
 
-def claims_of(verdict: ScanVerdict) -> dict[str, str]:
+def source_metadata_of(verdict: ScanVerdict) -> dict[str, str]:
     """Return what the file and the comparison say of a scan, as text by name; nothing that is not known."""
     values: dict[str, Any] = dict(verdict.stated) | {
         "truth": verdict.truth,

@@ -72,7 +72,7 @@ _FIELDS = {field.name: field for field in (*VERDICT_SCHEMA, *ADDED)}
 def source_metadata_by_catalog(source: FinishedDataset) -> dict[str, set[str]]:
     """Return the names of the source metadata that rows of the dataset have, by catalog."""
     found: dict[str, set[str]] = {}
-    for batch in batches(source, ["source", "claims"]):
+    for batch in batches(source, ["source", "source_metadata"]):
         for line in batch.to_pylist():
             found.setdefault(line["source"], set()).update(source_metadata_of(source, line))
     return found
@@ -198,6 +198,6 @@ def _metadata(sources: Sequence[FinishedDataset], counts: Counter[str]) -> dict[
 def source_metadata_of(source: FinishedDataset, line: dict[str, Any]) -> dict[str, Any]:
     """Return the source metadata of a record."""
     try:
-        return dict(json.loads(line["claims"]))
+        return dict(json.loads(line["source_metadata"]))
     except (TypeError, ValueError, RecursionError) as error:
         raise _malformed(source, "the source metadata of a line is not a JSON object") from error

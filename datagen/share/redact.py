@@ -44,7 +44,7 @@ TABLE_COLUMNS = (frozenset(VERDICT_COLUMNS) | {field.name for field in ADDED}) -
 """Columns of a published table; entries that may not be published are empty."""
 _FILES = ("origin", "density_path", "density_member")
 """Published as file names."""
-_EMPTY: dict[str, Any] = {"claims": "{}", "origin": "", "detail": "", "warnings": []}
+_EMPTY: dict[str, Any] = {"source_metadata": "{}", "origin": "", "detail": "", "warnings": []}
 """Entries of columns that are never null."""
 _CODE = re.compile(r"[a-z0-9_]{1,64}")
 
@@ -114,7 +114,7 @@ def open_line(
         if line.get(name):
             found[name] = _file_names(line[name])
     allowed = source_metadata.get(line["source"], ())
-    found["claims"] = json.dumps(
+    found["source_metadata"] = json.dumps(
         {name: value for name, value in stated.items() if name in allowed}, sort_keys=True, ensure_ascii=False
     )
     found["warnings"] = [code for code in line["warnings"] or () if _CODE.fullmatch(code)]

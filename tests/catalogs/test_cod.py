@@ -51,7 +51,7 @@ def test_a_mirror_is_read_whole_under_cod_numbers(tmp_path: Path) -> None:
     (tmp_path / "2/00/00/2000000.cif").write_text(cif("global") + cif("I"))
     found = list(open_catalog(CodCatalog(path=tmp_path)))
     assert [record.source_id for record in found] == ["1000000", "2000000#global", "2000000#I", "9012345", "notes.cif"]
-    assert found[0].claims == {"cod_id": "1000000"}
+    assert found[0].source_metadata == {"cod_id": "1000000"}
     assert {record.licence for record in found} == {"CC0-1.0"}
 
 

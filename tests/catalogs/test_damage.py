@@ -87,5 +87,11 @@ def test_damaged_bytes_end_in_records_or_one_sentence(
     for record in found:
         assert record.defect is None or record.defect.reason in DEFECTS
         assert (record.cif == "") == (record.defect is not None)
-        for text in (record.source_id, record.cif, record.origin, *record.claims, *record.claims.values()):
+        for text in (
+            record.source_id,
+            record.cif,
+            record.origin,
+            *record.source_metadata,
+            *record.source_metadata.values(),
+        ):
             text.encode("utf-8")

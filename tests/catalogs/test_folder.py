@@ -148,7 +148,7 @@ def test_linked_folders_are_followed_but_never_in_circles(tmp_path: Path) -> Non
 def test_latin_1_is_accepted_and_told(tmp_path: Path) -> None:
     (tmp_path / "a.cif").write_bytes(cif("a").encode() + "_author 'Müller'\n".encode("latin-1"))
     (record,) = read(tmp_path)
-    assert record.claims == {"encoding": "latin-1"}
+    assert record.source_metadata == {"encoding": "latin-1"}
     assert "Müller" in record.cif
 
 
@@ -179,9 +179,9 @@ def test_densities_are_found_by_their_pattern(tmp_path: Path) -> None:
     assert (density.path, density.format) == (tmp_path / "d/a.CHGCAR.gz", "chgcar")
     assert found["sub/b.cif"].density is not None
     assert found["lonely.cif"].density is None
-    assert found["lonely.cif"].claims == {"density_note": "none found"}
+    assert found["lonely.cif"].source_metadata == {"density_note": "none found"}
     assert found["two.cif#p"].density is None
-    assert found["two.cif#p"].claims == {"density_note": "several data blocks"}
+    assert found["two.cif#p"].source_metadata == {"density_note": "several data blocks"}
 
 
 def test_densities_of_several_blocks_are_found_by_block(tmp_path: Path) -> None:

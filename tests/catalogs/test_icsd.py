@@ -49,8 +49,8 @@ def test_the_code_comes_from_the_cif_its_block_or_the_file_s_name(tmp_path: Path
         "several.cif#101-ICSD": "101",
         "several.cif#other": "several.cif#other",
     }
-    assert all(record.licence == "ICSD" and record.claims["restricted"] == "yes" for record in found)
-    assert found[0].claims["collection_code"] == found[0].source_id
+    assert all(record.licence == "ICSD" and record.source_metadata["restricted"] == "yes" for record in found)
+    assert found[0].source_metadata["collection_code"] == found[0].source_id
 
 
 def test_an_entry_exported_twice_keeps_both(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_only_the_icsd_s_own_terms_restrict(tmp_path: Path, licence: str, restri
     (tmp_path / "a.cif").write_text(NACL)
     (record,) = read(tmp_path, licence=licence)
     assert record.licence == licence
-    assert ("restricted" in record.claims) == restricted
+    assert ("restricted" in record.source_metadata) == restricted

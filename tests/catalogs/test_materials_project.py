@@ -54,7 +54,7 @@ def test_materials_come_in_the_order_of_their_ids_with_what_the_database_says(
     salt = found[-1]
     assert (salt.source, salt.licence, salt.density) == ("mp", "CC-BY-4.0", None)
     assert salt.origin == "https://materialsproject.org/materials/mp-22862"
-    assert salt.claims == {
+    assert salt.source_metadata == {
         "material_id": "mp-22862", "formula": "NaCl", "space_group_number": "225", "energy_above_hull_eV": "0.0",
         "theoretical": "False", "database_ids": "icsd-18189", "database_version": "2026.01.01",
     }  # fmt: skip
@@ -84,13 +84,13 @@ def test_the_newest_density_that_exists_is_taken_with_its_own_atoms(
 ) -> None:
     found = {record.source_id: record for record in read(tmp_path, with_density=True)}
     assert set(found) == {"mp-9", "mp-1265", "mp-22862"}  # mp-1138 has no calculation with a density
-    assert found["mp-22862"].claims["density_task_id"] == "mp-12"
-    assert found["mp-1265"].claims["density_task_id"] == "mp-21"  # the newer mp-22 has none
+    assert found["mp-22862"].source_metadata["density_task_id"] == "mp-12"
+    assert found["mp-1265"].source_metadata["density_task_id"] == "mp-21"  # the newer mp-22 has none
     density = found["mp-22862"].density
     assert density is not None
     assert (density.format, density.path) == ("mp_json", tmp_path / "densities/mp-22862_mp-12.json.gz")
     raw = density.path.read_bytes()
-    assert hashlib.sha256(raw).hexdigest() == found["mp-22862"].claims["density_sha256"]
+    assert hashlib.sha256(raw).hexdigest() == found["mp-22862"].source_metadata["density_sha256"]
     chgcar = MontyDecoder().process_decoded(json.loads(gzip.decompress(raw)))["data"]
     assert np.array_equal(chgcar.data["total"], np.arange(8.0).reshape(2, 2, 2) + 1)
     ours = Structure.from_str(found["mp-22862"].cif, fmt="cif")
@@ -99,7 +99,7 @@ def test_the_newest_density_that_exists_is_taken_with_its_own_atoms(
 
 def test_a_missing_density_is_a_record_without_one(project: FakeMaterialsProject, tmp_path: Path) -> None:
     (first, *_) = read(tmp_path, with_density=True)
-    assert (first.source_id, first.density, first.claims["density_note"]) == ("mp-9", None, "none found")
+    assert (first.source_id, first.density, first.source_metadata["density_note"]) == ("mp-9", None, "none found")
     assert first.defect is None
 
 
@@ -197,7 +197,9 @@ def test_an_interrupted_download_goes_on_where_it_stopped(
     project: FakeMaterialsProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(materials_project, "CHUNK", 1)
-    whole = [(record.source_id, record.cif, record.claims) for record in read(tmp_path / "whole", with_density=True)]
+    whole = [
+        (record.source_id, record.cif, record.source_metadata) for record in read(tmp_path / "whole", with_density=True)
+    ]
 
     def fail(request: str) -> None:
         if request == "s3://materialsproject-parsed/chgcars/mp-12.json.gz":
@@ -208,7 +210,9 @@ def test_an_interrupted_download_goes_on_where_it_stopped(
         read(tmp_path / "cut", with_density=True, retries=0)
     project.fail = lambda _request: None
     project.requests.clear()
-    again = [(record.source_id, record.cif, record.claims) for record in read(tmp_path / "cut", with_density=True)]
+    again = [
+        (record.source_id, record.cif, record.source_metadata) for record in read(tmp_path / "cut", with_density=True)
+    ]
     assert again == whole
     fetched = [request for request in project.requests if request.startswith("s3:")]
     assert fetched == ["s3://materialsproject-parsed/chgcars/mp-12.json.gz"]
@@ -251,7 +255,7 @@ def test_a_new_database_version_in_the_middle_is_refused(
     with pytest.raises(CatalogError, match=r"expected version 2026\.01\.01, found version 2026\.06\.06"):
         read(tmp_path)
     shutil.rmtree(second.parent)
-    assert read(tmp_path)[0].claims["database_version"] == "2026.06.06"
+    assert read(tmp_path)[0].source_metadata["database_version"] == "2026.06.06"
 
 
 def test_what_was_asked_is_written_beside_the_answers(project: FakeMaterialsProject, tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ def test_entries_have_their_codes_and_minerals(tmp_path: Path) -> None:
     (tmp_path / "Halite.dif").write_text("Halite\n")
     found = list(open_catalog(RruffCatalog(path=tmp_path)))
     assert [record.source_id for record in found] == ["0000789", "c.cif", "0018189"]
-    assert found[0].claims == {"amcsd_code": "0000789", "mineral": "Quartz"}
-    assert found[1].claims == {}
-    assert found[2].claims["mineral"] == "Halite"
+    assert found[0].source_metadata == {"amcsd_code": "0000789", "mineral": "Quartz"}
+    assert found[1].source_metadata == {}
+    assert found[2].source_metadata["mineral"] == "Halite"
 
 
 def test_the_database_s_own_archive_is_read_in_place(tmp_path: Path) -> None:

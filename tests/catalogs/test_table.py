@@ -43,7 +43,7 @@ def test_the_mp_20_format_is_read_and_all_else_kept(tmp_path: Path) -> None:
     first, second = read(path)
     assert (first.source_id, first.cif, first.source) == ("mp-1", cif("a"), "t")
     assert first.origin == f"{path}!row 1"
-    assert first.claims == {
+    assert first.source_metadata == {
         "column 1": "7", "material_id": "mp-1", "formation_energy_per_atom": "-1.25", "spacegroup.number": "225",
     }  # fmt: skip
     assert second.source_id == "mp-2"
@@ -57,18 +57,18 @@ def test_parquet_gives_the_same_records_as_csv(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", [["material_id", "cif", "n"], *rows])
     packed = tmp_path / "t.csv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    expected = [(record.source_id, record.cif, record.claims) for record in read(tmp_path / "t.parquet")]
+    expected = [(record.source_id, record.cif, record.source_metadata) for record in read(tmp_path / "t.parquet")]
     assert len(expected) == 200
-    assert [(record.source_id, record.cif, record.claims) for record in read(path)] == expected
-    assert [(record.source_id, record.cif, record.claims) for record in read(packed)] == expected
+    assert [(record.source_id, record.cif, record.source_metadata) for record in read(path)] == expected
+    assert [(record.source_id, record.cif, record.source_metadata) for record in read(packed)] == expected
 
 
 def test_bytes_nulls_and_numbers_in_parquet_become_text(tmp_path: Path) -> None:
     table_ = pa.table({"cif": [NACL.encode(), None], "e": [1.5, None], "l": [[1, 2], None], "id": [3, 4]})
     pq.write_table(table_, tmp_path / "t.parquet")
     first, second = read(tmp_path / "t.parquet", id_column="id")
-    assert (first.source_id, first.cif, first.claims) == ("3", NACL, {"e": "1.5", "l": "[1, 2]", "id": "3"})
-    assert (second.claims, second.defect and second.defect.reason) == ({"id": "4"}, "empty_file")
+    assert (first.source_id, first.cif, first.source_metadata) == ("3", NACL, {"e": "1.5", "l": "[1, 2]", "id": "3"})
+    assert (second.source_metadata, second.defect and second.defect.reason) == ({"id": "4"}, "empty_file")
 
 
 def test_parquet_text_that_is_not_utf_8_is_latin_1(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_parquet_text_that_is_not_utf_8_is_latin_1(tmp_path: Path) -> None:
     wrong = pa.Array.from_buffers(pa.string(), 2, raw.buffers())  # as careless writers leave it
     pq.write_table(pa.table({"cif": wrong, "note": wrong.dictionary_encode()}), tmp_path / "t.parquet")
     first, second = read(tmp_path / "t.parquet")
-    assert (first.cif, first.claims["encoding"]) == ("data_x _n Müller", "latin-1")
-    assert first.claims["note"] == "data_x _n M\\xfcller"
+    assert (first.cif, first.source_metadata["encoding"]) == ("data_x _n Müller", "latin-1")
+    assert first.source_metadata["note"] == "data_x _n M\\xfcller"
     assert second.cif == NACL
 
 
@@ -99,8 +99,8 @@ def test_equal_ids_are_told_apart(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", rows)
     found = read(path)
     assert [record.source_id for record in found] == ["same", "same~2", "same~3"]
-    assert found[2].claims["duplicate_of"] == "same"
-    assert "duplicate_of" not in found[1].claims
+    assert found[2].source_metadata["duplicate_of"] == "same"
+    assert "duplicate_of" not in found[1].source_metadata
 
 
 def test_many_equal_ids_take_no_longer_than_others(tmp_path: Path) -> None:
@@ -131,8 +131,12 @@ def test_cells_that_are_not_utf_8_are_latin_1_one_by_one(tmp_path: Path) -> None
     raw = b"material_id,cif\na,'" + b"data_x _n M\xfcller\nb\xe9,data_y _n M\xc3\xbcller\n"
     (tmp_path / "t.csv").write_bytes(raw.replace(b"'", b""))
     first, second = read(tmp_path / "t.csv")
-    assert (first.cif, first.claims.get("encoding")) == ("data_x _n Müller", "latin-1")
-    assert (second.source_id, second.cif, second.claims.get("encoding")) == ("b\\xe9", "data_y _n Müller", None)
+    assert (first.cif, first.source_metadata.get("encoding")) == ("data_x _n Müller", "latin-1")
+    assert (second.source_id, second.cif, second.source_metadata.get("encoding")) == (
+        "b\\xe9",
+        "data_y _n Müller",
+        None,
+    )
 
 
 def test_an_unclosed_quote_swallows_no_more_than_the_limit(tmp_path: Path) -> None:
@@ -184,7 +188,7 @@ def test_densities_are_named_by_a_column(tmp_path: Path) -> None:
     assert a.density is not None
     assert (a.density.path, a.density.format) == (tmp_path / "rho/a.cube", "cube")
     assert b.density is None
-    assert (b.claims["density"], b.claims["density_note"]) == ("rho/b.cube", "none found")
+    assert (b.source_metadata["density"], b.source_metadata["density_note"]) == ("rho/b.cube", "none found")
     assert c.density is None
 
 
@@ -212,14 +216,14 @@ def test_an_oversized_cell_costs_its_own_row_only(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", [["cif", "n"], [NACL, 1], [big, 2], [NACL, 3]])
     found = read(path, max_file_MB=0.1)
     assert reasons(found) == {"row 1": "", "row 2": "too_large", "row 3": ""}
-    assert found[2].claims == {"n": "3"}
+    assert found[2].source_metadata == {"n": "3"}
 
 
 def test_a_quotation_mark_inside_a_cell_is_text(tmp_path: Path) -> None:
     quoted = NACL.replace('"', '""')
     path = tmp_path / "t.csv"
     path.write_text(f'cif,pipe\n"{quoted}",5" wide\n"{quoted}",6" and ""7""\n"{quoted}","a ""b"", c"\n')
-    assert [record.claims["pipe"] for record in read(path)] == ['5" wide', '6" and ""7""', 'a "b", c']
+    assert [record.source_metadata["pipe"] for record in read(path)] == ['5" wide', '6" and ""7""', 'a "b", c']
 
 
 def test_a_parquet_file_that_repeats_a_giant_text_stays_small(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_densities_lie_beside_the_archive(tmp_path: Path) -> None:
     b, other, _ = read(tmp_path / "a.tar", density="{stem}.CHGCAR")
     assert b.density is not None
     assert b.density.path == tmp_path / "b.CHGCAR"
-    assert other.claims == {"density_note": "none found"}
+    assert other.source_metadata == {"density_note": "none found"}
 
 
 def test_a_member_that_claims_more_than_there_is_ends_the_archive_at_once(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_names_that_occur_twice_get_a_number_and_tell_of_the_first(tmp_path: Pat
     found = read(path)
     assert [record.source_id for record in found] == ["0.cif", "0.cif~2", "0.cif~3"]
     assert [record.cif.split()[0] for record in found] == ["data_x0", "data_x1", "data_x2"]
-    assert found[2].claims == {"duplicate_of": "0.cif"}
+    assert found[2].source_metadata == {"duplicate_of": "0.cif"}
 
 
 def test_densities_lie_in_the_archive_or_beside_it(tmp_path: Path) -> None:

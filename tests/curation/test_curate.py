@@ -82,9 +82,9 @@ class TestAccepted:
         assert Verdict.from_row(json.loads(json.dumps(self.salt.to_row()))) == self.salt
 
     def test_provenance_is_carried(self):
-        original = Record("mine", "a b/ü.cif", rock_salt(), "zip!ü", "ICSD", claims={"code": "1"})
+        original = Record("mine", "a b/ü.cif", rock_salt(), "zip!ü", "ICSD", source_metadata={"code": "1"})
         v = curate_record(original, DEFAULTS)
-        assert (v.source, v.source_id, v.origin, v.licence, v.claims) == (
+        assert (v.source, v.source_id, v.origin, v.licence, v.source_metadata) == (
             "mine",
             "a b/ü.cif",
             "zip!ü",

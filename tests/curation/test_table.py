@@ -41,7 +41,7 @@ RECORDS = st.builds(
     | st.builds(
         DensityRef, st.just(Path("a b/ü.cube")), st.sampled_from(["chgcar", "cube", "mp_json"]), st.none() | TEXTS
     ),
-    claims=st.dictionaries(TEXTS, TEXTS, max_size=3),
+    source_metadata=st.dictionaries(TEXTS, TEXTS, max_size=3),
     defect=st.none() | st.builds(Defect, TEXTS, TEXTS),
 )
 

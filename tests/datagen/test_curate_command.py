@@ -422,7 +422,7 @@ def test_a_tar_and_a_table_go_through_as_well(tmp_path: Path) -> None:
         ("csv", "refused"),
     ]
     assert len({(row["source"], row["source_id"]) for row in rows}) == 5
-    assert json.loads(rows[2]["claims"])["band_gap"] == "1.5"
+    assert json.loads(rows[2]["source_metadata"])["band_gap"] == "1.5"
 
 
 def test_nothing_at_all_is_a_table_without_rows(tmp_path: Path) -> None:

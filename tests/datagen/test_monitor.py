@@ -55,7 +55,7 @@ def test_a_run_leaves_its_snapshot_events_and_metrics(tmp_path: Path) -> None:
     assert [event["phase"] for event in events if event["event"] == "phase_ended"] == phases
     assert events[-1] | {"time": ""} == {"time": "", "event": "run_ended", "state": "finished", "error": None}
     assert 'datagen_run_state{dataset="d.zarr",state="finished"} 1\n' in metrics.read_text()
-    assert shown(dataset).startswith("finished: report: ")
+    assert shown(dataset).startswith("finished: finished, driver ")
 
 
 def test_a_failed_run_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

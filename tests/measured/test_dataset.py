@@ -62,7 +62,7 @@ def test_accepted_scans_are_rows_with_labels_and_refused_ones_have_reasons(made:
     assert lines["wrong.xy"]["reason"] == "pattern_disagrees"
     assert lines["broken.xy"]["reason"] == "unreadable"
     assert lines["wrong.xy"]["row"] is None
-    assert '"format": "columns"' in lines["salt.xy"]["claims"]
+    assert '"format": "columns"' in lines["salt.xy"]["source_metadata"]
 
 
 def test_the_scan_itself_is_kept_and_the_pattern_is_that_scan_at_the_angles(made: tuple[Path, Path]) -> None:

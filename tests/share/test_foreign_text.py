@@ -38,7 +38,8 @@ def with_foreign_text(dataset: Path, out: Path, *, settings: bool = False) -> Pa
     def table(path: Path) -> None:
         found = pq.read_table(dataset / "curation.parquet")
         lines = [
-            line | {"licence": FOREIGN, "source": FOREIGN, "source_id": FOREIGN, "claims": json.dumps({FOREIGN: 1})}
+            line
+            | {"licence": FOREIGN, "source": FOREIGN, "source_id": FOREIGN, "source_metadata": json.dumps({FOREIGN: 1})}
             for line in found.to_pylist()
         ]
         pq.write_table(pa.Table.from_pylist(lines, schema=found.schema), path)

@@ -247,7 +247,7 @@ def test_a_curation_table_whose_texts_exhaust_memory_is_refused(
 ) -> None:
     def bomb(dataset: Path) -> None:
         found = pq.read_schema(dataset / "curation.parquet")
-        texts = dict.fromkeys(("structure", "claims", "status"), "x" * 1_000_000)
+        texts = dict.fromkeys(("structure", "source_metadata", "status"), "x" * 1_000_000)
         write_repeated(dataset / "curation.parquet", found, texts, 5000)
         assert (dataset / "curation.parquet").stat().st_size < 100_000
 

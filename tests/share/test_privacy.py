@@ -120,7 +120,7 @@ def test_open_rows_keep_file_names_and_default_source_metadata(private: Path, tm
     assert lines["halite.cif"]["density_reason"]
     assert lines["halite.cif"]["density_detail"] is None
     assert lines["rutile"]["origin"] == "table.csv!row 1"
-    assert json.loads(lines["rutile"]["claims"]) == {}
+    assert json.loads(lines["rutile"]["source_metadata"]) == {}
     assert lines["broken.cif"]["reason"] == "no_cell"
 
 
@@ -130,7 +130,7 @@ def test_only_named_source_metadata_is_published(private: Path, tmp_path: Path) 
     assert {"note", "charge", "citation"} <= set(withheld)
     publish(private, tmp_path / "out.zarr", NAMING, Terms(source_metadata=("year",)))
     lines = {line["source_id"]: line for line in table(tmp_path / "out.zarr").to_pylist()}
-    assert json.loads(lines["rutile"]["claims"]) == {"year": "1999"}
+    assert json.loads(lines["rutile"]["source_metadata"]) == {"year": "1999"}
     assert list(found(tmp_path / "out.zarr", [USER, SECRET])) == []
     with pytest.raises(ConfigError, match=r"--source-metadata yaer: no structure of .* has it; expected one of .*year"):
         publish(private, tmp_path / "no.zarr", NAMING, Terms(source_metadata=("yaer",)))
@@ -230,7 +230,7 @@ def test_a_path_planted_in_any_column_of_the_curation_table_is_not_published(pri
                 changed = {**line, field.name: [planted]}
             else:
                 continue
-            stated = {"note": planted} if field.name == "claims" else {}
+            stated = {"note": planted} if field.name == "source_metadata" else {}
             kept = USER in repr(open_line(changed, stated, {})), USER in repr(redacted_line(changed))
             labelled = field.name in KEPT_COLUMNS
             assert kept == (labelled or field.name in READ_FROM_CIF, labelled), field.name
@@ -244,7 +244,7 @@ READ_FROM_CIF = {"stated_formula", "stated_space_group", "structure", "contact",
 
 def test_every_column_of_the_curation_table_is_decided_on() -> None:
     """A new column fails here until it is listed as published or below as withheld."""
-    withheld = {"claims", "detail", "warnings", "density_detail", "xrd_peaks_detail"}
+    withheld = {"source_metadata", "detail", "warnings", "density_detail", "xrd_peaks_detail"}
     files = {"origin", "density_path", "density_member"}
     assert OPEN_COLUMNS | withheld | files >= TABLE_COLUMNS
 

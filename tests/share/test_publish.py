@@ -65,7 +65,9 @@ def secrets(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[bytes]]:
         found["coordinates"] += [structure[at : at + 40].encode() for at in range(0, len(structure) - 40, 40)]
         crystal = Crystal.from_json(structure)
         found["coordinates"] += [np.float64(v).tobytes() for v in crystal.fractional.ravel() if v * 24 % 1]
-        found["source text"] += [f'"{k}": "{v}"'.encode() for k, v in json.loads(line_of[row]["claims"]).items()]
+        found["source text"] += [
+            f'"{k}": "{v}"'.encode() for k, v in json.loads(line_of[row]["source_metadata"]).items()
+        ]
         if line_of[row]["density_path"]:
             found["source text"].append(Path(line_of[row]["density_path"]).name.encode())
     return found

@@ -136,7 +136,7 @@ def main() -> int:
 
 
 def _record(name: str, cif: str) -> Record:
-    return Record(source="benchmark", source_id=name, cif=cif, origin=name, licence="")
+    return Record(source="benchmark", source_id=name, text=cif, origin=name, licence="")
 
 
 if __name__ == "__main__":

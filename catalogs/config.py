@@ -69,15 +69,15 @@ class _WithDensities(_Catalog):
 
 
 class FolderCatalog(_WithDensities):
-    """CIF files (.cif, .mcif, also with .gz) in a folder and its subfolders, or one such file."""
+    """Files with structures (CIF, POSCAR, extended XYZ, JSON; also with .gz) in a folder, or one such file."""
 
     kind: Literal["folder"] = "folder"
     path: Path
-    """The folder, or a single CIF file."""
+    """The folder, or a single file."""
 
 
 class ZipCatalog(_WithDensities):
-    """CIF files inside a zip archive, read in place; densities are inside or beside it."""
+    """Files with structures inside a zip archive, read in place; densities are inside or beside it."""
 
     kind: Literal["zip"] = "zip"
     path: Path
@@ -85,7 +85,7 @@ class ZipCatalog(_WithDensities):
 
 
 class TarCatalog(_WithDensities):
-    """CIF files inside a tar archive (plain, gzip, bzip2 or xz), read in place in one pass; densities are beside it."""
+    """Files with structures inside a tar archive (plain, gzip, bzip2, xz), read in place; densities are beside it."""
 
     kind: Literal["tar"] = "tar"
     path: Path
@@ -95,13 +95,14 @@ class TarCatalog(_WithDensities):
 
 
 class TableCatalog(_Catalog):
-    """CSV or Parquet table with the text of a CIF in each row; other columns are kept as source metadata."""
+    """CSV, Parquet or Feather table with a structure in each row; other columns are kept as source metadata."""
 
     kind: Literal["table"] = "table"
     path: Path
-    """The .csv, .csv.gz or .parquet file."""
-    cif_column: str = "cif"
-    """Column with the text of the CIFs."""
+    """The .csv, .csv.gz, .parquet or .feather file."""
+    structure_column: str | None = None
+    """Column with the structures as CIF, POSCAR, extended XYZ or JSON; by default the first of `cif`, `structure`,
+    `poscar`, or OPTIMADE's three columns `lattice_vectors`, `cartesian_site_positions`, `species_at_sites`."""
     id_column: str | None = None
     """Column with ids; by default `material_id` if the table has it, else rows are numbered."""
     density_column: str | None = None

@@ -1,4 +1,4 @@
-"""Defects: reasons for which an input yields no CIF text."""
+"""Defects: reasons for which an input yields no structure's text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from catalogs.reason import Reason
 
 EMPTY_FILE = "empty_file"
 NO_DATA_BLOCK = "no_data_block"
+NO_STRUCTURE = "no_structure"
 TRUNCATED_TEXT = "truncated_text"
 BINARY_FILE = "binary_file"
 TOO_LARGE = "too_large"
@@ -32,9 +33,14 @@ _DEFECTS = (
         "Open the file: often it is an error page of a web site saved under a CIF's name.",
     ),
     Reason(
+        NO_STRUCTURE,
+        "The JSON, XYZ or database file has no structure at this place.",
+        "Read the format it should have in docs/structures.md, and correct the file or exclude it.",
+    ),
+    Reason(
         TRUNCATED_TEXT,
-        "The text ends inside a text field: the closing semicolon is missing.",
-        "Fetch the file again, or close the field with a line that begins with a semicolon.",
+        "The text ends too early: inside a text field of a CIF, or before all announced atoms.",
+        "Fetch the file again; a CIF's text field ends with a line that begins with a semicolon.",
     ),
     Reason(
         BINARY_FILE,

@@ -1,4 +1,4 @@
-"""CIF files in a folder and its subfolders, read one at a time in natural order."""
+"""Files with structures in a folder and its subfolders, read one at a time in natural order."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from catalogs import defects
 from catalogs.config import FolderCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, is_cif, is_hidden, natural_key
+from catalogs.names import archive_kind, format_of, is_hidden, natural_key
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, Record
 
 
 def records(config: FolderCatalog) -> Iterator[Record]:
-    """Yield a record per data block of every CIF file; archives are defects, other files are skipped."""
+    """Yield a record per structure of every file; archives are defects, files of other names are skipped."""
     root = config.path
     single = root.is_file()
     for path, trouble in [(root, None)] if single else walk(root, config.name):
         file_id = path.name if single else path.relative_to(root).as_posix()
+        kind = format_of(path.name)
         place = Place(
             config.name,
             file_id,
@@ -29,11 +30,13 @@ def records(config: FolderCatalog) -> Iterator[Record]:
             config.licence,
             density_for=beside(root.parent if single else root, config.density, file_id),
             by_block=by_block(config.density),
+            format=kind or "cif",
+            skippable=kind == "json" and not single,
         )
         if trouble is not None:
             yield place.refused(trouble)
             continue
-        if not is_cif(path.name) and not single:
+        if kind is None and not single:
             yield place.refused(Defect(defects.NESTED_ARCHIVE, "an archive among the files of a folder"))
             continue
         raw = read_file(path, config.max_file_MB)
@@ -71,7 +74,7 @@ def _what_it_is(path: Path) -> str:
 
 
 def walk(root: Path, name: str) -> Iterator[tuple[Path, Defect | None]]:
-    """Yield CIF files and archives under a folder in natural order, and a defect for folders that cannot be listed.
+    """Yield files with structures and archives in natural order, and a defect for folders that cannot be listed.
 
     Links to folders are followed unless they lead to a folder that contains them. Only the names of the folders on
     the current path are in memory.
@@ -80,7 +83,7 @@ def walk(root: Path, name: str) -> Iterator[tuple[Path, Defect | None]]:
         raise CatalogError(
             "there is no such folder",
             where=f"catalog {name!r}",
-            expected="a folder or a CIF file",
+            expected="a folder or a file with structures",
             found=str(root),
             do="correct its path, or mount its disk",
         )
@@ -101,7 +104,7 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, Defect |
     for name, is_folder in sorted(listed, key=lambda item: natural_key(item[0])):
         path = folder / name
         if not is_folder:
-            if is_cif(name) or archive_kind(name):
+            if format_of(name) or archive_kind(name):
                 yield path, None
         elif (real := os.path.realpath(path)) not in above:
             yield from _walk(path, (*above, real))

@@ -29,7 +29,7 @@ def records(config: IcsdCatalog) -> Iterator[Record]:
 
 def collection_code(record: Record) -> str | None:
     """Return the code from `_database_code_ICSD`, the block's name (`data_12345-ICSD`) or the file's name."""
-    if found := _TAG.search(record.cif) or _BLOCK.match(record.cif):
+    if found := _TAG.search(record.text) or _BLOCK.match(record.text):
         return found[1]
     path, _, block = record.source_id.partition("#")
     found = None if block else _FILE.fullmatch(stem(path))

@@ -1,13 +1,27 @@
-"""Names of files: which are CIFs, archives or tables, which are hidden or unsafe, and their natural order."""
+"""Names of files: which hold structures, archives or tables, which are hidden or unsafe, and their natural order."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
 
-CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
-"""Files that are records, in capitals too; other files of a folder or archive are skipped."""
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq")
+from catalogs.record import Format
+
+_STRUCTURES: dict[str, Format] = {
+    ".cif": "cif",
+    ".mcif": "cif",
+    ".vasp": "poscar",
+    ".poscar": "poscar",
+    ".contcar": "poscar",
+    ".xyz": "extxyz",
+    ".extxyz": "extxyz",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+}
+"""Files that are read, in capitals too, also with .gz; other files of a folder or archive are skipped."""
+_POSCAR = re.compile(r"(?:.*[._-])?(?:poscar|contcar)(?:[._-].*)?")
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".feather", ".arrow")
 _ARCHIVES: dict[str, Literal["zip", "tar", "other"]] = {
     ".zip": "zip",
     **dict.fromkeys((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"), "tar"),
@@ -18,9 +32,13 @@ _DIGITS = re.compile(r"(\d+)")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def is_cif(name: str) -> bool:
-    """Return whether a file of this name is read."""
-    return name.lower().endswith(CIF_SUFFIXES)
+def format_of(name: str) -> Format | None:
+    """Return the format of a file by its name, None if a file of this name is not read."""
+    base = name.replace("\\", "/").rsplit("/", 1)[-1].lower().removesuffix(".gz")
+    for suffix, found in _STRUCTURES.items():
+        if base.endswith(suffix):
+            return found
+    return "poscar" if _POSCAR.fullmatch(base) else None
 
 
 def is_table(name: str) -> bool:
@@ -57,7 +75,8 @@ def natural_key(path: str) -> tuple[object, ...]:
 def stem(name: str) -> str:
     """Return the file name without folder and known suffixes (`x.cif.gz` and `x.tar.gz` are `x`)."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    for suffix in (*CIF_SUFFIXES[::-1], *sorted(_ARCHIVES, key=len, reverse=True), *TABLE_SUFFIXES[::-1]):
+    structures = [suffix + gz for gz in (".gz", "") for suffix in _STRUCTURES]
+    for suffix in (*structures, *sorted(_ARCHIVES, key=len, reverse=True), *TABLE_SUFFIXES[::-1]):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name

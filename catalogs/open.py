@@ -9,7 +9,7 @@ from typing import Any
 from catalogs import cod, example_set, folder, icsd, materials_project, rruff, table, tar_archive, zip_archive
 from catalogs.config import CatalogConfig, FolderCatalog, GeneratedCatalog, TableCatalog, TarCatalog, ZipCatalog
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, is_cif, is_table
+from catalogs.names import archive_kind, format_of, is_table
 from catalogs.reading import with_unique_ids
 from catalogs.record import Record
 
@@ -57,8 +57,8 @@ def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:
 
 
 def guess_catalog(path: Path) -> CatalogConfig:
-    """Return the catalog of a path on the command line: a folder, CIF, zip, tar or table."""
-    if path.is_dir() or (is_cif(path.name) and path.is_file()):
+    """Return the catalog of a path on the command line: a folder, a file with structures, an archive or a table."""
+    if path.is_dir() or (format_of(path.name) and path.is_file()):
         return FolderCatalog.model_validate({"path": path})
     if path.is_file():
         kind = archive_kind(path.name)
@@ -71,6 +71,6 @@ def guess_catalog(path: Path) -> CatalogConfig:
     raise CatalogError(
         "not a catalog" if path.exists() else "there is nothing here",
         where=str(path),
-        expected="a folder, a .cif file, a .zip or .tar(.gz) archive, or a .csv or .parquet table",
+        expected="a folder, a file (.cif, POSCAR, .xyz, .json), an archive (.zip, .tar.gz) or a table (.csv, .parquet)",
         do="correct the path, or unpack what it holds",
     )

@@ -1,4 +1,4 @@
-"""Conversion of a file's bytes to records, one for each data block."""
+"""Conversion of a file's bytes to records, one for each structure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import islice
 from typing import IO
 
 from catalogs import defects
 from catalogs.blocks import MAX_BLOCKS, split_blocks
-from catalogs.record import Defect, DensityRef, Record
+from catalogs.formats import MAX_STRUCTURES, split
+from catalogs.record import Defect, DensityRef, Format, Record
 from catalogs.text import decode, printable
 
 MB = 1_000_000
@@ -30,6 +32,9 @@ class Place:
     """Function from block name to density; None if the catalog has no densities."""
     by_block: bool = False
     """Whether `density_for` distinguishes the blocks of a file."""
+    format: Format = "cif"
+    skippable: bool = False
+    """Whether a file without any structure is skipped, as files of other names are."""
 
     def refused(self, defect: Defect) -> Record:
         """Return the record of a file that could not be read."""
@@ -46,7 +51,7 @@ class Place:
         )
 
     def records(self, raw: bytes) -> Iterator[Record]:
-        """Yield a record for each data block of a file's bytes, or one with the defect."""
+        """Yield a record for each structure of a file's bytes, or one with the defect."""
         decoded = decode(raw)
         if isinstance(decoded, Defect):
             yield self.refused(decoded)
@@ -59,6 +64,56 @@ class Place:
 
     def records_of_text(self, text: str) -> Iterator[Record]:
         """Do the same as `records` for decoded text."""
+        if self.format == "cif":
+            yield from self._data_blocks(text)
+        else:
+            yield from self._pieces(text)
+
+    def _pieces(self, text: str) -> Iterator[Record]:
+        """Yield the structures of a file that is not a CIF, tagged with their id in the file or their number."""
+        pieces = list(islice(split(text, self.format), MAX_STRUCTURES + 1))
+        if self.skippable and all(isinstance(piece, Defect) for piece in pieces):
+            return
+        if not pieces:
+            yield self.refused(Defect(defects.NO_STRUCTURE, "the file is empty"))
+            return
+        if len(pieces) > MAX_STRUCTURES:
+            yield self.refused(too_large(f"more than {MAX_STRUCTURES} structures in one file"))
+            return
+        for number, piece in enumerate(pieces, start=1):
+            named = "" if isinstance(piece, Defect) else piece.name
+            tag = "" if len(pieces) == 1 else f"#{named or number}"
+            here = replace(self, file_id=self.file_id + tag, origin=self.origin + tag)
+            if isinstance(piece, Defect):
+                yield here.refused(piece)
+                continue
+            here = replace(here, source_metadata={**self.source_metadata, **piece.metadata}, format=piece.format)
+            if piece.format == "cif":
+                yield from here._data_blocks(piece.text)
+            else:
+                yield here._record(piece.text, "", alone=len(pieces) == 1)
+
+    def _record(self, text: str, block: str, *, alone: bool) -> Record:
+        """Return the record of one structure; `alone` if its file has no other."""
+        source_metadata = dict(self.source_metadata)
+        density = None
+        if self.density_for is not None:
+            clear = self.by_block or alone
+            density = self.density_for(block) if clear else None
+            if density is None:
+                source_metadata["density_note"] = "none found" if clear else "several data blocks"
+        return Record(
+            self.source,
+            printable(self.file_id),
+            text,
+            printable(self.origin),
+            self.licence,
+            density,
+            source_metadata,
+            format=self.format,
+        )
+
+    def _data_blocks(self, text: str) -> Iterator[Record]:
         blocks = split_blocks(text)
         if not blocks:
             detail = f"{len(text)} characters without a data_ line, beginning {text.strip()[:40]!r}"
@@ -74,22 +129,7 @@ class Place:
             if block.truncated:
                 yield here.refused(Defect(defects.TRUNCATED_TEXT, "a text field is never closed"))
                 continue
-            source_metadata = dict(self.source_metadata)
-            density = None
-            if self.density_for is not None:
-                clear = self.by_block or len(blocks) == 1
-                density = self.density_for(block.name) if clear else None
-                if density is None:
-                    source_metadata["density_note"] = "none found" if clear else "several data blocks"
-            yield Record(
-                self.source,
-                printable(here.file_id),
-                block.text,
-                printable(here.origin),
-                self.licence,
-                density,
-                source_metadata,
-            )
+            yield here._record(block.text, block.name, alone=len(blocks) == 1)
 
 
 def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defect:

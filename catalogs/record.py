@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Format = Literal["cif", "poscar", "extxyz", "json"]
+"""`json` is a structure of pymatgen, OPTIMADE or ASE as a JSON object, told apart by its keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Reason for which an input yields no CIF text: a code of `catalogs.defects` and the facts."""
+    """Reason for which an input yields no structure's text: a code of `catalogs.defects` and the facts."""
 
     reason: str
     detail: str
@@ -27,17 +31,19 @@ class DensityRef:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A data block of a CIF, or the defect for which it could not be read (`cif` is then empty)."""
+    """One structure as text, or the defect for which it could not be read (`text` is then empty)."""
 
     source: str
     """The catalog's name in the configuration."""
     source_id: str
-    """Unique within the source: the file's path inside the catalog, `#block` appended where a file has several."""
-    cif: str
+    """Unique within the source: the file's path inside the catalog, with `#name` or `#number` if it holds several."""
+    text: str
+    """As found: a data block of a CIF, a POSCAR, a frame of an extended XYZ, or a JSON object."""
     origin: str
     """Location for users: file, archive and entry, or material id."""
     licence: str
     density: DensityRef | None = None
     source_metadata: dict[str, str] = field(default_factory=dict)
-    """Source metadata beside the CIF: material id, collection code, formula, other columns."""
+    """Source metadata beside the structure: material id, collection code, formula, other columns."""
     defect: Defect | None = None
+    format: Format = "cif"

@@ -24,7 +24,7 @@ def records(config: RruffCatalog) -> Iterator[Record]:
     """Yield a record per data block with its AMCSD code, if stated, as id and the mineral as source metadata."""
     for record in records_in(config):
         named = renamed(record, amcsd_code, "amcsd_code")
-        mineral = _MINERAL.search(record.cif)
+        mineral = _MINERAL.search(record.text)
         if mineral:
             name = next(found for found in mineral.groups() if found is not None)
             named = replace(named, source_metadata={**named.source_metadata, "mineral": name})
@@ -33,5 +33,5 @@ def records(config: RruffCatalog) -> Iterator[Record]:
 
 def amcsd_code(record: Record) -> str | None:
     """Return the value of `_database_code_amcsd`, or None."""
-    found = _CODE.search(record.cif)
+    found = _CODE.search(record.text)
     return found[1] if found else None

@@ -1,26 +1,35 @@
-"""CSV and Parquet tables with a CIF in each row, read in batches."""
+"""CSV, Parquet and Feather tables with a structure in each row, read in batches."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import json
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from catalogs import defects
 from catalogs.config import TableCatalog
 from catalogs.densities import density_format
 from catalogs.errors import CatalogError
+from catalogs.formats import format_of_text
 from catalogs.reading import MB, Place, too_large
 from catalogs.record import Defect, DensityRef, Record
 from catalogs.text import printable
 
-ID_COLUMN = "material_id"
+ID_COLUMNS = ("material_id", "immutable_id", "id")
+STRUCTURE_COLUMNS = ("cif", "structure", "poscar")
+OPTIMADE_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
+MORE_OPTIMADE_COLUMNS = ("species", "dimension_types")
+HEAD_CHARACTERS = 20_000
+"""By which the format of a cell is recognised."""
 BATCH_ROWS = 64
 """Rows of a Parquet file held at a time: with CIFs of up to some MB that stays below a few hundred MB."""
 
@@ -32,9 +41,12 @@ Row = Sequence[Any]
 
 
 def records(config: TableCatalog) -> Iterator[Record]:
-    """Yield a record per data block of every row's CIF; other columns become source metadata, as text."""
-    is_parquet = not config.path.name.lower().endswith((".csv", ".csv.gz"))
-    rows = _parquet_rows(config) if is_parquet else _csv_rows(config)
+    """Yield a record per structure of every row; other columns become source metadata, as text."""
+    name = config.path.name.lower()
+    if name.endswith((".csv", ".csv.gz")):
+        rows = _csv_rows(config)
+    else:
+        rows = _feather_rows(config) if name.endswith((".feather", ".arrow")) else _parquet_rows(config)
     header = next(rows)
     if isinstance(header, Defect):
         raise CatalogError(
@@ -62,13 +74,25 @@ class _Columns:
     def __init__(self, config: TableCatalog, header: list[str]) -> None:
         self.config = config
         self.names = [printable(name) or f"column {i}" for i, name in enumerate(header, start=1)]
-        self.cif = self._index(config.cif_column, "cif_column")
+        self.structure = self._structure_columns()
         self.density = self._index(config.density_column, "density_column") if config.density_column else None
         self.id: int | None = None
         if config.id_column is not None:
             self.id = self._index(config.id_column, "id_column")
-        elif ID_COLUMN in self.names:
-            self.id = self.names.index(ID_COLUMN)
+        else:
+            self.id = next((self.names.index(name) for name in ID_COLUMNS if name in self.names), None)
+
+    def _structure_columns(self) -> dict[str, int]:
+        """Return the columns with the structure: one of text, or OPTIMADE's."""
+        if self.config.structure_column is not None:
+            return {"": self._index(self.config.structure_column, "structure_column")}
+        for name in STRUCTURE_COLUMNS:
+            if name in self.names:
+                return {"": self.names.index(name)}
+        if set(OPTIMADE_COLUMNS) <= set(self.names):
+            chosen = (*OPTIMADE_COLUMNS, *(name for name in MORE_OPTIMADE_COLUMNS if name in self.names))
+            return {name: self.names.index(name) for name in chosen}
+        return {"": self._index(STRUCTURE_COLUMNS[0], "structure_column")}
 
     def _index(self, name: str, option: str) -> int:
         if name in self.names:
@@ -85,7 +109,7 @@ class _Columns:
         source_metadata = {
             name: _as_text(cell)
             for i, (name, cell) in enumerate(zip(self.names, row, strict=False))
-            if i != self.cif and cell is not None
+            if i not in self.structure.values() and cell is not None
         }
         row_id = _as_text(row[self.id]).strip() if self.id is not None and self.id < len(row) else ""
         place = Place(
@@ -100,11 +124,18 @@ class _Columns:
             detail = f"{len(row)} cells in a row of a table with {len(self.names)} columns"
             yield place.refused(Defect(defects.DAMAGED_ENTRY, detail))
             return
-        raw = _as_bytes(row[self.cif])
+        raw = self._structure_of(row)
         if len(raw) > self.config.max_file_MB * MB:
             yield place.refused(too_large(f"{len(raw) / MB:.0f} MB in one cell"))
         else:
-            yield from place.records(raw)
+            head = raw[:HEAD_CHARACTERS].decode("utf-8", "replace").removeprefix("\ufeff")
+            yield from replace(place, format=format_of_text(head)).records(raw)
+
+    def _structure_of(self, row: Row) -> bytes:
+        if "" in self.structure:
+            return _as_bytes(row[self.structure[""]])
+        found = {name: _as_json(row[i]) for name, i in self.structure.items() if row[i] is not None}
+        return json.dumps(found).encode()
 
     def _density_for(self, row: Row) -> Any:
         if self.density is None or self.density >= len(row):
@@ -203,6 +234,23 @@ def _parquet_rows(config: TableCatalog) -> Iterator[Any]:
             yield Defect(defects.DAMAGED_SOURCE, str(error))
 
 
+def _feather_rows(config: TableCatalog) -> Iterator[Any]:
+    """Yield the header, then the rows of a Feather file of version 2, which is an Arrow file."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(config.path)))
+        names = list(table.schema.names)
+    except (OSError, pa.ArrowException) as error:
+        raise _cannot_open(config, config.path, error) from error
+    yield names
+    try:
+        for number in range(table.num_record_batches):
+            batch = table.get_batch(number)
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                yield from zip(*map(_cells, batch.slice(start, BATCH_ROWS).columns), strict=True)
+    except (OSError, pa.ArrowException) as error:
+        yield Defect(defects.DAMAGED_SOURCE, str(error))
+
+
 def _refuse_bomb(config: TableCatalog, table: pq.ParquetFile) -> None:
     inflated = sum(table.metadata.row_group(i).total_byte_size for i in range(table.metadata.num_row_groups))
     size = config.path.stat().st_size
@@ -233,7 +281,7 @@ def _cannot_open(config: TableCatalog, path: Path, error: Exception) -> CatalogE
     return CatalogError(
         f"the table {path} cannot be opened",
         where=f"catalog {config.name!r}",
-        expected="a CSV or Parquet file",
+        expected="a CSV, Parquet or Feather file",
         found=(error.strerror if isinstance(error, OSError) else None) or str(error),
         do="correct its path, or fetch it again if it is damaged",
     )
@@ -245,7 +293,19 @@ def _as_text(cell: object) -> str:
     return "" if cell is None else printable(str(cell))
 
 
+def _as_json(cell: object) -> object:
+    """Return a cell of OPTIMADE's columns: lists in Parquet, JSON text in CSV."""
+    if isinstance(cell, str | bytes):
+        try:
+            return json.loads(cell)
+        except (ValueError, RecursionError):
+            return _as_text(cell)
+    return cell
+
+
 def _as_bytes(cell: object) -> bytes:
     if isinstance(cell, bytes):
         return cell
+    if isinstance(cell, dict | list):
+        return json.dumps(cell, default=str).encode()
     return b"" if cell is None else str(cell).encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""CIF files in tar archives, read in one pass in the archive's order and never extracted to disk."""
+"""Files with structures in tar archives, read in one pass in the archive's order and never extracted to disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from catalogs import defects
 from catalogs.config import TarCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, escapes, is_cif, is_hidden
+from catalogs.names import archive_kind, escapes, format_of, is_hidden
 from catalogs.reading import MB, Place, decompressed, too_large
 from catalogs.record import Defect, Record
 
@@ -37,7 +37,7 @@ _MAGIC: dict[bytes, Callable[[Path, str], Any]] = {b"\x1f\x8b": gzip.open, b"BZh
 
 
 def records(config: TarCatalog) -> Iterator[Record]:
-    """Yield a record per data block of every CIF member, and a last one with the defect of a damaged archive."""
+    """Yield a record per structure of every member, and a last one with the defect of a damaged archive."""
     with ExitStack() as stack:
         stream = _Bounded(stack.enter_context(_open(config)), config.max_inflated_GB)
         n_members = 0
@@ -87,7 +87,7 @@ def _member_records(config: TarCatalog, tar: tarfile.TarFile, member: tarfile.Ta
     name = member.name.removeprefix("./")
     if member.isdir():
         return
-    if not escapes(name) and (is_hidden(name) or not (is_cif(name) or archive_kind(name) is not None)):
+    if not escapes(name) and (is_hidden(name) or (format_of(name) is None and archive_kind(name) is None)):
         return
     place = Place(
         config.name,
@@ -96,6 +96,8 @@ def _member_records(config: TarCatalog, tar: tarfile.TarFile, member: tarfile.Ta
         config.licence,
         density_for=beside(config.path.parent, config.density, name),
         by_block=by_block(config.density),
+        format=format_of(name) or "cif",
+        skippable=format_of(name) == "json",
     )
     if refusal := _refusal(member, name, config.max_file_MB):
         yield place.refused(refusal)

@@ -1,4 +1,4 @@
-"""CIF files in zip archives, read in place and never extracted to disk."""
+"""Files with structures in zip archives, read in place and never extracted to disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from catalogs import defects
 from catalogs.config import ZipCatalog
 from catalogs.densities import beside, by_block, density_format, density_path
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, escapes, is_cif, is_hidden, natural_key
+from catalogs.names import archive_kind, escapes, format_of, is_hidden, natural_key
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, DensityRef, Record
 
@@ -21,7 +21,7 @@ _ENCRYPTED = 0x1  # general purpose bit 0, APPNOTE.TXT 4.4.4
 
 
 def records(config: ZipCatalog) -> Iterator[Record]:
-    """Yield a record per data block of every CIF entry, in natural order of the names."""
+    """Yield a record per structure of every entry, in natural order of the names."""
     with _open(config) as archive:
         entries = [entry for entry in archive.infolist() if _matters(entry)]
         names = {entry.filename for entry in archive.infolist()} if config.density else set()
@@ -34,6 +34,8 @@ def records(config: ZipCatalog) -> Iterator[Record]:
                 config.licence,
                 density_for=_density_finder(config.path, names, config.density, file_id),
                 by_block=by_block(config.density),
+                format=format_of(file_id) or "cif",
+                skippable=format_of(file_id) == "json",
             )
             raw = _refusal(entry, config.max_file_MB) or _read(archive, entry, config.max_file_MB)
             if isinstance(raw, Defect):
@@ -62,7 +64,7 @@ def _id_of(entry: zipfile.ZipInfo) -> str:
 def _matters(entry: zipfile.ZipInfo) -> bool:
     name = _id_of(entry)
     return not name.endswith("/") and (
-        escapes(name) or (not is_hidden(name) and (is_cif(name) or archive_kind(name) is not None))
+        escapes(name) or (not is_hidden(name) and (format_of(name) is not None or archive_kind(name) is not None))
     )
 
 

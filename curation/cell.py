@@ -1,8 +1,9 @@
-"""The unit cell that a CIF block states."""
+"""The unit cell that a CIF block states, and the limits of any cell."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import gemmi
 import numpy as np
@@ -27,17 +28,24 @@ def read_lattice(block: Block, warnings: set[str]) -> Array:
         values.append(float(gemmi.cif.as_number(text)))
         if not math.isfinite(values[-1]):
             raise Refused("bad_cell", f"_cell_{tag} is {text[:40]!r}, not a number")
-    if min(values) <= 0 or max(values[3:]) >= 180:
-        raise Refused("bad_cell", f"lengths must be > 0 and angles between 0 and 180 degrees, found {values}")
+    lattice = check_cell(values)
+    stated = text_of(block, "_cell_volume")
+    if stated and abs(gemmi.cif.as_number(stated) / float(np.linalg.det(lattice)) - 1.0) > 0.01:
+        warnings.add("volume_contradiction")
+    return lattice
+
+
+def check_cell(values: Sequence[float]) -> Array:
+    """Return the cell vectors as rows, A, of lengths in A and angles in degrees; raise `Refused` if it is no cell."""
+    if not min(values) > 0 or not max(values[3:]) < 180:
+        raise Refused("bad_cell", f"lengths must be > 0 and angles between 0 and 180 degrees, found {list(values)}")
     if not _SHORTEST_EDGE_A <= min(values[:3]) <= max(values[:3]) <= _LONGEST_EDGE_A:
         raise Refused(
-            "bad_cell", f"no crystal has edges of {values[:3]} A; {_SHORTEST_EDGE_A:g} to {_LONGEST_EDGE_A:g} are read"
+            "bad_cell",
+            f"no crystal has edges of {list(values[:3])} A, only {_SHORTEST_EDGE_A:g} to {_LONGEST_EDGE_A:g} are read",
         )
     lattice = cell_matrix(*values)
     volume = float(np.linalg.det(lattice)) if np.isfinite(lattice).all() else 0.0
     if not volume > 1e-3 * values[0] * values[1] * values[2]:
-        raise Refused("bad_cell", f"angles of {values[3:]} degrees enclose no volume")
-    stated = text_of(block, "_cell_volume")
-    if stated and abs(gemmi.cif.as_number(stated) / volume - 1.0) > 0.01:
-        warnings.add("volume_contradiction")
+        raise Refused("bad_cell", f"angles of {list(values[3:])} degrees enclose no volume")
     return lattice

@@ -17,7 +17,7 @@ from curation.crystal import Crystal
 from curation.labels import crystal_system_of
 from curation.lattice_rules import bravais_lattice, lattice_deviation
 from curation.niggli import NIGGLI_TOLERANCE, Metric, metric_of, reduce_metric
-from curation.read import read_cif
+from curation.read import read_structure
 from curation.reasons import Refused
 from curation.reflections import count_reflections
 from curation.settings import CurationSettings
@@ -35,7 +35,7 @@ def curate_record(record: Record, settings: CurationSettings) -> Verdict:
         return Verdict.refusal(record, record.defect.reason, record.defect.detail)
     row: Row = {}
     try:
-        _screen(record.cif, settings, row)
+        _screen(record, settings, row)
     except Refused as refused:
         row |= {"status": "refused", "reason": refused.code, "detail": refused.detail, **refused.values}
     except MemoryError:
@@ -47,9 +47,9 @@ def curate_record(record: Record, settings: CurationSettings) -> Verdict:
     return Verdict.about(record, **row, seconds=time.perf_counter() - start)
 
 
-def _screen(cif: str, settings: CurationSettings, row: Row) -> None:
+def _screen(record: Record, settings: CurationSettings, row: Row) -> None:
     """Run all screens in order; each writes its values to the row before it may refuse."""
-    atoms, min_distance_A = _read(cif, settings, row)
+    atoms, min_distance_A = _read(record, settings, row)
     _refuse_beyond_any_cell(atoms, settings)
     primitive = _one_space_group(atoms, min_distance_A, settings, row)
     reduced = _reduced(primitive, row)
@@ -60,8 +60,8 @@ def _screen(cif: str, settings: CurationSettings, row: Row) -> None:
     _label(crystal, settings, row)
 
 
-def _read(cif: str, settings: CurationSettings, row: Row) -> tuple[Atoms, float]:
-    reading = read_cif(cif, settings, row)
+def _read(record: Record, settings: CurationSettings, row: Row) -> tuple[Atoms, float]:
+    reading = read_structure(record.text, record.format, settings, row)
     atoms = reading.atoms
     row |= {
         "n_atoms_read": atoms.n_sites,

@@ -1,4 +1,4 @@
-"""Reading of the atoms of a cell from a CIF block; doubts are warnings or refusals."""
+"""Reading of the atoms of a cell from a text; doubts are warnings or refusals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import gemmi
 
+from catalogs.record import Format
 from curation.atoms import Atoms
 from curation.cell import read_lattice
 from curation.choose_symmetry import StatedContent, best_expansion
@@ -15,6 +16,7 @@ from curation.cif_block import Block, read_block, text_of
 from curation.composition import parse_formula, reduced_formula
 from curation.content import compare, contradicts_z
 from curation.expand import Expansion
+from curation.listed import read_listed
 from curation.operators import read_symmetry, stated_number
 from curation.plausible import LARGEST_VOLUME, SHORTEST_CONTACT, SMALLEST_VOLUME, volume_ratio
 from curation.reasons import Refused
@@ -28,25 +30,30 @@ _MAGNETIC = ("_atom_site_moment.label", "_atom_site_moment_label", "_space_group
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """The structure that a CIF block states."""
+    """The structure that a text states."""
 
     atoms: Atoms
     min_distance_A: float
 
 
-def read_cif(text: str, settings: CurationSettings, row: dict[str, Any]) -> Reading:
-    """Return the atoms of the whole cell; raise `Refused` if the block has no trustworthy structure.
+def read_structure(text: str, kind: Format, settings: CurationSettings, row: dict[str, Any]) -> Reading:
+    """Return the atoms of the whole cell; raise `Refused` if the text has no trustworthy structure.
 
     Observations go into the row, under the names of a verdict's columns.
     """
     warnings: set[str] = set()
     try:
-        return _read(text, settings, row, warnings)
+        if kind == "cif":
+            return _read_cif(text, settings, row, warnings)
+        expansion = read_listed(text, kind, settings, warnings)
+        row["max_occupancy"] = expansion.max_occupancy
+        _check_plausible(expansion, settings, row, warnings)
+        return Reading(expansion.atoms, expansion.min_distance_A)
     finally:
         row["warnings"] = tuple(sorted(warnings))
 
 
-def _read(text: str, settings: CurationSettings, row: dict[str, Any], warnings: set[str]) -> Reading:
+def _read_cif(text: str, settings: CurationSettings, row: dict[str, Any], warnings: set[str]) -> Reading:
     block = read_block(text, warnings)
     formula_text = text_of(block, "_chemical_formula_sum")
     formula, z = parse_formula(formula_text) if formula_text else None, _z(block)

@@ -58,6 +58,16 @@ _READ = (
         "Exclude it: protein crystals exceed 500 atoms.",
     ),
     Reason(
+        "bad_format",
+        "The text breaks the rules of its format: POSCAR, extended XYZ or JSON.",
+        "Correct the place given in the detail, or write the file again.",
+    ),
+    Reason(
+        "not_periodic",
+        "The structure does not repeat in three directions: a molecule, a chain or a slab.",
+        "Exclude it: a powder pattern needs a crystal.",
+    ),
+    Reason(
         "no_cell",
         "Lengths or angles of the cell are not stated.",
         "Complete the CIF; blocks of bibliography or measured data have none.",
@@ -103,7 +113,7 @@ _READ = (
         "The crystal is modulated and only its superspace group is stated.",
         "Add the operators of the average structure.",
     ),
-    Reason("unknown_element", "A site's type names no element.", "Correct _atom_site_type_symbol."),
+    Reason("unknown_element", "A site's type names no element.", "Correct the type, in a CIF _atom_site_type_symbol."),
     Reason(
         "dummy_site",
         "A site is a placeholder (Du, X, Q, Va, a centroid), with unknown scattering.",
@@ -279,7 +289,17 @@ WARNINGS: dict[str, Reason] = {
         ),
         Reason("modulated", "The crystal is modulated; its average structure was used.", "Nothing to do."),
         Reason(
-            "magnetic", "The CIF describes magnetic order, which does not affect X-ray intensities.", "Nothing to do."
+            "magnetic", "The file describes magnetic order, which does not affect X-ray intensities.", "Nothing to do."
+        ),
+        Reason(
+            "constraints_ignored",
+            "The file constrains the motion of atoms, which does not affect intensities.",
+            "Nothing to do.",
+        ),
+        Reason(
+            "charges_ignored",
+            "An oxidation state is not a whole number; the neutral atom's form factor was used.",
+            "State whole oxidation states, or none.",
         ),
         Reason(
             "cell_depends_on_tolerance",

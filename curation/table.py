@@ -92,7 +92,8 @@ RECORD_SCHEMA = _schema(
     {
         "source": (_STRINGS, "", "catalog's name in the configuration"),
         "source_id": (_STRINGS, "", "what the record is called within its source"),
-        "cif": (pa.large_string(), "", "one data block, as found"),
+        "text": (pa.large_string(), "", "one structure, as found"),
+        "format": (_STRINGS, "", "format of that text"),
         "origin": (_STRINGS, "", "where a person would look for the input"),
         "licence": (_STRINGS, "", "terms of the input"),
         "density_path": (_STRINGS, "", "file with the electron density"),
@@ -103,7 +104,7 @@ RECORD_SCHEMA = _schema(
         "defect_detail": (_STRINGS, "", "the facts of that"),
     }
 )
-"""A record as it is staged; CIF text may exceed the 2 GB that a column of plain strings holds."""
+"""A record as it is staged; text may exceed the 2 GB that a column of plain strings holds."""
 
 
 def record_to_row(record: Record) -> dict[str, Any]:
@@ -112,7 +113,8 @@ def record_to_row(record: Record) -> dict[str, Any]:
     row = {
         "source": record.source,
         "source_id": record.source_id,
-        "cif": record.cif,
+        "text": record.text,
+        "format": record.format,
         "origin": record.origin,
         "licence": record.licence,
         "density_path": None if density is None else str(density.path),
@@ -131,7 +133,8 @@ def record_from_row(row: dict[str, Any]) -> Record:
     return Record(
         source=row["source"],
         source_id=row["source_id"],
-        cif=row["cif"],
+        text=row["text"],
+        format=row["format"],
         origin=row["origin"],
         licence=row["licence"],
         density=None if path is None else DensityRef(Path(path), row["density_format"], row["density_member"]),

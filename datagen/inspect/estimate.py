@@ -101,7 +101,7 @@ def _sample(records: Iterable[Record], display: Display) -> tuple[list[Record], 
     with display.phase("read", None, "records"):
         for record in records:
             count += 1
-            text += len(record.cif)
+            text += len(record.text)
             display.advance(count)
             if len(kept) < SAMPLE:
                 kept.append(record)

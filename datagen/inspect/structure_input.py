@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 EXPECTED = "a path, the text of a CIF, a pymatgen Structure or ASE Atoms"
-SIGNIFICANT_DIGITS = 15
 NAMED = 3
 
 
@@ -53,22 +53,20 @@ def _records(what: Any) -> Iterator[Record]:
         return Place("input", "CIF text", "CIF text", "unknown").records_of_text(what)
     if isinstance(what, str | os.PathLike):
         return iter(open_catalog(guess_catalog(Path(what))))
-    return Place("input", _name(what), _name(what), "unknown").records_of_text(_cif_of(what))
+    return Place("input", _name(what), _name(what), "unknown", format="json").records_of_text(_json_of(what))
 
 
 def _is_cif_text(text: str) -> bool:
     return "\n" in text or text.lstrip().lower().startswith("data_")
 
 
-def _cif_of(what: Any) -> str:
-    """Return the text of a CIF with every atom written out in P 1; curation finds the symmetry itself."""
+def _json_of(what: Any) -> str:
+    """Return pymatgen's JSON of a structure; curation finds the symmetry itself."""
     if _is_a(what, "ase", "Atoms"):
         what = _structure_of(what)
     if not _is_a(what, "pymatgen.core.structure", "IStructure"):
         raise DatagenError(f"expected {EXPECTED}, found {type(what).__module__}.{type(what).__qualname__}")
-    from pymatgen.io.cif import CifWriter
-
-    return str(CifWriter(what, significant_figures=SIGNIFICANT_DIGITS))
+    return json.dumps(what.as_dict(), default=str)
 
 
 def _structure_of(atoms: AseAtoms) -> Structure:

@@ -12,7 +12,7 @@ from catalogs.open import guess_catalog, open_catalog
 from catalogs.record import Record
 from curation.crystal import Crystal
 from curation.curate import curate_record
-from curation.read import read_cif
+from curation.read import read_structure
 from curation.reasons import Refused
 from curation.settings import CurationSettings
 
@@ -36,19 +36,19 @@ def subjects(path: Path) -> Iterator[Subject]:
 
 
 def subject_of(record: Record, settings: CurationSettings) -> Subject:
-    """Return the crystal that a run would simulate or, if curation refuses it, the atoms as listed in the CIF."""
+    """Return the crystal that a run would simulate or, if curation refuses it, the atoms as listed."""
     verdict = curate_record(record, settings)
     formula, group = verdict.formula or "", verdict.space_group
     if verdict.accepted:
         return Subject(record.source_id, verdict.crystal, formula, group)
     remark = f"{verdict.reason} ({verdict.detail})" if verdict.detail else verdict.reason
-    crystal = None if record.defect is not None else _as_read(record.cif, settings)
+    crystal = None if record.defect is not None else _as_read(record, settings)
     return Subject(record.source_id, crystal, formula, group, remark)
 
 
-def _as_read(cif: str, settings: CurationSettings) -> Crystal | None:
+def _as_read(record: Record, settings: CurationSettings) -> Crystal | None:
     try:
-        atoms = read_cif(cif, settings, {}).atoms
+        atoms = read_structure(record.text, record.format, settings, {}).atoms
     except Refused:
         return None
     listed = [

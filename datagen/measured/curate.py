@@ -232,7 +232,7 @@ class _Curator:
         return labels
 
     def _curated(self, record: Record) -> Verdict:
-        key = hashlib.sha256(record.cif.encode()).hexdigest()
+        key = hashlib.sha256(record.text.encode()).hexdigest()
         if key not in self.structures:
             self.structures[key] = curate_record(record, CurationSettings.model_validate({}))
         return self.structures[key]

@@ -127,12 +127,12 @@ def _in_batches(
     size = before = 0
     for record in records:
         wanted = batch_rows or min(max(before // BATCHES_AIMED_AT, SMALLEST_BATCH), LARGEST_BATCH)
-        if rows and (len(rows) >= wanted or size + len(record.cif) > batch_bytes):
+        if rows and (len(rows) >= wanted or size + len(record.text) > batch_bytes):
             yield rows
             before += len(rows)
             rows, size = [], 0
         rows.append(record_to_row(record))
-        size += len(record.cif)
+        size += len(record.text)
         if on_record is not None:
             on_record(record)
     if rows:

@@ -86,10 +86,10 @@ def test_damaged_bytes_end_in_records_or_one_sentence(
     assert len({record.source_id for record in found}) == len(found)
     for record in found:
         assert record.defect is None or record.defect.reason in DEFECTS
-        assert (record.cif == "") == (record.defect is not None)
+        assert (record.text == "") == (record.defect is not None)
         for text in (
             record.source_id,
-            record.cif,
+            record.text,
             record.origin,
             *record.source_metadata,
             *record.source_metadata.values(),

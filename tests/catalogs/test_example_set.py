@@ -30,7 +30,7 @@ RECORDS = {record.source_id: record for record in open_catalog(ExamplesCatalog()
 def structure_of(record: Record) -> Structure:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return CifParser(io.StringIO(record.cif), occupancy_tolerance=1.0).parse_structures(primitive=False)[0]
+        return CifParser(io.StringIO(record.text), occupancy_tolerance=1.0).parse_structures(primitive=False)[0]
 
 
 def spglib_cell(structure: Structure) -> tuple[np.ndarray, np.ndarray, list[int]]:

@@ -32,7 +32,7 @@ def test_files_come_in_natural_order_with_paths_as_ids(tmp_path: Path) -> None:
         (tmp_path / name).write_text(NACL)
     found = read(tmp_path, licence="CC0-1.0")
     assert [record.source_id for record in found] == ["2.cif", "10.cif", "a dir/Ünï côdé.CIF", "b/c.cif", "z.mcif"]
-    assert all(record.cif == NACL and record.licence == "CC0-1.0" and record.source == "f" for record in found)
+    assert all(record.text == NACL and record.licence == "CC0-1.0" and record.source == "f" for record in found)
     assert found[2].origin == str(tmp_path / "a dir/Ünï côdé.CIF")
 
 
@@ -149,7 +149,7 @@ def test_latin_1_is_accepted_and_told(tmp_path: Path) -> None:
     (tmp_path / "a.cif").write_bytes(cif("a").encode() + "_author 'Müller'\n".encode("latin-1"))
     (record,) = read(tmp_path)
     assert record.source_metadata == {"encoding": "latin-1"}
-    assert "Müller" in record.cif
+    assert "Müller" in record.text
 
 
 def test_a_file_name_that_is_not_utf_8_can_be_stored(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_file_name_that_is_not_utf_8_can_be_stored(tmp_path: Path) -> None:
 def test_a_single_file_is_a_catalog(tmp_path: Path) -> None:
     (tmp_path / "x.cif").write_text(NACL)
     (record,) = read(tmp_path / "x.cif")
-    assert (record.source_id, record.cif) == ("x.cif", NACL)
+    assert (record.source_id, record.text) == ("x.cif", NACL)
 
 
 def test_densities_are_found_by_their_pattern(tmp_path: Path) -> None:

@@ -32,11 +32,11 @@ def test_a_crystal_depends_on_seed_and_number_alone() -> None:
 
 def test_curation_finds_the_group_that_was_drawn() -> None:
     found = list(records(GeneratedCatalog(count=14, seed=3, space_groups=(2, 14, 62, 99, 148, 176, 225))))
-    assert len({_stated_group(record.cif) for record in found}) > 3
+    assert len({_stated_group(record.text) for record in found}) > 3
     for record in found:
         verdict = curate_record(record, CurationSettings())
         assert verdict.status == "accepted", verdict.reason
-        assert verdict.space_group == _stated_group(record.cif)
+        assert verdict.space_group == _stated_group(record.text)
 
 
 def test_only_the_elements_and_groups_that_are_asked_for_occur() -> None:

@@ -58,7 +58,7 @@ def test_materials_come_in_the_order_of_their_ids_with_what_the_database_says(
         "material_id": "mp-22862", "formula": "NaCl", "space_group_number": "225", "energy_above_hull_eV": "0.0",
         "theoretical": "False", "database_ids": "icsd-18189", "database_version": "2026.01.01",
     }  # fmt: skip
-    structure = Structure.from_str(salt.cif, fmt="cif")
+    structure = Structure.from_str(salt.text, fmt="cif")
     assert np.allclose(sorted(structure.lattice.abc), sorted(rock_salt(5.6).lattice.abc), atol=1e-9)
 
 
@@ -93,7 +93,7 @@ def test_the_newest_density_that_exists_is_taken_with_its_own_atoms(
     assert hashlib.sha256(raw).hexdigest() == found["mp-22862"].source_metadata["density_sha256"]
     chgcar = MontyDecoder().process_decoded(json.loads(gzip.decompress(raw)))["data"]
     assert np.array_equal(chgcar.data["total"], np.arange(8.0).reshape(2, 2, 2) + 1)
-    ours = Structure.from_str(found["mp-22862"].cif, fmt="cif")
+    ours = Structure.from_str(found["mp-22862"].text, fmt="cif")
     assert np.allclose(ours.lattice.abc, chgcar.structure.lattice.abc, atol=1e-9)
 
 
@@ -198,7 +198,8 @@ def test_an_interrupted_download_goes_on_where_it_stopped(
 ) -> None:
     monkeypatch.setattr(materials_project, "CHUNK", 1)
     whole = [
-        (record.source_id, record.cif, record.source_metadata) for record in read(tmp_path / "whole", with_density=True)
+        (record.source_id, record.text, record.source_metadata)
+        for record in read(tmp_path / "whole", with_density=True)
     ]
 
     def fail(request: str) -> None:
@@ -211,7 +212,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(
     project.fail = lambda _request: None
     project.requests.clear()
     again = [
-        (record.source_id, record.cif, record.source_metadata) for record in read(tmp_path / "cut", with_density=True)
+        (record.source_id, record.text, record.source_metadata) for record in read(tmp_path / "cut", with_density=True)
     ]
     assert again == whole
     fetched = [request for request in project.requests if request.startswith("s3:")]

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogs.names import archive_kind, escapes, is_cif, is_hidden, natural_key, stem
+from catalogs.names import archive_kind, escapes, format_of, is_hidden, natural_key, stem
 
 
 @pytest.mark.parametrize("name", ["a.cif", "A.CIF", "b.mcif", "c.cif.gz", "d e.Cif", "é.cif"])
 def test_cif_files_are_recognised(name: str) -> None:
-    assert is_cif(name)
+    assert format_of(name) == "cif"
 
 
-@pytest.mark.parametrize("name", ["README", "a.txt", "acif", "a.cif.bak", "POSCAR", "a.csv"])
+@pytest.mark.parametrize("name", ["README", "a.txt", "acif", "a.cif.bak", "CHGCAR", "a.csv", "disposcar", "poscars.md"])
 def test_other_files_are_not(name: str) -> None:
-    assert not is_cif(name)
+    assert format_of(name) is None
 
 
 def test_numbers_in_names_count_as_numbers() -> None:

@@ -53,7 +53,7 @@ def test_a_path_alone_says_what_it_is(tmp_path: Path) -> None:
     assert kinds == ["folder", "folder", "zip", "tar", "table", "table"]
     for path in paths.values():
         (record,) = open_catalog(guess_catalog(path))
-        assert record.cif == NACL
+        assert record.text == NACL
 
 
 @pytest.mark.parametrize("name", ["missing", "missing.cif", "notes.txt", "x.rar"])

@@ -41,7 +41,7 @@ HEADER = ["", "material_id", "formation_energy_per_atom", "cif", "spacegroup.num
 def test_the_mp_20_format_is_read_and_all_else_kept(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "train.csv", [HEADER, [7, "mp-1", -1.25, cif("a"), 225], [8, "mp-2", "", cif("b"), 1]])
     first, second = read(path)
-    assert (first.source_id, first.cif, first.source) == ("mp-1", cif("a"), "t")
+    assert (first.source_id, first.text, first.source) == ("mp-1", cif("a"), "t")
     assert first.origin == f"{path}!row 1"
     assert first.source_metadata == {
         "column 1": "7", "material_id": "mp-1", "formation_energy_per_atom": "-1.25", "spacegroup.number": "225",
@@ -57,17 +57,17 @@ def test_parquet_gives_the_same_records_as_csv(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", [["material_id", "cif", "n"], *rows])
     packed = tmp_path / "t.csv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    expected = [(record.source_id, record.cif, record.source_metadata) for record in read(tmp_path / "t.parquet")]
+    expected = [(record.source_id, record.text, record.source_metadata) for record in read(tmp_path / "t.parquet")]
     assert len(expected) == 200
-    assert [(record.source_id, record.cif, record.source_metadata) for record in read(path)] == expected
-    assert [(record.source_id, record.cif, record.source_metadata) for record in read(packed)] == expected
+    assert [(record.source_id, record.text, record.source_metadata) for record in read(path)] == expected
+    assert [(record.source_id, record.text, record.source_metadata) for record in read(packed)] == expected
 
 
 def test_bytes_nulls_and_numbers_in_parquet_become_text(tmp_path: Path) -> None:
     table_ = pa.table({"cif": [NACL.encode(), None], "e": [1.5, None], "l": [[1, 2], None], "id": [3, 4]})
     pq.write_table(table_, tmp_path / "t.parquet")
     first, second = read(tmp_path / "t.parquet", id_column="id")
-    assert (first.source_id, first.cif, first.source_metadata) == ("3", NACL, {"e": "1.5", "l": "[1, 2]", "id": "3"})
+    assert (first.source_id, first.text, first.source_metadata) == ("3", NACL, {"e": "1.5", "l": "[1, 2]", "id": "3"})
     assert (second.source_metadata, second.defect and second.defect.reason) == ({"id": "4"}, "empty_file")
 
 
@@ -76,21 +76,21 @@ def test_parquet_text_that_is_not_utf_8_is_latin_1(tmp_path: Path) -> None:
     wrong = pa.Array.from_buffers(pa.string(), 2, raw.buffers())  # as careless writers leave it
     pq.write_table(pa.table({"cif": wrong, "note": wrong.dictionary_encode()}), tmp_path / "t.parquet")
     first, second = read(tmp_path / "t.parquet")
-    assert (first.cif, first.source_metadata["encoding"]) == ("data_x _n Müller", "latin-1")
+    assert (first.text, first.source_metadata["encoding"]) == ("data_x _n Müller", "latin-1")
     assert first.source_metadata["note"] == "data_x _n M\\xfcller"
-    assert second.cif == NACL
+    assert second.text == NACL
 
 
 def test_columns_can_be_named_and_rows_are_numbered_without_ids(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", [["name", "structure"], ["a", NACL], ["b", NACL]])
-    assert [record.source_id for record in read(path, cif_column="structure")] == ["row 1", "row 2"]
-    assert [record.source_id for record in read(path, cif_column="structure", id_column="name")] == ["a", "b"]
+    assert [record.source_id for record in read(path, structure_column="structure")] == ["row 1", "row 2"]
+    assert [record.source_id for record in read(path, structure_column="structure", id_column="name")] == ["a", "b"]
 
 
-@pytest.mark.parametrize("options", [{}, {"cif_column": "CIF"}, {"cif_column": "a", "id_column": "z"}])
+@pytest.mark.parametrize("options", [{}, {"structure_column": "CIF"}, {"structure_column": "a", "id_column": "z"}])
 def test_a_missing_column_is_an_error_that_names_those_there_are(tmp_path: Path, options: dict[str, str]) -> None:
     path = write_csv(tmp_path / "t.csv", [["a", "b"], ["1", "2"]])
-    with pytest.raises(CatalogError, match=r"has no column .*found 'a', 'b'; set (cif|id)_column"):
+    with pytest.raises(CatalogError, match=r"has no column .*found 'a', 'b'; set (structure|id)_column"):
         read(path, **options)
 
 
@@ -131,8 +131,8 @@ def test_cells_that_are_not_utf_8_are_latin_1_one_by_one(tmp_path: Path) -> None
     raw = b"material_id,cif\na,'" + b"data_x _n M\xfcller\nb\xe9,data_y _n M\xc3\xbcller\n"
     (tmp_path / "t.csv").write_bytes(raw.replace(b"'", b""))
     first, second = read(tmp_path / "t.csv")
-    assert (first.cif, first.source_metadata.get("encoding")) == ("data_x _n Müller", "latin-1")
-    assert (second.source_id, second.cif, second.source_metadata.get("encoding")) == (
+    assert (first.text, first.source_metadata.get("encoding")) == ("data_x _n Müller", "latin-1")
+    assert (second.source_id, second.text, second.source_metadata.get("encoding")) == (
         "b\\xe9",
         "data_y _n Müller",
         None,

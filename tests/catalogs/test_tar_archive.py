@@ -57,7 +57,7 @@ def test_members_come_in_the_archive_s_order_under_any_compression(tmp_path: Pat
     (tmp_path / name).write_bytes(PACKERS[name](tar_of(THREE)))
     found = read(tmp_path / name)
     assert [record.source_id for record in found] == ["b.cif", "a dir/ä.cif", "c.cif"]
-    assert found[0].cif == cif("b")
+    assert found[0].text == cif("b")
     assert found[1].origin == f"{tmp_path / name}!a dir/ä.cif"
 
 

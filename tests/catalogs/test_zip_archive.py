@@ -41,7 +41,7 @@ def test_entries_come_in_natural_order(tmp_path: Path) -> None:
     found = read(path)
     assert [record.source_id for record in found] == ["2.cif", "10.cif", "b/2.cif", "ä.CIF"]
     assert found[2].origin == f"{path}!b/2.cif"
-    assert all(record.cif == NACL for record in found)
+    assert all(record.text == NACL for record in found)
 
 
 def test_entries_that_escape_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_names_that_occur_twice_get_a_number_and_tell_of_the_first(tmp_path: Pat
     path.write_bytes(path.read_bytes().replace(b"1.cif", b"0.cif").replace(b"2.cif", b"0.cif"))
     found = read(path)
     assert [record.source_id for record in found] == ["0.cif", "0.cif~2", "0.cif~3"]
-    assert [record.cif.split()[0] for record in found] == ["data_x0", "data_x1", "data_x2"]
+    assert [record.text.split()[0] for record in found] == ["data_x0", "data_x1", "data_x2"]
     assert found[2].source_metadata == {"duplicate_of": "0.cif"}
 
 

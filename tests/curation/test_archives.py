@@ -13,7 +13,7 @@ import pytest
 from catalogs.record import Record
 from curation.composition import element_amounts
 from curation.curate import curate_record
-from curation.read import read_cif
+from curation.read import read_structure
 from curation.reasons import REASONS
 from curation.settings import CurationSettings
 from curation.symmetry import search
@@ -74,7 +74,7 @@ def test_atoms_are_read_as_pymatgen_reads_them(shared_data, archive):
     from pymatgen.io.cif import CifParser
 
     for name, cif in entries(shared_data / "structures" / f"{archive}.zip").items():
-        atoms = read_cif(cif, SETTINGS, {}).atoms
+        atoms = read_structure(cif, "cif", SETTINGS, {}).atoms
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs = CifParser.from_str(cif).parse_structures(primitive=False)[0]
@@ -89,7 +89,7 @@ def test_atoms_are_read_as_pymatgen_reads_them(shared_data, archive):
 def test_one_search_stands_for_four_on_real_crystals(shared_data):
     for name, cif in list(entries(shared_data / "structures" / "materials_project.zip").items())[::12]:
         v = curate_record(Record("a", name, cif, name, ""), SETTINGS)
-        atoms = read_cif(cif, SETTINGS, {}).atoms
+        atoms = read_structure(cif, "cif", SETTINGS, {}).atoms
         assert v.space_group_at == tuple(search(atoms, pair).number for pair in SETTINGS.tolerance_pairs), name
 
 

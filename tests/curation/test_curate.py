@@ -229,7 +229,7 @@ def test_a_flaw_of_our_own_costs_one_record_and_shows(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("curation.curate.read_cif", broken)
+    monkeypatch.setattr("curation.curate.read_structure", broken)
     v = curate(rock_salt())
     assert v.reason == "internal_error"
     assert "ZeroDivisionError: oh" in v.detail

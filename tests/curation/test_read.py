@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from curation.composition import element_amounts
-from curation.read import read_cif
+from curation.read import read_structure
 from curation.reasons import Refused
 from curation.settings import CurationSettings
 
@@ -20,7 +20,7 @@ PARTLY = SITES + "_atom_site_occupancy\n"
 
 def read(*parts: str, settings: CurationSettings = DEFAULTS):
     row: dict = {}
-    reading = read_cif("data_test\n" + "".join(parts), settings, row)
+    reading = read_structure("data_test\n" + "".join(parts), "cif", settings, row)
     # Most crystals here are made up, and implausible; TestPlausible looks at that.
     row["warnings"] = tuple(w for w in row["warnings"] if w not in ("contact_too_short", "volume_implausible"))
     return reading.atoms, row
@@ -247,7 +247,7 @@ class TestSites:
 
     def test_overlap_is_seen_in_a_skewed_cell(self):
         cell = CUBIC.replace("alpha 90", "alpha 25").replace("beta 90", "beta 25").replace("gamma 90", "gamma 25")
-        reading = read_cif("data_x\n" + cell + P1 + SITES + "Fe1 Fe 0 0 0\nO1 O 0.5 0.5 0\n", DEFAULTS, {})
+        reading = read_structure("data_x\n" + cell + P1 + SITES + "Fe1 Fe 0 0 0\nO1 O 0.5 0.5 0\n", "cif", DEFAULTS, {})
         lattice = reading.atoms.lattice_A
         shifts = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), -1).reshape(-1, 3)
         apart = np.linalg.norm((shifts + np.array([0.5, 0.5, 0])) @ lattice, axis=1).min()
@@ -435,7 +435,7 @@ class TestGrammar:
     @pytest.mark.parametrize("text", ["", "no cif at all", "\x00\x01\x02", "data"])
     def test_text_without_a_block_is_refused(self, text):
         with pytest.raises(Refused) as caught:
-            read_cif(text, DEFAULTS, {})
+            read_structure(text, "cif", DEFAULTS, {})
         assert caught.value.code == "no_data_block"
 
 
@@ -444,7 +444,7 @@ class TestPlausible:
 
     def found(self, *parts: str, settings: CurationSettings = DEFAULTS):
         row: dict = {}
-        read_cif("data_test\n" + "".join(parts), settings, row)
+        read_structure("data_test\n" + "".join(parts), "cif", settings, row)
         return row
 
     def test_a_contact_far_below_covalent_radii_is_named(self):

@@ -34,7 +34,7 @@ RECORDS = st.builds(
     Record,
     source=TEXTS,
     source_id=TEXTS,
-    cif=TEXTS,
+    text=TEXTS,
     origin=TEXTS,
     licence=TEXTS,
     density=st.none()

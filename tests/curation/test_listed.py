@@ -1,0 +1,261 @@
+"""Structures that list every atom: POSCAR, extended XYZ, and JSON of pymatgen, OPTIMADE and ASE."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from catalogs.record import Format, Record
+from curation.curate import curate_record
+from curation.read import read_structure
+from curation.reasons import Refused
+from curation.settings import CurationSettings
+from curation.verdict import Verdict
+
+SETTINGS = CurationSettings()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A crystal to be written in every format."""
+
+    lattice: NDArray[np.float64]
+    symbols: Sequence[str]
+    fractional: NDArray[np.float64]
+
+    @property
+    def cartesian(self) -> NDArray[np.float64]:
+        return np.asarray(self.fractional @ self.lattice)
+
+
+HALITE = Cell(
+    np.eye(3) * 5.64,
+    ["Na"] * 4 + ["Cl"] * 4,
+    np.array(
+        [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+    ),
+)
+
+
+def numbers(row: Sequence[float] | NDArray[np.float64]) -> str:
+    return " ".join(repr(float(x)) for x in row)
+
+
+def poscar(cell: Cell, scale: float = 1.0, mode: str = "Direct") -> str:
+    kinds = list(dict.fromkeys(cell.symbols))
+    order = [i for kind in kinds for i, symbol in enumerate(cell.symbols) if symbol == kind]
+    xyz = cell.fractional if mode == "Direct" else cell.cartesian / scale
+    lines = ["made by a test", repr(scale), *(numbers(row / scale) for row in cell.lattice)]
+    lines += [" ".join(kinds), " ".join(str(list(cell.symbols).count(kind)) for kind in kinds), mode]
+    return "\n".join([*lines, *(numbers(xyz[i]) for i in order)]) + "\n"
+
+
+def extxyz(cell: Cell) -> str:
+    rows = [f"{symbol} {numbers(xyz)}" for symbol, xyz in zip(cell.symbols, cell.cartesian, strict=True)]
+    header = f'Lattice="{numbers(cell.lattice.ravel())}" Properties=species:S:1:pos:R:3 pbc="T T T" energy=-1.5'
+    return "\n".join([str(len(rows)), header, *rows]) + "\n"
+
+
+def pymatgen(cell: Cell) -> str:
+    sites = [
+        {"species": [{"element": symbol, "occu": 1}], "abc": xyz.tolist(), "label": symbol, "properties": {}}
+        for symbol, xyz in zip(cell.symbols, cell.fractional, strict=True)
+    ]
+    return json.dumps({"@class": "Structure", "lattice": {"matrix": cell.lattice.tolist()}, "sites": sites})
+
+
+def optimade(cell: Cell, **more: Any) -> str:
+    return json.dumps(
+        {
+            "lattice_vectors": cell.lattice.tolist(),
+            "cartesian_site_positions": cell.cartesian.tolist(),
+            "species_at_sites": list(cell.symbols),
+            **more,
+        }
+    )
+
+
+def ase(cell: Cell, **more: Any) -> str:
+    from curation.composition import SYMBOLS
+
+    found = [SYMBOLS.index(symbol) + 1 for symbol in cell.symbols]
+    array = {"__ndarray__": [[len(found)], "int64", found]}
+    return json.dumps({"cell": cell.lattice.tolist(), "numbers": array, "positions": cell.cartesian.tolist(), **more})
+
+
+def cif(cell: Cell) -> str:
+    from curation.atoms import cell_parameters
+
+    tags = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    lines = ["data_x", "_space_group_name_H-M_alt 'P 1'"]
+    lines += [
+        f"_cell_{tag} {value!r}" for tag, value in zip(tags, map(float, cell_parameters(cell.lattice)), strict=True)
+    ]
+    lines += ["loop_", "_atom_site_type_symbol", "_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"]
+    lines += [f"{symbol} {numbers(xyz)}" for symbol, xyz in zip(cell.symbols, cell.fractional, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+WRITERS: dict[str, tuple[Format, Callable[[Cell], str]]] = {
+    "poscar": ("poscar", poscar),
+    "scaled poscar": ("poscar", lambda cell: poscar(cell, 3.125)),
+    "cartesian poscar": ("poscar", lambda cell: poscar(cell, 2.5, "Cartesian")),
+    "extxyz": ("extxyz", extxyz),
+    "pymatgen": ("json", pymatgen),
+    "optimade": ("json", optimade),
+    "ase": ("json", ase),
+    "cif": ("cif", cif),
+}
+
+
+def curated(text: str, kind: Format) -> Verdict:
+    return curate_record(Record("s", "x", text, "x", "CC0-1.0", format=kind), SETTINGS)
+
+
+def refusal(text: str, kind: Format) -> str:
+    with pytest.raises(Refused) as refused:
+        read_structure(text, kind, SETTINGS, {})
+    return str(refused.value)
+
+
+def rotation(seed: int) -> NDArray[np.float64]:
+    q, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    return np.asarray(q * math.copysign(1.0, float(np.linalg.det(q))))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_halite_in_every_format(name: str) -> None:
+    kind, write = WRITERS[name]
+    verdict = curated(write(HALITE), kind)
+    assert (verdict.accepted, verdict.space_group, verdict.formula) == (True, 225, "NaCl")
+    assert verdict.n_atoms == 2
+    assert verdict.structure_hash == curated(cif(HALITE), "cif").structure_hash
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.tuples(*[st.floats(4.0, 7.0)] * 3),
+    angles=st.tuples(*[st.floats(75.0, 105.0)] * 3),
+    sites=st.lists(st.tuples(*[st.integers(0, 7)] * 3), min_size=1, max_size=4, unique=True),
+    symbols=st.lists(st.sampled_from(["Si", "Fe", "Cs"]), min_size=4, max_size=4),
+    turn=st.integers(0, 1000),
+)
+def test_a_crystal_has_one_hash_whatever_its_format(
+    lengths: tuple[float, ...], angles: tuple[float, ...], sites: list[tuple[int, ...]], symbols: list[str], turn: int
+) -> None:
+    from curation.atoms import cell_matrix
+
+    lattice = cell_matrix(*lengths, *angles) @ rotation(turn)
+    chosen = sorted(symbols[: len(sites)])
+    cell = Cell(lattice, chosen, np.array(sites) / 8 + 0.013)
+    found = {name: curated(write(cell), kind) for name, (kind, write) in WRITERS.items()}
+    assert len({(v.reason, v.structure_hash) for v in found.values()}) == 1, {k: v.reason for k, v in found.items()}
+
+
+def test_a_left_handed_cell_keeps_its_hand() -> None:
+    """Quartz of one hand, with a left-handed set of vectors, is not its mirror image."""
+    a, c = 4.9137, 5.4047
+    right = np.array([[a, 0, 0], [-a / 2, a * math.sqrt(3) / 2, 0], [0, 0, c]])
+    u, x, y, z = 0.4697, 0.4135, 0.2669, 0.4524
+    silicon = [[u, 0, 1 / 3], [0, u, 2 / 3], [-u, -u, 0]]
+    oxygen = [
+        [x, y, z], [-y, x - y, z + 1 / 3], [-x + y, -x, z + 2 / 3],
+        [y, x, -z], [x - y, -y, -z + 2 / 3], [-x, -x + y, -z + 1 / 3],
+    ]  # fmt: skip
+    cell = Cell(right, ["Si"] * 3 + ["O"] * 6, np.array(silicon + oxygen))
+    swapped = Cell(right[[1, 0, 2]], cell.symbols, cell.fractional[:, [1, 0, 2]])
+    mirrored = Cell(right * [1, 1, -1], cell.symbols, cell.fractional)
+    assert np.linalg.det(swapped.lattice) < 0
+    assert curated(poscar(cell), "poscar").space_group == curated(poscar(swapped), "poscar").space_group
+    assert {curated(poscar(c), "poscar").space_group for c in (cell, mirrored)} == {152, 154}
+
+
+def test_forms_of_poscar() -> None:
+    text = poscar(HALITE)
+    whole = curated(text, "poscar").structure_hash
+    negative = text.replace("\n1.0\n", f"\n{-(5.64**3)!r}\n", 1)
+    three = text.replace("\n1.0\n", "\n1.0 1.0 1.0\n", 1)
+    potentials = text.replace("Na Cl", "Na_pv Cl/af6e1", 1)
+    version_4 = text.replace("made by a test", "Na Cl", 1).replace("Na Cl\n4 4", "4 4", 1)
+    windows = text.replace("\n", "\r\n")
+    velocities = text + "\n" + "0.0 0.0 0.0\n" * 8
+    for other in (negative, three, potentials, version_4, windows, velocities):
+        assert curated(other, "poscar").structure_hash == whole
+    frozen = text.replace("Direct", "Selective dynamics\nDirect", 1)
+    verdict = curated(frozen, "poscar")
+    assert (verdict.structure_hash, verdict.warnings) == (whole, ("constraints_ignored",))
+
+
+def test_shared_sites_vacancies_and_charges() -> None:
+    species = [
+        {"name": "M", "chemical_symbols": ["Na", "K", "vacancy"], "concentration": [0.5, 0.25, 0.25]},
+        {"name": "Cl", "chemical_symbols": ["Cl"], "concentration": [1.0]},
+    ]
+    mixed = Cell(HALITE.lattice, ["M"] * 4 + ["Cl"] * 4, HALITE.fractional)
+    verdict = curated(optimade(mixed, species=species, dimension_types=[1, 1, 1]), "json")
+    assert (verdict.space_group, verdict.formula) == (225, "KNa2Cl4")
+    charged = json.loads(pymatgen(HALITE))
+    for site, charge in zip(charged["sites"], [1] * 4 + [-1] * 4, strict=True):
+        site["species"][0]["oxidation_state"] = charge
+        site["properties"] = {"magmom": 0.1}
+    verdict = curated(json.dumps(charged), "json")
+    assert verdict.crystal is not None
+    assert set(verdict.crystal.species) == {"Na+", "Cl-"}
+    assert verdict.warnings == ("magnetic",)
+    charged["sites"][0]["species"][0]["oxidation_state"] = 0.5
+    row: dict[str, Any] = {}
+    read_structure(json.dumps(charged), "json", SETTINGS, row)
+    assert row["warnings"] == ("charges_ignored", "magnetic")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("poscar", "one\ntwo\n", "bad_format: a POSCAR has at least 8 lines"),
+        ("poscar", poscar(HALITE).replace("5.64 0.0", "x 0.0", 1), "bad_format: line 3: expected 3 numbers"),
+        ("poscar", poscar(HALITE).replace("Na Cl", "Na Qq", 1), "unknown_element: line 6"),
+        ("poscar", poscar(HALITE).replace("4 4", "4 40", 1), "bad_format: 44 atoms are announced, 8 lines follow"),
+        ("poscar", poscar(HALITE).replace("4 4", "4 999999999", 1), "bad_format: 1000000003 atoms are announced"),
+        ("poscar", poscar(HALITE).replace("4 4", "4", 1), "bad_format: 2 elements are named, 1 numbers"),
+        ("poscar", poscar(HALITE).replace("Direct", "Whatever", 1), "bad_format: line 8: expected Direct or Cartesian"),
+        ("poscar", poscar(HALITE).replace("0.0 5.64 0.0", "0.0 0.0 0.0", 1), "bad_cell"),
+        ("poscar", poscar(HALITE).replace("0.0 5.64 0.0", "5.64 0.0 0.0", 1), "bad_cell"),
+        ("poscar", poscar(HALITE).replace("\n0.5 0.5 0.5\n", "\n0.5 nan 0.5\n", 1), "bad_coordinates"),
+        ("extxyz", extxyz(HALITE).replace("Lattice", "Cell", 1), "no_cell"),
+        ("extxyz", extxyz(HALITE).replace("T T T", "T T F", 1), "not_periodic"),
+        ("extxyz", extxyz(HALITE).replace("pos:R:3", "pos:R:3:forces:R:3", 1), "bad_format: atom 1"),
+        ("extxyz", extxyz(HALITE).replace("Na", "7777"), "unknown_element"),
+        ("json", "{", "bad_format"),
+        ("json", "[]", "bad_format: expected a JSON object"),
+        ("json", '{"sites": [], "lattice": {"matrix": [[1,0,0],[0,1,0],[0,0,1]]}}', "no_atoms"),
+        ("json", '{"sites": [{}], "lattice": {"matrix": [[9,0,0],[0,9,0],[0,0,9]]}}', "bad_format: a structure"),
+        ("json", optimade(HALITE, dimension_types=[1, 1, 0]), "not_periodic"),
+        ("json", optimade(HALITE, species_at_sites=["Na"]), "bad_format: 1 species_at_sites for 8"),
+        ("json", ase(HALITE, pbc=[True, True, False]), "not_periodic"),
+        ("json", "[" * 100_000, "bad_format: RecursionError"),
+    ],
+)  # fmt: skip
+def test_what_is_no_structure_is_refused_with_its_place(kind: Format, text: str, expected: str) -> None:
+    assert refusal(text, kind).startswith(expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(WRITERS)), st.integers(0, 2**32 - 1))
+def test_damaged_texts_are_refused_or_read_but_never_raise(name: str, seed: int) -> None:
+    kind, write = WRITERS[name]
+    chance = np.random.default_rng(seed)
+    text = write(HALITE)
+    for _ in range(int(chance.integers(1, 4))):
+        at, length = int(chance.integers(len(text))), int(chance.integers(0, 20))
+        text = text[:at] + "".join(map(chr, chance.integers(32, 127, int(chance.integers(0, 4))))) + text[at + length :]
+    verdict = curated(text, kind)
+    assert verdict.reason != "internal_error", verdict.detail

@@ -22,7 +22,11 @@ class _Catalog(BaseModel):
     licence: str = Field(default="unknown", min_length=1)
     """Licence of the structures, stored with every row: an SPDX identifier, or ICSD."""
     max_file_MB: float = Field(default=50.0, gt=0, le=2000)
-    """Largest CIF that is read, in MB (10^6 bytes) after decompression; larger ones are refused."""
+    """Largest file that is read, in MB (10^6 bytes) after decompression; larger ones are refused."""
+    limit: int | None = Field(default=None, ge=1)
+    """Number of records after which reading stops, for a first try; by default all are read."""
+    from_list: Path | None = None
+    """Text file with one id a line: only these are read; those that the source lacks become rows with a reason."""
 
     @model_validator(mode="before")
     @classmethod

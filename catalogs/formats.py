@@ -36,10 +36,10 @@ def format_of_text(text: str) -> Format:
     if start.startswith(("{", "[")):
         return "json"
     lines = start.split("\n", 8)
-    if len(lines) > 5 and "data_" not in lines[0]:
-        if lines[0].strip().isdigit() and "lattice" in lines[1].lower():
+    if "data_" not in lines[0]:
+        if len(lines) > 2 and lines[0].strip().isdigit() and "lattice" in lines[1].lower():
             return "extxyz"
-        if all(_is_numbers(line, 3) for line in lines[2:5]) and _is_numbers(lines[1], 1):
+        if len(lines) > 5 and all(_is_numbers(line, 3) for line in lines[2:5]) and _is_numbers(lines[1], 1):
             return "poscar"
     return "cif"
 

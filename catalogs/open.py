@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from catalogs.errors import CatalogError
 from catalogs.names import archive_kind, format_of, is_table
 from catalogs.reading import with_unique_ids
 from catalogs.record import Record
+from catalogs.selection import listed, read_ids
 
 
 def _generated(config: GeneratedCatalog) -> Iterator[Record]:
@@ -41,7 +43,10 @@ def open_catalog(config: CatalogConfig) -> Iterator[Record]:
 
     What cannot be read is a record with a defect. An unreachable catalog raises `CatalogError` at the first record.
     """
-    return with_unique_ids(SOURCES[config.kind](config))
+    records = with_unique_ids(SOURCES[config.kind](config))
+    if config.from_list is not None:
+        records = listed(records, config, read_ids(config))
+    return islice(records, config.limit)
 
 
 def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:

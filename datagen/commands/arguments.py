@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,25 @@ ClusterName = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", "-w", min=1, help="Number of worker processes.", show_default="as configured")
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Read at most this many records of each catalog.", show_default="all"),
+]
+FromList = Annotated[
+    Path | None,
+    typer.Option("--from-list", metavar="FILE", help="Read only the records whose ids this text file lists."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, such as simulation.seed=3 (repeatable)."),
 ]
+
+
+def with_selection(overrides: list[str] | None, limit: int | None, from_list: Path | None) -> list[str]:
+    """Return the overrides with those of --limit and --from-list."""
+    found = list(overrides or ())
+    if limit is not None:
+        found.append(f"catalog[*].limit={limit}")
+    if from_list is not None:
+        found.append(f"catalog[*].from_list={json.dumps(str(from_list.absolute()))}")
+    return found

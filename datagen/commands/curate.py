@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from datagen.commands.arguments import ConfigPath, Overrides
+from datagen.commands.arguments import ConfigPath, FromList, Limit, Overrides, with_selection
 from datagen.commands.terminal import hint, quoted, say, shown
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def curate(
         int | None,
         typer.Option("--processes", "-j", min=1, help="Number of worker processes.", show_default="usable cores"),
     ] = None,
+    limit: Limit = None,
+    from_list: FromList = None,
     overrides: Overrides = None,
     restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")] = False,
 ) -> None:
@@ -41,8 +43,9 @@ def curate(
     from datagen import api
     from datagen.progress import Display
 
+    chosen = with_selection(overrides, limit, from_list)
     summary = api.curate_catalogs(
-        config, out, processes=processes, overrides=overrides or (), restart=restart, display=Display()
+        config, out, processes=processes, overrides=chosen, restart=restart, display=Display()
     )
     console = Console()
     console.print(_reasons_with_counts(summary.counts))

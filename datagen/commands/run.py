@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from datagen.commands.arguments import ClusterName, ConfigPath, Out, Overrides, Workers
+from datagen.commands.arguments import ClusterName, ConfigPath, FromList, Limit, Out, Overrides, Workers, with_selection
 from datagen.commands.terminal import facts, hint, program, quoted, say, shown
 from datagen.progress import Display, Verbosity
 
@@ -26,6 +26,8 @@ def run(
     cluster: ClusterName = None,
     workers: Workers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what the run would cost.")] = False,
+    limit: Limit = None,
+    from_list: FromList = None,
     overrides: Overrides = None,
 ) -> None:
     """Make a dataset: curate, simulate, store, verify, report.
@@ -34,10 +36,11 @@ def run(
     """
     from datagen import api
 
+    chosen = with_selection(overrides, limit, from_list)
     if dry_run:
-        plan(config, out, cluster, workers, overrides=overrides)
+        plan(config, out, cluster, workers, overrides=chosen)
         return
-    outcome = api.run(config, out, cluster=cluster, workers=workers, overrides=overrides or (), display=Display())
+    outcome = api.run(config, out, cluster=cluster, workers=workers, overrides=chosen, display=Display())
     _print_outcome(Console(), outcome)
 
 
@@ -50,6 +53,8 @@ def plan(
         int | None,
         typer.Option("--structures", min=1, help="Number of structures to plan for.", show_default="as found"),
     ] = None,
+    limit: Limit = None,
+    from_list: FromList = None,
     overrides: Overrides = None,
 ) -> None:
     """Estimate core-hours, disk space and files of a run from a sample; write nothing."""
@@ -59,7 +64,7 @@ def plan(
     from datagen.progress import duration, size
     from datagen.steps.disk_space import check_disk_space
 
-    settings = api.load_config(config, overrides or ())
+    settings = api.load_config(config, with_selection(overrides, limit, from_list))
     profile = api.profile_of(settings, cluster, workers)
     found = estimate(settings, display=Display(), structures=structures)
     n_workers = found.workers(profile)

@@ -14,7 +14,9 @@ from datagen.errors import ConfigError
 EXAMPLE = "simulation.instrument.two_theta_max_deg=120"
 SHORT_FORMS = {("simulation", "instrument"): ("base", "alphadiffract")}
 """Tables that may be written as a name: the key that the name becomes, and the name by default."""
-_STEP = re.compile(r"([A-Za-z0-9_-]+)((?:\[\d+\])*)")
+_STEP = re.compile(r"([A-Za-z0-9_-]+)((?:\[(?:\d+|\*)\])*)")
+ALL = -1
+"""Place of every element of a list: `catalog[*].limit=10`."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _NO_VALUE = "expected SECTION.KEY=VALUE"
 
@@ -73,6 +75,8 @@ def _with(content: Any, rest: Place, value: Any, done: Place) -> Any:
     if isinstance(step, int):
         if not isinstance(content, list):
             raise _NoTableError(f"{written(done)}: expected a list, found {_kind(content)}")
+        if step == ALL:
+            return [_with(one, tuple(others), value, (*done, i)) for i, one in enumerate(content)]
         if step >= len(content):
             raise _NoTableError(f"{written((*done, step))}: there are {len(content)}, counted from 0")
         return [*content[:step], _with(content[step], tuple(others), value, (*done, step)), *content[step + 1 :]]
@@ -91,7 +95,8 @@ def _with(content: Any, rest: Place, value: Any, done: Place) -> Any:
 
 def written(place: Sequence[str | int]) -> str:
     """Return a place as it is written in messages and after --set: `catalog[0].path`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{_key(step)}" for step in place).removeprefix(".")
+    steps = (f"[{'*' if step == ALL else step}]" if isinstance(step, int) else f".{_key(step)}" for step in place)
+    return "".join(steps).removeprefix(".")
 
 
 def _key(name: str) -> str:
@@ -106,7 +111,7 @@ def _place(name: str) -> Place | None:
         if match is None:
             return None
         steps.append(match[1])
-        steps += [int(number) for number in re.findall(r"\d+", match[2])]
+        steps += [ALL if number == "*" else int(number) for number in re.findall(r"\d+|\*", match[2])]
     return tuple(steps)
 
 

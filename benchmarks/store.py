@@ -40,7 +40,6 @@ from datagen.steps.labels import label_columns, reflection_slots
 from datagen.steps.layout import draws
 from datagen.steps.row import row_values
 from datagen.store import schema, zarr_store
-from datagen.store.layout import Layout
 from datagen.store.quantise import dequantise, quantise
 from datagen.store.shard_file import CODEC
 from datagen.store.shard_writer import ShardWriter
@@ -191,7 +190,7 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
     """Write and read a dataset of these structures as a run does; return times and bytes on disk."""
     labels = label_columns(verdicts)
     lines = [line.wavelength_A for line in INSTRUMENT.lines]
-    layout = Layout(
+    layout = schema.Layout(
         n_structures=len(verdicts),
         n_augmentations=SETTINGS.count,
         n_points=INSTRUMENT.n_points,

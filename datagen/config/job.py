@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.density.make import DensitySettings
 from datagen.store import files
-from datagen.store.layout import FORMAT_VERSION
+from datagen.store.schema import FORMAT_VERSION
 
 WORK = ".run"
 """Folder inside the dataset for everything a run needs and a finished dataset does not."""

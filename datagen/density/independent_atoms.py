@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from curation.composition import element_of
 from curation.crystal import Crystal
 from datagen.store.density_codes import DensityRefused
-from datagen.store.layout import DENSITY_POINTS
+from datagen.store.schema import DENSITY_POINTS
 
 
 def independent_atom_density(crystal: Crystal) -> NDArray[np.float64]:

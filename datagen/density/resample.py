@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.density.grid import DensityGrid
-from datagen.store.layout import DENSITY_POINTS
+from datagen.store.schema import DENSITY_POINTS
 
 Method = Literal["fourier", "crystalnet"]
 

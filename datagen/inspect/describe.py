@@ -15,10 +15,8 @@ from datagen.inspect.report import agreement_in_words
 from datagen.progress import printable, size
 from datagen.store import ledger, reading, schema
 from datagen.store.damaged import damage_explained
-from datagen.store.layout import SPLITS, UNKNOWN, Layout
 from datagen.store.location import Where
-from datagen.store.schema import variables
-from datagen.store.shapes import shape
+from datagen.store.schema import SPLITS, Layout, shape, variables
 
 LABELS = {variable.name for variable in schema.LABELS}
 
@@ -61,7 +59,7 @@ def _facts(dataset: Where, attributes: dict[str, Any]) -> Table:
     unknown, *systems = np.bincount(labels["crystal_system"], minlength=8).tolist()
     named = [*zip(systems, CRYSTAL_SYSTEMS, strict=True), *([(unknown, "unknown")] if unknown else [])]
     table.add_row("crystal systems", ", ".join(f"{n} {name}" for n, name in named))
-    table.add_row("space groups", f"{len(set(labels['space_group'].tolist()) - {UNKNOWN})} of 230")
+    table.add_row("space groups", f"{len(set(labels['space_group'].tolist()) - {schema.UNKNOWN})} of 230")
     splits = np.bincount(labels["split"], minlength=3)
     table.add_row("splits", ", ".join(f"{n:,} {name}" for n, name in zip(splits, SPLITS, strict=True)))
     licences = Counter(labels["licence"])

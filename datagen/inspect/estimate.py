@@ -22,7 +22,7 @@ from datagen.progress import Display
 from datagen.steps.layout import files_of, layout_for
 from datagen.steps.shard_task import STAGES, StageClock, simulate_structure, warm_up
 from datagen.steps.shards import shard_length
-from datagen.store.layout import Layout
+from datagen.store.schema import Layout
 from datagen.store.shard_file import encode_chunk
 
 SAMPLE = 48

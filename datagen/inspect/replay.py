@@ -17,9 +17,9 @@ from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, reading
 from datagen.store.bounded_table import read_batches
 from datagen.store.damaged import damage_explained
-from datagen.store.layout import Layout
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import dequantise
+from datagen.store.schema import Layout
 
 Pattern = NDArray[np.float32]
 OUT_SUFFIXES = (".png", ".csv", ".npz")

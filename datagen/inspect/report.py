@@ -23,8 +23,8 @@ from datagen.steps.curate import METADATA_KEY
 from datagen.steps.reasons import REFUSALS
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, ledger
-from datagen.store.layout import SPLITS, UNKNOWN
 from datagen.store.quantise import dequantise
+from datagen.store.schema import SPLITS, UNKNOWN
 
 if TYPE_CHECKING:
     from datagen.steps.outcome import Outcome

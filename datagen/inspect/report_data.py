@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.store import reading, schema, shapes
+from datagen.store import reading, schema
 
 SHARDS_SAMPLED = 16
 """Shards read from larger datasets, evenly spaced: each costs a file for every column."""
@@ -19,7 +19,7 @@ class Content:
 
     def __init__(self, dataset: Path) -> None:
         self.attributes, self.layout = reading.read_metadata(dataset)
-        self._text = {v.name for v in schema.LABELS if shapes.is_text(v)}
+        self._text = {v.name for v in schema.LABELS if schema.is_text(v)}
         self._group = reading.open_group(dataset)
         self._read: dict[str, NDArray[Any]] = {}
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datagen.inspect import report_figures
-from datagen.store.layout import UNKNOWN
 from datagen.store.quantise import dequantise
+from datagen.store.schema import UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path

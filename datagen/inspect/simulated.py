@@ -22,8 +22,7 @@ from datagen.simulate.augmentation import draw
 from datagen.simulate.refusal import Unsimulable
 from datagen.steps.layout import layout_for
 from datagen.steps.row import row_values
-from datagen.store.layout import Layout
-from datagen.store.schema import variables
+from datagen.store.schema import Layout, variables
 
 
 def simulated(what: Any, settings: SimulationSettings) -> xarray.Dataset:

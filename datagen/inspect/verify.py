@@ -14,10 +14,9 @@ from datagen.errors import StoreError
 from datagen.inspect.regenerate import StructureWithheldError, regenerate
 from datagen.progress import Display, Silence, one_line
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import ledger, reading
+from datagen.store import ledger, reading, schema
 from datagen.store.bounded_table import read_batches
 from datagen.store.damaged import MALFORMED, damage_explained
-from datagen.store.layout import Layout
 from datagen.store.location import Where, location_of
 
 DEEP_SAMPLE = 64
@@ -80,7 +79,9 @@ def _check_frame(dataset: Where, findings: Findings) -> None:
     _count_files(frame, findings)
 
 
-def _check_shards(dataset: Where, layout: Layout, findings: Findings, display: Display) -> dict[int, ledger.Receipt]:
+def _check_shards(
+    dataset: Where, layout: schema.Layout, findings: Findings, display: Display
+) -> dict[int, ledger.Receipt]:
     receipts: dict[int, ledger.Receipt] = {}
     listed = location_of(dataset).names(ledger.FOLDER)
     if listed is not None and layout.n_shards > len(listed) + MANY_MISSING:
@@ -121,7 +122,9 @@ def _count_files(files: dict[str, dict[str, int | str]], findings: Findings) -> 
     findings.n_bytes += sum(int(entry["size"]) for entry in files.values())
 
 
-def _check_counts(dataset: Where, layout: Layout, receipts: dict[int, ledger.Receipt], findings: Findings) -> None:
+def _check_counts(
+    dataset: Where, layout: schema.Layout, receipts: dict[int, ledger.Receipt], findings: Findings
+) -> None:
     findings.n_structures = sum(receipt.n_structures for receipt in receipts.values())
     if findings.n_structures != layout.n_structures and len(receipts) == layout.n_shards:
         findings.mistakes.append(
@@ -140,7 +143,7 @@ def _check_counts(dataset: Where, layout: Layout, receipts: dict[int, ledger.Rec
         findings.mistakes.append(f"{CURATION_TABLE}: expected a line for each row 0 to {layout.n_structures - 1}")
 
 
-def _check_sample(dataset: Where, layout: Layout, sample: int, findings: Findings, display: Display) -> None:
+def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: Findings, display: Display) -> None:
     """Patterns evenly spread over the rows, each of another augmentation, so that repeated checks see the same."""
     count = min(sample, layout.n_structures)
     if not count:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from datagen.config.measured import MeasuredSettings
 from datagen.simulate.instrument import Instrument
-from datagen.store.layout import UNITS
+from datagen.store.schema import UNITS
 from trainer.scans.alpha2 import without_alpha2
 from trainer.scans.bring import Grid, bring, snip
 from trainer.scans.scan import Scan

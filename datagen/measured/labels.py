@@ -20,7 +20,7 @@ from curation.split import group_of, split_of
 from curation.verdict import Verdict
 from datagen.measured.truth import Cell, Truth
 from datagen.steps.labels import composition
-from datagen.store.layout import SPLITS, UNKNOWN
+from datagen.store.schema import SPLITS, UNKNOWN
 
 NIGGLI = ("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma")
 

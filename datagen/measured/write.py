@@ -47,8 +47,8 @@ from datagen.steps.layout import draws
 from datagen.steps.shards import shard_length
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 from datagen.store import ledger, zarr_store
-from datagen.store.layout import SPLITS, Layout
 from datagen.store.quantise import quantise
+from datagen.store.schema import SPLITS, Layout
 from datagen.store.shard_writer import ShardWriter
 
 TITLE = "Measured powder diffraction patterns with the labels of their samples"

@@ -15,8 +15,8 @@ from datagen.share.curation_table import batches
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store.layout import SPLITS
 from datagen.store.location import Where
+from datagen.store.schema import SPLITS
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

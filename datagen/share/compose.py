@@ -25,8 +25,8 @@ from datagen.steps.shards import shard_length
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, ledger, reading, schema, zarr_store
 from datagen.store.damaged import damage_explained
-from datagen.store.layout import Layout
 from datagen.store.lock import locked
+from datagen.store.schema import Layout
 from datagen.store.shard_reader import Value
 from datagen.store.shard_writer import ShardWriter
 

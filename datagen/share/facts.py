@@ -12,7 +12,7 @@ from curation.labels import CRYSTAL_SYSTEMS
 from datagen.share.finished import FinishedDataset
 from datagen.share.licences import LicenceSummary, Terms, summary
 from datagen.share.published_settings import published_attributes
-from datagen.store.layout import SPLITS
+from datagen.store.schema import SPLITS
 
 
 @dataclass(frozen=True)

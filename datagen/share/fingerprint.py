@@ -21,8 +21,8 @@ from datagen.progress import one_line
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.store.bounded_table import TableLimitError, read_batches
-from datagen.store.layout import SPLITS
 from datagen.store.location import Where
+from datagen.store.schema import SPLITS
 
 SUFFIX = ".parquet"
 SHORTEST_SALT = 16

@@ -16,10 +16,9 @@ from datagen.errors import StoreError
 from datagen.share.foreign_chunk import decode
 from datagen.share.foreign_metadata import checked_layout, checked_receipts
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import ledger, reading, schema, shapes
-from datagen.store.layout import SPLITS, UNKNOWN, Layout
+from datagen.store import ledger, reading, schema
 from datagen.store.location import Location, Where, location_of
-from datagen.store.variable import Variable
+from datagen.store.schema import Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +62,17 @@ class FinishedDataset:
             if variable is None:
                 raise StoreError(f"{self.path}: the dataset has no column {name}")
             values = self._read(variable)
-            if shapes.is_text(variable):
+            if schema.is_text(variable):
                 values = self._texts(name, values)
             self._check_values(name, values)
             values.flags.writeable = False
             self._columns[name] = values
         return self._columns[name]
 
-    def _read(self, variable: Variable) -> NDArray[Any]:
+    def _read(self, variable: schema.Variable) -> NDArray[Any]:
         """Return the array from files whose checksums match the ledger."""
-        whole, per_file = shapes.shape(variable, self.layout), shapes.file_shape(variable, self.layout)
-        keys = [shapes.chunk_key(variable, i) for i in range(-(-whole[0] // per_file[0]))]
+        whole, per_file = schema.shape(variable, self.layout), schema.file_shape(variable, self.layout)
+        keys = [schema.chunk_key(variable, i) for i in range(-(-whole[0] // per_file[0]))]
         listed = self.files
         stored = self.bytes_of({key: listed[key] for key in keys if key in listed})
         dtype = np.dtype(variable.dtype)
@@ -90,7 +89,7 @@ class FinishedDataset:
         """Refuse values outside of the range of the label."""
         low, high = _RANGES.get(name, (None, None))
         if self.layout.measured and low is not None:
-            low, values = min(low, UNKNOWN), values[np.isfinite(values)]
+            low, values = min(low, schema.UNKNOWN), values[np.isfinite(values)]
         if low is not None and not bool(np.all((values >= low) & (values <= high))):
             wrong = values[~((values >= low) & (values <= high))][0]
             raise StoreError(
@@ -157,7 +156,7 @@ def _damage(name: str, data: memoryview | None, entry: dict[str, Any]) -> ledger
 
 
 _RANGES = {
-    "split": (0, len(SPLITS) - 1),
+    "split": (0, len(schema.SPLITS) - 1),
     "crystal_system": (1, 7),
     "space_group": (1, 230),
     "n_atoms": (1, 1_000_000),

@@ -11,8 +11,8 @@ from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.steps.layout import draws, known_draws
 from datagen.store import ledger, reading, schema
-from datagen.store.layout import Layout
 from datagen.store.location import Location
+from datagen.store.schema import Layout
 
 MAX_STRUCTURES = 1_000_000_000
 MAX_PER_SHARD = 4096

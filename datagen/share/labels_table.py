@@ -13,8 +13,8 @@ from catalogs.atomic_write import replacing
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen.share.finished import FinishedDataset
 from datagen.share.licences import Terms
-from datagen.store import schema, shapes
-from datagen.store.layout import NIGGLI, SPLITS
+from datagen.store import schema
+from datagen.store.schema import SPLITS
 
 LABELS_TABLE = "labels.parquet"
 
@@ -27,7 +27,7 @@ _WHOLE = ("space_group", "n_atoms")
 SCHEMA = pa.schema(
     [
         _field("row", pa.int64(), "Row of the arrays"),
-        *(_field(v.name, pa.string(), v.long_name) for v in schema.LABELS if shapes.is_text(v)),
+        *(_field(v.name, pa.string(), v.long_name) for v in schema.LABELS if schema.is_text(v)),
         _field("split", pa.string(), "Split: train, validation or test"),
         _field("crystal_system", pa.string(), "Crystal system"),
         _field("space_group", pa.int64(), "Space-group number of International Tables A, 1 to 230"),
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
         _field("volume", pa.float64(), "Volume of the primitive cell, cubic angstrom"),
         *(
             _field(f"niggli_{name}", pa.float64(), f"Niggli-reduced primitive cell: {name}, angstrom or degree")
-            for name in NIGGLI
+            for name in schema.NIGGLI
         ),
         _field("withheld", pa.bool_(), "Whether coordinates, sticks, densities and source text are withheld"),
     ]
@@ -48,7 +48,7 @@ def write_labels(dataset: FinishedDataset, terms: Terms, path: Path) -> None:
     rows = np.array([i for i, licence in enumerate(licences) if terms.publishes(licence)], dtype=np.int64)
     columns: dict[str, Any] = {"row": np.arange(len(rows))}
     for variable in schema.LABELS:
-        if shapes.is_text(variable):
+        if schema.is_text(variable):
             columns[variable.name] = dataset.column(variable.name)[rows].tolist()
     columns["split"] = [SPLITS[i] for i in dataset.column("split")[rows].tolist()]
     columns["crystal_system"] = [
@@ -56,7 +56,7 @@ def write_labels(dataset: FinishedDataset, terms: Terms, path: Path) -> None:
     ]
     for name in (*_WHOLE, "volume"):
         columns[name] = dataset.column(name)[rows]
-    for position, name in enumerate(NIGGLI):
+    for position, name in enumerate(schema.NIGGLI):
         columns[f"niggli_{name}"] = dataset.column("niggli")[rows, position]
     columns["withheld"] = [terms.withholds(licences[i]) for i in rows.tolist()]
     arrays = [pa.array(columns[field.name], type=field.type) for field in SCHEMA]

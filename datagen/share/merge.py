@@ -18,8 +18,8 @@ from datagen.share.curation_table import SourceRow, write_lines
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.origins import derived_attributes
 from datagen.store import reading
-from datagen.store.layout import SPLITS
 from datagen.store.location import Location, Where
+from datagen.store.schema import SPLITS
 
 RULE = "of rows with the same structure hash the first with a density is kept, without any density the first"
 """First: in the order of the arguments, then by row."""

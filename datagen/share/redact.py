@@ -15,7 +15,6 @@ from datagen.steps.layout import known_draws
 from datagen.steps.structures_table import ADDED
 from datagen.store import schema
 from datagen.store.density_codes import CODES as DENSITY_CODES
-from datagen.store.layout import NIGGLI, RAGGED
 from datagen.store.shard_reader import StoredChunks, Value
 
 KEPT_VARIABLES = frozenset(
@@ -29,7 +28,7 @@ KEPT_COLUMNS = frozenset(
         *("source", "source_id", "licence", "status", "reason", "formula", "structure_hash", "group", "split"),
         *("n_atoms", "n_atoms_conventional", "volume", "volume_conventional", "space_group", "crystal_system"),
         *("bravais_lattice", "n_reflections", "row", "duplicate_of"),
-        *(f"niggli_{name}" for name in NIGGLI),
+        *(f"niggli_{name}" for name in schema.NIGGLI),
     }
 )
 """Columns of a restricted row of the curation table that are published."""
@@ -87,7 +86,7 @@ def published_source_metadata(catalogs: Iterable[Mapping[str, Any]], named: Coll
 
 def redacted_values(values: dict[str, Value]) -> dict[str, Value]:
     """Return a restricted row for `ShardWriter.add`: `KEPT_VARIABLES`, no reflections, no density."""
-    ragged = {v.name for v in schema.every_variable() if set(v.dims) & set(RAGGED)}
+    ragged = {v.name for v in schema.every_variable() if set(v.dims) & set(schema.RAGGED)}
     found: dict[str, Value] = {}
     for name, value in values.items():
         if name in KEPT_VARIABLES:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from datagen.errors import StoreError
 from datagen.share.finished import FinishedDataset
 from datagen.share.foreign_chunk import check_size, decode
-from datagen.store import reading, schema, shapes
+from datagen.store import reading, schema
 from datagen.store.density_codes import CODES as DENSITY_CODES
-from datagen.store.layout import RAGGED, Layout
+from datagen.store.schema import Layout, Variable
 from datagen.store.shard_reader import ShardBytes, StoredChunks, Value
-from datagen.store.variable import Variable
 
 _DERIVED = ("has_density", "has_xrd_peaks", "n_reflections", "n_members", "n_scan_points")
 """Variables that the shard writer derives."""
@@ -35,8 +34,8 @@ class RowReader:
         self._wanted = [v for v in schema.variables(target) if v.name in own and (only is None or v.name in only)]
         read = {v.name for v in self._wanted} | (set(_DERIVED) & set(own))
         self._own = {name: own[name] for name in sorted(read)}
-        self._shapes = {name: tuple(shapes.shape(v, self._layout)[1:]) for name, v in self._own.items()}
-        self._n_chunks = {n: shapes.chunks_per_file(v, self._layout) for n, v in self._own.items() if v.chunk}
+        self._shapes = {name: tuple(schema.shape(v, self._layout)[1:]) for name, v in self._own.items()}
+        self._n_chunks = {n: schema.chunks_per_file(v, self._layout) for n, v in self._own.items() if v.chunk}
         self._n_augmentations = target.n_augmentations
         self._reason_for_none = (
             only is None and target.density_method is not None and dataset.layout.density_method is None
@@ -89,7 +88,7 @@ class RowReader:
         own = self._own[variable.name]
         assert own.chunk is not None
         shape = self._shapes[own.name]
-        if own.dims[1] in RAGGED:
+        if own.dims[1] in schema.RAGGED:
             count = self._count(f"n_{own.dims[1]}s", row)
             if not 0 <= count <= shape[0]:
                 raise StoreError(
@@ -120,12 +119,12 @@ class RowReader:
             return
         self._small, self._large = {}, {}  # free the last shard before reading the next
         listed = self._dataset.receipts[shard].files
-        keys = {name: shapes.chunk_key(variable, shard) for name, variable in self._own.items()}
+        keys = {name: schema.chunk_key(variable, shard) for name, variable in self._own.items()}
         stored_files = self._dataset.bytes_of({key: listed[key] for key in keys.values() if key in listed})
         for name, variable in self._own.items():
             data = stored_files.get(keys[name])
             if variable.chunk is None:
-                whole = shapes.file_shape(variable, self._layout)
+                whole = schema.file_shape(variable, self._layout)
                 self._small[name] = decode(
                     self._at(variable), data, whole, np.dtype(variable.dtype), variable.fill_value
                 )

@@ -21,10 +21,10 @@ from datagen.share.curation_table import write_lines
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.origins import derived_attributes
 from datagen.share.where import Columns, rows_where
-from datagen.store import schema, shapes
+from datagen.store import schema
 from datagen.store.density_codes import CODES as DENSITY_CODES
-from datagen.store.layout import NIGGLI, SPLITS
 from datagen.store.location import Where
+from datagen.store.schema import SPLITS
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ def _patterns(source: FinishedDataset, selection: Selection) -> int:
 def _columns(source: FinishedDataset) -> Columns:
     found: dict[str, Callable[[], NDArray[Any]]] = {}
     for variable in schema.LABELS:
-        if variable.dims == ("structure",) or shapes.is_text(variable):
+        if variable.dims == ("structure",) or schema.is_text(variable):
             found[variable.name] = partial(source.column, variable.name)
-    for position, name in enumerate(NIGGLI):
+    for position, name in enumerate(schema.NIGGLI):
         found[f"niggli_{name}"] = partial(_niggli, source, position)
     for variable in schema.variables(source.layout):
         if variable.home == "shard" and variable.dims == ("structure",):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from curation.crystal import Crystal
 from curation.reflections import f_squared, half_sphere
-from datagen.store.layout import XRD_BINS
+from datagen.store.schema import XRD_BINS
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

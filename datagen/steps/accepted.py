@@ -17,7 +17,7 @@ from curation.labels import N_ELEMENTS
 from curation.table import VERDICT_SCHEMA
 from datagen.steps.labels import composition
 from datagen.steps.shards import first_of_each
-from datagen.store.layout import SPLITS
+from datagen.store.schema import SPLITS
 
 COLUMNS = (
     *("source", "source_id", "licence", "structure", "structure_hash", "formula", "group", "split"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datagen.errors import PlanError
 from datagen.progress import size
-from datagen.store.layout import Layout
+from datagen.store.schema import Layout
 
 ROOM_FACTOR = 1.2
 """A run is refused when the disk has less than this times what it needs: estimates are estimates."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curation.composition import atomic_fractions
 from curation.crystal import Crystal
 from curation.labels import N_ELEMENTS
-from datagen.store.layout import SPLITS
+from datagen.store.schema import SPLITS
 
 if TYPE_CHECKING:
     from curation.verdict import Verdict

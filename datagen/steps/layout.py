@@ -13,9 +13,7 @@ from datagen.simulate.augmentation import AugmentationSettings, effective
 from datagen.simulate.parameter import Parameter
 from datagen.simulate.parameters import always_stored, optionally_stored
 from datagen.steps.labels import reflection_slots
-from datagen.store.layout import LABEL_CHUNK, Layout
-from datagen.store.schema import variables
-from datagen.store.variable import Draw
+from datagen.store.schema import LABEL_CHUNK, Draw, Layout, variables
 
 
 def _as_stored(parameters: Iterable[Parameter]) -> tuple[Draw, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.store.layout import Layout
+from datagen.store import schema
 from datagen.store.quantise import quantise
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datagen.simulate.patterns import Patterns
 
 
-def row_values(patterns: Patterns, augmentations: Augmentations, layout: Layout) -> dict[str, NDArray[Any]]:
+def row_values(patterns: Patterns, augmentations: Augmentations, layout: schema.Layout) -> dict[str, NDArray[Any]]:
     """Return the arrays for `ShardWriter.add`: patterns, draws, diagnostics and sticks."""
     stored, maximum = quantise(patterns.intensity)
     sticks = patterns.sticks

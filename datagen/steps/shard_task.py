@@ -27,8 +27,8 @@ from datagen.steps.reasons import BY_FAILURE, FAILED
 from datagen.steps.row import row_values
 from datagen.steps.watchdog import time_limit
 from datagen.store.density_codes import DensityRefused
-from datagen.store.layout import Layout
 from datagen.store.reading import read_layout
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 
 ACCEPTED = "accepted.arrow"

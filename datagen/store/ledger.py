@@ -14,8 +14,8 @@ from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.store import files as disk
 from datagen.store.confined import checked_name
-from datagen.store.layout import FORMAT_VERSION, LARGEST_SIZES
 from datagen.store.location import Location, Where, location_of
+from datagen.store.schema import FORMAT_VERSION, LARGEST_SIZES
 
 FOLDER = "ledger"
 FRAME = "frame.json"

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.store.layout import PATTERN_STEP
+from datagen.store.schema import PATTERN_STEP
 
 
 def quantise(intensity: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:

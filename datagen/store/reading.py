@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from datagen.errors import StoreError
 from datagen.progress import one_line
-from datagen.store import schema, shapes
+from datagen.store import schema
 from datagen.store.confined import refuse_links_out
 from datagen.store.damaged import damage_explained
-from datagen.store.layout import FORMAT, FORMAT_VERSION, Layout
 from datagen.store.location import Where, is_url, location_of
+from datagen.store.schema import FORMAT, FORMAT_VERSION, Draw, Layout, Variable
 from datagen.store.shard_file import codecs
-from datagen.store.variable import Draw, Variable
 
 if TYPE_CHECKING:
     import xarray
@@ -35,11 +34,11 @@ def array_metadata(variable: Variable, layout: Layout) -> dict[str, Any]:
     return {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": list(shapes.shape(variable, layout)),
+        "shape": list(schema.shape(variable, layout)),
         "data_type": dtype.name,
         "chunk_grid": {
             "name": "regular",
-            "configuration": {"chunk_shape": list(shapes.file_shape(variable, layout))},
+            "configuration": {"chunk_shape": list(schema.file_shape(variable, layout))},
         },
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": "NaN" if variable.fill != variable.fill else variable.fill,
@@ -150,7 +149,7 @@ def open_xarray(dataset: Where) -> xarray.Dataset:
     with damage_explained(dataset, "its labels and coordinates"):
         found: xarray.Dataset = xarray.open_zarr(_store(dataset), zarr_format=3)
         for variable in schema.LABELS:
-            if shapes.is_text(variable):
+            if schema.is_text(variable):
                 text = np.array(decode_text(found[variable.name].values), dtype=np.str_)
                 found[variable.name] = ("structure", text, {"long_name": variable.long_name})
     return found

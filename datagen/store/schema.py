@@ -2,31 +2,193 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.labels import CRYSTAL_SYSTEMS, N_ELEMENTS
 from datagen.store.density_codes import CODES as DENSITY_CODES
-from datagen.store.layout import (
-    DENSITY_POINTS,
-    PATTERN_FILL,
-    PATTERN_STEP,
-    RAGGED,
-    REFLECTION_CHUNK,
-    SPLITS,
-    UNITS,
-    XRD_BINS,
-    Layout,
-)
-from datagen.store.variable import Variable, flags
+
+FORMAT = "pxrd-datagen"
+FORMAT_VERSION = 1
+"""Incremented if readers of the old version would misread the new one; readers refuse unknown versions."""
+
+PATTERN_STEP = 2.0**-13
+"""Quantisation step of a pattern relative to its maximum; rounding to nearest errs by half of it at most."""
+PATTERN_FILL = 65535
+"""Stored where there is no pattern; CF's `_FillValue`, so readers that know CF see NaN there."""
+
+DENSITY_POINTS = 50
+XRD_BINS = 1024
+NIGGLI = ("a", "b", "c", "alpha", "beta", "gamma")
+SPLITS = ("train", "validation", "test")
+UNITS = ("arbitrary", "counts", "counts_per_second")
+"""Units of a scan's intensities."""
+UNKNOWN = 0
+"""Crystal system, space group and n_atoms of a measured scan where they are not known."""
+
+RAGGED = ("reflection", "member", "scan_point")
+"""Axes along which structures differ in length."""
+REFLECTION_CHUNK = 1024
+"""Slots of one structure that are compressed together; slots beyond the last reflection take no space."""
+LABEL_CHUNK = 16384
+"""Structures per file of a label."""
+
+Home = Literal["label", "shard", "coordinate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A parameter drawn for every pattern: how the dataset stores it."""
+
+    name: str
+    units: str
+    long_name: str
+    axis: tuple[str, int] | None = None
+    """Further axis of each value, name and length."""
+    dtype: str = "float64"
+    names: tuple[str, ...] = ()
+    """Meanings of the values 0, 1, ..., if they are numbers of a list."""
+
+    def variable(self) -> Variable:
+        """Return its variable."""
+        dims = ("structure", "augmentation", *((self.axis[0],) if self.axis else ()))
+        fill = float("nan") if np.dtype(self.dtype).kind == "f" else 0
+        flags = _flags([*range(len(self.names))], self.names) if self.names else {}
+        return Variable(self.name, dims, self.dtype, self.long_name, "shard", self.units, fill, attributes=flags)
+
+
+LARGEST_SIZES = {
+    "n_structures": 1_000_000_000,
+    "n_augmentations": 10_000_000,
+    "n_points": 10_000_000,
+    "structures_per_shard": 4096,
+    "reflection_slots": 10_000_000,
+    "member_slots": 10_000_000,
+    "n_lines": 100,
+}
+"""Of a layout: beyond them a dataset is damaged or hostile, and nothing is allocated for it."""
+LONGEST_TEXT_BYTES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Sizes that determine the shape of every array; fixed when the dataset is created."""
+
+    n_structures: int
+    n_augmentations: int
+    n_points: int
+    structures_per_shard: int = 128
+    reflection_slots: int = 1024
+    """Most reflections of any structure; rounded up to whole chunks."""
+    member_slots: int = 1024
+    """Most Friedel pairs, over all reflections, of any structure; rounded up likewise."""
+    n_lines: int = 1
+    """Wavelengths of the instrument."""
+    text_bytes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the longest value of each text variable, in UTF-8."""
+    with_members: bool = False
+    """Whether the sticks keep each Friedel pair's share, which preferred orientation needs."""
+    with_xrd_peaks: bool = False
+    scan_slots: int = 0
+    """Most points of any measured scan, rounded up likewise; 0: the patterns are simulated."""
+    density_method: str | None = None
+    """Origin of the densities, one of `DENSITY_MEANINGS`; None: the dataset has none."""
+    draws: tuple[Draw, ...] = ()
+    """Parameters drawn for every pattern that every dataset stores."""
+    extra_draws: tuple[Draw, ...] = ()
+    """Those stored because they can have an effect in this dataset."""
+
+    def __post_init__(self) -> None:
+        sizes = [(name, getattr(self, name), largest) for name, largest in LARGEST_SIZES.items()]
+        sizes += [(f"text_bytes.{name}", value, LONGEST_TEXT_BYTES) for name, value in self.text_bytes.items()]
+        for name, value, largest in sizes:
+            if type(value) is not int or not 1 <= value <= largest:
+                raise ValueError(f"layout: expected {name} from 1 to {largest:,}, found {value!r}")
+
+    @property
+    def measured(self) -> bool:
+        """Whether the patterns were measured."""
+        return self.scan_slots > 0
+
+    @property
+    def n_shards(self) -> int:
+        """Number of shards; the last may hold fewer structures."""
+        return -(-self.n_structures // self.structures_per_shard)
+
+    def rows(self, shard: int) -> range:
+        """Return the rows of a shard, which are consecutive."""
+        if not 0 <= shard < self.n_shards:
+            raise ValueError(f"shard {shard} does not exist: the dataset has shards 0 to {self.n_shards - 1}")
+        first = shard * self.structures_per_shard
+        return range(first, min(first + self.structures_per_shard, self.n_structures))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for the dataset's attributes."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("draws", "extra_draws")}
+        if not self.measured:
+            del plain["scan_slots"]
+        return {**plain, "extra_augmentations": [draw.name for draw in self.extra_draws]}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], draws: Iterable[Draw]) -> Layout:
+        """Return the layout of a dataset's attributes and the draws that it stores."""
+        extra = plain["extra_augmentations"]
+        sizes = {name: value for name, value in plain.items() if name != "extra_augmentations"}
+        by_name = {draw.name: draw for draw in draws}
+        return cls(
+            **sizes,
+            draws=tuple(draw for name, draw in by_name.items() if name not in extra),
+            extra_draws=tuple(by_name[name] for name in extra),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One array: its meaning, and when it is written.
+
+    `label` variables are known for all structures before simulation and written at creation; `shard` variables are
+    written shard by shard, every file by the one task that owns the shard; `coordinate` variables name an axis.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    home: Home
+    units: str | None = None
+    fill: float | int | bool = 0
+    chunk: tuple[int, ...] | None = None
+    """Shape of the inner chunks of a sharded array; None: one chunk per file."""
+    optional: bool = False
+    """A structure may lack it and then takes no space; a flag variable says which have it."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fill_value(self) -> Any:
+        """Fill value in the type of the array."""
+        return np.dtype(self.dtype).type(self.fill)
+
+    def cf_attributes(self) -> dict[str, Any]:
+        """Return the attributes of the CF conventions."""
+        found: dict[str, Any] = {"long_name": self.long_name}
+        if self.units is not None:
+            found["units"] = self.units
+        return found | self.attributes
 
 
 def _text(name: str, long_name: str) -> Variable:
     """Return a variable of text as UTF-8 bytes: Zarr v3 has no core type for text."""
     dims = ("structure", f"{name}_byte")
     return Variable(name, dims, "uint8", long_name, "label", attributes={"encoding": "UTF-8, padded with zero bytes"})
+
+
+def _flags(values: list[int], meanings: tuple[str, ...]) -> dict[str, Any]:
+    return {"flag_values": values, "flag_meanings": " ".join(meanings)}
 
 
 LABELS: tuple[Variable, ...] = (
@@ -36,14 +198,14 @@ LABELS: tuple[Variable, ...] = (
     _text("structure_hash", "Content hash of the crystal that was simulated, hexadecimal"),
     _text("group", "Reduced formula and space group; structures of one group are in one split"),
     _text("formula", "Reduced chemical formula"),
-    Variable("split", ("structure",), "uint8", "Split", "label", attributes=flags([0, 1, 2], SPLITS)),
+    Variable("split", ("structure",), "uint8", "Split", "label", attributes=_flags([0, 1, 2], SPLITS)),
     Variable(
         "crystal_system",
         ("structure",),
         "uint8",
         "Crystal system",
         "label",
-        attributes=flags(list(range(1, 8)), CRYSTAL_SYSTEMS),
+        attributes=_flags(list(range(1, 8)), CRYSTAL_SYSTEMS),
     ),
     Variable("space_group", ("structure",), "uint8", "Space-group number of International Tables A, 1 to 230", "label"),
     Variable(
@@ -241,7 +403,7 @@ _SCANS: tuple[Variable, ...] = (
         "Unit of the scan's intensities",
         "shard",
         fill=255,
-        attributes=flags(list(range(len(UNITS))), UNITS),
+        attributes=_flags(list(range(len(UNITS))), UNITS),
     ),
     Variable("scan_sha256", ("structure", "digest_byte"), "uint8", "Checksum of angles and intensities", "shard", "1"),
     Variable("has_lattice", ("structure",), "bool", "Whether the Niggli cell is known", "shard", fill=False),
@@ -300,7 +462,7 @@ def densities(method: str) -> tuple[Variable, ...]:
             "Why the structure has no density",
             "shard",
             fill=255,
-            attributes=flags(list(DENSITY_CODES.values()), tuple(DENSITY_CODES)),
+            attributes=_flags(list(DENSITY_CODES.values()), tuple(DENSITY_CODES)),
         ),
         Variable(
             "density_electrons",
@@ -323,6 +485,67 @@ def densities(method: str) -> tuple[Variable, ...]:
             optional=True,
         ),
     )
+
+
+def sizes(layout: Layout) -> dict[str, int]:
+    """Return the length of every dimension."""
+
+    def whole_chunks(slots: int) -> int:
+        return -(-slots // REFLECTION_CHUNK) * REFLECTION_CHUNK
+
+    return {
+        "structure": layout.n_structures,
+        "augmentation": layout.n_augmentations,
+        "two_theta": layout.n_points,
+        "reflection": whole_chunks(layout.reflection_slots),
+        "member": whole_chunks(layout.member_slots),
+        "scan_point": whole_chunks(layout.scan_slots),
+        "digest_byte": 32,
+        "hkl": 3,
+        "hkl_other": 3,
+        **dict(draw.axis for draw in (*layout.draws, *layout.extra_draws) if draw.axis),
+        "element": N_ELEMENTS,
+        "niggli_parameter": len(NIGGLI),
+        "xrd_bin": XRD_BINS,
+        "x": DENSITY_POINTS,
+        "y": DENSITY_POINTS,
+        "z": DENSITY_POINTS,
+        "before_after": 2,
+        "cell_vector": 3,
+        "cartesian": 3,
+        **{f"{v.name}_byte": layout.text_bytes.get(v.name, 1) for v in LABELS if is_text(v)},
+    }
+
+
+def is_text(variable: Variable) -> bool:
+    """Return whether the bytes of the variable are text."""
+    return variable.dims[-1] == f"{variable.name}_byte"
+
+
+def shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
+    """Return the shape of the whole array."""
+    length = sizes(layout)
+    return tuple(length[dim] for dim in variable.dims)
+
+
+def file_shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
+    """Return the shape of one file: a shard or a chunk of labels along `structure`, everything along other axes."""
+    whole = shape(variable, layout)
+    if variable.dims[0] != "structure":
+        return whole
+    per_file = layout.structures_per_shard if variable.home == "shard" else min(LABEL_CHUNK, layout.n_structures)
+    return (per_file, *whole[1:])
+
+
+def chunks_per_file(variable: Variable, layout: Layout) -> int:
+    """Return the number of inner chunks of one file of a sharded array."""
+    assert variable.chunk is not None
+    return math.prod(n // c for n, c in zip(file_shape(variable, layout), variable.chunk, strict=True))
+
+
+def chunk_key(variable: Variable, index: int) -> str:
+    """Return the path below the dataset of the array's file number `index` along the first axis."""
+    return "/".join((variable.name, "c", str(index), *("0" for _ in variable.dims[1:])))
 
 
 def coordinate_values(layout: Layout, two_theta_deg: NDArray[np.float64]) -> dict[str, NDArray[Any]]:

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from datagen.errors import StoreError
 from datagen.store import files as disk
-from datagen.store import ledger, schema, shapes
-from datagen.store.layout import RAGGED, Layout
+from datagen.store import ledger, schema
 from datagen.store.shard_file import ShardFile, encode_chunk, is_fill, write_file
 from datagen.store.shard_reader import StoredChunks, Value
-from datagen.store.variable import Variable
 
 PARTIAL = ".partial"
 """Folder of incomplete files below the dataset; it may be deleted while no run is active."""
@@ -39,7 +37,7 @@ class ShardWriter:
     shard's small ones.
     """
 
-    def __init__(self, dataset: Path, layout: Layout, shard: int) -> None:
+    def __init__(self, dataset: Path, layout: schema.Layout, shard: int) -> None:
         self.dataset = dataset
         self.layout = layout
         self.shard = shard
@@ -50,15 +48,15 @@ class ShardWriter:
         self._n_densities = 0
         self._sharded: dict[str, ShardFile] = {}
         self._small: dict[str, NDArray[Any]] = {}
-        self._sizes = shapes.sizes(layout)
+        self._sizes = schema.sizes(layout)
         self._per_structure: dict[str, int] = {}
         """Chunks of a sharded variable."""
         for name, variable in self._variables.items():
             if variable.chunk is None:
-                whole = shapes.file_shape(variable, layout)
+                whole = schema.file_shape(variable, layout)
                 self._small[name] = np.full(whole, variable.fill_value, dtype=variable.dtype)
             else:
-                count = shapes.chunks_per_file(variable, layout)
+                count = schema.chunks_per_file(variable, layout)
                 self._sharded[name] = ShardFile(self._folder / name, count)
                 self._per_structure[name] = count // layout.structures_per_shard
 
@@ -95,7 +93,7 @@ class ShardWriter:
                 first_row=self.rows.start,
                 n_structures=len(self.rows),
                 n_densities=self._n_densities,
-                files={shapes.chunk_key(self._variables[name], self.shard): entry for name, entry in written.items()},
+                files={schema.chunk_key(self._variables[name], self.shard): entry for name, entry in written.items()},
                 notes=notes or {},
             )
             before = ledger.read(self.dataset, self.shard)
@@ -132,12 +130,12 @@ class ShardWriter:
             raise ValueError(f"shard {self.shard}, structure {self._count}: a density and a reason for having none")
         if unknown := sorted(set(values) - set(self._variables)):
             raise ValueError(f"shard {self.shard}: this dataset has no variable {', '.join(unknown)}")
-        needed = {n for n, v in self._variables.items() if not v.optional or set(v.dims) & set(RAGGED)}
+        needed = {n for n, v in self._variables.items() if not v.optional or set(v.dims) & set(schema.RAGGED)}
         if "density" in values:
             needed |= {n for n in self._variables if n.startswith("density_")}
         if missing := sorted(needed - set(values)):
             raise ValueError(f"shard {self.shard}, structure {self._count}: no values for {', '.join(missing)}")
-        counts = {dim: values.get(f"n_{dim}s") for dim in RAGGED}
+        counts = {dim: values.get(f"n_{dim}s") for dim in schema.RAGGED}
         ragged = {dim: int(count) for dim, count in counts.items() if isinstance(count, np.ndarray)}
         for dim, used in ragged.items():
             if used > (slots := self._sizes[dim]):
@@ -154,11 +152,11 @@ class ShardWriter:
             if not _fits(value, np.dtype(variable.dtype)):
                 raise ValueError(f"{name}: expected {variable.dtype}, found {value.dtype} that does not fit")
 
-    def _add_chunks(self, variable: Variable, value: NDArray[Any]) -> None:
+    def _add_chunks(self, variable: schema.Variable, value: NDArray[Any]) -> None:
         assert variable.chunk is not None
         whole = value.astype(variable.dtype, copy=False)
         first = self._count * self._per_structure[variable.name]
-        ragged = variable.dims[1] in RAGGED
+        ragged = variable.dims[1] in schema.RAGGED
         length = variable.chunk[1]
         for part in range(-(-len(whole) // length) if ragged else 1):
             chunk = _padded(whole[part * length : (part + 1) * length], length, variable) if ragged else whole
@@ -185,7 +183,7 @@ class ShardWriter:
 
     def _move_into_place(self, written: list[str]) -> None:
         targets = {
-            name: self.dataset / shapes.chunk_key(variable, self.shard) for name, variable in self._variables.items()
+            name: self.dataset / schema.chunk_key(variable, self.shard) for name, variable in self._variables.items()
         }
         for name, target in targets.items():
             if name not in written:
@@ -212,7 +210,7 @@ def _fits(value: Value, dtype: np.dtype[Any]) -> bool:
     return value.dtype.kind in "iu" and dtype.kind in "iu" and np.array_equal(value.astype(dtype), value)
 
 
-def _padded(values: NDArray[Any], length: int, variable: Variable) -> NDArray[Any]:
+def _padded(values: NDArray[Any], length: int, variable: schema.Variable) -> NDArray[Any]:
     chunk = np.full((length, *values.shape[1:]), variable.fill_value, dtype=variable.dtype)
     chunk[: len(values)] = values
     return chunk

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from catalogs.atomic_write import sweep
 from datagen.errors import StoreError
 from datagen.store import files as disk
-from datagen.store import ledger, schema, shapes
+from datagen.store import ledger, schema
 from datagen.store.confined import refuse_links_out
-from datagen.store.layout import FORMAT, FORMAT_VERSION, Layout
 from datagen.store.reading import array_metadata, read_attributes, read_metadata
+from datagen.store.schema import FORMAT, FORMAT_VERSION, Layout, Variable
 from datagen.store.shard_file import encode_chunk
 from datagen.store.shard_writer import clear_partial
-from datagen.store.variable import Variable
 
 
 def create(
@@ -44,11 +43,11 @@ def create(
         coordinates = schema.coordinate_values(layout, two_theta_deg)
         for variable in schema.variables(layout):
             if variable.home == "coordinate":
-                contents[shapes.chunk_key(variable, 0)] = encode_chunk(coordinates[variable.name])
+                contents[schema.chunk_key(variable, 0)] = encode_chunk(coordinates[variable.name])
             elif variable.home == "label":
                 column = _label_column(variable, labels, layout)
                 for index, chunk in enumerate(_label_chunks(variable, column, layout)):
-                    contents[shapes.chunk_key(variable, index)] = encode_chunk(chunk)
+                    contents[schema.chunk_key(variable, index)] = encode_chunk(chunk)
         # The group's own metadata first: whatever else is found beside it is then known to be ours.
         metadata = {"zarr.json": _group_metadata(layout, attributes, complete=False)}
         _put(dataset, metadata)
@@ -105,15 +104,15 @@ def text_bytes(labels: Mapping[str, NDArray[Any] | Sequence[str]]) -> dict[str, 
     return {
         v.name: max((len(str(text).encode()) for text in labels[v.name]), default=1) or 1
         for v in schema.LABELS
-        if shapes.is_text(v)
+        if schema.is_text(v)
     }
 
 
 def _label_column(variable: Variable, labels: Mapping[str, Any], layout: Layout) -> NDArray[Any]:
     if variable.name not in labels:
         raise ValueError(f"labels lack a column {variable.name}")
-    whole = shapes.shape(variable, layout)
-    if shapes.is_text(variable):
+    whole = schema.shape(variable, layout)
+    if schema.is_text(variable):
         return _encode_text(variable, labels[variable.name], whole)
     given = np.asarray(labels[variable.name])
     column = given.astype(variable.dtype)
@@ -136,7 +135,7 @@ def _encode_text(variable: Variable, texts: Sequence[str], whole: tuple[int, ...
 
 
 def _label_chunks(variable: Variable, column: NDArray[Any], layout: Layout) -> list[NDArray[Any]]:
-    per_file = shapes.file_shape(variable, layout)
+    per_file = schema.file_shape(variable, layout)
     found = []
     for first in range(0, len(column), per_file[0]):
         chunk = np.full(per_file, variable.fill_value, dtype=variable.dtype)

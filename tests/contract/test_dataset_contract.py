@@ -23,7 +23,7 @@ from datagen.steps.layout import draws
 from datagen.steps.row import row_values
 from datagen.store import zarr_store
 from datagen.store.density_codes import DensityRefused
-from datagen.store.layout import Layout
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 from trainer.data.store import open_dataset
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from datagen.store.layout import PATTERN_FILL, PATTERN_STEP
 from datagen.store.quantise import dequantise, quantise
+from datagen.store.schema import PATTERN_FILL, PATTERN_STEP
 
 POSITIVE = st.floats(min_value=0.0, max_value=2.0**80, allow_subnormal=False, width=32)
 

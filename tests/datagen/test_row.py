@@ -17,7 +17,7 @@ from datagen.steps.labels import composition, label_columns, reflection_slots
 from datagen.steps.layout import draws, extra_draws
 from datagen.steps.row import row_values
 from datagen.store import zarr_store
-from datagen.store.layout import Layout
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 from tests.datagen import datasets
 

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen.simulate.augmentation import AugmentationSettings
 from datagen.steps.layout import draws, extra_draws, known_draws
-from datagen.store import schema, shapes
-from datagen.store.layout import FORMAT_VERSION, PATTERN_STEP, Layout
-from datagen.store.variable import Variable
+from datagen.store import schema
+from datagen.store.schema import Layout
 
 SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "store-format.md"
 
 
-def every_variable() -> tuple[Variable, ...]:
+def every_variable() -> tuple[schema.Variable, ...]:
     return (*schema.every_variable(), *(draw.variable() for draw in known_draws()))
 
 
@@ -51,10 +50,10 @@ def test_one_shard_owns_its_files_of_every_variable() -> None:
     )
     for variable in schema.variables(layout):
         if variable.home == "shard":
-            whole, per_file = shapes.shape(variable, layout), shapes.file_shape(variable, layout)
+            whole, per_file = schema.shape(variable, layout), schema.file_shape(variable, layout)
             assert variable.dims[0] == "structure"
             assert per_file == (48, *whole[1:])
-            assert len({shapes.chunk_key(variable, s) for s in range(layout.n_shards)}) == layout.n_shards
+            assert len({schema.chunk_key(variable, s) for s in range(layout.n_shards)}) == layout.n_shards
             if variable.chunk is not None:
                 assert variable.chunk[0] == 1
                 assert all(n % c == 0 for n, c in zip(per_file, variable.chunk, strict=True))
@@ -66,7 +65,7 @@ def test_every_variable_is_described_once() -> None:
     for variable in found:
         assert variable.long_name[0].isupper()
         assert not variable.long_name.endswith(".")
-        numeric = not shapes.is_text(variable) and not variable.attributes.get("flag_values")
+        numeric = not schema.is_text(variable) and not variable.attributes.get("flag_values")
         if numeric and variable.dtype != "bool" and variable.name != "space_group":
             assert variable.units, variable.name
         np.dtype(variable.dtype).type(variable.fill)
@@ -77,7 +76,7 @@ def test_quantities_that_are_missing_read_as_nan_or_as_impossible() -> None:
         if variable.home == "shard" and np.dtype(variable.dtype).kind == "f":
             assert np.isnan(variable.fill), variable.name
     pattern = next(v for v in every_variable() if v.name == "pattern")
-    assert pattern.fill == pattern.attributes["_FillValue"] > 1 / PATTERN_STEP
+    assert pattern.fill == pattern.attributes["_FillValue"] > 1 / schema.PATTERN_STEP
 
 
 def test_the_vocabulary_is_curations() -> None:
@@ -102,7 +101,7 @@ def test_the_specification_lists_every_variable_with_its_dimensions_type_and_uni
 
 def test_the_specification_is_of_this_version() -> None:
     text = SPECIFICATION.read_text(encoding="utf-8")
-    assert f"Format version {FORMAT_VERSION}." in text
+    assert f"Format version {schema.FORMAT_VERSION}." in text
     assert f"`clevel` {_codec('clevel')}" in text
     assert f"`blocksize` {_codec('blocksize')}" in text
 

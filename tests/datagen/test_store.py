@@ -13,8 +13,8 @@ import zarr
 from datagen.errors import StoreError
 from datagen.simulate.augmentation import AugmentationSettings
 from datagen.steps.layout import extra_draws
-from datagen.store import ledger, reading, schema, shapes, zarr_store
-from datagen.store.layout import FORMAT_VERSION, RAGGED, Layout
+from datagen.store import ledger, reading, schema, zarr_store
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import PARTIAL, ShardWriter
 from tests.datagen import datasets
 
@@ -49,7 +49,7 @@ def test_xarray_opens_it_labelled_described_and_with_units(finished: tuple[Path,
             assert found.attrs.get("units") == variable.units
         np.testing.assert_array_equal(dataset.two_theta, datasets.TWO_THETA)
         assert dataset.attrs["complete"] is True
-        assert dataset.attrs["format_version"] == FORMAT_VERSION
+        assert dataset.attrs["format_version"] == schema.FORMAT_VERSION
 
 
 def test_xarray_sees_relative_intensity_within_2_to_the_minus_13(finished: tuple[Path, Layout]) -> None:
@@ -71,7 +71,7 @@ def test_every_value_comes_back_through_zarr(finished: tuple[Path, Layout]) -> N
             array = group[name]
             assert isinstance(array, zarr.Array)
             stored = np.asarray(array[row])
-            ragged = set(array.metadata.dimension_names or ()) & set(RAGGED)
+            ragged = set(array.metadata.dimension_names or ()) & set(schema.RAGGED)
             found = stored[: len(value)] if ragged else stored
             np.testing.assert_array_equal(found, value.astype(array.dtype), err_msg=name)
         assert group["n_reflections"][row] == len(values["reflection_two_theta"])
@@ -285,7 +285,7 @@ def test_damage_is_found(tmp_path: Path, harm: str) -> None:
     layout = datasets.layout_of(4)
     datasets.create(tmp_path, layout)
     receipt = datasets.write_shard(tmp_path, layout, 0)
-    name = shapes.chunk_key(next(v for v in schema.variables(layout) if v.name == "pattern"), 0)
+    name = schema.chunk_key(next(v for v in schema.variables(layout) if v.name == "pattern"), 0)
     content = bytearray((tmp_path / name).read_bytes())
     content[len(content) // 2] ^= 1
     if harm == "remove":

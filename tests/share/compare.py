@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.store import reading, schema, shapes
+from datagen.store import reading, schema
 from trainer.data.store import Dataset
 
 
@@ -20,7 +20,7 @@ def assert_same_row(a: Dataset, row_a: int, b: Dataset, row_b: int, *, patterns:
         here, there = a.values(variable.name, row_a), b.values(variable.name, row_b)
         if patterns is not None and "augmentation" in variable.dims:
             there = there[:patterns]
-        if shapes.is_text(variable):
+        if schema.is_text(variable):
             here, there = (np.frombuffer(v.tobytes().rstrip(b"\0"), dtype=np.uint8) for v in (here, there))
         equal = here.tobytes() == there.tobytes()
         assert equal, f"{variable.name} differs between row {row_a} and row {row_b}"

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from datagen.steps.layout import draws
 from datagen.store import zarr_store
-from datagen.store.layout import Layout
 from datagen.store.quantise import quantise
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 
 N_POINTS = 2000

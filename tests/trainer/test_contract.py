@@ -15,7 +15,7 @@ from datagen.simulate.instrument import PRESETS
 from datagen.steps.layout import draws, extra_draws
 from datagen.steps.row import row_values
 from datagen.store import zarr_store
-from datagen.store.layout import Layout
+from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 from tests.trainer import datasets
 from trainer.data.sources import stick_tensors, stored_parameters

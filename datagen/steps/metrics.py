@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 PREFIX = "datagen"
@@ -40,7 +40,7 @@ def metrics_text(snapshot: Mapping[str, Any], unix_time: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _gauge(metric: str, meaning: str, values: list[tuple[dict[str, str], float]]) -> Iterator[str]:
+def _gauge(metric: str, meaning: str, values: Sequence[tuple[Mapping[str, str], float]]) -> Iterator[str]:
     if not values:
         return
     yield f"# HELP {PREFIX}_{metric} {meaning}"

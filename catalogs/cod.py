@@ -15,7 +15,7 @@ from catalogs import defects
 from catalogs.config import CodCatalog
 from catalogs.containers import records_in, renamed
 from catalogs.densities import beside, by_block
-from catalogs.download_files import save_download
+from catalogs.download_files import read_answer, save_download
 from catalogs.errors import CatalogError
 from catalogs.folder import read_file
 from catalogs.names import stem
@@ -137,7 +137,7 @@ def _download(config: CodCatalog, address: str, opener: Opener, sleep: Callable[
         sleep(PAUSE_S if attempt == 0 else 2.0 ** (attempt - 1))
         try:
             with opener(address) as answer:
-                raw = answer.read(int(config.max_file_MB * MB) + 1)
+                raw = read_answer(answer, int(config.max_file_MB * MB))
         except HTTPError as error:
             if error.code in (404, 410):
                 return Defect(defects.NOT_FOUND, f"{address}: {error.code} {error.reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -276,6 +277,40 @@ class GeneratedCatalog(_Catalog):
     """Licence; the crystals are copies of no data."""
 
 
+class OptimadeCatalog(_Catalog):
+    """Structures of any database with an OPTIMADE interface (https://www.optimade.org), downloaded once."""
+
+    kind: Literal["optimade"] = "optimade"
+    path: Path
+    """Folder for downloads; pages that are complete there are not downloaded again."""
+    url: str
+    """Base URL of the database, with or without the version (`/v1`)."""
+    filter: str = ""
+    """Filter in OPTIMADE's language, such as `elements HAS ALL "Si","O" AND nelements=2`; by default everything."""
+    response_fields: tuple[str, ...] = ()
+    """Further fields of the entries, kept as source metadata."""
+    page_size: int = Field(default=100, ge=1, le=10_000)
+    """Structures per request."""
+    pause_s: float = Field(default=0.2, ge=0)
+    """Pause between two requests; a server that asks for more is given it."""
+    retries: int = Field(default=5, ge=0, le=20)
+    """Retries of a failed request, after 1, 2, 4, ... seconds."""
+    licence: str = Field(default="unknown", min_length=1)
+    """Licence; by default the one that the server states for its entries, if it states one."""
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        local = url.startswith(("http://localhost", "http://127.0.0.1"))
+        if not (url.startswith("https://") or local) or "?" in url:
+            raise ValueError("expected an https:// URL without a query, such as https://optimade.example.org")
+        return url.rstrip("/")
+
+    def base(self) -> str:
+        """Return the URL with the version of the interface."""
+        return self.url if re.search(r"/v\d+(\.\d+)*$", self.url) else f"{self.url}/v1"
+
+
 CatalogConfig = Annotated[
     FolderCatalog
     | ZipCatalog
@@ -286,7 +321,8 @@ CatalogConfig = Annotated[
     | MaterialsProjectCatalog
     | RruffCatalog
     | ExamplesCatalog
-    | GeneratedCatalog,
+    | GeneratedCatalog
+    | OptimadeCatalog,
     Field(discriminator="kind"),
 ]
 """A `[[catalog]]` section; its `kind` chooses the model."""

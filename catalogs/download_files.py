@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from catalogs import atomic_write
 from catalogs.errors import CatalogError
@@ -20,6 +21,18 @@ def append_line(path: Path, line: str) -> None:
     """Append a line to a journal of downloads and make it durable."""
     with _saving(path, "a download cannot be recorded"):
         atomic_write.append_line(path, line)
+
+
+def read_answer(answer: IO[bytes], limit_bytes: int) -> bytes:
+    """Return an answer, or one byte more than the limit; raise OSError if it ends before its declared length.
+
+    `HTTPResponse.read(n)` returns what there is, without an error.
+    """
+    raw = answer.read(limit_bytes + 1)
+    missing = getattr(answer, "length", None)
+    if missing and len(raw) <= limit_bytes:
+        raise OSError(f"the answer breaks off after {len(raw)} bytes, {missing} are missing")
+    return raw
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from catalogs import cod, example_set, folder, icsd, materials_project, rruff, table, tar_archive, zip_archive
+from catalogs import cod, example_set, folder, icsd, materials_project, optimade, rruff, table, tar_archive, zip_archive
 from catalogs.config import CatalogConfig, FolderCatalog, GeneratedCatalog, TableCatalog, TarCatalog, ZipCatalog
 from catalogs.errors import CatalogError
 from catalogs.names import archive_kind, format_of, is_table
@@ -34,6 +34,7 @@ SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
     "rruff": rruff.records,
     "examples": example_set.records,
     "generated": _generated,
+    "optimade": optimade.records,
 }
 """The reader of each kind of section."""
 

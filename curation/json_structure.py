@@ -14,6 +14,8 @@ from curation.reasons import Refused
 
 _VACANCY, _UNKNOWN = "vacancy", "X"
 """OPTIMADE's symbols for no atom and for an unknown one."""
+_INCOMPLETE = {"implicit_atoms", "unknown_positions", "assemblies"}
+"""OPTIMADE's features of structures whose atoms are not all listed, or not all present at once."""
 
 
 def parse_json(text: str, warnings: set[str]) -> ListedAtoms:
@@ -54,6 +56,8 @@ def _optimade(content: dict[str, Any], warnings: set[str]) -> ListedAtoms:
     dimensions = content.get("dimension_types")
     if dimensions is not None and list(dimensions) != [1, 1, 1]:
         raise Refused("not_periodic", f"dimension_types is {dimensions}")
+    if features := sorted(_INCOMPLETE & set(content.get("structure_features") or ())):
+        raise Refused("incomplete", f"structure_features names {', '.join(features)}")
     species = {str(one["name"]): one for one in content.get("species") or ()}
     names, positions = content["species_at_sites"], content["cartesian_site_positions"]
     if len(names) != len(positions):

@@ -68,6 +68,11 @@ _READ = (
         "Exclude it: a powder pattern needs a crystal.",
     ),
     Reason(
+        "incomplete",
+        "The source says that atoms or positions are missing, or that they cannot all be present.",
+        "Exclude it, or complete the structure.",
+    ),
+    Reason(
         "no_cell",
         "Lengths or angles of the cell are not stated.",
         "Complete the CIF; blocks of bibliography or measured data have none.",

@@ -64,6 +64,8 @@ SOURCE_METADATA: dict[str, frozenset[str]] = {
     "rruff": _OF_EVERY_FILE | {"amcsd_code", "mineral"},
     "examples": _OF_EVERY_FILE | {"name", "formula", "space_group", "citation"},
     "generated": frozenset(),
+    "optimade": _OF_EVERY_FILE
+    | {"provider", "homepage", "licence_page", "chemical_formula_reduced", "last_modified", "immutable_id"},
     "materials_project": _OF_EVERY_FILE
     | {"material_id", "formula", "space_group_number", "energy_above_hull_eV", "theoretical", "database_ids"}
     | {"density_task_id", "density_sha256"},

@@ -9,7 +9,7 @@ import pytest
 from datagen.config.config import DatagenConfig, config_for_path, load_config
 from datagen.errors import ConfigError
 
-KINDS = "folder, zip, tar, table, icsd, cod, materials_project, rruff, examples, generated"
+KINDS = "folder, zip, tar, table, icsd, cod, materials_project, rruff, examples, generated, optimade"
 
 
 def write(folder: Path, text: str) -> Path:

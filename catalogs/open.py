@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from catalogs.errors import CatalogError
 from catalogs.names import archive_kind, format_of, is_table
 from catalogs.reading import with_unique_ids
 from catalogs.record import Record
-from catalogs.selection import listed, read_ids
+from catalogs.selection import first, listed, read_ids
 
 
 def _generated(config: GeneratedCatalog) -> Iterator[Record]:
@@ -47,7 +46,7 @@ def open_catalog(config: CatalogConfig) -> Iterator[Record]:
     records = with_unique_ids(SOURCES[config.kind](config))
     if config.from_list is not None:
         records = listed(records, config, read_ids(config))
-    return islice(records, config.limit)
+    return records if config.limit is None else first(records, config.limit)
 
 
 def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""Selection of records by a list of ids."""
+"""Selection of records: the first ones, or those of a list of ids."""
 
 from __future__ import annotations
 
@@ -47,3 +47,11 @@ def listed(records: Iterable[Record], config: CatalogConfig, ids: dict[str, None
     for name in left:
         detail = f"listed in {config.from_list}"
         yield Record(config.name, name, "", name, config.licence, defect=Defect(defects.NOT_FOUND, detail))
+
+
+def first(records: Iterable[Record], limit: int) -> Iterator[Record]:
+    """Yield at most `limit` records; the source is read no further."""
+    for number, record in enumerate(records, start=1):
+        yield record
+        if number == limit:
+            return

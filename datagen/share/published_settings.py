@@ -31,7 +31,7 @@ _CATALOG = (
     *("kind", "name", "licence", "max_file_MB", "max_inflated_GB", "ids", "with_density", "max_materials"),
     *("material_ids", "chemsys", "elements", "exclude_elements", "num_elements", "num_sites", "space_group"),
     *("crystal_system", "max_energy_above_hull_eV", "theoretical"),
-    *("count", "seed", "space_groups", "max_atoms", "limit", "filter"),
+    *("count", "seed", "space_groups", "max_atoms", "filter"),
 )
 _CATALOG_FILES = ("path", "density", "ids_file", "from_list")
 _SELECTION = ("splits", "sample", "seed", "patterns", "duplicates")

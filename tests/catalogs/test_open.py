@@ -123,4 +123,4 @@ def test_every_kind_reads_every_archive_that_a_path_alone_reads(tmp_path: Path, 
             tar.addfile(member, io.BytesIO(NACL.encode()))
     config = TypeAdapter(CatalogConfig).validate_python({"kind": kind, "path": path})
     (named,), (plain,) = open_catalog(config), open_catalog(guess_catalog(path))
-    assert named.cif == plain.cif == NACL
+    assert named.text == plain.text == NACL

@@ -99,7 +99,7 @@ def curator(settings: Any) -> Callable[[Any], Any]:
     curate = batch.curator(settings)
 
     def work(row: Any) -> Any:
-        _, marked, what = row["cif"].partition("# misbehave: ")
+        _, marked, what = row["text"].partition("# misbehave: ")
         if marked:
             misbehave(what.strip())
         return curate(row)

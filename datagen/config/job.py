@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.density.make import DensitySettings
+from datagen.simulate.scattering import GSAS2_HC_EV_A
 from datagen.store import files
 from datagen.store.schema import FORMAT_VERSION
 
@@ -31,6 +32,26 @@ class Job(BaseModel):
     density: DensitySettings
     store: StoreSettings
     run: RunSettings
+
+    @property
+    def d_min_A(self) -> float:
+        """Smallest distance of lattice planes of the stored reflections."""
+        seen = self.simulation.instrument.d_min_A
+        return seen if self.store.d_min_A is None else min(self.store.d_min_A, seen)
+
+    @property
+    def dispersion_wavelength_A(self) -> float:
+        """Wavelength of the dispersion terms of the stored reflections: that of the instrument's first line."""
+        return self.simulation.instrument.lines[0].wavelength_A
+
+    def reflections(self) -> dict[str, float]:
+        """Return what the stored reflections are, for the attributes of the dataset."""
+        wavelength = self.dispersion_wavelength_A
+        return {
+            "d_min_A": self.d_min_A,
+            "dispersion_wavelength_A": wavelength,
+            "dispersion_energy_eV": GSAS2_HC_EV_A / wavelength,
+        }
 
     def content(self) -> dict[str, Any]:
         """Return the settings that decide the bytes of a shard, as plain values."""

@@ -46,7 +46,7 @@ def test_a_layout_of_nothing_is_refused() -> None:
 def test_one_shard_owns_its_files_of_every_variable() -> None:
     """Two tasks writing parts of one file would destroy each other's work: a file covers one shard, all of it."""
     layout = Layout(
-        1000, 7, 64, structures_per_shard=48, reflection_slots=5000, density_method="fourier", draws=draws()
+        1000, 7, 64, structures_per_shard=48, shard_reflections=5000, density_method="fourier", draws=draws()
     )
     for variable in schema.variables(layout):
         if variable.home == "shard":

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer.data.sampler import Rows
 from trainer.data.store import Dataset
-from trainer.data.store import Sticks as StoredSticks
+from trainer.data.reflections import Sticks as StoredSticks
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.simulate.broaden import Members, Sticks

@@ -40,17 +40,17 @@ class Job(BaseModel):
         return seen if self.store.d_min_A is None else min(self.store.d_min_A, seen)
 
     @property
-    def dispersion_wavelength_A(self) -> float:
-        """Wavelength of the dispersion terms of the stored reflections: that of the instrument's first line."""
-        return self.simulation.instrument.lines[0].wavelength_A
+    def dispersion_wavelengths_A(self) -> tuple[float, ...]:
+        """Wavelengths of the dispersion terms of the stored reflections: those of the instrument's lines."""
+        return tuple(line.wavelength_A for line in self.simulation.instrument.lines)
 
-    def reflections(self) -> dict[str, float]:
+    def reflections(self) -> dict[str, Any]:
         """Return what the stored reflections are, for the attributes of the dataset."""
-        wavelength = self.dispersion_wavelength_A
+        wavelengths = self.dispersion_wavelengths_A
         return {
             "d_min_A": self.d_min_A,
-            "dispersion_wavelength_A": wavelength,
-            "dispersion_energy_eV": GSAS2_HC_EV_A / wavelength,
+            "dispersion_wavelengths_A": list(wavelengths),
+            "dispersion_energies_eV": [GSAS2_HC_EV_A / wavelength for wavelength in wavelengths],
         }
 
     def content(self) -> dict[str, Any]:

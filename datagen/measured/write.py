@@ -150,6 +150,7 @@ def _layout(accepted: Sequence[Examined], instrument: Instrument, labels: dict[s
         n_points=instrument.n_points,
         structures_per_shard=per_shard,
         shard_reflections=shard_reflections(crystals, instrument.d_min_A, per_shard),
+        n_lines=len(instrument.lines),
         text_bytes=zarr_store.text_bytes(labels),
         scan_slots=max(found.verdict.points or 1 for found in accepted),
         draws=draws(),
@@ -167,7 +168,7 @@ def _row(
     if found.labels.structure is not None:
         with suppress(Unsimulable):  # the structure has an element without form factor
             reflections = crystal_reflections(
-                found.labels.crystal, instrument.d_min_A, instrument.lines[0].wavelength_A
+                found.labels.crystal, instrument.d_min_A, [line.wavelength_A for line in instrument.lines]
             )
     return {
         "pattern": stored,
@@ -175,7 +176,7 @@ def _row(
         **{draw.name: np.full(1, np.nan) for draw in layout.draws},
         "overlap": np.full(1, np.nan, dtype=np.float32),
         "n_variance_floor": np.zeros(1, dtype=np.int32),
-        **reflection_values(reflections),
+        **reflection_values(reflections, layout),
         **stored_scan(scan, used),
         "has_lattice": np.asarray(found.labels.niggli is not None),
     }

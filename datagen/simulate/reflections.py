@@ -7,6 +7,7 @@ lattice has larger groups of reflections of equal d; each family of them has an 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,8 @@ class Reflections:
     d_A: Array
     f2: Array
     """Multiplicity times |F|^2, e^2, both Friedel mates counted; no Lorentz and no polarisation factor."""
+    f2_lines: Array
+    """(reflection, line): the same with the dispersion of further wavelengths."""
     hkl: NDArray[np.int32]
     """(reflection, 3): one of each family, indices of the crystal's own cell."""
     rotations: NDArray[np.int8]
@@ -44,31 +47,34 @@ class Reflections:
         return int(self.d_A.size)
 
 
-def crystal_reflections(crystal: Crystal, d_min_A: float, wavelength_A: float) -> Reflections:
-    """Return all reflections with d >= d_min; the wavelength is that of the dispersion terms."""
+def crystal_reflections(crystal: Crystal, d_min_A: float, wavelengths_A: Sequence[float]) -> Reflections:
+    """Return all reflections with d >= d_min; the wavelengths are those of the dispersion terms, the main one first."""
     hkl, q2 = half_sphere(crystal.lattice_A, 0.0, (1.0 + BEYOND) / d_min_A)
     if not len(q2):
         identity = np.eye(3, dtype=np.int8)[None]
-        return Reflections(np.zeros(0), np.zeros(0), np.zeros((0, 3), np.int32), identity)
-    table = scattering_table(crystal.species, wavelength_A)
-    f2 = f_squared(
-        hkl,
-        q2,
-        crystal.fractional,
-        crystal.occupancy,
-        crystal.u_iso_A2,
-        table.f0(0.25 * q2) + table.f1[:, None],
-        table.f2,
-        table.index,
-    )
+        none = np.zeros((0, len(wavelengths_A) - 1))
+        return Reflections(np.zeros(0), np.zeros(0), none, np.zeros((0, 3), np.int32), identity)
+    f2 = np.empty((len(q2), len(wavelengths_A)))
+    for number, wavelength in enumerate(wavelengths_A):
+        table = scattering_table(crystal.species, wavelength)
+        f2[:, number] = f_squared(
+            hkl,
+            q2,
+            crystal.fractional,
+            crystal.occupancy,
+            crystal.u_iso_A2,
+            table.f0(0.25 * q2) + table.f1[:, None],
+            table.f2,
+            table.index,
+        )
     order = np.argsort(q2, kind="stable")
     hkl, q, f2 = hkl[order], np.sqrt(q2[order]), f2[order]
-    rotations = _closed(_symmetries(hkl, f2, lattice_rotations(crystal.lattice_A)))
+    rotations = _closed(_symmetries(hkl, f2[:, 0].copy(), lattice_rotations(crystal.lattice_A)))
     family, q_family, total = _families(hkl, q, f2, rotations)
-    kept = (total > ABSENT * total.max()) & (q_family * d_min_A <= 1.0)
-    family, q_family, total = family[kept], q_family[kept], total[kept]
-    order = np.argsort(q_family, kind="stable")
-    return Reflections(1.0 / q_family[order], 2.0 * total[order], family[order], rotations.astype(np.int8))
+    kept = np.flatnonzero((total[:, 0] > ABSENT * total[:, 0].max()) & (q_family * d_min_A <= 1.0))
+    kept = kept[np.argsort(q_family[kept], kind="stable")]
+    total = 2.0 * total[kept]
+    return Reflections(1.0 / q_family[kept], total[:, 0], total[:, 1:], family[kept], rotations.astype(np.int8))
 
 
 def lattice_rotations(lattice_A: Array) -> NDArray[np.int64]:
@@ -209,12 +215,13 @@ def _gather(
     mean: Array,
     total: Array,
 ) -> int:
-    taken = np.zeros(f2.size, np.bool_)
+    taken = np.zeros(q.size, np.bool_)
     n = 0
-    for i in range(f2.size):
+    for i in range(q.size):
         if taken[i]:
             continue
-        best, count, q_sum, f2_sum = i, 0, 0.0, 0.0
+        best, count, q_sum = i, 0, 0.0
+        total[n] = 0.0
         for number in range(rotations.shape[0]):
             j = _image(rotations[number], hkl[i], low, place)
             if j < 0 or taken[j]:
@@ -222,7 +229,7 @@ def _gather(
             taken[j] = True
             count += 1
             q_sum += q[j]
-            f2_sum += f2[j]
+            total[n] += f2[j]
             for axis in range(3):
                 if hkl[j, axis] != hkl[best, axis]:
                     if hkl[j, axis] > hkl[best, axis]:
@@ -230,6 +237,5 @@ def _gather(
                     break
         representative[n] = hkl[best]
         mean[n] = q_sum / count
-        total[n] = f2_sum
         n += 1
     return n

@@ -60,6 +60,7 @@ def layout_for(
         n_points=simulation.instrument.n_points,
         structures_per_shard=structures_per_shard,
         shard_reflections=shard_reflections(crystals, job.d_min_A, structures_per_shard),
+        n_lines=len(simulation.instrument.lines),
         text_bytes=text_bytes or {},
         with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
         density_method=job.density.method if with_densities else None,

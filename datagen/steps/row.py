@@ -29,17 +29,20 @@ def pattern_values(patterns: Patterns, augmentations: Augmentations, layout: sch
     }
 
 
-def reflection_values(reflections: Reflections | None) -> dict[str, NDArray[Any]]:
+def reflection_values(reflections: Reflections | None, layout: schema.Layout) -> dict[str, NDArray[Any]]:
     """Return the reflections of a crystal for `ShardWriter.add`; none where no crystal is known."""
     rotations = np.zeros((schema.ROTATIONS, 3, 3), dtype=np.int8)
     if reflections is None:
-        empty = np.zeros(0, dtype=np.float32)
-        found = {"reflection_d": empty, "reflection_f2": empty, "reflection_hkl": np.zeros((0, 3), dtype=np.int16)}
-        return {**found, "rotations": rotations}
-    rotations[: len(reflections.rotations)] = reflections.rotations
-    return {
-        "reflection_d": reflections.d_A.astype(np.float32),
-        "reflection_f2": reflections.f2.astype(np.float32),
-        "reflection_hkl": reflections.hkl,
-        "rotations": rotations,
-    }
+        none, lines = np.zeros(0, dtype=np.float32), np.zeros((0, layout.n_lines - 1), dtype=np.float32)
+        hkl = np.zeros((0, 3), dtype=np.int16)
+        found = {"reflection_d": none, "reflection_f2": none, "reflection_hkl": hkl, "rotations": rotations}
+    else:
+        lines = reflections.f2_lines.astype(np.float32)
+        rotations[: len(reflections.rotations)] = reflections.rotations
+        found = {
+            "reflection_d": reflections.d_A.astype(np.float32),
+            "reflection_f2": reflections.f2.astype(np.float32),
+            "reflection_hkl": reflections.hkl,
+            "rotations": rotations,
+        }
+    return found | ({"reflection_f2_lines": lines} if layout.n_lines > 1 else {})

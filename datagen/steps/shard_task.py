@@ -136,10 +136,10 @@ def simulate_structure(
         with clock.stage("compress"):
             values = pattern_values(patterns, drawn, layout)
     with clock.stage("reflections"):
-        reflections = crystal_reflections(crystal, job.d_min_A, job.dispersion_wavelength_A)
+        reflections = crystal_reflections(crystal, job.d_min_A, job.dispersion_wavelengths_A)
         if not len(reflections):
             raise NoReflections(f"no reflection with d of {job.d_min_A:g} A or more")
-        values |= reflection_values(reflections)
+        values |= reflection_values(reflections, layout)
     refusals: dict[str, tuple[str, str]] = {}
     has_density = False
     if layout.density_method is not None:
@@ -168,7 +168,7 @@ def warm_up(job: Job) -> None:
     Raises EngineError if the engine is missing.
     """
     settings = job.simulation
-    crystal_reflections(ROCK_SALT, 1.0, job.dispersion_wavelength_A)
+    crystal_reflections(ROCK_SALT, 1.0, job.dispersion_wavelengths_A)
     if job.store.patterns == "none":
         return
     drawn = draw(settings.augmentation, settings.seed, ROCK_SALT.structure_hash(), np.arange(1))

@@ -95,14 +95,14 @@ class Layout:
     """Most reflections of all structures of a shard together; rounded up to whole chunks."""
     text_bytes: dict[str, int] = field(default_factory=dict)
     """Bytes of the longest value of each text variable, in UTF-8."""
+    n_lines: int = 1
+    """Wavelengths of the instrument."""
     format_version: int = FORMAT_VERSION
-    """The following sizes are those of format 1 alone."""
+    """The following three are those of format 1 alone."""
     reflection_slots: int = 1024
     """Most reflections of any structure; rounded up to whole chunks."""
     member_slots: int = 1024
     """Most Friedel pairs, over all reflections, of any structure; rounded up likewise."""
-    n_lines: int = 1
-    """Wavelengths of the instrument."""
     with_members: bool = False
     """Whether the reflections have each Friedel pair's share."""
     with_xrd_peaks: bool = False
@@ -168,7 +168,7 @@ class Layout:
         )
 
 
-_OF_FORMAT_1 = frozenset({"reflection_slots", "member_slots", "n_lines", "with_members"})
+_OF_FORMAT_1 = frozenset({"reflection_slots", "member_slots", "with_members"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +296,7 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
         *_coordinates(layout),
         *LABELS,
         *(_patterns(layout) if layout.with_patterns else ()),
-        *(_padded_reflections(layout) if layout.format_version == 1 else REFLECTIONS),
+        *(_padded_reflections(layout) if layout.format_version == 1 else _reflections(layout)),
         *(_SCANS if layout.measured else ()),
     )
     if layout.with_xrd_peaks:
@@ -308,8 +308,8 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
 
 def every_variable() -> tuple[Variable, ...]:
     """Every variable that any layout may have, apart from the draws."""
-    new = Layout(1, 1, 1, with_xrd_peaks=True, scan_slots=1, density_method="fourier")
-    old = replace(new, format_version=1, n_lines=2, with_members=True)
+    new = Layout(1, 1, 1, n_lines=2, with_xrd_peaks=True, scan_slots=1, density_method="fourier")
+    old = replace(new, format_version=1, with_members=True)
     return tuple({variable.name: variable for layout in (old, new) for variable in variables(layout)}.values())
 
 
@@ -374,27 +374,27 @@ def _run(name: str, dtype: str, long_name: str, units: str, fill: float, *more: 
     return Variable(name, dims, dtype, long_name, "shard", units, fill, chunk, optional=True)
 
 
-REFLECTIONS: tuple[Variable, ...] = (
-    Variable("n_reflections", ("structure",), "int32", "Number of reflections", "shard", "1"),
-    _run("reflection_d", "float32", "Distance of the lattice planes", "angstrom", float("nan")),
-    _run(
-        "reflection_f2",
-        "float32",
-        "Multiplicity times |F|^2, without Lorentz and polarisation factors",
-        "e2",
-        float("nan"),
-    ),
-    _run("reflection_hkl", "int16", "Miller indices of one of the family, in the crystal's cell", "1", 0, ("hkl", 3)),
-    Variable(
-        "rotations",
-        ("structure", "rotation", "hkl", "hkl_other"),
-        "int8",
-        "Proper rotations of the crystal's point group, as matrices that act on hkl; zeros where there are fewer",
-        "shard",
-        "1",
-    ),
-)
-"""Reflections that belong to the crystal: one of each family of equivalent ones."""
+def _reflections(layout: Layout) -> tuple[Variable, ...]:
+    """Return the reflections that belong to the crystal: one of each family of equivalent ones."""
+    nan = float("nan")
+    meaning = "Multiplicity times |F|^2, without Lorentz and polarisation factors"
+    found: tuple[Variable, ...] = (
+        Variable("n_reflections", ("structure",), "int32", "Number of reflections", "shard", "1"),
+        _run("reflection_d", "float32", "Distance of the lattice planes", "angstrom", nan),
+        _run("reflection_f2", "float32", meaning, "e2", nan),
+    )
+    if layout.n_lines > 1:
+        more = ("further_line", layout.n_lines - 1)
+        found += (_run("reflection_f2_lines", "float32", f"{meaning}, at further lines", "e2", nan, more),)
+    hkl, rotations = (
+        "Miller indices of one of the family, in the crystal's cell",
+        "Proper rotations of the point group, matrices that act on hkl; zeros where there are fewer",
+    )
+    return (
+        *found,
+        _run("reflection_hkl", "int16", hkl, "1", 0, ("hkl", 3)),
+        Variable("rotations", ("structure", "rotation", "hkl", "hkl_other"), "int8", rotations, "shard", "1"),
+    )
 
 
 def _padded_reflections(layout: Layout) -> tuple[Variable, ...]:
@@ -563,6 +563,7 @@ def sizes(layout: Layout) -> dict[str, int]:
         if layout.format_version == 1
         else -(-layout.shard_reflections // RUN_CHUNK) * RUN_CHUNK,
         "rotation": ROTATIONS,
+        "further_line": layout.n_lines - 1,
         "member": whole_chunks(layout.member_slots),
         "scan_point": whole_chunks(layout.scan_slots),
         "digest_byte": 32,

@@ -11,8 +11,8 @@ import torch
 
 from tests.datagen import datasets as stored
 from tests.trainer.small import ALPHADIFFRACT
-from trainer.data.resident_sticks import read_resident_sticks
 from trainer.data.reflections import Sticks
+from trainer.data.resident_sticks import read_resident_sticks
 from trainer.data.store import open_dataset
 from trainer.training.datasets import open_split
 from trainer.training.distributed import Place

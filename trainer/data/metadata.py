@@ -75,6 +75,7 @@ class Layout:
 OF_SHARDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "reflection_d": ("f", (ANY,)),
     "reflection_f2": ("f", (ANY,)),
+    "reflection_f2_lines": ("f", (ANY, ANY)),
     "reflection_hkl": ("i", (ANY, 3)),
 }
 """Likewise, behind the axis of shards: structures of a shard follow one another."""

@@ -1,4 +1,4 @@
-"""Reading of a dataset's reflections into flat arrays, of which a pattern of any wavelength and geometry follows.
+"""Reading of a dataset's reflections into flat arrays, from which patterns of any wavelength and geometry follow.
 
 Datasets of format 1 hold positions and intensities of one instrument; they are converted to what belongs to the crystal.
 """

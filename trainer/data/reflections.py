@@ -59,6 +59,8 @@ class Reflections:
 
     d_A: NDArray[np.float32]
     f2: NDArray[np.float32]
+    f2_lines: NDArray[np.float32]
+    """(reflection, line): the same at the further lines of the dataset's instrument."""
     hkl: NDArray[np.int16]
     rotations: NDArray[np.int8]
     """(rotation, 3, 3)"""
@@ -97,9 +99,7 @@ def groups(inverse_d: Array) -> NDArray[np.int64]:
     return np.concatenate([[0] if len(inverse_d) else [], np.cumsum(apart)]).astype(np.int64)
 
 
-def family_members(
-    hkl: NDArray[np.int16], rotations: NDArray[np.int8]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def family_members(hkl: NDArray[np.int16], rotations: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return one hkl of each Friedel pair of every family, family by family, and their numbers."""
     images = np.einsum("rij,nj->nri", rotations.astype(np.int64), hkl.astype(np.int64))
     # The first non-zero index decides the sign, so that of two Friedel mates one remains.
@@ -124,8 +124,8 @@ def lorentz_polarisation(two_theta_rad: Array, polarisation: float) -> Array:
 
 
 def on_instrument(found: Reflections, instrument: Mapping[str, Any], *, members: bool) -> Sticks:
-    """Return positions and areas of the reflections in the range of an instrument, in ascending angle."""
-    f2, inverse_d = found.f2.astype(np.float64), 1 / found.d_A.astype(np.float64)
+    """Return positions and areas in the range of the dataset's instrument, in ascending angle."""
+    inverse_d = 1 / found.d_A.astype(np.float64)
     hkl, counts = family_members(found.hkl, found.rotations) if members else (np.zeros((0, 3)), np.zeros(0, np.int64))
     first = np.concatenate([[0], np.cumsum(counts)])
     polarisation = float(instrument["polarisation"])
@@ -135,6 +135,7 @@ def on_instrument(found: Reflections, instrument: Mapping[str, Any], *, members:
         sine = inverse_d * float(line["wavelength_A"])
         seen = np.flatnonzero((sine >= low * (1 - EDGE)) & (sine <= high * (1 + EDGE)))
         angle = 2 * np.arcsin(np.minimum(1.0, sine[seen] / 2))
+        f2 = (found.f2 if number == 0 else found.f2_lines[:, number - 1]).astype(np.float64)
         scale = float(line.get("weight", 1.0)) / found.volume_A3**2
         area = scale * f2[seen] * lorentz_polarisation(angle, polarisation)
         group = groups(inverse_d[seen])

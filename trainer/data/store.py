@@ -241,6 +241,10 @@ class Dataset:
                 f"{VERIFY}"
             )
         d, f2, hkl = (self._run(f"reflection_{name}", shard, begin, end) for name in ("d", "f2", "hkl"))
+        lines = np.zeros((end - begin, 0), dtype=np.float32)
+        if self.has("reflection_f2_lines"):
+            self.require(rows[:1], "reflection_f2_lines")
+            lines = self._run("reflection_f2_lines", shard, begin, end)
         rotations = self.block("rotations", rows[0], rows[-1] + 1)
         n_rotations = rotations.any(axis=(2, 3)).sum(axis=1)
         cells, volumes = self._kept_column("niggli"), self._kept_column("volume")
@@ -249,7 +253,10 @@ class Dataset:
             part = slice(int(start[row - first]) - begin, int(start[row - first + 1]) - begin)
             own = rotations[row - rows[0], : max(1, n_rotations[row - rows[0]])]
             found.append(
-                Reflections(d[part], f2[part], hkl[part], own, cells[row].astype(np.float64), float(volumes[row]))
+                Reflections(
+                    *(d[part], f2[part], lines[part], hkl[part], own),
+                    *(cells[row].astype(np.float64), float(volumes[row])),
+                )
             )
         return found
 

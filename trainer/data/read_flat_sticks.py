@@ -1,6 +1,6 @@
 """Reading of a dataset's reflections into flat arrays, from which patterns of any wavelength and geometry follow.
 
-Datasets of format 1 hold positions and intensities of one instrument; they are converted to what belongs to the crystal.
+Datasets of format 1 hold positions and intensities of one instrument, which are converted.
 """
 
 from __future__ import annotations

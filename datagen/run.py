@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -231,7 +232,11 @@ class Run:
         )
         check_disk_space(files_of(layout), least_bytes(layout), self.dataset, self.job.store.max_files)
         angles = self.job.simulation.instrument.two_theta_deg
-        zarr_store.create(self.dataset, layout, labels, angles, attributes_of(self.config))
+        zarr_store.create(self.dataset, layout, labels, angles, self.attributes())
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the dataset."""
+        return attributes_of(self.config)
 
     def finalise(self, plan: Plan) -> None:
         """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""

@@ -174,9 +174,7 @@ def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: 
             display.advance(i + 1)
 
 
-def _check_reflections(
-    dataset: Where, layout: schema.Layout, count: int, findings: Findings, display: Display
-) -> None:
+def _check_reflections(dataset: Where, layout: schema.Layout, count: int, findings: Findings, display: Display) -> None:
     """Reflections of the same rows; counted only in datasets without patterns."""
     with display.phase("replay", count, "structures"):
         for i in range(count):

@@ -121,6 +121,11 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
         else:
             source = StickSource(dataset, labels, read_resident_sticks(dataset, rows))
         slots = dataset.n_augmentations
+        if not slots:
+            raise TrainerError(
+                f"{dataset.path}: has reflections only, no stored patterns; give --set input=sticks, or make patterns "
+                "with datagen render"
+            )
         samples = config.samples_per_structure or slots if training else config.validation_samples
         if config.input == "sticks":
             slots = max(slots, samples)

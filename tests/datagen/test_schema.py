@@ -51,8 +51,8 @@ def test_one_shard_owns_its_files_of_every_variable() -> None:
     for variable in schema.variables(layout):
         if variable.home == "shard":
             whole, per_file = schema.shape(variable, layout), schema.file_shape(variable, layout)
-            assert variable.dims[0] == "structure"
-            assert per_file == (48, *whole[1:])
+            assert variable.dims[0] == ("shard" if variable.is_run else "structure")
+            assert per_file == (1 if variable.is_run else 48, *whole[1:])
             assert len({schema.chunk_key(variable, s) for s in range(layout.n_shards)}) == layout.n_shards
             if variable.chunk is not None:
                 assert variable.chunk[0] == 1

@@ -150,9 +150,9 @@ def test_a_committed_shard_that_lost_a_file_is_refused(unfinished: Path) -> None
 
 def test_another_format_version_is_refused(unfinished: Path) -> None:
     content = json.loads((unfinished / "zarr.json").read_bytes())
-    content["attributes"]["format_version"] = 2
+    content["attributes"]["format_version"] = 3
     (unfinished / "zarr.json").write_text(json.dumps(content))
-    with pytest.raises(TrainerError, match=r"expected a format version out of \(1,\), found 2"):
+    with pytest.raises(TrainerError, match=r"expected a format version out of \(1, 2\), found 3"):
         open_dataset(unfinished)
 
 

@@ -34,11 +34,12 @@ from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
 from datagen.simulate.patterns import Patterns
+from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.xrd_peaks import xrd_peaks, xrd_peaks_cost_seconds
-from datagen.steps.labels import label_columns, reflection_slots
+from datagen.steps.labels import label_columns, shard_reflections
 from datagen.steps.layout import draws
-from datagen.steps.row import row_values
+from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import schema, zarr_store
 from datagen.store.quantise import dequantise, quantise
 from datagen.store.shard_file import CODEC
@@ -194,7 +195,7 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
         n_structures=len(verdicts),
         n_augmentations=SETTINGS.count,
         n_points=INSTRUMENT.n_points,
-        reflection_slots=reflection_slots((v.crystal for v in verdicts), lines, INSTRUMENT.two_theta_max_deg),
+        shard_reflections=shard_reflections((v.crystal for v in verdicts), INSTRUMENT.d_min_A, 128),
         text_bytes=zarr_store.text_bytes(labels),
         draws=draws(),
     )
@@ -213,7 +214,9 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
                     quantise(patterns.intensity)
                     quantising += time.process_time() - began
                     exact = patterns.intensity / patterns.intensity.max(axis=1, keepdims=True)
-                    values = row_values(patterns, draws_of(verdicts[row]), layout)
+                    crystal = verdicts[row].crystal
+                    values = pattern_values(patterns, draws_of(verdicts[row]), layout)
+                    values |= reflection_values(crystal_reflections(crystal, INSTRUMENT.d_min_A, lines), layout)
                     worst = max(worst, float(np.abs(dequantise(values["pattern"]) - exact).max()))
                     checksums.append(zlib.crc32(values["pattern"].tobytes()))
                     began = time.process_time()

@@ -104,6 +104,56 @@ def run(
     return make(settings, dataset, profile=profile_of(settings, cluster, workers), display=display)
 
 
+def render(
+    dataset: PathLike,
+    out: PathLike,
+    *,
+    instrument: str | Mapping[str, Any] | Instrument | None = None,
+    count: int | None = None,
+    preset: str | None = None,
+    seed: int | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
+    overrides: Sequence[str] = (),
+    display: Display | None = None,
+) -> Outcome:
+    """Make stored patterns of the structures of a dataset, equal to those of a run with these settings.
+
+    Calling it again resumes an interrupted run.
+
+    Parameters
+    ----------
+    dataset : path, URL or registered name
+        A complete dataset, with patterns or without.
+    out : path
+        Folder of the new dataset.
+    instrument, count, preset, seed : optional
+        As for `simulate`; by default the dataset's own.
+    cluster, workers, overrides, display : optional
+        As for `run`; only settings of simulation, store, run and cluster can be overridden.
+
+    Returns
+    -------
+    Outcome
+        Counts, sizes and times, and the path of the new dataset.
+    """
+    from datagen.render import configuration_of
+    from datagen.render import render as make
+    from datagen.share.finished import open_finished
+    from datagen.share.registry import resolve_dataset
+
+    source = open_finished(resolve_dataset(str(dataset)))
+    augmentation: dict[str, Any] = dict(source.configuration["simulation"]["augmentation"])
+    if preset is not None:
+        augmentation = {"preset": preset, "count": augmentation["count"]}
+    if count is not None:
+        augmentation["count"] = count
+    given = {"instrument": instrument, "seed": seed, "augmentation": augmentation}
+    simulation = {name: value for name, value in given.items() if value is not None}
+    config = configuration_of(source, simulation, overrides)
+    return make(source, config, Path(out), profile=profile_of(config, cluster, workers), display=display)
+
+
 def curate(
     what: Structure | AseAtoms | PathLike, settings: CurationSettings | Mapping[str, Any] | None = None
 ) -> Verdict:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -235,7 +236,11 @@ class Run:
         )
         check_disk_space(files_of(layout), least_bytes(layout), self.dataset, self.job.store.max_files)
         angles = self.job.simulation.instrument.two_theta_deg
-        zarr_store.create(self.dataset, layout, labels, angles, attributes_of(self.config))
+        zarr_store.create(self.dataset, layout, labels, angles, self.attributes())
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the dataset."""
+        return attributes_of(self.config)
 
     def finalise(self, plan: Plan) -> None:
         """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""
@@ -251,7 +256,8 @@ class Run:
         receipts = ledger.committed(self.dataset).values()
         outcome.n_structures = sum(receipt.n_structures for receipt in receipts)
         outcome.n_densities = sum(receipt.n_densities for receipt in receipts)
-        outcome.n_patterns = outcome.n_structures * self.job.simulation.augmentation.count
+        per_structure = self.job.simulation.augmentation.count if self.job.store.patterns == "all" else 0
+        outcome.n_patterns = outcome.n_structures * per_structure
         outcome.bytes = sum(receipt.size for receipt in receipts)
         outcome.set_aside = Quarantine(self.work).reasons()
 
@@ -259,7 +265,7 @@ class Run:
         """Verify the dataset while its report is drawn; the page is written once everything was found good."""
         outcome, dataset = self.outcome, self.dataset
         # A report of a run that made nothing would lose the timings that the present one shows.
-        wanted = outcome.n_patterns_now or not (dataset / REPORT).exists()
+        wanted = outcome.n_structures_now or not (dataset / REPORT).exists()
         with ThreadPoolExecutor(1) as beside:
             drawn = beside.submit(draw_report, dataset) if wanted else None
             with outcome.timed("verify"):

@@ -98,20 +98,25 @@ def replay(
         Path | None, typer.Option("--out", "-o", help="Write both patterns to this file: .png, .csv or .npz.")
     ] = None,
 ) -> None:
-    """Regenerate one pattern and compare it with the stored one; exit with 1 if they differ."""
+    """Regenerate one pattern and compare it with the stored one; exit with 1 if they differ.
+
+    Of a dataset without patterns, the reflections are compared.
+    """
     from datagen.inspect.replay import replay as regenerate
     from datagen.share.registry import resolve_dataset
 
     found = regenerate(resolve_dataset(dataset), identifier, augmentation, out)
     console = Console()
     console.print(facts((name, shown(value)) for name, value in found.facts.items()))
-    if found.difference_steps == 0:
+    if found.different:
+        console.print(f"[red]different[/]: {', '.join(found.different)}")
+    elif found.difference_steps == 0:
         console.print("[green]equal[/], bit for bit")
     else:
         console.print(f"[red]different[/] by up to {found.difference_steps} quantisation steps of 2^-13 of the maximum")
     if out:
         say(console, f"written: {out}")
-    if found.difference_steps:
+    if found.difference_steps or found.different:
         raise typer.Exit(1)
 
 

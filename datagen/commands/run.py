@@ -1,4 +1,4 @@
-"""The commands that make a dataset: run, plan, demo."""
+"""The commands that make a dataset: run, render, plan, demo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from datagen.commands.arguments import ClusterName, ConfigPath, FromList, Limit, Out, Overrides, Workers, with_selection
+from datagen.commands.arguments import (
+    AnyDataset,
+    ClusterName,
+    ConfigPath,
+    FromList,
+    Limit,
+    Out,
+    Overrides,
+    Workers,
+    with_selection,
+)
+from datagen.commands.simulate import InstrumentChoice, PresetChoice
 from datagen.commands.terminal import facts, hint, program, quoted, say, shown
 from datagen.progress import Display, Verbosity
 
@@ -41,6 +52,51 @@ def run(
         plan(config, out, cluster, workers, overrides=chosen)
         return
     outcome = api.run(config, out, cluster=cluster, workers=workers, overrides=chosen, display=Display())
+    _print_outcome(Console(), outcome)
+
+
+def render(
+    dataset: AnyDataset,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new dataset.")],
+    instrument: Annotated[
+        InstrumentChoice | None,
+        typer.Option("--instrument", help="Wavelengths, range and geometry.", show_default="the dataset's"),
+    ] = None,
+    augmentations: Annotated[
+        int | None,
+        typer.Option(
+            "--augmentations", "-n", min=1, max=100_000, help="Patterns per structure.", show_default="as configured"
+        ),
+    ] = None,
+    preset: Annotated[
+        PresetChoice | None,
+        typer.Option(help="Ranges of the augmentation parameters.", show_default="the dataset's"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the augmentation parameters.", show_default="the dataset's")
+    ] = None,
+    cluster: ClusterName = None,
+    workers: Workers = None,
+    overrides: Overrides = None,
+) -> None:
+    """Make stored patterns of a dataset's structures, equal to those of a run with that instrument.
+
+    Structures are not curated again. An interrupted call is resumed by the same command.
+    """
+    from datagen import api
+
+    outcome = api.render(
+        dataset,
+        out,
+        instrument=instrument,
+        count=augmentations,
+        preset=preset,
+        seed=seed,
+        cluster=cluster,
+        workers=workers,
+        overrides=overrides or (),
+        display=Display(),
+    )
     _print_outcome(Console(), outcome)
 
 
@@ -112,7 +168,7 @@ def demo(
 
 def mount(app: typer.Typer) -> None:
     """Add these commands to an application."""
-    for command in (run, plan, demo):
+    for command in (run, render, plan, demo):
         app.command()(command)
 
 

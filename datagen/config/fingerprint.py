@@ -149,6 +149,7 @@ def attributes_of(config: DatagenConfig) -> dict[str, Any]:
         "configuration": fingerprint_of(config),
         "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
         "instrument": settings.instrument.model_dump(mode="json"),
+        "reflections": job_of(config).reflections(),
         "engine": engine_statement(settings.engine),
         "licence_note": LICENCE_NOTE,
     }

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.density.make import DensitySettings
+from datagen.simulate.scattering import GSAS2_HC_EV_A
 from datagen.store import files
 from datagen.store.schema import FORMAT_VERSION
 
@@ -31,6 +32,26 @@ class Job(BaseModel):
     density: DensitySettings
     store: StoreSettings
     run: RunSettings
+
+    @property
+    def d_min_A(self) -> float:
+        """Smallest distance of lattice planes of the stored reflections."""
+        seen = self.simulation.instrument.d_min_A
+        return seen if self.store.d_min_A is None else min(self.store.d_min_A, seen)
+
+    @property
+    def dispersion_wavelengths_A(self) -> tuple[float, ...]:
+        """Wavelengths of the dispersion terms of the stored reflections: those of the instrument's lines."""
+        return tuple(line.wavelength_A for line in self.simulation.instrument.lines)
+
+    def reflections(self) -> dict[str, Any]:
+        """Return what the stored reflections are, for the attributes of the dataset."""
+        wavelengths = self.dispersion_wavelengths_A
+        return {
+            "d_min_A": self.d_min_A,
+            "dispersion_wavelengths_A": list(wavelengths),
+            "dispersion_energies_eV": [GSAS2_HC_EV_A / wavelength for wavelength in wavelengths],
+        }
 
     def content(self) -> dict[str, Any]:
         """Return the settings that decide the bytes of a shard, as plain values."""

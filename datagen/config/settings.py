@@ -47,6 +47,18 @@ class StoreSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    patterns: Literal["all", "none"] = Field(
+        "all",
+        description="`all`: the patterns of every structure; `none`: reflections only, of which `datagen render` makes "
+        "patterns for any instrument",
+    )
+    d_min_A: float | None = Field(
+        None,
+        ge=0.2,
+        le=50.0,
+        description="reflections are stored down to this distance of lattice planes; by default what the instrument "
+        "sees, and never more",
+    )
     structures_per_shard: int | None = Field(
         None,
         ge=1,

@@ -84,7 +84,7 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
         sample=len(sample),
         accepted_share=share,
         n_structures=n_structures,
-        n_patterns=n_structures * config.simulation.augmentation.count,
+        n_patterns=n_structures * layout.n_augmentations,
         n_shards=layout.n_shards,
         n_files=files_of(layout),
         n_bytes=n_bytes * scale,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.errors import StoreError
+from datagen.inspect.reflections import different, made_again, stored_reflections
 from datagen.inspect.regenerate import Regenerated, regenerate, simulation_settings, table_lines
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, reading
@@ -32,6 +33,8 @@ class Replay:
     facts: dict[str, str]
     difference_steps: int
     """Largest difference in quantisation steps; 0: equal bit for bit."""
+    different: tuple[str, ...] = ()
+    """Variables of the reflections that differ, of a dataset without patterns."""
 
 
 def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None = None) -> Replay:
@@ -40,6 +43,8 @@ def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None 
     if out is not None and out.suffix not in OUT_SUFFIXES:
         raise StoreError(f"{out}: expected a name ending in {', '.join(OUT_SUFFIXES)}")
     line = find_line(dataset, identifier)
+    if not layout.with_patterns:
+        return _reflections(dataset, line, augmentation, out)
     if not 0 <= augmentation < layout.n_augmentations:
         raise StoreError(
             f"{dataset}: expected an augmentation from 0 to {layout.n_augmentations - 1}, found {augmentation}"
@@ -56,6 +61,19 @@ def replay(dataset: Where, identifier: str, augmentation: int, out: Path | None 
             _write(out, two_theta_deg, dequantise(kept), dequantise(made.stored[0]), title)
     difference = int(np.abs(kept.astype(np.int64) - made.stored[0].astype(np.int64)).max())
     return Replay(_facts(line, made, layout), difference)
+
+
+def _reflections(dataset: Where, line: dict[str, Any], augmentation: int, out: Path | None) -> Replay:
+    """Compare the reflections of a structure, where there are no patterns."""
+    if augmentation or out is not None:
+        raise StoreError(
+            f"{dataset}: has reflections only; expected no --augmentation and no --out. datagen render makes patterns"
+        )
+    with damage_explained(dataset, CURATION_TABLE):
+        row = operator.index(line["row"])
+    stored = stored_reflections(dataset, row)
+    facts = {**_structure(line, row), "reflections": str(len(stored["reflection_d"]))}
+    return Replay(facts, 0, tuple(different(stored, made_again(dataset, row))))
 
 
 def find_line(dataset: Where, identifier: str) -> dict[str, Any]:
@@ -91,18 +109,22 @@ def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[
 
 
 def _facts(line: dict[str, Any], made: Regenerated, layout: Layout) -> dict[str, str]:
-    facts = {
-        "structure": f"{line['formula']}, space group {line['space_group']}, from {line['source']}",
-        "source id": line["source_id"],
-        "hash": line["structure_hash"],
-        "row": str(made.row),
-    }
+    facts = _structure(line, made.row)
     stored = {"index", *(draw.name for draw in (*layout.draws, *layout.extra_draws))}
     for name, values in made.drawn.columns().items():
         if name in stored:
             facts[name] = " ".join(f"{v:.6g}" for v in np.ravel(values[0]))
     facts["reflections"] = str(len(made.patterns.sticks.two_theta_deg))
     return facts
+
+
+def _structure(line: dict[str, Any], row: int) -> dict[str, str]:
+    return {
+        "structure": f"{line['formula']}, space group {line['space_group']}, from {line['source']}",
+        "source id": line["source_id"],
+        "hash": line["structure_hash"],
+        "row": str(row),
+    }
 
 
 def _write(out: Path, two_theta_deg: NDArray[np.float64], kept: Pattern, made: Pattern, title: str) -> None:

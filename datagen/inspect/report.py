@@ -74,11 +74,17 @@ def draw_report(dataset: Path) -> Drawn:
         _reasons(table),
         _symmetry(content),
         _lattice(content),
-        *([_scans(dataset, content)] if content.layout.measured else [_widths(content), _patterns(content)]),
+        *_shapes(dataset, content),
         *_densities(content, table),
         _provenance(content.attributes),
     )
     return Drawn(content.attributes, sections)
+
+
+def _shapes(dataset: Path, content: Content) -> list[Section]:
+    if content.layout.measured:
+        return [_scans(dataset, content)]
+    return [_widths(content), _patterns(content)] if content.layout.with_patterns else []
 
 
 def _counts(dataset: Path, content: Content, table: Any) -> Section:
@@ -96,8 +102,12 @@ def _counts(dataset: Path, content: Content, table: Any) -> Section:
         "patterns": f"{n_patterns:,}",
         "densities": f"{sum(r.n_densities for r in receipts):,}",
         "on disk": size(n_bytes),
-        "a pattern": f"{n_bytes / max(n_patterns, 1) / 1000:.2f} kB",
     }
+    if layout.with_patterns:
+        tiles["a pattern"] = f"{n_bytes / n_patterns / 1000:.2f} kB"
+    else:
+        tiles["a structure"] = f"{n_bytes / layout.n_structures / 1000:.2f} kB"
+        tiles["reflections"] = f"{int(content.column('n_reflections').sum()):,}"
     body = "".join(f'<div class="tile"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in tiles.items())
     sources = Counter(zip(table["source"].to_pylist(), table["licence"].to_pylist(), strict=True))
     rows = [(name, licence, f"{n:,}") for (name, licence), n in sorted(sources.items())]

@@ -19,10 +19,11 @@ from datagen.inspect.structure_input import record_of
 from datagen.inspect.subject import Subject, subject_of
 from datagen.simulate import engine
 from datagen.simulate.augmentation import draw
+from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import Unsimulable
 from datagen.steps.layout import layout_for
-from datagen.steps.row import row_values
-from datagen.store.schema import Layout, variables
+from datagen.steps.row import pattern_values, reflection_values
+from datagen.store.schema import variables
 
 
 def simulated(what: Any, settings: SimulationSettings) -> xarray.Dataset:
@@ -45,15 +46,22 @@ def _dataset(subject: Subject, crystal: Crystal, settings: SimulationSettings) -
         patterns = engine(settings.engine)(crystal, instrument, augmentations)
     except Unsimulable as error:
         raise DatagenError(f"{subject.name}: no pattern can be simulated: {error}") from error
-    layout = _layout(crystal, settings)
+    job = Job(
+        simulation=settings,
+        density=DensitySettings(),
+        store=StoreSettings.model_validate({}),
+        run=RunSettings.model_validate({}),
+    )
+    layout = layout_for(job, [crystal], n_structures=1, structures_per_shard=1, any_density=False)
     values: dict[str, Any] = {
-        **row_values(patterns, augmentations, layout),
+        **pattern_values(patterns, augmentations, layout),
+        **reflection_values(crystal_reflections(crystal, job.d_min_A, job.dispersion_wavelengths_A), layout),
         "two_theta": instrument.two_theta_deg,
         "augmentation": augmentations.index,
     }
     arrays = {
         variable.name: (
-            tuple(dim for dim in variable.dims if dim != "structure"),
+            tuple(dim for dim in variable.dims if dim not in ("structure", "shard")),
             np.asarray(values[variable.name], dtype=variable.dtype),
             variable.cf_attributes(),
         )
@@ -73,9 +81,3 @@ def _dataset(subject: Subject, crystal: Crystal, settings: SimulationSettings) -
     if subject.remark:
         attributes["refused"] = subject.remark
     return xarray.decode_cf(xarray.Dataset(arrays, attrs=attributes))
-
-
-def _layout(crystal: Crystal, settings: SimulationSettings) -> Layout:
-    store, run = StoreSettings.model_validate({}), RunSettings.model_validate({})
-    job = Job(simulation=settings, density=DensitySettings(), store=store, run=run)
-    return layout_for(job, [crystal], n_structures=1, structures_per_shard=1, any_density=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datagen.errors import StoreError
+from datagen.inspect.reflections import different, made_again, stored_reflections
 from datagen.inspect.regenerate import StructureWithheldError, regenerate
 from datagen.progress import Display, Silence, one_line
 from datagen.steps.structures_table import CURATION_TABLE
@@ -37,7 +38,7 @@ class Findings:
     n_shards: int = 0
     n_structures: int = 0
     regenerated: int = 0
-    """Patterns made again and found equal, bit for bit."""
+    """Patterns, or reflections where there are none, made again and found equal, bit for bit."""
     mistakes: list[str] = field(default_factory=list)
 
     def raise_if_any(self, dataset: Where) -> None:
@@ -148,6 +149,10 @@ def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: 
     count = min(sample, layout.n_structures)
     if not count:
         return
+    if layout.format_version > 1:
+        _check_reflections(dataset, layout, count, findings, display)
+    if not layout.with_patterns:
+        return
     patterns = reading.open_array(dataset, "pattern")
     with display.phase("replay", count, "patterns"):
         for i in range(count):
@@ -166,4 +171,22 @@ def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: 
                     "expected none on a machine and with versions like those of the run"
                 )
             findings.regenerated += 1
+            display.advance(i + 1)
+
+
+def _check_reflections(dataset: Where, layout: schema.Layout, count: int, findings: Findings, display: Display) -> None:
+    """Reflections of the same rows; counted only in datasets without patterns."""
+    with display.phase("replay", count, "structures"):
+        for i in range(count):
+            row = (2 * i + 1) * layout.n_structures // (2 * count)
+            try:
+                made = made_again(dataset, row)
+            except StructureWithheldError:
+                continue
+            if names := different(stored_reflections(dataset, row), made):
+                findings.mistakes.append(
+                    f"row {row}: made again, {', '.join(names)} differ; expected equal bits on a machine and with "
+                    "versions like those of the run"
+                )
+            findings.regenerated += not layout.with_patterns
             display.advance(i + 1)

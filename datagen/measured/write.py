@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -40,10 +41,11 @@ from datagen.share.compose import private_folder, refuse_taken, rename_into_plac
 from datagen.share.curation_table import METADATA_KEY
 from datagen.share.manifest import file_entry
 from datagen.simulate.instrument import Instrument
+from datagen.simulate.reflections import Reflections, crystal_reflections
 from datagen.simulate.refusal import Unsimulable
-from datagen.simulate.sticks import compute_sticks
-from datagen.steps.labels import reflection_slots
+from datagen.steps.labels import shard_reflections
 from datagen.steps.layout import draws
+from datagen.steps.row import reflection_values
 from datagen.steps.shards import shard_length
 from datagen.steps.structures_table import ADDED, CURATION_TABLE
 from datagen.store import ledger, zarr_store
@@ -141,14 +143,14 @@ def _write(
 
 def _layout(accepted: Sequence[Examined], instrument: Instrument, labels: dict[str, Any]) -> Layout:
     crystals = [found.labels.crystal for found in accepted if found.labels.structure is not None]
-    wavelengths = [line.wavelength_A for line in instrument.lines]
+    per_shard = shard_length(len(accepted), None)
     return Layout(
         n_structures=len(accepted),
         n_augmentations=1,
         n_points=instrument.n_points,
-        structures_per_shard=shard_length(len(accepted), None),
-        reflection_slots=reflection_slots(crystals, wavelengths, instrument.two_theta_max_deg),
-        n_lines=len(wavelengths),
+        structures_per_shard=per_shard,
+        shard_reflections=shard_reflections(crystals, instrument.d_min_A, per_shard),
+        n_lines=len(instrument.lines),
         text_bytes=zarr_store.text_bytes(labels),
         scan_slots=max(found.verdict.points or 1 for found in accepted),
         draws=draws(),
@@ -162,28 +164,22 @@ def _row(
     scan, used = found.entry.read(), found.verdict.wavelength_A
     assert used is not None
     stored, maximum = quantise(bring_scan(scan, used, instrument, settings)[None])
-    two_theta: NDArray[np.float64] = np.zeros(0)
-    intensity: NDArray[np.float64] = np.zeros(0)
-    line: NDArray[Any] = np.zeros(0, dtype=np.uint8)
+    reflections: Reflections | None = None
     if found.labels.structure is not None:
-        try:
-            sticks = compute_sticks(found.labels.crystal, instrument)
-        except Unsimulable:  # the structure has no reflection in the range of the instrument
-            pass
-        else:
-            two_theta, intensity, line = sticks.two_theta_deg, sticks.intensity, sticks.line
-    values: dict[str, NDArray[Any]] = {
+        with suppress(Unsimulable):  # the structure has an element without form factor
+            reflections = crystal_reflections(
+                found.labels.crystal, instrument.d_min_A, [line.wavelength_A for line in instrument.lines]
+            )
+    return {
         "pattern": stored,
         "pattern_max": maximum,
         **{draw.name: np.full(1, np.nan) for draw in layout.draws},
         "overlap": np.full(1, np.nan, dtype=np.float32),
         "n_variance_floor": np.zeros(1, dtype=np.int32),
-        "reflection_two_theta": two_theta,
-        "reflection_intensity": intensity,
+        **reflection_values(reflections, layout),
         **stored_scan(scan, used),
         "has_lattice": np.asarray(found.labels.niggli is not None),
     }
-    return values | ({"reflection_line": line} if layout.n_lines > 1 else {})
 
 
 def _attributes(settings: MeasuredSettings, instrument: Instrument, name: str) -> dict[str, Any]:
@@ -204,6 +200,7 @@ def _attributes(settings: MeasuredSettings, instrument: Instrument, name: str) -
         "configuration": configuration,
         "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
         "instrument": instrument.model_dump(mode="json"),
+        "reflections": job.reflections(),
         "engine": engine_statement("native"),
         "licence_note": LICENCE_NOTE,
     }

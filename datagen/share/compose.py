@@ -64,11 +64,14 @@ def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]
     configured = {source.configuration["store"]["structures_per_shard"] for source in sources}
     per_shard = configured.pop() if len(configured) == 1 else None
     first = layouts[0]
+    per_shard_now = shard_length(len(rows), per_shard)
     return Layout(
         n_structures=len(rows),
         n_augmentations=n_augmentations,
         n_points=first.n_points,
-        structures_per_shard=shard_length(len(rows), per_shard),
+        structures_per_shard=per_shard_now,
+        format_version=first.format_version,
+        shard_reflections=sum(_of_shards(layout, per_shard_now) for layout in layouts),
         reflection_slots=max(layout.reflection_slots for layout in layouts),
         member_slots=max(layout.member_slots for layout in layouts),
         n_lines=first.n_lines,
@@ -80,6 +83,12 @@ def layout_of_rows(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]
         draws=first.draws,
         extra_draws=first.extra_draws,
     )
+
+
+def _of_shards(layout: Layout, structures_per_shard: int) -> int:
+    """Return a bound of the reflections that a shard of the new dataset can have of the structures of this one."""
+    shards = -(-structures_per_shard // layout.structures_per_shard)
+    return layout.shard_reflections * min(shards, layout.n_shards)
 
 
 def labels_of(sources: Sequence[FinishedDataset], rows: Sequence[SourceRow]) -> dict[str, NDArray[Any]]:

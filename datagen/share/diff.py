@@ -104,6 +104,10 @@ def _relabelled(a: FinishedDataset, b: FinishedDataset, common: list[tuple[int, 
 def _compare_patterns(
     a: FinishedDataset, b: FinishedDataset, common: list[tuple[int, int]], found: Difference, display: Display
 ) -> None:
+    if not (a.layout.with_patterns and b.layout.with_patterns):
+        if a.layout.with_patterns or b.layout.with_patterns:
+            found.not_compared = "only one of them has patterns"
+        return
     if not np.array_equal(a.column("two_theta"), b.column("two_theta")):
         found.not_compared = "their angles differ"
         return

@@ -28,15 +28,16 @@ class _LayoutModel(_Strict):
     model_config = ConfigDict(extra="forbid")
 
     n_structures: Annotated[int, Field(ge=1, le=MAX_STRUCTURES)]
-    n_augmentations: _Count
+    n_augmentations: Annotated[int, Field(ge=0, le=10_000_000)]
     n_points: _Count
     structures_per_shard: Annotated[int, Field(ge=1, le=MAX_PER_SHARD)]
-    reflection_slots: _Count
-    member_slots: _Count
+    shard_reflections: Annotated[int, Field(ge=1, le=2_000_000_000)] = 1
+    reflection_slots: _Count = 1
+    member_slots: _Count = 1
     scan_slots: Annotated[int, Field(ge=1, le=5_000_000)] = 1
-    n_lines: Annotated[int, Field(ge=1, le=100)]
+    n_lines: Annotated[int, Field(ge=1, le=100)] = 1
     text_bytes: dict[str, Annotated[int, Field(ge=1, le=100_000)]]
-    with_members: bool
+    with_members: bool = False
     with_xrd_peaks: bool
     density_method: str | None
     extra_augmentations: list[str]
@@ -133,7 +134,7 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
         raise StoreError(
             f"{path}: attribute {name} is malformed: {first['msg'].lower()}, found {found}; fetch the dataset again"
         ) from error
-    layout = _layout(path, attributes["layout"])
+    layout = _layout(path, attributes["layout"], attributes["format_version"])
     reading.check_arrays(path, layout)
     return layout
 
@@ -155,7 +156,7 @@ def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt
     return receipts
 
 
-def _layout(path: Location, plain: Mapping[str, Any]) -> Layout:
+def _layout(path: Location, plain: Mapping[str, Any], format_version: int) -> Layout:
     """Return the layout with the draws of this version; refuse names that the format does not have."""
     known = {draw.name: draw for draw in known_draws()}
     method, extra = plain["density_method"], plain["extra_augmentations"]
@@ -167,4 +168,5 @@ def _layout(path: Location, plain: Mapping[str, Any]) -> Layout:
             f"{path}: attribute layout: {one_line(unknown[0], 80)} is unknown to this version of pxrd-datagen; "
             "read the dataset with the version that wrote it"
         )
-    return Layout.from_dict(plain, (*draws(), *(known[name] for name in extra)))
+    stored = draws() if plain["n_augmentations"] else ()
+    return Layout.from_dict(plain, (*stored, *(known[name] for name in extra)), format_version)

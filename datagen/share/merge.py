@@ -82,6 +82,11 @@ def refuse_differences(sources: Sequence[FinishedDataset]) -> None:
             for part in MUST_AGREE
             for line in differences(part, first.configuration.get(part), source.configuration.get(part))
         ]
+        different += differences(
+            "reflections", first.attributes.get("reflections"), source.attributes.get("reflections")
+        )
+        a, b = first.layout.with_patterns, source.layout.with_patterns
+        different += differences("store.patterns", "all" if a else "none", "all" if b else "none")
         if not different and not _same_angles(first, source):
             different = ["two_theta: the angles"]
         if different:

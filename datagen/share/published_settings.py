@@ -57,6 +57,7 @@ def published_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
             "configuration": published_configuration,
             "crystal_systems": _words,
             "instrument": lambda value: _checked("instrument", Instrument, value),
+            "reflections": _words,
             "engine": _engine,
             "licence_note": _plain,
             "derived_from": _derived_from,

@@ -97,6 +97,8 @@ def redacted_values(values: dict[str, Value]) -> dict[str, Value]:
             found[name] = value.emptied() if isinstance(value, StoredChunks) else value[:0].copy()
         elif name == "reciprocal_metric" and isinstance(value, np.ndarray):
             found[name] = np.full_like(value, np.nan)
+        elif name == "rotations" and isinstance(value, np.ndarray):
+            found[name] = np.zeros_like(value)
     if "density_reason" in found:
         found["density_reason"] = np.asarray(DENSITY_CODES["none_given"], dtype=np.uint8)
     return found

@@ -44,6 +44,9 @@ class RowReader:
         self._shard = -1
         self._small: dict[str, NDArray[Any]] = {}
         self._large: dict[str, ShardBytes] = {}
+        self._runs: dict[str, NDArray[Any]] = {}
+        self._first = np.zeros(1, dtype=np.int64)
+        """Of the shard's reflections, that of each structure, and their number."""
 
     def values(self, row: int) -> dict[str, NDArray[Any]]:
         """Return the arrays by variable, bit for bit as stored, of the first augmentations."""
@@ -59,7 +62,12 @@ class RowReader:
         for variable in self._wanted:
             if variable.name in _DERIVED:
                 continue
-            value = self._stored(variable, row) if variable.name in undecoded else self._value(variable, row)
+            value: Value | None
+            if variable.is_run:
+                place = row % self._layout.structures_per_shard
+                value = self._run(self._own[variable.name])[self._first[place] : self._first[place + 1]]
+            else:
+                value = self._stored(variable, row) if variable.name in undecoded else self._value(variable, row)
             if value is not None:
                 found[variable.name] = value
         if self._reason_for_none:
@@ -108,6 +116,20 @@ class RowReader:
             check_size(self._at(own), chunk, n_bytes)
         return StoredChunks(shape, np.dtype(own.dtype), chunks)
 
+    def _run(self, own: Variable) -> NDArray[Any]:
+        """Return an array of all reflections of the shard; decoded once."""
+        if own.name not in self._runs:
+            assert own.chunk is not None
+            dtype, file = np.dtype(own.dtype), self._large.get(own.name)
+            n_bytes = math.prod(own.chunk) * dtype.itemsize
+            parts = [np.empty((0, *own.chunk[2:]), dtype)]
+            for number in range(-(-int(self._first[-1]) // own.chunk[1])):
+                chunk = None if file is None else file.chunk(number)
+                check_size(self._at(own), chunk, n_bytes)
+                parts.append(decode(self._at(own), chunk, own.chunk[1:], dtype, own.fill_value))
+            self._runs[own.name] = np.concatenate(parts)
+        return self._runs[own.name]
+
     def _at(self, variable: Variable) -> str:
         return f"{self._dataset.path}/{variable.name}"
 
@@ -117,7 +139,7 @@ class RowReader:
     def _enter(self, shard: int) -> None:
         if shard == self._shard:
             return
-        self._small, self._large = {}, {}  # free the last shard before reading the next
+        self._small, self._large, self._runs = {}, {}, {}  # free the last shard before reading the next
         listed = self._dataset.receipts[shard].files
         keys = {name: schema.chunk_key(variable, shard) for name, variable in self._own.items()}
         stored_files = self._dataset.bytes_of({key: listed[key] for key in keys.values() if key in listed})
@@ -130,7 +152,20 @@ class RowReader:
                 )
             elif data is not None:
                 self._large[name] = ShardBytes(f"{self._dataset.path}/{keys[name]}", data, self._n_chunks[name])
+        self._first = self._firsts()
         self._shard = shard
+
+    def _firsts(self) -> NDArray[np.int64]:
+        """Return the place of each structure's first reflection in the shard, and the number of all."""
+        counts = self._small.get("n_reflections", np.zeros(0)).astype(np.int64)
+        found = np.concatenate([[0], np.cumsum(counts)])
+        slots = schema.sizes(self._layout)["reflection"]
+        if (counts < 0).any() or (self._layout.format_version > 1 and found[-1] > slots):
+            raise StoreError(
+                f"{self._dataset.path}/n_reflections: expected at most {slots} reflections of a shard, found "
+                f"{counts.tolist()!s:.80}; fetch the dataset again"
+            )
+        return found
 
 
 def _same_codec(dataset: FinishedDataset, target: Layout) -> set[str]:
@@ -138,7 +173,7 @@ def _same_codec(dataset: FinishedDataset, target: Layout) -> set[str]:
     arrays = json.loads(dataset.path.read("zarr.json"))["consolidated_metadata"]["metadata"]
     found = set()
     for variable in schema.variables(target):
-        if variable.chunk is not None and variable.name in arrays:
+        if variable.chunk is not None and not variable.is_run and variable.name in arrays:
             metadata = reading.array_metadata(variable, target)
             if all(arrays[variable.name].get(key) == metadata[key] for key in ("data_type", "fill_value", "codecs")):
                 found.add(variable.name)

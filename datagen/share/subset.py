@@ -53,7 +53,8 @@ def subset(dataset: Where, out: Path, selection: Selection, display: Display | N
         raise StoreError(f"{dataset}: no structure meets {_words(selection)}; nothing was written")
     given = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(selection).items()}
     attributes = derived_attributes("subset", [source], [len(rows)], given)
-    attributes["configuration"]["simulation"]["augmentation"]["count"] = n_augmentations
+    if n_augmentations:
+        attributes["configuration"]["simulation"]["augmentation"]["count"] = n_augmentations
     numbers = {row: new for new, row in enumerate(rows)}
     recipe = Recipe(
         [source],
@@ -97,6 +98,8 @@ def _patterns(source: FinishedDataset, selection: Selection) -> int:
     stored = source.layout.n_augmentations
     if selection.patterns is None:
         return stored
+    if not stored:
+        raise ConfigError(f"--patterns {selection.patterns}: {source.path} has reflections only; leave it out")
     if not 1 <= selection.patterns <= stored:
         raise ConfigError(f"--patterns {selection.patterns}: expected 1 to {stored}, as many as {source.path} has")
     return selection.patterns

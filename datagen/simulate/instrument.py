@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -63,6 +64,12 @@ class Instrument(BaseModel):
     def two_theta_deg(self) -> NDArray[np.float64]:
         """Return the grid, degrees."""
         return np.linspace(self.two_theta_min_deg, self.two_theta_max_deg, self.n_points)
+
+    @property
+    def d_min_A(self) -> float:
+        """Return the smallest distance of lattice planes whose reflection is in the range."""
+        shortest = min(line.wavelength_A for line in self.lines)
+        return shortest / (2 * math.sin(math.radians(self.two_theta_max_deg / 2)))
 
     @property
     def step_deg(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -45,16 +46,17 @@ def composition(crystal: Crystal) -> NDArray[np.float32]:
     return atomic_fractions(amounts).astype(np.float32)
 
 
-def reflection_slots(crystals: Iterable[Crystal], wavelengths_A: Sequence[float], two_theta_max_deg: float) -> int:
-    """Return an upper bound of the reflections of any of the crystals, all lines together, from their lattices alone.
+def most_reflections(crystal: Crystal, d_min_A: float) -> int:
+    """Return an upper bound of the reflections of a crystal, from its lattice alone.
 
     A sphere of radius Q holds at most as many lattice points as its surroundings to half a cell's diameter D hold
     cells: V 4/3 pi (Q + D/2)^3, with D at most |a*| + |b*| + |c*|; of each Friedel pair one counts.
     """
-    most = 1
-    q_max = [2 * math.sin(math.radians(two_theta_max_deg / 2)) / wavelength for wavelength in wavelengths_A]
-    for crystal in crystals:
-        diameter = float(np.linalg.norm(np.linalg.inv(crystal.lattice_A), axis=0).sum())
-        cells = sum(crystal.volume_A3 * 4 / 3 * math.pi * (q + diameter / 2) ** 3 for q in q_max)
-        most = max(most, math.ceil(cells / 2))
-    return most
+    diameter = float(np.linalg.norm(np.linalg.inv(crystal.lattice_A), axis=0).sum())
+    return math.ceil(crystal.volume_A3 * 2 / 3 * math.pi * (1 / d_min_A + diameter / 2) ** 3)
+
+
+def shard_reflections(crystals: Iterable[Crystal], d_min_A: float, structures_per_shard: int) -> int:
+    """Return an upper bound of the reflections of any shard, whichever of the crystals it holds."""
+    bounds = (most_reflections(crystal, d_min_A) for crystal in crystals)
+    return max(1, sum(heapq.nlargest(structures_per_shard, bounds)))

@@ -12,7 +12,7 @@ from datagen.config.job import Job
 from datagen.simulate.augmentation import AugmentationSettings, effective
 from datagen.simulate.parameter import Parameter
 from datagen.simulate.parameters import always_stored, optionally_stored
-from datagen.steps.labels import reflection_slots
+from datagen.steps.labels import shard_reflections
 from datagen.store.schema import LABEL_CHUNK, Draw, Layout, variables
 
 
@@ -51,24 +51,21 @@ def layout_for(
     text_bytes: dict[str, int] | None = None,
 ) -> Layout:
     """Return the layout of a dataset of these crystals with these settings."""
-    simulation, instrument = job.simulation, job.simulation.instrument
-    wavelengths = [line.wavelength_A for line in instrument.lines]
-    slots = reflection_slots(crystals, wavelengths, instrument.two_theta_max_deg)
+    simulation = job.simulation
+    patterns = job.store.patterns == "all"
     with_densities = job.density.method == "independent_atoms" or any_density
     return Layout(
         n_structures=n_structures,
-        n_augmentations=simulation.augmentation.count,
-        n_points=instrument.n_points,
+        n_augmentations=simulation.augmentation.count if patterns else 0,
+        n_points=simulation.instrument.n_points,
         structures_per_shard=structures_per_shard,
-        reflection_slots=slots,
-        member_slots=slots,
-        n_lines=len(wavelengths),
+        shard_reflections=shard_reflections(crystals, job.d_min_A, structures_per_shard),
+        n_lines=len(simulation.instrument.lines),
         text_bytes=text_bytes or {},
-        with_members="march_r" in {p.name for p in effective(simulation.augmentation)},
         with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
         density_method=job.density.method if with_densities else None,
-        draws=draws(),
-        extra_draws=extra_draws(simulation.augmentation),
+        draws=draws() if patterns else (),
+        extra_draws=extra_draws(simulation.augmentation) if patterns else (),
     )
 
 

@@ -109,6 +109,7 @@ class ShardMaker:
             self._done += report.n_structures
             self._written += report.bytes
             outcome = self._outcome
+            outcome.n_structures_now += report.n_structures
             outcome.n_patterns_now += report.n_patterns
             outcome.stage_seconds.update(report.stage_seconds or {})
             outcome.peak_worker_memory_MB = max(outcome.peak_worker_memory_MB, report.peak_memory_MB)

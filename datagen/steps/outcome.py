@@ -23,6 +23,8 @@ class Outcome:
     n_densities: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    n_structures_now: int = 0
+    """Structures that the last call simulated."""
     n_patterns_now: int = 0
     """Patterns that this call made itself."""
     stage_seconds: Counter[str] = field(default_factory=Counter)

@@ -13,29 +13,36 @@ from datagen.store.quantise import quantise
 if TYPE_CHECKING:
     from datagen.simulate.augmentation import Augmentations
     from datagen.simulate.patterns import Patterns
+    from datagen.simulate.reflections import Reflections
 
 
-def row_values(patterns: Patterns, augmentations: Augmentations, layout: schema.Layout) -> dict[str, NDArray[Any]]:
-    """Return the arrays for `ShardWriter.add`: patterns, draws, diagnostics and sticks."""
+def pattern_values(patterns: Patterns, augmentations: Augmentations, layout: schema.Layout) -> dict[str, NDArray[Any]]:
+    """Return patterns, draws and diagnostics for `ShardWriter.add`."""
     stored, maximum = quantise(patterns.intensity)
-    sticks = patterns.sticks
     drawn = augmentations.columns()
-    values: dict[str, NDArray[Any]] = {
+    return {
         "pattern": stored,
         "pattern_max": maximum,
         **{draw.name: drawn[draw.name] for draw in (*layout.draws, *layout.extra_draws)},
         "overlap": patterns.diagnostics.overlap,
         "n_variance_floor": patterns.diagnostics.n_variance_floor,
-        "reflection_two_theta": sticks.two_theta_deg,
-        "reflection_intensity": sticks.intensity,
     }
-    if layout.n_lines > 1:
-        values["reflection_line"] = sticks.line
-    if layout.with_members:
-        values |= {
-            "reflection_members": np.diff(sticks.member_start),
-            "member_hkl": sticks.member_hkl,
-            "member_intensity": sticks.member_intensity,
-            "reciprocal_metric": sticks.reciprocal_metric,
+
+
+def reflection_values(reflections: Reflections | None, layout: schema.Layout) -> dict[str, NDArray[Any]]:
+    """Return the reflections of a crystal for `ShardWriter.add`; none where no crystal is known."""
+    rotations = np.zeros((schema.ROTATIONS, 3, 3), dtype=np.int8)
+    if reflections is None:
+        none, lines = np.zeros(0, dtype=np.float32), np.zeros((0, layout.n_lines - 1), dtype=np.float32)
+        hkl = np.zeros((0, 3), dtype=np.int16)
+        found = {"reflection_d": none, "reflection_f2": none, "reflection_hkl": hkl, "rotations": rotations}
+    else:
+        lines = reflections.f2_lines.astype(np.float32)
+        rotations[: len(reflections.rotations)] = reflections.rotations
+        found = {
+            "reflection_d": reflections.d_A.astype(np.float32),
+            "reflection_f2": reflections.f2.astype(np.float32),
+            "reflection_hkl": reflections.hkl,
+            "rotations": rotations,
         }
-    return values
+    return found | ({"reflection_f2_lines": lines} if layout.n_lines > 1 else {})

@@ -20,11 +20,12 @@ from datagen.density.make import make_density, refusal_variables
 from datagen.errors import DatagenError, EngineError, StoreError
 from datagen.simulate import engine
 from datagen.simulate.augmentation import draw
-from datagen.simulate.refusal import Unsimulable
+from datagen.simulate.reflections import crystal_reflections
+from datagen.simulate.refusal import NoReflections, Unsimulable
 from datagen.simulate.xrd_peaks import XrdPeaksRefusedError, xrd_peaks
 from datagen.steps.accepted import Accepted
 from datagen.steps.reasons import BY_FAILURE, FAILED
-from datagen.steps.row import row_values
+from datagen.steps.row import pattern_values, reflection_values
 from datagen.steps.watchdog import time_limit
 from datagen.store.density_codes import DensityRefused
 from datagen.store.reading import read_layout
@@ -32,7 +33,7 @@ from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 
 ACCEPTED = "accepted.arrow"
-STAGES = ("simulate", "density", "xrd_peaks", "compress", "commit")
+STAGES = ("simulate", "reflections", "density", "xrd_peaks", "compress", "commit")
 NOTES = ("density_refusals", "xrd_peaks_refusals")
 """Notes of a receipt on its rows: lists of [line of the table of verdicts, reason, detail]."""
 ROCK_SALT = Crystal.canonical(
@@ -126,13 +127,19 @@ def simulate_structure(
     """Return the arrays of one structure, and reasons for missing densities and peaks by the names of `NOTES`."""
     crystal = Crystal.from_json(row["structure"])
     settings = job.simulation
-    with clock.stage("simulate"):
-        drawn = draw(
-            settings.augmentation, settings.seed, row["structure_hash"], np.arange(settings.augmentation.count)
-        )
-        patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
-    with clock.stage("compress"):
-        values = row_values(patterns, drawn, layout)
+    values: dict[str, NDArray[Any]] = {}
+    if layout.with_patterns:
+        with clock.stage("simulate"):
+            numbers = np.arange(settings.augmentation.count)
+            drawn = draw(settings.augmentation, settings.seed, row["structure_hash"], numbers)
+            patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
+        with clock.stage("compress"):
+            values = pattern_values(patterns, drawn, layout)
+    with clock.stage("reflections"):
+        reflections = crystal_reflections(crystal, job.d_min_A, job.dispersion_wavelengths_A)
+        if not len(reflections):
+            raise NoReflections(f"no reflection with d of {job.d_min_A:g} A or more")
+        values |= reflection_values(reflections, layout)
     refusals: dict[str, tuple[str, str]] = {}
     has_density = False
     if layout.density_method is not None:
@@ -161,6 +168,9 @@ def warm_up(job: Job) -> None:
     Raises EngineError if the engine is missing.
     """
     settings = job.simulation
+    crystal_reflections(ROCK_SALT, 1.0, job.dispersion_wavelengths_A)
+    if job.store.patterns == "none":
+        return
     drawn = draw(settings.augmentation, settings.seed, ROCK_SALT.structure_hash(), np.arange(1))
     with suppress(Unsimulable):  # the range of angles depends on this instrument
         engine(settings.engine)(ROCK_SALT, settings.instrument, drawn)

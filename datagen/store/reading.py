@@ -16,7 +16,7 @@ from datagen.store import schema
 from datagen.store.confined import refuse_links_out
 from datagen.store.damaged import damage_explained
 from datagen.store.location import Where, is_url, location_of
-from datagen.store.schema import FORMAT, FORMAT_VERSION, Draw, Layout, Variable
+from datagen.store.schema import FORMAT, READABLE_VERSIONS, Draw, Layout, Variable
 from datagen.store.shard_file import codecs
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_metadata(dataset: Where) -> tuple[dict[str, Any], Layout]:
 def _layout_of(dataset: Where, content: dict[str, Any]) -> Layout:
     attributes: dict[str, Any] = content["attributes"]
     try:
-        layout = Layout.from_dict(attributes["layout"], _draws(content))
+        layout = Layout.from_dict(attributes["layout"], _draws(content), attributes["format_version"])
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise StoreError(
             f"{dataset}/zarr.json: the layout is malformed ({one_line(repr(error), 200)}); run again"
@@ -107,9 +107,10 @@ def _read_group(dataset: Where) -> dict[str, Any]:
     if attributes.get("format") != FORMAT:
         found_format = one_line(repr(attributes.get("format")), 80)
         raise StoreError(f"{dataset}: expected a dataset of format {FORMAT}, found {found_format}")
-    if attributes.get("format_version") != FORMAT_VERSION:
+    version = attributes.get("format_version")
+    if type(version) is not int or version not in READABLE_VERSIONS:
         raise StoreError(
-            f"{dataset}: expected format version {FORMAT_VERSION}, found "
+            f"{dataset}: expected format version {' or '.join(map(str, READABLE_VERSIONS))}, found "
             f"{one_line(repr(attributes.get('format_version')), 80)}; "
             "read it with the version of pxrd-datagen that wrote it"
         )

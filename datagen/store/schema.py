@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +14,10 @@ from curation.labels import CRYSTAL_SYSTEMS, N_ELEMENTS
 from datagen.store.density_codes import CODES as DENSITY_CODES
 
 FORMAT = "pxrd-datagen"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Incremented if readers of the old version would misread the new one; readers refuse unknown versions."""
+READABLE_VERSIONS = (1, 2)
+"""Format 1 has reflections of its instrument, in padded rows; it is read, copied and checked, no longer made."""
 
 PATTERN_STEP = 2.0**-13
 """Quantisation step of a pattern relative to its maximum; rounding to nearest errs by half of it at most."""
@@ -35,8 +37,12 @@ RAGGED = ("reflection", "member", "scan_point")
 """Axes along which structures differ in length."""
 REFLECTION_CHUNK = 1024
 """Slots of one structure that are compressed together; slots beyond the last reflection take no space."""
+RUN_CHUNK = 65536
+"""Reflections of a shard, one structure after another, that are compressed together."""
 LABEL_CHUNK = 16384
 """Structures per file of a label."""
+ROTATIONS = 24
+"""Most proper rotations of a point group."""
 
 Home = Literal["label", "shard", "coordinate"]
 
@@ -67,6 +73,7 @@ LARGEST_SIZES = {
     "n_augmentations": 10_000_000,
     "n_points": 10_000_000,
     "structures_per_shard": 4096,
+    "shard_reflections": 2_000_000_000,
     "reflection_slots": 10_000_000,
     "member_slots": 10_000_000,
     "n_lines": 100,
@@ -81,18 +88,23 @@ class Layout:
 
     n_structures: int
     n_augmentations: int
+    """Patterns of each structure; 0: the dataset has reflections only."""
     n_points: int
     structures_per_shard: int = 128
+    shard_reflections: int = 1024
+    """Most reflections of all structures of a shard together; rounded up to whole chunks."""
+    text_bytes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the longest value of each text variable, in UTF-8."""
+    n_lines: int = 1
+    """Wavelengths of the instrument."""
+    format_version: int = FORMAT_VERSION
+    """The following three are those of format 1 alone."""
     reflection_slots: int = 1024
     """Most reflections of any structure; rounded up to whole chunks."""
     member_slots: int = 1024
     """Most Friedel pairs, over all reflections, of any structure; rounded up likewise."""
-    n_lines: int = 1
-    """Wavelengths of the instrument."""
-    text_bytes: dict[str, int] = field(default_factory=dict)
-    """Bytes of the longest value of each text variable, in UTF-8."""
     with_members: bool = False
-    """Whether the sticks keep each Friedel pair's share, which preferred orientation needs."""
+    """Whether the reflections have each Friedel pair's share."""
     with_xrd_peaks: bool = False
     scan_slots: int = 0
     """Most points of any measured scan, rounded up likewise; 0: the patterns are simulated."""
@@ -107,8 +119,14 @@ class Layout:
         sizes = [(name, getattr(self, name), largest) for name, largest in LARGEST_SIZES.items()]
         sizes += [(f"text_bytes.{name}", value, LONGEST_TEXT_BYTES) for name, value in self.text_bytes.items()]
         for name, value, largest in sizes:
-            if type(value) is not int or not 1 <= value <= largest:
-                raise ValueError(f"layout: expected {name} from 1 to {largest:,}, found {value!r}")
+            least = 0 if name == "n_augmentations" and self.format_version > 1 else 1
+            if type(value) is not int or not least <= value <= largest:
+                raise ValueError(f"layout: expected {name} from {least} to {largest:,}, found {value!r}")
+
+    @property
+    def with_patterns(self) -> bool:
+        """Whether the dataset has patterns, not only reflections."""
+        return self.n_augmentations > 0
 
     @property
     def measured(self) -> bool:
@@ -129,22 +147,28 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for the dataset's attributes."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("draws", "extra_draws")}
+        left_out = {"draws", "extra_draws", "format_version"}
+        left_out |= {"shard_reflections"} if self.format_version == 1 else _OF_FORMAT_1
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         if not self.measured:
             del plain["scan_slots"]
         return {**plain, "extra_augmentations": [draw.name for draw in self.extra_draws]}
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any], draws: Iterable[Draw]) -> Layout:
+    def from_dict(cls, plain: Mapping[str, Any], draws: Iterable[Draw], format_version: int = FORMAT_VERSION) -> Layout:
         """Return the layout of a dataset's attributes and the draws that it stores."""
         extra = plain["extra_augmentations"]
         sizes = {name: value for name, value in plain.items() if name != "extra_augmentations"}
         by_name = {draw.name: draw for draw in draws}
         return cls(
             **sizes,
+            format_version=format_version,
             draws=tuple(draw for name, draw in by_name.items() if name not in extra),
             extra_draws=tuple(by_name[name] for name in extra),
         )
+
+
+_OF_FORMAT_1 = frozenset({"reflection_slots", "member_slots", "with_members"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +191,11 @@ class Variable:
     optional: bool = False
     """A structure may lack it and then takes no space; a flag variable says which have it."""
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a shard's structures follow one another along the second axis, as long as each is."""
+        return self.dims[0] == "shard"
 
     @property
     def fill_value(self) -> Any:
@@ -266,11 +295,8 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
     chosen: tuple[Variable, ...] = (
         *_coordinates(layout),
         *LABELS,
-        *_patterns(layout),
-        *(draw.variable() for draw in layout.draws),
-        *DIAGNOSTICS,
-        *(draw.variable() for draw in layout.extra_draws),
-        *_sticks(layout),
+        *(_patterns(layout) if layout.with_patterns else ()),
+        *(_padded_reflections(layout) if layout.format_version == 1 else _reflections(layout)),
         *(_SCANS if layout.measured else ()),
     )
     if layout.with_xrd_peaks:
@@ -282,17 +308,18 @@ def variables(layout: Layout) -> tuple[Variable, ...]:
 
 def every_variable() -> tuple[Variable, ...]:
     """Every variable that any layout may have, apart from the draws."""
-    return variables(
-        Layout(1, 1, 1, n_lines=2, with_members=True, with_xrd_peaks=True, scan_slots=1, density_method="fourier")
-    )
+    new = Layout(1, 1, 1, n_lines=2, with_xrd_peaks=True, scan_slots=1, density_method="fourier")
+    old = replace(new, format_version=1, with_members=True)
+    return tuple({variable.name: variable for layout in (old, new) for variable in variables(layout)}.values())
 
 
 def _coordinates(layout: Layout) -> tuple[Variable, ...]:
-    found = [
-        Variable("two_theta", ("two_theta",), "float64", "Diffraction angle 2theta", "coordinate", "degree"),
-        Variable("augmentation", ("augmentation",), "int32", "Number of the augmentation", "coordinate", "1"),
-        Variable("element", ("element",), "int16", "Atomic number", "coordinate", "1"),
-    ]
+    found = [Variable("two_theta", ("two_theta",), "float64", "Diffraction angle 2theta", "coordinate", "degree")]
+    if layout.with_patterns:
+        found.append(
+            Variable("augmentation", ("augmentation",), "int32", "Number of the augmentation", "coordinate", "1")
+        )
+    found.append(Variable("element", ("element",), "int16", "Atomic number", "coordinate", "1"))
     if layout.with_xrd_peaks:
         found.append(
             Variable("xrd_bin", ("xrd_bin",), "float64", "Lower edge of the bin in 2theta", "coordinate", "degree")
@@ -328,6 +355,9 @@ def _patterns(layout: Layout) -> tuple[Variable, ...]:
             "1",
             float("nan"),
         ),
+        *(draw.variable() for draw in layout.draws),
+        *DIAGNOSTICS,
+        *(draw.variable() for draw in layout.extra_draws),
     )
 
 
@@ -337,7 +367,38 @@ def _ragged(name: str, dims: tuple[str, ...], dtype: str, long_name: str, units:
     return Variable(name, dims, dtype, long_name, "shard", units, fill, chunk, optional=True)
 
 
-def _sticks(layout: Layout) -> tuple[Variable, ...]:
+def _run(name: str, dtype: str, long_name: str, units: str, fill: float, *more: tuple[str, int]) -> Variable:
+    """Return an array along the reflections of a shard, one structure after another."""
+    dims = ("shard", "reflection", *(axis for axis, _ in more))
+    chunk = (1, RUN_CHUNK, *(length for _, length in more))
+    return Variable(name, dims, dtype, long_name, "shard", units, fill, chunk, optional=True)
+
+
+def _reflections(layout: Layout) -> tuple[Variable, ...]:
+    """Return the reflections that belong to the crystal: one of each family of equivalent ones."""
+    nan = float("nan")
+    meaning = "Multiplicity times |F|^2, without Lorentz and polarisation factors"
+    found: tuple[Variable, ...] = (
+        Variable("n_reflections", ("structure",), "int32", "Number of reflections", "shard", "1"),
+        _run("reflection_d", "float32", "Distance of the lattice planes", "angstrom", nan),
+        _run("reflection_f2", "float32", meaning, "e2", nan),
+    )
+    if layout.n_lines > 1:
+        more = ("further_line", layout.n_lines - 1)
+        found += (_run("reflection_f2_lines", "float32", f"{meaning}, at further lines", "e2", nan, more),)
+    hkl, rotations = (
+        "Miller indices of one of the family, in the crystal's cell",
+        "Proper rotations of the point group, matrices that act on hkl; zeros where there are fewer",
+    )
+    return (
+        *found,
+        _run("reflection_hkl", "int16", hkl, "1", 0, ("hkl", 3)),
+        Variable("rotations", ("structure", "rotation", "hkl", "hkl_other"), "int8", rotations, "shard", "1"),
+    )
+
+
+def _padded_reflections(layout: Layout) -> tuple[Variable, ...]:
+    """Return the reflections of format 1, which belong to an instrument."""
     nan = float("nan")
     along = ("structure", "reflection")
     found: tuple[Variable, ...] = (
@@ -495,9 +556,14 @@ def sizes(layout: Layout) -> dict[str, int]:
 
     return {
         "structure": layout.n_structures,
+        "shard": layout.n_shards,
         "augmentation": layout.n_augmentations,
         "two_theta": layout.n_points,
-        "reflection": whole_chunks(layout.reflection_slots),
+        "reflection": whole_chunks(layout.reflection_slots)
+        if layout.format_version == 1
+        else -(-layout.shard_reflections // RUN_CHUNK) * RUN_CHUNK,
+        "rotation": ROTATIONS,
+        "further_line": layout.n_lines - 1,
         "member": whole_chunks(layout.member_slots),
         "scan_point": whole_chunks(layout.scan_slots),
         "digest_byte": 32,
@@ -531,6 +597,8 @@ def shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
 def file_shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
     """Return the shape of one file: a shard or a chunk of labels along `structure`, everything along other axes."""
     whole = shape(variable, layout)
+    if variable.is_run:
+        return (1, *whole[1:])
     if variable.dims[0] != "structure":
         return whole
     per_file = layout.structures_per_shard if variable.home == "shard" else min(LABEL_CHUNK, layout.n_structures)

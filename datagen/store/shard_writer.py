@@ -23,18 +23,18 @@ PARTIAL = ".partial"
 
 
 COUNTED = {
-    "n_reflections": "reflection_two_theta",
-    "n_members": "member_intensity",
-    "n_scan_points": "scan_intensity",
+    "n_reflections": ("reflection_d", "reflection_two_theta"),
+    "n_members": ("member_intensity",),
+    "n_scan_points": ("scan_intensity",),
 }
-"""Counts, and the arrays that they are the lengths of."""
+"""Counts, and the arrays that they are the lengths of, by format."""
 
 
 class ShardWriter:
     """Writes the structures of one shard in the order of their rows; `commit` makes them part of the dataset.
 
-    Use it in a `with` statement: leaving without `commit` leaves no trace. Memory holds one structure's arrays and the
-    shard's small ones.
+    Use it in a `with` statement: leaving without `commit` leaves no trace. Memory holds one structure's arrays, the
+    shard's small ones and its reflections.
     """
 
     def __init__(self, dataset: Path, layout: schema.Layout, shard: int) -> None:
@@ -48,6 +48,7 @@ class ShardWriter:
         self._n_densities = 0
         self._sharded: dict[str, ShardFile] = {}
         self._small: dict[str, NDArray[Any]] = {}
+        self._runs: dict[str, list[NDArray[Any]]] = {name: [] for name, v in self._variables.items() if v.is_run}
         self._sizes = schema.sizes(layout)
         self._per_structure: dict[str, int] = {}
         """Chunks of a sharded variable."""
@@ -76,6 +77,8 @@ class ShardWriter:
                     self._pass_chunks(name, value)
                 elif name in self._small:
                     self._small[name][self._count] = value
+                elif name in self._runs:
+                    self._runs[name].append(value.astype(self._variables[name].dtype))
                 else:
                     self._add_chunks(self._variables[name], value)
         self._n_densities += "density" in values
@@ -119,9 +122,10 @@ class ShardWriter:
         for name in ("density", "xrd_peaks"):
             if f"has_{name}" in self._variables:
                 found[f"has_{name}"] = np.asarray(name in values)
-        for count, counted in COUNTED.items():
-            if count in self._variables and counted in values:
-                found[count] = np.asarray(len(values[counted]), dtype=np.int32)
+        for count, arrays in COUNTED.items():
+            for counted in arrays:
+                if count in self._variables and counted in values:
+                    found[count] = np.asarray(len(values[counted]), dtype=np.int32)
         return found
 
     def _check(self, values: Mapping[str, Value]) -> None:
@@ -163,6 +167,18 @@ class ShardWriter:
             if not is_fill(chunk, variable.fill_value):
                 self._sharded[variable.name].add(first + part, encode_chunk(chunk))
 
+    def _add_run(self, variable: schema.Variable, parts: list[NDArray[Any]]) -> None:
+        """Write the structures of the shard one after another."""
+        whole = np.concatenate(parts)
+        if len(whole) > (slots := self._sizes["reflection"]):
+            raise StoreError(
+                f"shard {self.shard}: {len(whole)} entries do not fit the {slots} of {variable.name}; expected the "
+                "layout's shard_reflections to cover every shard"
+            )
+        for number, first in enumerate(range(0, len(whole), schema.RUN_CHUNK)):
+            chunk = _padded(whole[first : first + schema.RUN_CHUNK], schema.RUN_CHUNK, variable)
+            self._sharded[variable.name].add(number, encode_chunk(chunk))
+
     def _pass_chunks(self, name: str, value: StoredChunks) -> None:
         first = self._count * self._per_structure[name]
         for part, chunk in enumerate(value.chunks):
@@ -171,6 +187,8 @@ class ShardWriter:
 
     def _close_files(self) -> dict[str, dict[str, Any]]:
         written: dict[str, dict[str, Any]] = {}
+        for name, parts in self._runs.items():
+            self._add_run(self._variables[name], parts)
         for name, variable in self._variables.items():
             if name in self._small:
                 if not is_fill(self._small[name], variable.fill_value):

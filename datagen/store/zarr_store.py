@@ -15,7 +15,7 @@ from datagen.store import files as disk
 from datagen.store import ledger, schema
 from datagen.store.confined import refuse_links_out
 from datagen.store.reading import array_metadata, read_attributes, read_metadata
-from datagen.store.schema import FORMAT, FORMAT_VERSION, Layout, Variable
+from datagen.store.schema import FORMAT, Layout, Variable
 from datagen.store.shard_file import encode_chunk
 from datagen.store.shard_writer import clear_partial
 
@@ -149,7 +149,7 @@ def _group_metadata(layout: Layout, attributes: Mapping[str, Any], *, complete: 
     """The group's zarr.json, with the metadata of every array in it: readers need not list the folder."""
     own = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": layout.format_version,
         "Conventions": "CF-1.11",
         **{k: v for k, v in attributes.items() if k not in _OWN_ATTRIBUTES},
         "layout": layout.to_dict(),

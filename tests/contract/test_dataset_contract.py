@@ -17,10 +17,11 @@ from datagen.density.make import Density, DensitySettings, make_density, refusal
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
+from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.xrd_peaks import xrd_peaks
-from datagen.steps.labels import composition, label_columns, reflection_slots
+from datagen.steps.labels import composition, label_columns, shard_reflections
 from datagen.steps.layout import draws
-from datagen.steps.row import row_values
+from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import zarr_store
 from datagen.store.density_codes import DensityRefused
 from datagen.store.schema import Layout
@@ -57,7 +58,7 @@ def dataset(verdicts: list[Verdict], tmp_path_factory: pytest.TempPathFactory) -
         n_augmentations=SETTINGS.count,
         n_points=INSTRUMENT.n_points,
         structures_per_shard=4,
-        reflection_slots=reflection_slots((v.crystal for v in verdicts), lines, INSTRUMENT.two_theta_max_deg),
+        shard_reflections=shard_reflections((v.crystal for v in verdicts), INSTRUMENT.d_min_A, 4),
         text_bytes=zarr_store.text_bytes(labels),
         with_xrd_peaks=True,
         density_method="fourier",
@@ -70,7 +71,8 @@ def dataset(verdicts: list[Verdict], tmp_path_factory: pytest.TempPathFactory) -
             for row in layout.rows(shard):
                 crystal = verdicts[row].crystal
                 drawn = draw(SETTINGS, SEED, crystal.structure_hash(), range(SETTINGS.count))
-                values = row_values(simulate(crystal, INSTRUMENT, drawn), drawn, layout)
+                values = pattern_values(simulate(crystal, INSTRUMENT, drawn), drawn, layout)
+                values |= reflection_values(crystal_reflections(crystal, INSTRUMENT.d_min_A, lines), layout)
                 density = density_of(verdicts[row])
                 values |= density.variables() if isinstance(density, Density) else refusal_variables(density)
                 if isinstance(density, Density):

@@ -17,7 +17,15 @@ from datagen.store.shard_writer import ShardWriter
 
 N_POINTS = 64
 TWO_THETA = np.linspace(5.0, 20.0, N_POINTS)
-ATTRIBUTES: dict[str, Any] = {"title": "test", "instrument": {"lines": [{"wavelength_A": 0.619921}]}}
+INSTRUMENT: dict[str, Any] = {
+    "lines": [{"wavelength_A": 0.619921}],
+    "polarisation": 0.99,
+    "two_theta_min_deg": 5.0,
+    "two_theta_max_deg": 20.0,
+}
+FORMAT_1 = {"format_version": 1, "n_lines": 2, "with_members": True, "member_slots": 5000}
+"""Options of `make` for a dataset of format 1 with everything that it can have."""
+ATTRIBUTES: dict[str, Any] = {"title": "test", "instrument": INSTRUMENT}
 
 
 def labels_of(n: int) -> dict[str, Any]:
@@ -44,16 +52,14 @@ def layout_of(n: int, **options: Any) -> Layout:
     given = {
         "draws": draws(),
         "structures_per_shard": 4,
-        "reflection_slots": 1500,
+        **({"reflection_slots": 1500} if options.get("format_version") == 1 else {"shard_reflections": 5000}),
         "density_method": "fourier",
         "with_xrd_peaks": True,
     }
     return Layout(
         n_structures=n,
-        n_augmentations=3,
-        n_points=N_POINTS,
+        **{"n_augmentations": 3, "n_points": N_POINTS, **given, **options},
         text_bytes=zarr_store.text_bytes(labels_of(n)),
-        **{**given, **options},
     )
 
 
@@ -66,18 +72,32 @@ def values_of(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(1000 + row)
     n = 5 + row if row % 3 else 1300
     pattern, maximum = quantise(intensity_of(row))
-    values: dict[str, NDArray[Any]] = {
-        "pattern": pattern,
-        "pattern_max": maximum,
-        "overlap": rng.random(3, dtype=np.float32),
-        "n_variance_floor": rng.integers(0, 9, 3),
-        "reflection_two_theta": np.sort(rng.uniform(5, 20, n)),
-        "reflection_intensity": rng.random(n),
-        **{v.name: rng.random(3) for v in layout.draws},
-    }
-    if layout.n_lines > 1:
+    values: dict[str, NDArray[Any]] = {}
+    if layout.with_patterns:
+        values = {
+            "pattern": pattern,
+            "pattern_max": maximum,
+            "overlap": rng.random(3, dtype=np.float32),
+            "n_variance_floor": rng.integers(0, 9, 3),
+            **{v.name: rng.random(3) for v in layout.draws},
+        }
+    if layout.format_version > 1:
+        rotations = np.zeros((24, 3, 3), dtype=np.int8)
+        rotations[: 1 + row % 2] = [np.eye(3), np.diag([-1, 1, -1])][: 1 + row % 2]
+        values |= {
+            "reflection_d": -np.sort(-rng.uniform(1, 9, n)).astype(np.float32),
+            "reflection_f2": rng.random(n, dtype=np.float32),
+            "reflection_hkl": rng.integers(1, 9, (n, 3)),
+            "rotations": rotations,
+        }
+    else:
+        values |= {
+            "reflection_two_theta": np.sort(rng.uniform(5, 20, n)),
+            "reflection_intensity": rng.random(n),
+        }
+    if layout.format_version == 1 and layout.n_lines > 1:
         values["reflection_line"] = rng.integers(0, layout.n_lines, n)
-    if layout.with_members:
+    if layout.format_version == 1 and layout.with_members:
         members = rng.integers(1, 3, n)
         total = int(members.sum())
         values |= {

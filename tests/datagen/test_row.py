@@ -4,18 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray
 
 from curation.crystal import Crystal
 from curation.reflections import half_sphere
-from datagen.simulate.augmentation import Augmentations, AugmentationSettings, draw
+from datagen.inspect.reflections import stored_reflections
+from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.native import broaden, simulate
+from datagen.simulate.native import simulate
 from datagen.simulate.parameters import optionally_stored
-from datagen.simulate.sticks import Sticks
-from datagen.steps.labels import composition, label_columns, reflection_slots
+from datagen.simulate.reflections import crystal_reflections
+from datagen.steps.labels import composition, label_columns, most_reflections, shard_reflections
 from datagen.steps.layout import draws, extra_draws
-from datagen.steps.row import row_values
+from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
@@ -47,58 +47,42 @@ def test_only_parameters_that_can_have_an_effect_are_stored() -> None:
 
 
 @pytest.mark.parametrize("edges", [(3.0, 3.0, 3.0), (4.0, 9.0, 30.0), (2.5, 2.6, 120.0)])
-def test_reflection_slots_bound_the_reflections_from_the_lattice_alone(edges: tuple[float, float, float]) -> None:
+def test_reflections_are_bounded_by_the_lattice_alone(edges: tuple[float, float, float]) -> None:
     lattice = np.diag(edges) + np.array([[0, 0, 0], [0.3, 0, 0], [0.2, 0.5, 0]])
     crystal = Crystal.canonical(lattice, ["Fe"], np.ones(1), np.zeros((1, 3)))
-    q_max = 2 * np.sin(np.radians(10)) / 0.619921
-    hkl, _ = half_sphere(crystal.lattice_A, 1e-6, q_max)
-    assert len(hkl) <= reflection_slots([crystal], [0.619921], 20.0) <= 30 * len(hkl) + 100
+    hkl, _ = half_sphere(crystal.lattice_A, 1e-6, 1 / 1.8)
+    assert len(hkl) <= most_reflections(crystal, 1.8) <= 30 * len(hkl) + 100
+    two = shard_reflections([crystal, CORUNDUM_LIKE, crystal], 1.8, 2)
+    assert two == 2 * most_reflections(crystal, 1.8)
 
 
-@pytest.mark.parametrize("preset", ["alphadiffract", "realistic"])
-def test_a_stored_pattern_is_rebuilt_from_the_stored_sticks_and_parameters(tmp_path: Path, preset: str) -> None:
-    instrument = Instrument.preset("alphadiffract" if preset == "alphadiffract" else "cu_kalpha")
-    lines = [line.wavelength_A for line in instrument.lines]
-    settings = AugmentationSettings.model_validate({"preset": preset, "count": 4, "impurity_peaks": (0, 0)})
-    if preset == "realistic":
-        settings = settings.model_copy(update={"hump_height": (0.0, 0.0)})
-    drawn = draw(settings, 1, CORUNDUM_LIKE.structure_hash(), range(4))
-    slots = reflection_slots([CORUNDUM_LIKE], lines, instrument.two_theta_max_deg)
+@pytest.mark.parametrize("preset", ["alphadiffract", "cu_kalpha"])
+def test_stored_reflections_come_back_in_the_types_of_the_store(tmp_path: Path, preset: str) -> None:
+    instrument = Instrument.preset(preset)
+    settings = AugmentationSettings(count=2)
+    drawn = draw(settings, 1, CORUNDUM_LIKE.structure_hash(), range(2))
     layout = Layout(
         n_structures=1,
-        n_augmentations=4,
+        n_augmentations=2,
         n_points=instrument.n_points,
         structures_per_shard=1,
-        reflection_slots=slots,
-        member_slots=slots,
-        n_lines=len(lines),
+        shard_reflections=most_reflections(CORUNDUM_LIKE, 1.0),
+        n_lines=len(instrument.lines),
         text_bytes=zarr_store.text_bytes(datasets.labels_of(1)),
-        with_members=preset == "realistic",
         draws=draws(),
-        extra_draws=extra_draws(settings),
     )
     zarr_store.create(tmp_path, layout, datasets.labels_of(1), instrument.two_theta_deg, {})
+    found = crystal_reflections(CORUNDUM_LIKE, 1.0, [line.wavelength_A for line in instrument.lines])
+    patterns = pattern_values(simulate(CORUNDUM_LIKE, instrument, drawn), drawn, layout)
     with ShardWriter(tmp_path, layout, 0) as writer:
-        writer.add(row_values(simulate(CORUNDUM_LIKE, instrument, drawn), drawn, layout))
+        writer.add({**patterns, **reflection_values(found, layout)})
         writer.commit("key")
-
-    with xarray.open_zarr(tmp_path) as dataset:
-        row = dataset.isel(structure=0).compute()
-    n = int(row.n_reflections)
-    members = int(row.n_members) if layout.with_members else 0
-    sticks = Sticks(
-        row.reflection_two_theta.values[:n],
-        row.reflection_intensity.values[:n],
-        row.reflection_line.values[:n].astype(int) if len(lines) > 1 else np.zeros(n, dtype=np.int64),
-        row.member_hkl.values[:members].astype(np.int32) if members else np.zeros((0, 3), np.int32),
-        row.member_intensity.values[:members] if members else np.zeros(0),
-        np.cumsum([0, *row.reflection_members.values[:n]]) if members else np.zeros(1, np.int64),
-        row.reciprocal_metric.values if members else np.eye(3),
-    )
-    names = [draw.name for draw in (*layout.draws, *layout.extra_draws)]
-    rebuilt, maximum = broaden(sticks, instrument, Augmentations.of(**{name: row[name].values for name in names}))
-    np.testing.assert_array_equal(maximum, row.pattern_max.values)
-    assert np.abs(rebuilt / maximum[:, None] - row.pattern.values).max() <= 2.0**-14 * (1 + 1e-6)
+    stored = stored_reflections(tmp_path, 0)
+    assert len(stored["reflection_d"]) == len(found) > 100
+    np.testing.assert_allclose(stored["reflection_d"], found.d_A, rtol=6e-8)
+    np.testing.assert_allclose(stored["reflection_f2"], found.f2, rtol=6e-8)
+    np.testing.assert_array_equal(stored["reflection_hkl"], found.hkl)
+    assert ("reflection_f2_lines" in stored) == (preset == "cu_kalpha")
 
 
 def test_labels_come_from_verdicts_row_by_row() -> None:

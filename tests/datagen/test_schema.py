@@ -46,13 +46,13 @@ def test_a_layout_of_nothing_is_refused() -> None:
 def test_one_shard_owns_its_files_of_every_variable() -> None:
     """Two tasks writing parts of one file would destroy each other's work: a file covers one shard, all of it."""
     layout = Layout(
-        1000, 7, 64, structures_per_shard=48, reflection_slots=5000, density_method="fourier", draws=draws()
+        1000, 7, 64, structures_per_shard=48, shard_reflections=5000, density_method="fourier", draws=draws()
     )
     for variable in schema.variables(layout):
         if variable.home == "shard":
             whole, per_file = schema.shape(variable, layout), schema.file_shape(variable, layout)
-            assert variable.dims[0] == "structure"
-            assert per_file == (48, *whole[1:])
+            assert variable.dims[0] == ("shard" if variable.is_run else "structure")
+            assert per_file == (1 if variable.is_run else 48, *whole[1:])
             assert len({schema.chunk_key(variable, s) for s in range(layout.n_shards)}) == layout.n_shards
             if variable.chunk is not None:
                 assert variable.chunk[0] == 1

@@ -19,7 +19,7 @@ from datagen.store.shard_writer import PARTIAL, ShardWriter
 from tests.datagen import datasets
 
 EXTRAS = extra_draws(AugmentationSettings(preset="realistic"))
-FULL = {"n_lines": 2, "with_members": True, "member_slots": 5000, "extra_draws": EXTRAS}
+FULL = {"extra_draws": EXTRAS}
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,39 @@ def test_every_value_comes_back_through_zarr(finished: tuple[Path, Layout]) -> N
         for name, value in values.items():
             array = group[name]
             assert isinstance(array, zarr.Array)
-            stored = np.asarray(array[row])
-            ragged = set(array.metadata.dimension_names or ()) & set(schema.RAGGED)
-            found = stored[: len(value)] if ragged else stored
+            if name.startswith("reflection_"):
+                shard = row // layout.structures_per_shard
+                first = int(np.asarray(group["n_reflections"][layout.rows(shard).start : row]).sum())
+                found = np.asarray(array[shard, first : first + len(value)])
+            else:
+                found = np.asarray(array[row])
             np.testing.assert_array_equal(found, value.astype(array.dtype), err_msg=name)
+        assert group["n_reflections"][row] == len(values["reflection_d"])
+        assert group["has_density"][row] == ("density" in values)
+
+
+def test_format_1_is_written_and_read_in_padded_rows(tmp_path: Path) -> None:
+    layout = datasets.make(tmp_path, **datasets.FORMAT_1)
+    assert reading.read_attributes(tmp_path)["format_version"] == 1
+    assert reading.read_layout(tmp_path) == layout
+    group = reading.open_group(tmp_path)
+    for row in range(layout.n_structures):
+        values = datasets.values_of(row, layout)
+        for name, value in values.items():
+            stored = np.asarray(group[name][row])  # type: ignore[index]
+            found = stored[: len(value)] if name.startswith(("reflection_", "member_")) else stored
+            np.testing.assert_array_equal(found, value.astype(stored.dtype), err_msg=name)
         assert group["n_reflections"][row] == len(values["reflection_two_theta"])
         assert group["n_members"][row] == len(values["member_intensity"])
-        assert group["has_density"][row] == ("density" in values)
+
+
+def test_a_dataset_of_reflections_alone_has_no_array_of_patterns(tmp_path: Path) -> None:
+    layout = datasets.make(tmp_path, n_augmentations=0, draws=())
+    group = reading.open_group(tmp_path)
+    per_pattern = {"pattern", "pattern_max", "augmentation", "microstrain", "overlap"}
+    assert not per_pattern & set(group.array_keys())
+    assert layout == reading.read_layout(tmp_path)
+    assert group["n_reflections"][3] == len(datasets.values_of(3, layout)["reflection_d"])
 
 
 def test_tensorstore_reads_the_same_numbers(finished: tuple[Path, Layout]) -> None:
@@ -100,7 +126,7 @@ def test_only_core_codecs_and_types_are_used(finished: tuple[Path, Layout]) -> N
             found |= names(configuration.get("codecs", [])) | names(configuration.get("index_codecs", []))
         return found
 
-    core = {"bool", "uint8", "uint16", "int16", "int32", "float32", "float64"}
+    core = {"bool", "uint8", "uint16", "int8", "int16", "int32", "float32", "float64"}
     for variable in schema.variables(layout):
         metadata = json.loads((path / variable.name / "zarr.json").read_bytes())
         assert names(metadata["codecs"]) <= {"bytes", "blosc", "crc32c", "sharding_indexed"}
@@ -149,8 +175,10 @@ def test_what_is_not_written_reads_as_nan_never_as_data(tmp_path: Path) -> None:
     datasets.write_shard(tmp_path, layout, 1)
     with xarray.open_zarr(tmp_path) as dataset:
         assert dataset.attrs["complete"] is False
-        for name in ("pattern", "pattern_max", "microstrain", "reflection_two_theta", "xrd_peaks"):
+        for name in ("pattern", "pattern_max", "microstrain", "xrd_peaks"):
             assert np.isnan(dataset[name].values[:4]).all(), name
+        assert np.isnan(dataset.reflection_d.values[0]).all()
+        assert not np.isnan(dataset.reflection_d.values[1, :8]).any()
         assert not np.isnan(dataset.pattern.values[4:]).any()
     assert list(ledger.committed(tmp_path)) == [1]
 
@@ -300,7 +328,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "zarr.json").read_bytes())
     content["attributes"]["format_version"] = 99
     (tmp_path / "zarr.json").write_text(json.dumps(content))
-    with pytest.raises(StoreError, match="expected format version 1, found 99"):
+    with pytest.raises(StoreError, match="expected format version 1 or 2, found 99"):
         reading.open_group(tmp_path)
 
 
@@ -335,9 +363,13 @@ def test_wrong_values_are_refused_before_anything_is_committed(tmp_path: Path) -
             writer.add(wrong)
     with pytest.raises(ValueError, match="0 of 4 structures"), ShardWriter(tmp_path, layout, 0) as writer:
         writer.commit("key")
-    crowded = {**values, "reflection_two_theta": np.zeros(3000), "reflection_intensity": np.zeros(3000)}
-    with pytest.raises(StoreError, match="3000 entries do not fit the 2048 slots"):
-        ShardWriter(tmp_path, layout, 0).add(crowded)
+    n = schema.RUN_CHUNK
+    many = {"reflection_d": np.ones(n), "reflection_f2": np.ones(n), "reflection_hkl": np.ones((n, 3), np.int16)}
+    with ShardWriter(tmp_path, layout, 0) as writer:
+        for _ in layout.rows(0):
+            writer.add({**values, **many})
+        with pytest.raises(StoreError, match=r"262144 entries do not fit the 65536 of reflection_d"):
+            writer.commit("key")
 
 
 def test_a_read_only_place_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def set_attribute(*path: str, value: Any) -> Callable[[Path], None]:
     "path",
     [
         *(("layout", name) for name in ("n_structures", "structures_per_shard", "n_points", "text_bytes")),
-        *(("layout", name) for name in ("extra_augmentations", "density_method", "reflection_slots")),
+        *(("layout", name) for name in ("extra_augmentations", "density_method", "shard_reflections")),
         *(
             ("configuration",),
             ("configuration", "catalog"),

@@ -61,6 +61,23 @@ def sticks(row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return two_theta, 100.0 * np.exp(-two_theta / 10)
 
 
+def reflections(row: int) -> dict[str, NDArray[Any]]:
+    """The same as a dataset stores them; no rotations but the identity."""
+    two_theta, area = sticks(row)
+    theta = np.radians(two_theta / 2)
+    polarised = 0.01 * np.cos(2 * theta) ** 2 + 0.99
+    factor = polarised / (2 * np.sin(theta) ** 2 * np.cos(theta))
+    volume = cell(row)[2][:3].prod()
+    rotations = np.zeros((24, 3, 3), dtype=np.int8)
+    rotations[0] = np.eye(3)
+    return {
+        "reflection_d": (WAVELENGTH_A / 2 / np.sin(theta)).astype(np.float32),
+        "reflection_f2": (area / factor * volume**2).astype(np.float32),
+        "reflection_hkl": np.tile(np.array([1, 0, 0]), (len(area), 1)),
+        "rotations": rotations,
+    }
+
+
 def density(row: int) -> NDArray[np.float32]:
     """A smooth periodic density, positive, with extent and height of its own."""
     rng = np.random.default_rng(100 + row)
@@ -109,8 +126,7 @@ def values(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
         "pattern_max": maximum,
         "overlap": np.zeros(N_AUGMENTATIONS, dtype=np.float32),
         "n_variance_floor": np.zeros(N_AUGMENTATIONS, dtype=np.int32),
-        "reflection_two_theta": two_theta,
-        "reflection_intensity": area,
+        **reflections(row),
         **{v.name: rng.uniform(*RANGES[v.name], N_AUGMENTATIONS) for v in layout.draws},
     }
     if layout.with_xrd_peaks:

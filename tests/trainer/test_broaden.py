@@ -15,8 +15,8 @@ from datagen.simulate.instrument import PRESETS, Instrument
 from datagen.simulate.parameter import LOW_INDEX
 from datagen.simulate.parameters import PARAMETERS, always_stored
 from datagen.simulate.sticks import Sticks, compute_sticks
+from trainer.data.reflections import Sticks as StoredSticks
 from trainer.data.sources import stick_tensors
-from trainer.data.store import Sticks as StoredSticks
 from trainer.errors import TrainerError
 from trainer.simulate import broaden as device
 from trainer.simulate import parameters as drawing

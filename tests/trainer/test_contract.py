@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from curation.atoms import cell_parameters
 from curation.crystal import Crystal
 from datagen.simulate import native
 from datagen.simulate.augmentation import AugmentationSettings, draw
 from datagen.simulate.instrument import PRESETS
+from datagen.simulate.reflections import crystal_reflections
 from datagen.steps.layout import draws, extra_draws
-from datagen.steps.row import row_values
+from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
@@ -35,11 +37,9 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
         n_augmentations=settings.count,
         n_points=instrument.n_points,
         structures_per_shard=2,
-        reflection_slots=4096,
-        member_slots=8192,
+        shard_reflections=20_000,
         n_lines=len(instrument.lines),
         text_bytes=zarr_store.text_bytes(datasets.labels(N, split)),
-        with_members=settings.march_r != (1.0, 1.0),
         draws=draws(),
         extra_draws=extra_draws(settings),
     )
@@ -47,15 +47,25 @@ def make(path: Path, settings: AugmentationSettings, preset: str) -> None:
         "instrument": instrument.model_dump(mode="json"),
         "configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}},
     }
-    zarr_store.create(path, layout, datasets.labels(N, split), instrument.two_theta_deg, attributes)
     rng = np.random.default_rng(0)
+    crystals = [
+        Crystal.canonical(np.diag(rng.uniform(3, 8, 3)), ("Na", "Cl", "O"), np.ones(3), rng.random((3, 3)))
+        for _ in range(N)
+    ]
+    labels = datasets.labels(N, split)
+    labels["niggli"] = np.array([cell_parameters(crystal.lattice_A) for crystal in crystals])
+    labels["volume"] = np.array([crystal.volume_A3 for crystal in crystals])
+    zarr_store.create(path, layout, labels, instrument.two_theta_deg, attributes)
     for shard in range(layout.n_shards):
         with ShardWriter(path, layout, shard) as writer:
             for row in layout.rows(shard):
-                lengths = np.diag(rng.uniform(3, 8, 3))
-                crystal = Crystal.canonical(lengths, ("Na", "Cl", "O"), np.ones(3), rng.random((3, 3)))
+                crystal = crystals[row]
                 drawn = draw(settings, 0, f"{row:032x}", np.arange(settings.count))
-                writer.add(row_values(native.simulate(crystal, instrument, drawn), drawn, layout))
+                patterns = pattern_values(native.simulate(crystal, instrument, drawn), drawn, layout)
+                found = crystal_reflections(
+                    crystal, instrument.d_min_A, [line.wavelength_A for line in instrument.lines]
+                )
+                writer.add({**patterns, **reflection_values(found, layout)})
             writer.commit("key")
     zarr_store.finalise(path, {})
 

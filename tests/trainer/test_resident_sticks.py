@@ -11,16 +11,17 @@ import torch
 
 from tests.datagen import datasets as stored
 from tests.trainer.small import ALPHADIFFRACT
+from trainer.data.reflections import Sticks
 from trainer.data.resident_sticks import read_resident_sticks
-from trainer.data.store import Sticks, open_dataset
+from trainer.data.store import open_dataset
 from trainer.training.datasets import open_split
 from trainer.training.distributed import Place
 
 
-@pytest.mark.parametrize("members", [False, True])
-def test_values_equal_those_of_single_structures(members: bool, tmp_path: Path) -> None:
-    if members:
-        stored.make(tmp_path, 5, n_lines=2, with_members=True, member_slots=4000)
+@pytest.mark.parametrize("old", [False, True])
+def test_values_equal_those_of_single_structures(old: bool, tmp_path: Path) -> None:
+    if old:
+        stored.make(tmp_path, 5, **stored.FORMAT_1)
     else:
         stored.make(tmp_path, 5)
     dataset = open_dataset(tmp_path)

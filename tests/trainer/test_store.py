@@ -80,9 +80,13 @@ def test_it_reads_what_was_written(finished: Path) -> None:
         relative = intensity / intensity.max(axis=1, keepdims=True)
         assert np.abs(dataset.pattern(row) - relative).max() <= 2.0**-13
         sticks = dataset.sticks(row)
-        np.testing.assert_array_equal(sticks.two_theta_deg, values["reflection_two_theta"])
-        np.testing.assert_array_equal(sticks.intensity, values["reflection_intensity"])
+        assert (np.diff(sticks.two_theta_deg) > 0).all()
         assert not sticks.line.any()
+        stored = dataset.reflections([row])[0]
+        np.testing.assert_array_equal(stored.d_A, values["reflection_d"])
+        np.testing.assert_array_equal(stored.f2, values["reflection_f2"])
+        np.testing.assert_array_equal(stored.hkl, values["reflection_hkl"])
+        np.testing.assert_array_equal(stored.rotations, values["rotations"][: 1 + row % 2])
         np.testing.assert_array_equal(dataset.xrd_peaks(row), values["xrd_peaks"])
         np.testing.assert_array_equal(dataset.values("microstrain", row), values["microstrain"])
         if "density" in values:
@@ -92,11 +96,13 @@ def test_it_reads_what_was_written(finished: Path) -> None:
                 dataset.density(row)
 
 
-def test_texture_and_doublets_come_with_their_members(tmp_path: Path) -> None:
-    layout = datasets.make(tmp_path, 2, n_lines=2, with_members=True, member_slots=4000)
+def test_format_1_gives_sticks_as_it_stores_them(tmp_path: Path) -> None:
+    layout = datasets.make(tmp_path, 2, **datasets.FORMAT_1)
     sticks = open_dataset(tmp_path).sticks(0)
     values = datasets.values_of(0, layout)
     np.testing.assert_array_equal(sticks.line, values["reflection_line"])
+    np.testing.assert_array_equal(sticks.two_theta_deg, values["reflection_two_theta"])
+    np.testing.assert_array_equal(sticks.intensity, values["reflection_intensity"])
     assert sticks.members is not None
     assert sticks.member_hkl is not None
     assert sticks.members.sum() == len(sticks.member_hkl)
@@ -144,9 +150,9 @@ def test_a_committed_shard_that_lost_a_file_is_refused(unfinished: Path) -> None
 
 def test_another_format_version_is_refused(unfinished: Path) -> None:
     content = json.loads((unfinished / "zarr.json").read_bytes())
-    content["attributes"]["format_version"] = 2
+    content["attributes"]["format_version"] = 3
     (unfinished / "zarr.json").write_text(json.dumps(content))
-    with pytest.raises(TrainerError, match=r"expected a format version out of \(1,\), found 2"):
+    with pytest.raises(TrainerError, match=r"expected a format version out of \(1, 2\), found 3"):
         open_dataset(unfinished)
 
 

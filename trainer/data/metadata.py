@@ -22,7 +22,7 @@ from trainer.data.location import Location
 from trainer.errors import TrainerError
 
 FORMAT = "pxrd-datagen"
-KNOWN_VERSIONS = (1,)
+KNOWN_VERSIONS = (1, 2)
 LEDGER = "ledger"
 VERIFY = "run datagen verify on the dataset"
 CODECS = (BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec)
@@ -37,7 +37,9 @@ TRAILING: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "niggli": ("f", (6,)),
     "composition": ("f", (118,)),
     "group": ("u", (ANY,)),
+    "volume": ("f", ()),
     "n_reflections": ("iu", ()),
+    "rotations": ("i", (24, 3, 3)),
     "reflection_two_theta": ("f", (ANY,)),
     "reflection_intensity": ("f", (ANY,)),
     "reflection_line": ("iu", (ANY,)),
@@ -70,6 +72,15 @@ class Layout:
     structures_per_shard: int
 
 
+OF_SHARDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "reflection_d": ("f", (ANY,)),
+    "reflection_f2": ("f", (ANY,)),
+    "reflection_f2_lines": ("f", (ANY, ANY)),
+    "reflection_hkl": ("i", (ANY, 3)),
+}
+"""Likewise, behind the axis of shards: structures of a shard follow one another."""
+
+
 def read_attributes(location: Location) -> dict[str, Any]:
     """Read the attributes of a dataset; refuse other formats and versions."""
     try:
@@ -100,8 +111,11 @@ def read_layout(location: Location, attributes: dict[str, Any]) -> Layout:
     }
     for name, limit in most.items():
         value = stated.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit:
-            raise TrainerError(f"{location}: layout.{name}: expected 1 to {limit:,}, found {value!r:.80}; {VERIFY}")
+        least = 0 if name == "n_augmentations" and attributes.get("format_version") != 1 else 1
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= limit:
+            raise TrainerError(
+                f"{location}: layout.{name}: expected {least} to {limit:,}, found {value!r:.80}; {VERIFY}"
+            )
     names = attributes.get("shard_variables")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TrainerError(f"{location}: its attributes have no list of shard_variables; {VERIFY}")
@@ -167,6 +181,9 @@ def check_variable(location: Location, name: str, array: zarr.Array[Any], layout
         expected: tuple[str, tuple[int | None, ...]] = "f", (layout.n_points,)
     elif name == "pattern":
         expected = "u", (layout.n_structures, layout.n_augmentations, layout.n_points)
+    elif name in OF_SHARDS:
+        n_shards = -(-layout.n_structures // layout.structures_per_shard)
+        expected = OF_SHARDS[name][0], (n_shards, *OF_SHARDS[name][1])
     elif name in TRAILING:
         expected = TRAILING[name][0], (layout.n_structures, *TRAILING[name][1])
     elif dims == (name,):
@@ -185,7 +202,7 @@ def check_variable(location: Location, name: str, array: zarr.Array[Any], layout
     if min((*array.chunks, *(array.shards or ()), 1)) < 1:
         raise TrainerError(f"{where}: expected chunks of at least 1 entry, found {array.chunks}; {VERIFY}")
     inner = math.prod(array.shards or array.chunks)
-    row = math.prod(shape[1:]) * array.dtype.itemsize
+    row = 0 if name in OF_SHARDS else math.prod(shape[1:]) * array.dtype.itemsize
     for size, what in ((math.prod(array.chunks) * array.dtype.itemsize, "chunks"), (row, "structures")):
         if size > MOST_CHUNK_BYTES:
             raise TrainerError(f"{where}: expected {what} of at most {MOST_CHUNK_BYTES:,} bytes, found {size:,}")

@@ -1,7 +1,6 @@
-"""Reading of a dataset's reflections into flat arrays.
+"""Reading of a dataset's reflections into flat arrays, from which patterns of any wavelength and geometry follow.
 
-A dataset stores positions and intensities of one instrument. Here they are converted to what belongs to the crystal, so
-that a pattern of any wavelength and geometry follows by formula.
+Datasets of format 1 hold positions and intensities of one instrument, which are converted.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainer.data.reflections import lorentz_polarisation as polarised
+from trainer.data.reflections import ranges
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.simulate.flat_sticks import FlatSticks
@@ -27,20 +28,16 @@ STRAIN_MARGIN = 1.08
 
 
 def read_flat_sticks(dataset: Dataset, rows: NDArray[np.int64]) -> FlatSticks:
-    """Read the reflections of some structures, in the order of `rows`; needs a dataset with members (texture)."""
-    lines = dataset.instrument["lines"]
-    if len(lines) != 1 or not dataset.has("member_hkl"):
-        raise TrainerError(
-            f"{dataset.path}: expected a dataset of one wavelength with the variable member_hkl; make it with a "
-            "monochromatic instrument and the augmentation preset 'realistic'"
-        )
-    wavelength, polarisation = float(lines[0]["wavelength_A"]), float(dataset.instrument["polarisation"])
+    """Read the reflections of some structures, in the order of `rows`; those of format 1 need members (texture)."""
     found: dict[int, tuple[NDArray[Any], ...]] = {}
-    wanted = set(rows.tolist())
-    for first in range(0, dataset.n_structures, ROWS_AT_ONCE):
-        block = [row for row in range(first, min(first + ROWS_AT_ONCE, dataset.n_structures)) if row in wanted]
-        if block:
-            found.update(_read_block(dataset, block, wavelength, polarisation))
+    if dataset.of_crystals:
+        for block in dataset.by_shard(rows):
+            for row, crystal in zip(block.tolist(), dataset.reflections(block.tolist()), strict=True):
+                peaks = crystal.peaks()
+                numbers = 2 * np.pi * peaks.inverse_d, peaks.f2, peaks.members, peaks.member_hkl, peaks.member_f2
+                found[row] = (*_kept(*numbers), crystal.reciprocal_metric)
+    else:
+        found = _of_format_1(dataset, set(rows.tolist()))
     parts = [found[row] for row in rows.tolist()]
     counts = np.array([len(part[0]) for part in parts])
     sizes = np.concatenate([part[2] for part in parts]) if parts else np.zeros(0)
@@ -53,6 +50,23 @@ def read_flat_sticks(dataset: Dataset, rows: NDArray[np.int64]) -> FlatSticks:
         torch.from_numpy(np.concatenate([part[4] for part in parts]).astype(np.float32)),
         torch.from_numpy(np.stack([part[5] for part in parts]).astype(np.float32)),
     )
+
+
+def _of_format_1(dataset: Dataset, wanted: set[int]) -> dict[int, tuple[NDArray[Any], ...]]:
+    """Convert the reflections of one instrument."""
+    lines = dataset.instrument["lines"]
+    if len(lines) != 1 or not dataset.has("member_hkl"):
+        raise TrainerError(
+            f"{dataset.path}: expected a dataset of format 2, or one of format 1 of one wavelength with the variable "
+            "member_hkl; make it again with this version"
+        )
+    wavelength, polarisation = float(lines[0]["wavelength_A"]), float(dataset.instrument["polarisation"])
+    found: dict[int, tuple[NDArray[Any], ...]] = {}
+    for first in range(0, dataset.n_structures, ROWS_AT_ONCE):
+        block = [row for row in range(first, min(first + ROWS_AT_ONCE, dataset.n_structures)) if row in wanted]
+        if block:
+            found.update(_read_block(dataset, block, wavelength, polarisation))
+    return found
 
 
 def _read_block(
@@ -71,28 +85,21 @@ def _read_block(
     found = {}
     for row in rows:
         k = row - first
-        found[row] = (
-            *_kept(angle[k], intensity[k], members[k], hkl[k], share[k], wavelength_A, polarisation),
-            metric[k],
-        )
+        radians = np.radians(angle[k])
+        f_squared = intensity[k] / polarised(radians, polarisation)
+        q = 4 * np.pi * np.sin(radians / 2) / wavelength_A
+        found[row] = (*_kept(q, f_squared, members[k], hkl[k], share[k]), metric[k])
     return found
 
 
 def _kept(
-    angle_deg: NDArray[np.float64],
-    intensity: NDArray[np.float64],
+    q: NDArray[np.float64],
+    f_squared: NDArray[np.float64],
     members: NDArray[np.int64],
-    hkl: NDArray[np.float64],
+    hkl: NDArray[Any],
     share: NDArray[np.float64],
-    wavelength_A: float,
-    polarisation: float,
 ) -> tuple[NDArray[Any], ...]:
     """Return q, |F|^2, members, hkl and shares of the reflections that matter in the range of ln q."""
-    angle = np.radians(angle_deg)
-    half = angle / 2
-    factor = ((1 - polarisation) * np.cos(angle) ** 2 + polarisation) / (2 * np.sin(half) ** 2 * np.cos(half))
-    f_squared = intensity / factor
-    q = 4 * np.pi * np.sin(half) / wavelength_A
     on_cu = f_squared * lorentz_polarisation(q)
     inside = (q > Q_MIN / STRAIN_MARGIN) & (q < Q_MAX * STRAIN_MARGIN)
     strongest = float(on_cu[inside].max()) if inside.any() else 0.0
@@ -100,7 +107,7 @@ def _kept(
     if len(keep) > MOST:
         keep = np.sort(keep[np.argsort(on_cu[keep])[-MOST:]])
     start = np.concatenate([[0], np.cumsum(members)])
-    at = np.concatenate([np.arange(start[i], start[i + 1]) for i in keep]) if len(keep) else np.zeros(0, np.int64)
+    at = ranges(start[keep], members[keep])
     sums = np.add.reduceat(share[at], np.cumsum(np.r_[0, members[keep][:-1]])) if len(keep) else np.zeros(0)
     shares = share[at] / np.repeat(np.maximum(sums, 1e-300), members[keep])
     return q[keep], f_squared[keep] / max(strongest, 1e-300), members[keep], hkl[at], shares

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.store import Dataset, Sticks
+from trainer.data.reflections import Sticks, on_instrument
+from trainer.data.store import Dataset
 
 MOST_BYTES = 1_000_000_000
 """Larger splits are read structure by structure in every epoch."""
@@ -23,6 +24,8 @@ def read_resident_sticks(
     dataset: Dataset, rows: NDArray[np.int64], most_bytes: int = MOST_BYTES
 ) -> Mapping[int, Sticks]:
     """Read the reflections of some structures; nothing if they would take more than `most_bytes`."""
+    if dataset.of_crystals:
+        return _of_crystals(dataset, rows, most_bytes)
     members = dataset.has("member_hkl")
     blocks = _blocks(rows)
     counts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
@@ -39,6 +42,21 @@ def read_resident_sticks(
     found: dict[int, Sticks] = {}
     for block, (n, m) in zip(blocks, counts, strict=True):
         found.update(_read(dataset, block, n, m, members))
+    return found
+
+
+def _of_crystals(dataset: Dataset, rows: NDArray[np.int64], most_bytes: int) -> dict[int, Sticks]:
+    instrument, members = dataset.instrument, dataset.textured
+    found: dict[int, Sticks] = {}
+    size = 0
+    for block in dataset.by_shard(rows):
+        for row, reflections in zip(block.tolist(), dataset.reflections(block.tolist()), strict=True):
+            sticks = on_instrument(reflections, instrument, members=members)
+            size += len(sticks.intensity) * _BYTES_OF_REFLECTION
+            size += 0 if sticks.member_hkl is None else len(sticks.member_hkl) * _BYTES_OF_MEMBER
+            found[row] = sticks
+        if size > most_bytes:
+            return {}
     return found
 
 

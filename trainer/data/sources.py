@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.data.reflections import Sticks as StoredSticks
 from trainer.data.sampler import Rows
 from trainer.data.store import Dataset
-from trainer.data.store import Sticks as StoredSticks
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.simulate.broaden import Members, Sticks

@@ -6,7 +6,7 @@ ledger can be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from trainer.data.limits import BoundedStore
+from trainer.data.limits import MOST_CHUNK_BYTES, BoundedStore
 from trainer.data.location import Location, locate
 from trainer.data.metadata import (
     LEDGER,
@@ -28,26 +28,11 @@ from trainer.data.metadata import (
     read_layout,
     read_receipt,
 )
+from trainer.data.reflections import Reflections, Sticks, on_instrument
 from trainer.errors import TrainerError
 
 SLOTS_AT_ONCE = 1024
 """Slots of a variable that are read of every structure of a block; the length of a chunk that datagen writes."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sticks:
-    """A structure's reflections before broadening, by line, then angle."""
-
-    two_theta_deg: NDArray[np.float64]
-    intensity: NDArray[np.float64]
-    """Area under the peak."""
-    line: NDArray[np.uint8]
-    """Index of the wavelength."""
-    members: NDArray[np.int32] | None = None
-    """Number of Friedel pairs of each reflection; this and the following are None unless texture was drawn."""
-    member_hkl: NDArray[np.int16] | None = None
-    member_intensity: NDArray[np.float64] | None = None
-    reciprocal_metric: NDArray[np.float64] | None = None
 
 
 FEWEST_SCAN_POINTS = 50
@@ -86,6 +71,7 @@ class Dataset:
         with self._reading("zarr.json"):
             self._group = zarr.open_group(BoundedStore(store), mode="r", zarr_format=3)
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._columns: dict[str, NDArray[Any]] = {}
         self._committed: dict[int, dict[str, Any]] = {}
         self._checked: set[tuple[int, str | None]] = set()
         self.refresh()
@@ -219,8 +205,72 @@ class Dataset:
         """Read patterns (augmentation, two_theta), each relative to its maximum."""
         return self.stored_pattern(row).astype(np.float32) * np.float32(self.pattern_step)
 
+    @property
+    def with_patterns(self) -> bool:
+        """Whether the dataset has patterns, not only reflections."""
+        return self.n_augmentations > 0
+
+    @property
+    def of_crystals(self) -> bool:
+        """Whether reflections are stored without an instrument: format 2."""
+        return self.has("reflection_d")
+
+    @property
+    def textured(self) -> bool:
+        """Whether texture is drawn, so that sticks have members."""
+        if not self.of_crystals:
+            return self.has("member_hkl")
+        drawn = self.attributes.get("configuration", {}).get("simulation", {}).get("augmentation", {})
+        return list(drawn.get("march_r", (1.0, 1.0))) != [1.0, 1.0]
+
+    def reflections(self, rows: Sequence[int]) -> list[Reflections]:
+        """Read what is stored of the crystals of some rows of one shard, ascending."""
+        shard = rows[0] // self._structures_per_shard
+        first, last = self._range(shard)
+        if not all(first <= row < last for row in rows):
+            raise ValueError("expected rows of one shard")
+        for name in ("n_reflections", "reflection_d", "reflection_f2", "reflection_hkl", "rotations"):
+            self.require(rows[:1], name)
+        counts = self.block("n_reflections", first, last).astype(np.int64)
+        start = np.concatenate([[0], np.cumsum(counts)])
+        begin, end = int(start[rows[0] - first]), int(start[rows[-1] - first + 1])
+        slots = self._array("reflection_d").shape[1]
+        if (counts < 0).any() or start[-1] > slots or (end - begin) * 6 > MOST_CHUNK_BYTES:
+            raise TrainerError(
+                f"{self.path}: shard {shard}: expected up to {slots} reflections, found {counts.tolist()!s:.80}; "
+                f"{VERIFY}"
+            )
+        d, f2, hkl = (self._run(f"reflection_{name}", shard, begin, end) for name in ("d", "f2", "hkl"))
+        lines = np.zeros((end - begin, 0), dtype=np.float32)
+        if self.has("reflection_f2_lines"):
+            self.require(rows[:1], "reflection_f2_lines")
+            lines = self._run("reflection_f2_lines", shard, begin, end)
+        rotations = self.block("rotations", rows[0], rows[-1] + 1)
+        n_rotations = rotations.any(axis=(2, 3)).sum(axis=1)
+        cells, volumes = self._kept_column("niggli"), self._kept_column("volume")
+        found = []
+        for row in rows:
+            part = slice(int(start[row - first]) - begin, int(start[row - first + 1]) - begin)
+            own = rotations[row - rows[0], : max(1, n_rotations[row - rows[0]])]
+            found.append(
+                Reflections(
+                    *(d[part], f2[part], lines[part], hkl[part], own),
+                    *(cells[row].astype(np.float64), float(volumes[row])),
+                )
+            )
+        return found
+
+    def by_shard(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Group rows by shard, ascending, each row once."""
+        ordered = np.unique(rows)
+        cuts = np.flatnonzero(np.diff(ordered // self._structures_per_shard)) + 1
+        return [block for block in np.split(ordered, cuts) if len(block)]
+
     def sticks(self, row: int) -> Sticks:
-        """Read the reflections of a structure."""
+        """Read the reflections of a structure on the dataset's instrument."""
+        if self.of_crystals:
+            (found,) = self.reflections([int(row)])
+            return on_instrument(found, self.instrument, members=self.textured)
         n = int(self.values("n_reflections", row))
         line = self._first("reflection_line", row, n) if self.has("reflection_line") else np.zeros(n)
         found = Sticks(
@@ -299,7 +349,8 @@ class Dataset:
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
             if not self.has(name):
-                raise TrainerError(f"{self.path}: this dataset has no {name}")
+                made = "; it has reflections only: datagen render makes patterns of them" if name == "pattern" else ""
+                raise TrainerError(f"{self.path}: this dataset has no {name}{made}")
             with self._reading(name):
                 found = self._group[name]
                 if not isinstance(found, zarr.Array):
@@ -307,6 +358,17 @@ class Dataset:
                 check_variable(self.path, name, found, self._layout)
             self._arrays[name] = found
         return self._arrays[name]
+
+    def _run(self, name: str, shard: int, begin: int, end: int) -> NDArray[Any]:
+        """Return a part of an array along the reflections of a shard."""
+        array = self._array(name)
+        with self._reading(name):
+            return np.asarray(array[shard, begin:end])
+
+    def _kept_column(self, name: str) -> NDArray[Any]:
+        if name not in self._columns:
+            self._columns[name] = self.column(name)
+        return self._columns[name]
 
     def _first(self, name: str, row: int, n: int) -> NDArray[Any]:
         """Return the first n entries of one structure."""

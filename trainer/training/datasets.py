@@ -29,6 +29,8 @@ from trainer.training.tasks import AlphaDiffractTask, CrystalNetTask, Inputs, Ta
 ALWAYS_DRAWN = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2")
 LEAST = {"crystallite_size_um": 1e-6, "march_r": 1e-3, "impurity_height": 1e-9, "impurity_peaks": 0, "microstrain": 0}
 """Lower ends below which a pattern has no finite shape."""
+PATTERNS_OF_REFLECTIONS = 100
+"""Patterns of each structure in an epoch by default, of a dataset that has reflections only."""
 MOST_IMPURITY_PEAKS = 1000
 
 
@@ -121,6 +123,12 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
         else:
             source = StickSource(dataset, labels, read_resident_sticks(dataset, rows))
         slots = dataset.n_augmentations
+        if not slots and config.input == "patterns":
+            raise TrainerError(
+                f"{dataset.path}: has reflections only, no stored patterns; give --set input=sticks, or make patterns "
+                "with datagen render"
+            )
+        slots = slots or PATTERNS_OF_REFLECTIONS
         samples = config.samples_per_structure or slots if training else config.validation_samples
         if config.input == "sticks":
             slots = max(slots, samples)

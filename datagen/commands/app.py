@@ -77,17 +77,14 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a negative answer or a bug, 2 a mistake of the user, 130 Ctrl-C."""
-    from datagen.errors import InstallationError, expected_errors, refuse_hidden_packages
+    from datagen.errors import expected_errors
 
     set_verbosity(Verbosity.NORMAL)
     try:
-        refuse_hidden_packages()
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer ends so on Ctrl-C, without a message
             say(Console(stderr=True), "datagen: interrupted; re-run the same command to resume")
         raise
-    except InstallationError as error:
-        sys.exit(show_error(error, expected=True))
     except Exception as error:  # noqa: BLE001 - the last resort: every error has a message and an exit code
         sys.exit(show_error(error, isinstance(error, expected_errors())))

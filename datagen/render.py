@@ -126,7 +126,7 @@ class Rendering(Run):
 
 
 def _write_verdicts(source: FinishedDataset, table: Path) -> None:
-    """Write the verdicts as curation left them: structures set aside by the dataset's own run are accepted again.
+    """Write the verdicts as curation left them: structures quarantined by the dataset's own run are accepted again.
 
     A derived dataset is taken row by row instead.
     """

@@ -19,8 +19,8 @@ from curation.settings import CurationSettings
 from datagen.config.mistakes import explain
 from datagen.config.overrides import apply_overrides, parse_overrides
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
-from datagen.density.make import DensitySettings
 from datagen.errors import ConfigError
+from datagen.simulate.density.make import DensitySettings
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
-from datagen.density.make import DensitySettings
+from datagen.simulate.density.make import DensitySettings
 from datagen.simulate.scattering import GSAS2_HC_EV_A
 from datagen.store import files
 from datagen.store.schema import FORMAT_VERSION

@@ -13,12 +13,12 @@ from curation.settings import CurationSettings
 from datagen import __version__
 from datagen.config.job import Job
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
-from datagen.density.make import DensitySettings
 from datagen.errors import DatagenError
 from datagen.inspect.structure_input import record_of
 from datagen.inspect.subject import Subject, subject_of
 from datagen.simulate import engine
 from datagen.simulate.augmentation import draw
+from datagen.simulate.density.make import DensitySettings
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import Unsimulable
 from datagen.steps.layout import layout_for

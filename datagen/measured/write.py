@@ -28,7 +28,6 @@ from datagen.config.fingerprint import SOFTWARE, CurateJob, engine_statement
 from datagen.config.job import Job
 from datagen.config.measured import MeasuredSettings
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
-from datagen.density.make import DensitySettings
 from datagen.errors import DatagenError
 from datagen.inspect.report import write_report
 from datagen.inspect.verify import verify
@@ -40,6 +39,7 @@ from datagen.progress import Display, Silence
 from datagen.share.compose import private_folder, refuse_taken, rename_into_place
 from datagen.share.curation_table import METADATA_KEY
 from datagen.share.manifest import file_entry
+from datagen.simulate.density.make import DensitySettings
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.reflections import Reflections, crystal_reflections
 from datagen.simulate.refusal import Unsimulable

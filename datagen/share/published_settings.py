@@ -13,9 +13,9 @@ from curation.sandbox import Limits
 from curation.settings import CurationSettings
 from datagen.config.measured import MeasuredSettings
 from datagen.config.settings import SimulationSettings, StoreSettings
-from datagen.density.make import DensitySettings
 from datagen.errors import StoreError
 from datagen.progress import one_line
+from datagen.simulate.density.make import DensitySettings
 from datagen.simulate.instrument import Instrument
 
 _CHECKED: dict[str, type[BaseModel]] = {

@@ -16,10 +16,10 @@ from catalogs.record import DensityRef
 from curation.crystal import Crystal
 from curation.sandbox import Limits, Sandbox, SandboxFailure
 from datagen.config.job import WORK, Job, cached_job
-from datagen.density.make import make_density, refusal_variables
 from datagen.errors import DatagenError, EngineError, StoreError
 from datagen.simulate import engine
 from datagen.simulate.augmentation import draw
+from datagen.simulate.density.make import make_density, refusal_variables
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import NoReflections, Unsimulable
 from datagen.simulate.xrd_peaks import XrdPeaksRefusedError, xrd_peaks

@@ -13,8 +13,8 @@ from curation.curate import curate_record
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.settings import CurationSettings
 from curation.verdict import Verdict
-from datagen.density.make import Density, DensitySettings, make_density, refusal_variables
 from datagen.simulate.augmentation import AugmentationSettings, draw
+from datagen.simulate.density.make import Density, DensitySettings, make_density, refusal_variables
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
 from datagen.simulate.reflections import crystal_reflections

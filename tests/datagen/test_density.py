@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from catalogs.record import DensityRef
 from curation.crystal import Crystal
-from datagen.density.grid import DensityGrid
-from datagen.density.independent_atoms import independent_atom_density
-from datagen.density.make import Density, DensitySettings, check, make_density, refusal_variables
-from datagen.density.resample import resample
+from datagen.simulate.density.grid import DensityGrid
+from datagen.simulate.density.independent_atoms import independent_atom_density
+from datagen.simulate.density.make import Density, DensitySettings, check, make_density, refusal_variables
+from datagen.simulate.density.resample import resample
 from datagen.store.density_codes import CODES, DENSITY_REASONS, DensityRefused
 
 LATTICE = np.array([[4.0, 0.0, 0.0], [0.5, 5.0, 0.0], [0.2, -0.3, 6.0]])
@@ -71,7 +71,7 @@ def test_even_grids_are_interpolated_without_favouring_a_direction() -> None:
 
 @pytest.mark.parametrize("name", ["Al_fcc", "BN_hex", "Fe_bcc", "Si", "ZrO2_baddeleyite"])
 def test_both_methods_give_the_reference_results(shared_data: Path, name: str) -> None:
-    from datagen.density.read import read_density
+    from datagen.simulate.density.read import read_density
 
     folder = shared_data / "densities"
     grid = read_density(DensityRef(folder / "ours" / f"{name}.CHGCAR.gz", "chgcar"))

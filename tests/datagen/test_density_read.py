@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from catalogs.record import DensityRef
-from datagen.density.chgcar import parse_chgcar
-from datagen.density.cube import BOHR_A, parse_cube
-from datagen.density.grid import DensityGrid, parse_numbers
-from datagen.density.read import parse_mp_json, read_density
+from datagen.simulate.density.chgcar import parse_chgcar
+from datagen.simulate.density.cube import BOHR_A, parse_cube
+from datagen.simulate.density.grid import DensityGrid, parse_numbers
+from datagen.simulate.density.read import parse_mp_json, read_density
 from datagen.store.density_codes import DensityRefused
 
 LATTICE = np.array([[3.0, 0.0, 0.0], [0.5, 4.0, 0.0], [0.2, -0.3, 5.0]])

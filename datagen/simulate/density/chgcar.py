@@ -5,7 +5,7 @@ from __future__ import annotations
 import gemmi
 import numpy as np
 
-from datagen.density.grid import Array, DensityGrid, checked_grid, parse_numbers
+from datagen.simulate.density.grid import Array, DensityGrid, checked_grid, parse_numbers
 from datagen.store.density_codes import DensityRefused
 
 

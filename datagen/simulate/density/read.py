@@ -16,9 +16,9 @@ from typing import IO, Any
 import numpy as np
 
 from catalogs.record import DensityRef
-from datagen.density.chgcar import parse_chgcar
-from datagen.density.cube import parse_cube
-from datagen.density.grid import DensityGrid, checked_grid
+from datagen.simulate.density.chgcar import parse_chgcar
+from datagen.simulate.density.cube import parse_cube
+from datagen.simulate.density.grid import DensityGrid, checked_grid
 from datagen.store.density_codes import DensityRefused
 
 _PARSERS = {"chgcar": parse_chgcar, "cube": parse_cube}

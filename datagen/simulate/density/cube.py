@@ -5,7 +5,7 @@ from __future__ import annotations
 import gemmi
 import numpy as np
 
-from datagen.density.grid import DensityGrid, checked_grid, parse_numbers
+from datagen.simulate.density.grid import DensityGrid, checked_grid, parse_numbers
 from datagen.store.density_codes import DensityRefused
 
 BOHR_A = 0.529177210903

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.density.grid import DensityGrid
+from datagen.simulate.density.grid import DensityGrid
 from datagen.store.schema import DENSITY_POINTS
 
 Method = Literal["fourier", "crystalnet"]

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.record import DensityRef
 from curation.composition import atomic_number, element_amounts
 from curation.crystal import Crystal
-from datagen.density.grid import DensityGrid
-from datagen.density.independent_atoms import independent_atom_density
-from datagen.density.read import read_density
-from datagen.density.resample import resample
+from datagen.simulate.density.grid import DensityGrid
+from datagen.simulate.density.independent_atoms import independent_atom_density
+from datagen.simulate.density.read import read_density
+from datagen.simulate.density.resample import resample
 from datagen.store.density_codes import CODES, DensityRefused
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "datagen": (
-        "errors", "progress", "store", "simulate", "density", "config", "steps", "inspect", "share",
+        "errors", "siblings", "progress", "store", "simulate", "density", "config", "steps", "inspect", "share",
         "identification", "measured", "run", "api", "commands",
     ),
     "trainer": (

@@ -29,14 +29,17 @@ def test_the_command_line_names_the_file_that_hides_a_package(tmp_path: Path, na
     ran = _python(tmp_path, "-m", "datagen", "doctor")
     assert ran.returncode == 2
     assert ran.stderr == (
-        f"datagen: import {name}: expected the package of pxrd-datagen at {ROOT / name}, found {tmp_path / file}, which "
-        f"hides it; rename {file.split('/')[0]}, or start Python elsewhere or with `python -P`\n"
+        f"datagen: import {name}: expected the package of pxrd-datagen at {ROOT / name}, found {tmp_path / file}, "
+        f"which hides it; rename {file.split('/')[0]}, or start Python elsewhere or with `python -P`\n"
     )
 
 
 def test_the_python_functions_name_it_too_and_importing_does_not_fail(tmp_path: Path) -> None:
     (tmp_path / "curation.py").write_text("")
-    code = "import datagen; print(datagen.__version__)\ntry: datagen.curate\nexcept datagen.errors.DatagenError as e: print(e)"
+    code = (
+        "import datagen; print(datagen.__version__)\n"
+        "try: datagen.curate\nexcept datagen.errors.DatagenError as e: print(e)"
+    )
     ran = _python(tmp_path, "-c", code)
     assert ran.stdout.splitlines()[1].startswith("import curation: expected the package of pxrd-datagen"), ran.stderr
 
@@ -49,7 +52,7 @@ def test_a_folder_without_init_hides_nothing(tmp_path: Path) -> None:
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(siblings, "SIBLINGS", ("catalogs", "no_such_sibling"))
-    with pytest.raises(DatagenError, match="'no_such_sibling' of pxrd-datagen is missing: expected it at .*reinstall"):
+    with pytest.raises(DatagenError, match=r"'no_such_sibling' of pxrd-datagen is missing: expected it at .*reinstall"):
         siblings.check()
 
 

@@ -21,9 +21,8 @@ import datagen
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("catalogs", "cluster", "curation", "datagen", "trainer")
-TUTORIAL = re.findall(
-    r"```(sh|python)\n(.*?)```", (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8"), re.DOTALL
-)
+_TEXT = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+TUTORIAL = re.findall(r"```(sh|python)\n(.*?)```", _TEXT, re.DOTALL)
 QUICK = {
     "datagen run": "--cluster inline --quiet",
     "trainer evaluate": "--samples 1",
@@ -47,9 +46,8 @@ class Installed:
             "COLUMNS": "140",
         }
         program = str(self.python.parent / command[0])
-        ran = subprocess.run(
-            [program, *command[1:]], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=200, check=False
-        )  # fmt: skip
+        options = {"cwd": self.folder, "env": environment, "capture_output": True, "text": True, "timeout": 200}
+        ran = subprocess.run([program, *command[1:]], check=False, **options)  # type: ignore[call-overload]
         assert ran.returncode == 0, f"{shlex.join(command)}\n{ran.stdout}\n{ran.stderr}"
         return ran.stdout
 

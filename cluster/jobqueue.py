@@ -251,6 +251,7 @@ def _job_options(profile: JobProfile) -> dict[str, Any]:
             *shell_lines(shlex.quote(scratch_parent) if scratch_parent else None),
             *dask_config.exports(),
             *_path_to_this_code(),
+            "export PYTHONSAFEPATH=1",  # a cluster.py in the folder of the job must not hide our package
         ],
         "job_name": _user_setting(profile, "name") or "pxrd-datagen",
         "python": profile.python or _user_setting(profile, "python") or shlex.quote(sys.executable),

@@ -34,6 +34,8 @@ _MODULES = (*_ALSO_MODULES, "errors", "progress")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ALSO_MODULES or name in __all__:
+        import_module(f"{__name__}.commands.siblings").check()
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in __all__:

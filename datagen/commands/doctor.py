@@ -17,6 +17,7 @@ from typing import Literal
 
 from curation.cores import usable_cores
 from datagen import __version__
+from datagen.commands import siblings
 
 Status = Literal["ok", "optional", "problem"]
 
@@ -69,6 +70,29 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, "problem", "not installed", f"python -m pip install {name}")
 
 
+def _names() -> Iterator[Finding]:
+    """Look for files that hide our packages, now or from a Python started in this folder."""
+    installed = metadata.packages_distributions()
+    clean = True
+    for name in siblings.SIBLINGS:
+        others = sorted(set(installed.get(name, ())) - {"pxrd-datagen"})
+        if (found := siblings.hidden_by(name)) is not None:
+            clean = False
+            yield Finding(f"import {name}", "problem", siblings.hidden(name, found))
+        elif others:
+            clean = False
+            fact = f"{', '.join(others)} installs a package of this name too"
+            yield Finding(f"import {name}", "problem", fact, "give pxrd-datagen a virtual environment of its own")
+        elif (found := siblings.would_hide(name, Path.cwd())) is not None:
+            clean = False
+            remedy = "rename it, or start Python elsewhere or with `python -P`; the command `datagen` is not affected"
+            yield Finding(
+                f"import {name}", "optional", f"{found} hides our package from a Python started in this folder", remedy
+            )
+    if clean:
+        yield Finding("imports", "ok", f"{', '.join(siblings.SIBLINGS)} are ours")
+
+
 def _kernels() -> Iterator[Finding]:
     import time
 
@@ -98,7 +122,7 @@ def _optional_parts() -> Iterator[Finding]:
     if importlib.util.find_spec("mp_api"):
         yield Finding("mp-api", "ok", metadata.version("mp-api"))
     else:
-        yield Finding("mp-api", "optional", "not found", "pip install -e '.[mp]' -c constraints.txt to read it")
+        yield Finding("mp-api", "optional", "not found", "install pxrd-datagen with the extra `mp` to download from it")
     if importlib.util.find_spec("torch"):
         yield Finding("torch", "ok", metadata.version("torch"))
     else:
@@ -106,7 +130,7 @@ def _optional_parts() -> Iterator[Finding]:
             "torch",
             "optional",
             "not found",
-            "make trainer, or pip install -e '.[trainer]' -c constraints.txt, to train models",
+            "make trainer, or install pxrd-datagen with the extra `trainer`, to train and predict",
         )
 
 
@@ -160,6 +184,7 @@ def _disk() -> Iterator[Finding]:
 PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
     "machine": _this_machine,
     "packages": _packages,
+    "imports": _names,
     "native engine": _kernels,
     "optional parts": _optional_parts,
     "GPU": _gpu,

@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     datagen.run(content, folder / "minerals.zarr", cluster="inline")
     write_demo_scan(folder / "quartz.xye")
-    for name in ("my.zarr", "my-dataset"):
+    for name in ("my.zarr", "my-dataset", "my-cifs.zarr"):
         shutil.copytree(folder / "minerals.zarr", folder / name)
     if importlib.util.find_spec("torch"):
         _write_checkpoint_and_scan(folder)

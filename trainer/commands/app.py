@@ -204,8 +204,7 @@ def main() -> None:
         if missing.name not in NEEDED:
             raise
         print(
-            f"trainer: {missing.name} is not installed; install the extra `trainer` of this project "
-            "(make trainer, or pip install -e '.[trainer]' -c constraints.txt)",
+            f"trainer: {missing.name} is not installed; make trainer, or install pxrd-datagen with the extra `trainer`",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -4,6 +4,7 @@
     datagen.curate(structure)             its verdict: accepted with labels, or refused with a reason
     datagen.explain(verdict)              what every check found
     datagen.run("config.toml", out)       a whole dataset, as the command line makes it
+    datagen.render("my.zarr", out)        patterns of a dataset's structures, for any instrument
     datagen.load_config("config.toml")    a configuration, validated
     datagen.open_dataset("my.zarr")       a dataset, as an xarray.Dataset
     datagen.identify("a.xy", "my.zarr")   structures of a dataset that explain a measured scan
@@ -20,16 +21,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["curate", "explain", "identify", "load_config", "open_dataset", "refine", "run", "simulate"]
+__all__ = ["curate", "explain", "identify", "load_config", "open_dataset", "refine", "render", "run", "simulate"]
 
 if TYPE_CHECKING:
     import inspect
 
     from datagen import errors as errors
     from datagen import progress as progress
-    from datagen.api import curate, explain, identify, load_config, open_dataset, refine, run, simulate
+    from datagen.api import curate, explain, identify, load_config, open_dataset, refine, render, run, simulate
 
-_ALSO_MODULES = ("run", "simulate")
+_ALSO_MODULES = ("run", "render", "simulate")
 _MODULES = (*_ALSO_MODULES, "errors", "progress")
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.commands import siblings
-from datagen.commands import doctor
+from datagen.commands import doctor, siblings
 from datagen.errors import DatagenError
 
 ROOT = siblings.ROOT

@@ -7,7 +7,7 @@ areas at any wavelength follow by formula; the members of a family, which textur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,18 +72,17 @@ class Reflections:
     def reciprocal_metric(self) -> Array:
         """Return the metric tensor of the reciprocal cell, 1/A^2."""
         cosines = np.cos(np.radians(self.cell[3:]))
-        metric = np.eye(3)
+        metric: Array = np.eye(3)
         for i, j, cosine in ((1, 2, cosines[0]), (0, 2, cosines[1]), (0, 1, cosines[2])):
             metric[i, j] = metric[j, i] = cosine
-        found: Array = np.linalg.inv(metric * np.outer(self.cell[:3], self.cell[:3]))
-        return found
+        return np.asarray(np.linalg.inv(metric * np.outer(self.cell[:3], self.cell[:3])), dtype=np.float64)
 
     def peaks(self) -> Peaks:
         """Return the peaks with the members of each."""
         inverse_d, f2 = 1 / self.d_A.astype(np.float64), self.f2.astype(np.float64)
         hkl, counts = family_members(self.hkl, self.rotations)
         group = groups(inverse_d)
-        total = np.bincount(group, weights=f2)
+        total = np.bincount(group, weights=f2).astype(np.float64)
         return Peaks(
             np.bincount(group, weights=f2 * inverse_d) / np.maximum(total, 1e-300),
             total,
@@ -150,17 +149,27 @@ def on_instrument(found: Reflections, instrument: Mapping[str, Any], *, members:
             shares.append(np.repeat(area / counts[seen], counts[seen]))
     position = np.concatenate(positions)
     order = np.argsort(position, kind="stable")
-    sticks = position[order], np.concatenate(areas)[order], np.concatenate(lines)[order]
+    sticks = Sticks(
+        position[order].astype(np.float64),
+        np.concatenate(areas)[order].astype(np.float64),
+        np.concatenate(lines)[order],
+    )
     if not members:
-        return Sticks(*sticks)
+        return sticks
     size = np.concatenate(sizes)
     at = ranges(np.concatenate([[0], np.cumsum(size)])[:-1][order], size[order])
-    more = size[order], np.concatenate(pairs)[at], np.concatenate(shares)[at], found.reciprocal_metric
-    return Sticks(*sticks, *more)
+    return replace(
+        sticks,
+        members=size[order],
+        member_hkl=np.concatenate(pairs)[at],
+        member_intensity=np.concatenate(shares)[at],
+        reciprocal_metric=found.reciprocal_metric,
+    )
 
 
 def ranges(first: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.int64]:
     """Return `first[i], ..., first[i] + counts[i] - 1` for each i, one after another."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(np.asarray(first) - (ends - counts), counts)
+    found: NDArray[np.int64] = np.arange(total) + np.repeat(np.asarray(first) - (ends - counts), counts)
+    return found

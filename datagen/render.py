@@ -33,6 +33,7 @@ from datagen.run import Run, anything_done, begin, refuse_foreign
 from datagen.share.finished import FinishedDataset
 from datagen.share.origins import DERIVED_FROM
 from datagen.steps.curate import TABLE, Summary
+from datagen.steps.monitor import monitored
 from datagen.steps.outcome import Outcome
 from datagen.steps.reasons import SIMULATION_REASONS
 from datagen.steps.run_log import run_log
@@ -62,6 +63,7 @@ def render(
         stack.enter_context(files.disk_errors_explained(out))
         lock = stack.enter_context(locked(out / WORK))
         stack.enter_context(run_log(out / WORK))
+        stack.enter_context(monitored(display, out, out / WORK, events=config.run.events, metrics=config.run.metrics))
         _refuse_other_source(source, out)
         job = begin(config, out)
         files.write_bytes(out / WORK / ORIGIN, files.to_json({"content_sha256": source.content}))

@@ -77,7 +77,9 @@ def configuration_of(
     if source.layout.measured:
         raise StoreError(f"{source.path}: its patterns were measured; expected a dataset of simulated ones")
     stated = source.configuration
-    content = {name: stated[name] for name in ("catalog", "curation", "limits", "density") if name in stated}
+    content: dict[str, Any] = {
+        name: stated[name] for name in ("catalog", "curation", "limits", "density") if name in stated
+    }
     content["simulation"] = {**stated["simulation"], **simulation}
     content["store"] = {**stated["store"], "patterns": "all", "d_min_A": None}
     if source.attributes.get(DERIVED_FROM):

@@ -170,7 +170,7 @@ def _image(rotation: NDArray[np.int64], h: NDArray[np.int32], low: NDArray[np.in
     x, y, z = x - low[0], y - low[1], z - low[2]
     if x < 0 or y < 0 or z < 0 or x >= place.shape[0] or y >= place.shape[1] or z >= place.shape[2]:
         return -1
-    return place[x, y, z]
+    return int(place[x, y, z])
 
 
 @compiled

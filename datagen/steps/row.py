@@ -35,7 +35,12 @@ def reflection_values(reflections: Reflections | None, layout: schema.Layout) ->
     if reflections is None:
         none, lines = np.zeros(0, dtype=np.float32), np.zeros((0, layout.n_lines - 1), dtype=np.float32)
         hkl = np.zeros((0, 3), dtype=np.int16)
-        found = {"reflection_d": none, "reflection_f2": none, "reflection_hkl": hkl, "rotations": rotations}
+        found: dict[str, NDArray[Any]] = {
+            "reflection_d": none,
+            "reflection_f2": none,
+            "reflection_hkl": hkl,
+            "rotations": rotations,
+        }
     else:
         lines = reflections.f2_lines.astype(np.float32)
         rotations[: len(reflections.rotations)] = reflections.rotations

@@ -273,18 +273,18 @@ class Dataset:
             return on_instrument(found, self.instrument, members=self.textured)
         n = int(self.values("n_reflections", row))
         line = self._first("reflection_line", row, n) if self.has("reflection_line") else np.zeros(n)
-        found = Sticks(
+        bare = Sticks(
             self._first("reflection_two_theta", row, n),
             self._first("reflection_intensity", row, n),
             np.asarray(line, dtype=np.uint8),
         )
         if not self.has("member_hkl"):
-            return found
+            return bare
         m = int(self.values("n_members", row))
         return Sticks(
-            found.two_theta_deg,
-            found.intensity,
-            found.line,
+            bare.two_theta_deg,
+            bare.intensity,
+            bare.line,
             self._first("reflection_members", row, n),
             self._first("member_hkl", row, m),
             self._first("member_intensity", row, m),

@@ -228,7 +228,9 @@ def _settings() -> dict[str, float]:
 
 
 def _structures(location: Location) -> Iterator[dict[str, Any]]:
-    with location.arrow_file(TABLE) as source:
+    with damage_explained(location, TABLE):
+        opened = location.arrow_file(TABLE)
+    with opened as source:
         with damage_explained(location, TABLE):
             columns = pq.read_schema(source)
             missing = [name for name in _COLUMNS if name not in columns.names]

@@ -19,6 +19,7 @@ import datagen
 from curation.crystal import Crystal
 from curation.reflections import half_sphere
 from datagen.errors import StoreError
+from datagen.identification.index import build_index
 from datagen.inspect.describe import inspect
 from datagen.inspect.find_verdict import look_up
 from datagen.inspect.replay import replay
@@ -115,6 +116,12 @@ def test_a_table_with_other_types(copied: Made, column: str) -> None:
     if column in ("row", "structure"):
         with pytest.raises(StoreError):
             verify(copied.dataset, sample=4)
+
+
+def test_a_dataset_without_its_table_has_no_index(copied: Made, tmp_path: Path) -> None:
+    (copied.dataset / "curation.parquet").unlink()
+    with pytest.raises(StoreError, match=r"curation\.parquet cannot be read"):
+        build_index(copied.dataset, tmp_path / "index", workers=1)
 
 
 CELL = [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]]

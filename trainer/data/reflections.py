@@ -20,7 +20,7 @@ MERGE_TOLERANCE = 5e-6
 EDGE = 1e-7
 """Single precision of d: a reflection this fraction beyond the range is in it."""
 _BASE = 1 << 16
-"""Of the number that stands for an hkl; indices are of 16 bits."""
+"""Of the number made of an hkl; indices are of 16 bits."""
 
 
 @dataclass(frozen=True, eq=False)

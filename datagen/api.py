@@ -137,8 +137,8 @@ def render(
     Outcome
         Counts, sizes and times, and the path of the new dataset.
     """
-    from datagen.render import configuration_of
-    from datagen.render import render as make
+    from datagen.followup.render import configuration_of
+    from datagen.followup.render import render as make
     from datagen.share.finished import open_finished
     from datagen.share.registry import resolve_dataset
 

@@ -12,10 +12,10 @@ import pytest
 import datagen
 from cluster.config import InlineProfile
 from datagen.errors import ConfigError, StoreError
+from datagen.followup.render import configuration_of, render
 from datagen.inspect.replay import replay
 from datagen.inspect.verify import verify
 from datagen.progress import Silence
-from datagen.render import configuration_of, render
 from datagen.share.diff import diff
 from datagen.share.finished import open_finished
 from datagen.share.merge import merge

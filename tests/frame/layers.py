@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "datagen": (
         "errors", "progress", "store", "simulate", "config", "steps", "inspect", "share",
-        "identification", "measured", "run", "render", "api", "commands",
+        "identification", "measured", "run", "followup", "api", "commands",
     ),
     "trainer": (
         "errors", "models", "simulate", "scans", "data", "training", "evaluation", "prediction", "commands",

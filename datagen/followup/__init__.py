@@ -1,0 +1,1 @@
+"""Runs that start from a finished dataset: the same structures for another instrument, and further structures."""

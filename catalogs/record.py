@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -47,3 +48,8 @@ class Record:
     """Source metadata beside the structure: material id, collection code, formula, other columns."""
     defect: Defect | None = None
     format: Format = "cif"
+
+    @property
+    def text_hash(self) -> str:
+        """Return the first 16 digits of the SHA-256 of the text, by which a changed record is noticed."""
+        return hashlib.sha256(self.text.encode("utf-8", "backslashreplace")).hexdigest()[:16]

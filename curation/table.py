@@ -29,6 +29,7 @@ VERDICT_COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
     "origin": (_STRINGS, "", "where a person would look for the input"),
     "licence": (_STRINGS, "", "terms of the input"),
     "source_metadata": (_STRINGS, "", "JSON object: what the source says of the record beside the CIF"),
+    "text_hash": (_STRINGS, "", "first 16 digits of the SHA-256 of the record's text, hexadecimal"),
     "density_path": (_STRINGS, "", "file with the electron density, where there is one"),
     "density_format": (_STRINGS, "", "format of that file"),
     "density_member": (_STRINGS, "", "entry within that file, where it is an archive"),

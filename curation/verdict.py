@@ -25,6 +25,8 @@ class Verdict:
     origin: str
     licence: str
     source_metadata: dict[str, str] = field(default_factory=dict)
+    text_hash: str | None = None
+    """Of the record's text: `Record.text_hash`."""
     density_path: str | None = None
     density_format: str | None = None
     density_member: str | None = None
@@ -113,6 +115,7 @@ class Verdict:
             origin=record.origin,
             licence=record.licence,
             source_metadata=dict(record.source_metadata),
+            text_hash=record.text_hash,
             density_path=None if density is None else str(density.path),
             density_format=None if density is None else density.format,
             density_member=None if density is None else density.member,

@@ -72,6 +72,7 @@ def run(
     *,
     cluster: str | None = None,
     workers: int | None = None,
+    extend: bool = False,
     overrides: Sequence[str] = (),
     display: Display | None = None,
 ) -> Outcome:
@@ -87,6 +88,8 @@ def run(
         Where the work is done: a kind, such as ``"local"`` or ``"slurm"``, or the name of a ``[cluster.NAME]`` section.
     workers : int, optional
         Number of worker processes.
+    extend : bool
+        Add to the finished dataset what the catalogs hold and it does not.
     overrides : sequence of str
         Changes of single settings, such as ``"simulation.seed=3"``.
     display : Display, optional
@@ -97,10 +100,13 @@ def run(
     Outcome
         Counts, sizes and times of the finished run, and the path of the dataset.
     """
+    from datagen.followup.extend import extend as make_more
     from datagen.run import run as make
 
     settings = load_config(config, overrides)
     dataset = Path(out) if out is not None else default_dataset(config)
+    if extend:
+        return make_more(settings, dataset, profile=profile_of(settings, cluster, workers), display=display)
     return make(settings, dataset, profile=profile_of(settings, cluster, workers), display=display)
 
 

@@ -34,6 +34,7 @@ from datagen.steps.disk_space import check_disk_space, least_bytes
 from datagen.steps.layout import files_of, layout_for
 from datagen.steps.make_shards import ShardMaker
 from datagen.steps.monitor import monitored
+from datagen.steps.next_version import is_ready, move_next
 from datagen.steps.outcome import Outcome
 from datagen.steps.quarantine import Quarantine
 from datagen.steps.run_log import run_log
@@ -41,6 +42,7 @@ from datagen.steps.shard_task import ACCEPTED, prepare, warm_up
 from datagen.steps.shards import Shard, cut_shards, fill_holes, shard_length
 from datagen.steps.staging import read_staged
 from datagen.steps.structures_table import CURATION_TABLE, write_structures_table
+from datagen.steps.versions import read_versions
 from datagen.steps.workers import Workers
 from datagen.store import files, ledger, reading, zarr_store
 from datagen.store.confined import refuse_links_out
@@ -66,6 +68,9 @@ def run(
         stack.enter_context(
             monitored(display, dataset, dataset / WORK, events=config.run.events, metrics=config.run.metrics)
         )
+        if is_ready(dataset):
+            display.say("completing an interrupted extension")
+            move_next(dataset)
         job = begin(config, dataset)
         return Run(config, job, dataset, workers, lock, display, Outcome(dataset), began).make()
 
@@ -190,7 +195,10 @@ class Run:
     def accepted(self) -> tuple[Accepted, dict[int, int]]:
         """Return the structures to simulate, and the duplicates left out."""
         duplicates = write_accepted(
-            self.work / TABLE, self.work / ACCEPTED, drop_duplicates=self.config.store.duplicates == "drop"
+            self.work / TABLE,
+            self.work / ACCEPTED,
+            drop_duplicates=self.config.store.duplicates == "drop",
+            first_lines=read_versions(self.work).first_lines,
         )
         accepted = Accepted(self.work / ACCEPTED)
         if not len(accepted):
@@ -209,38 +217,46 @@ class Run:
     def plan_shards(self, accepted: Accepted, quarantine: Quarantine) -> list[Shard]:
         """Return the shards of everything accepted and not quarantined."""
         hashes = accepted.column("structure_hash")
-        order = fill_holes(len(hashes), [i for i, h in enumerate(hashes) if h in quarantine])
+        quarantined = [i for i, h in enumerate(hashes) if h in quarantine]
+        order = [i for part in self.by_version(accepted) for i in fill_holes(part, quarantined)]
         if not order:
             reasons = counted(Counter(reason for _, reason in quarantine.reasons()))
             raise PlanError(
                 f"{self.dataset}: all {len(hashes):,} accepted structures are quarantined ({reasons}), no pattern "
                 "is left; see `datagen reasons`, and retry them with `datagen retry`"
             )
-        return cut_shards(order, hashes, self.shard_length(len(hashes)), self.job.key())
+        return cut_shards(order, hashes, self.shard_length(accepted), self.job.key())
 
-    def shard_length(self, n_structures: int) -> int:
-        """Return the number of structures in a shard."""
-        return shard_length(n_structures, self.job.store.structures_per_shard)
+    def by_version(self, accepted: Accepted) -> list[range]:
+        """Return the accepted structures of each version of the dataset; all of one that was never extended."""
+        return accepted.by_version(read_versions(self.work).first_lines)
+
+    def shard_length(self, accepted: Accepted) -> int:
+        """Return the number of structures in a shard, which the first version decides."""
+        return shard_length(len(self.by_version(accepted)[0]), self.job.store.structures_per_shard)
 
     def initialise_store(self, accepted: Accepted, shards: list[Shard]) -> None:
         """Write the dataset's frame: metadata, coordinates and all labels."""
         order = [member for shard in shards for member in shard.members]
         labels = accepted.labels(order)
+        first = self.by_version(accepted)[0]
         layout = layout_for(
             self.job,
-            accepted.crystals(),
+            accepted.crystals(first),
             n_structures=len(order),
-            structures_per_shard=self.shard_length(len(accepted)),
-            any_density=any(accepted.column("density_path")),
+            structures_per_shard=self.shard_length(accepted),
+            any_density=any(accepted.column("density_path")[: first.stop]),
             text_bytes=zarr_store.text_bytes(labels),
+            label_rows=read_versions(self.work).label_rows,
         )
-        check_disk_space(files_of(layout), least_bytes(layout), self.dataset, self.job.store.max_files)
+        made = sum(receipt.size for receipt in ledger.committed(self.dataset).values())
+        check_disk_space(files_of(layout), max(least_bytes(layout) - made, 0), self.dataset, self.job.store.max_files)
         angles = self.job.simulation.instrument.two_theta_deg
         zarr_store.create(self.dataset, layout, labels, angles, self.attributes())
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the dataset."""
-        return attributes_of(self.config)
+        return {**attributes_of(self.config), **read_versions(self.work).attributes()}
 
     def finalise(self, plan: Plan) -> None:
         """Count the receipts against the plan, publish the table of verdicts, mark the dataset complete."""
@@ -253,6 +269,11 @@ class Run:
         entry = ledger.entry_of((self.dataset / CURATION_TABLE).read_bytes())
         ledger.write_frame(self.dataset, {**frame, CURATION_TABLE: entry})
         zarr_store.finalise(self.dataset, {}, [shard.key for shard in plan.shards])
+        self.count_what_is_made()
+
+    def count_what_is_made(self) -> None:
+        """Put the numbers of the receipts into the outcome."""
+        outcome = self.outcome
         receipts = ledger.committed(self.dataset).values()
         outcome.n_structures = sum(receipt.n_structures for receipt in receipts)
         outcome.n_densities = sum(receipt.n_densities for receipt in receipts)

@@ -38,6 +38,8 @@ def status(
     table = facts([("phase", found.phase)])
     complete = found.phase == "complete"
     table.add_row("driver", found.driver or ("not needed" if complete else "not running: re-run the command to resume"))
+    if found.extension:
+        table.add_row("extension", f"{found.extension}; re-run its command with --extend to finish it")
     if found.n_records is not None:
         accepted = found.verdicts["accepted"]
         table.add_row("curated", f"{found.n_curated:,} of {found.n_records:,} records: {accepted:,} accepted")

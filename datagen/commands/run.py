@@ -37,6 +37,9 @@ def run(
     cluster: ClusterName = None,
     workers: Workers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what the run would cost.")] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Add to a finished dataset what the catalogs hold and it does not.")
+    ] = False,
     limit: Limit = None,
     from_list: FromList = None,
     overrides: Overrides = None,
@@ -51,7 +54,7 @@ def run(
     if dry_run:
         plan(config, out, cluster, workers, overrides=chosen)
         return
-    outcome = api.run(config, out, cluster=cluster, workers=workers, overrides=chosen, display=Display())
+    outcome = api.run(config, out, cluster=cluster, workers=workers, extend=extend, overrides=chosen, display=Display())
     _print_outcome(Console(), outcome)
 
 

@@ -11,6 +11,7 @@ from curation.table import read_metadata
 from datagen.config.job import WORK
 from datagen.errors import StoreError
 from datagen.steps.curate import TABLE, UNFINISHED
+from datagen.steps.next_version import is_ready, next_version
 from datagen.steps.quarantine import Quarantine
 from datagen.steps.staging import read_staged
 from datagen.store import ledger, reading
@@ -39,6 +40,8 @@ class Status:
     set_aside: list[tuple[str, str]] = field(default_factory=list)
     """Source id and reason of each."""
     mistakes: list[str] = field(default_factory=list)
+    extension: str | None = None
+    """State of an extension that was begun and not finished."""
 
 
 def status_of(dataset: Path) -> Status:
@@ -52,7 +55,14 @@ def status_of(dataset: Path) -> Status:
         _look_at_store(dataset, status)
         if work.is_dir():
             status.set_aside = Quarantine(work).reasons()
+            status.extension = _extension(dataset)
     return status
+
+
+def _extension(dataset: Path) -> str | None:
+    if is_ready(dataset):
+        return "finished, being put in place"
+    return "begun" if next_version(dataset).exists() else None
 
 
 def _look_at_curation(work: Path, status: Status) -> None:

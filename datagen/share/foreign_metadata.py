@@ -12,7 +12,7 @@ from datagen.progress import one_line
 from datagen.steps.layout import draws, known_draws
 from datagen.store import ledger, reading, schema
 from datagen.store.location import Location
-from datagen.store.schema import Layout
+from datagen.store.schema import LABEL_CHUNK, Layout
 
 MAX_STRUCTURES = 1_000_000_000
 MAX_PER_SHARD = 4096
@@ -37,6 +37,7 @@ class _LayoutModel(_Strict):
     scan_slots: Annotated[int, Field(ge=1, le=5_000_000)] = 1
     n_lines: Annotated[int, Field(ge=1, le=100)] = 1
     text_bytes: dict[str, Annotated[int, Field(ge=1, le=100_000)]]
+    label_rows: Annotated[int, Field(ge=1, le=LABEL_CHUNK)] | None = None
     with_members: bool = False
     with_xrd_peaks: bool
     density_method: str | None

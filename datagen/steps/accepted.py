@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,23 @@ TABLE_ROW = "table_row"
 _AT_ONCE = 4096
 
 
-def write_accepted(curation_table: Path, out: Path, *, drop_duplicates: bool) -> dict[int, int]:
+def write_accepted(
+    curation_table: Path, out: Path, *, drop_duplicates: bool, first_lines: Sequence[int] = (0,)
+) -> dict[int, int]:
     """Write the accepted rows of the curation table in its order; return the duplicates, line to line.
 
-    Of rows with the same structure the first that names a density is kept, else the first. The file has Arrow's own
+    Of rows with the same structure the first that names a density is kept, else the first; `first_lines` are the
+    lines at which versions of the dataset begin, and what an earlier version keeps stays. The file has Arrow's own
     format, uncompressed: a task maps it and touches only its members' pages.
     """
     table = pq.read_table(curation_table, columns=["status", "structure_hash", "density_path"])
     rows = np.flatnonzero(np.asarray(table["status"].to_pylist(), dtype=object) == "accepted")
     taken = table.take(pa.array(rows))
-    first = first_of_each(taken["structure_hash"].to_pylist(), taken["density_path"].is_valid().to_pylist())
+    first = first_of_each(
+        taken["structure_hash"].to_pylist(),
+        taken["density_path"].is_valid().to_pylist(),
+        np.searchsorted(first_lines, rows, side="right").tolist(),
+    )
     duplicates = {int(rows[i]): int(rows[f]) for i, f in enumerate(first) if f != i}
     kept = np.zeros(table.num_rows, dtype=bool)
     kept[rows] = True
@@ -72,14 +80,21 @@ class Accepted:
         values: list[Any] = self._table[name].to_pylist()
         return values
 
+    def by_version(self, first_lines: Sequence[int]) -> list[range]:
+        """Return the positions of each version of the dataset, whose lines begin at these."""
+        table_rows = np.asarray(self.column(TABLE_ROW), dtype=np.int64)
+        first = [*np.searchsorted(table_rows, first_lines).tolist(), len(self)]
+        return [range(a, b) for a, b in pairwise(first)]
+
     def rows(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Yield the rows of these structures as plain values, in the given order."""
         for position in positions:
             yield self._table.slice(position, 1).to_pylist()[0]
 
-    def crystals(self) -> Iterator[Crystal]:
-        """Yield every structure, one in memory at a time."""
-        return (Crystal.from_json(text.as_py()) for text in self._table["structure"])
+    def crystals(self, positions: range | None = None) -> Iterator[Crystal]:
+        """Yield the structures at these consecutive positions, or all; one in memory at a time."""
+        chosen = self._table if positions is None else self._table.slice(positions.start, len(positions))
+        return (Crystal.from_json(text.as_py()) for text in chosen["structure"])
 
     def labels(self, order: Sequence[int]) -> dict[str, NDArray[Any] | list[str]]:
         """Return the store's label columns for structures in this order."""

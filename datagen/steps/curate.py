@@ -12,6 +12,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from typing import Any
 
 from catalogs.atomic_write import sweep, write_text
 from catalogs.open import open_catalogs
+from catalogs.record import Record
 from curation.batch import ACCEPTED, Receipt, read_receipt
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.reasons import REASONS
@@ -80,8 +82,15 @@ def curate(
         ) from error
 
 
-def curate_locked(job: CurateJob, out: Path, curate_batches: CurateBatches, lock: Lock, progress: Progress) -> Summary:
-    """Curate as `curate` does, with the folder's lock held and with the given executor of batches."""
+def curate_locked(
+    job: CurateJob,
+    out: Path,
+    curate_batches: CurateBatches,
+    lock: Lock,
+    progress: Progress,
+    choose: Callable[[Iterator[Record]], Iterator[Record]] = iter,
+) -> Summary:
+    """Curate as `curate` does, with the lock held and the given executor; `choose` picks the records."""
     began = time.monotonic()
     unfinished, table, fingerprint = out / UNFINISHED, out / TABLE, job.fingerprint()
     sweep(out)
@@ -93,7 +102,7 @@ def curate_locked(job: CurateJob, out: Path, curate_batches: CurateBatches, lock
     if staged is None:
         shutil.rmtree(unfinished, ignore_errors=True)  # verdicts without a manifest cannot be assigned
         progress.reading()
-        records = open_catalogs(job.catalogs)
+        records = choose(open_catalogs(job.catalogs))
         staged = stage_records(records, unfinished, fingerprint, on_record=progress.read)
     else:
         refuse_other_settings(staged.fingerprint, fingerprint, unfinished, RESTART)

@@ -13,7 +13,7 @@ from datagen.simulate.augmentation import AugmentationSettings, effective
 from datagen.simulate.parameter import Parameter
 from datagen.simulate.parameters import always_stored, optionally_stored
 from datagen.steps.labels import shard_reflections
-from datagen.store.schema import LABEL_CHUNK, Draw, Layout, variables
+from datagen.store.schema import Draw, Layout, variables
 
 
 def _as_stored(parameters: Iterable[Parameter]) -> tuple[Draw, ...]:
@@ -49,6 +49,7 @@ def layout_for(
     structures_per_shard: int,
     any_density: bool,
     text_bytes: dict[str, int] | None = None,
+    label_rows: int | None = None,
 ) -> Layout:
     """Return the layout of a dataset of these crystals with these settings."""
     simulation = job.simulation
@@ -62,6 +63,7 @@ def layout_for(
         shard_reflections=shard_reflections(crystals, job.d_min_A, structures_per_shard),
         n_lines=len(simulation.instrument.lines),
         text_bytes=text_bytes or {},
+        label_rows=label_rows,
         with_xrd_peaks=job.store.xrd_peaks == "all" or (job.store.xrd_peaks == "with_density" and with_densities),
         density_method=job.density.method if with_densities else None,
         draws=draws() if patterns else (),
@@ -73,5 +75,5 @@ def files_of(layout: Layout) -> int:
     """Return the largest number of files of a dataset: arrays, metadata, ledger, table and report."""
     chosen = variables(layout)
     in_shards = sum(v.home == "shard" for v in chosen)
-    labels = sum(v.home == "label" for v in chosen) * math.ceil(layout.n_structures / LABEL_CHUNK)
+    labels = sum(v.home == "label" for v in chosen) * math.ceil(layout.n_structures / layout.rows_per_label_file)
     return layout.n_shards * (in_shards + 1) + labels + 2 * len(chosen) + 8

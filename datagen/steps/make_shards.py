@@ -76,7 +76,7 @@ class ShardMaker:
         if not self._orders:
             self._display.say(
                 f"nothing to do: all {self._total:,} structures are made (their catalogs were read when the "
-                "dataset was begun; structures added since need a new dataset)"
+                "dataset was begun; --extend adds what they hold since)"
             )
             return 0
         if self._done:

@@ -29,19 +29,19 @@ def shard_length(n_structures: int, asked: int | None) -> int:
     return asked or min(max(n_structures // SHARDS_AIMED_AT, SMALLEST_SHARD), LARGEST_SHARD)
 
 
-def fill_holes(n_accepted: int, quarantined: Collection[int]) -> list[int]:
+def fill_holes(accepted: range, quarantined: Collection[int]) -> list[int]:
     """Return the accepted structure of each row when some of them cannot be simulated.
 
     Each hole is filled by the last structure that is not quarantined, so that only its own shard and the last ones
     change; the order depends on which structures are quarantined, not on when they were.
     """
-    good = n_accepted - len(quarantined)
-    holes = sorted(i for i in quarantined if i < good)
-    fillers = [i for i in range(n_accepted - 1, good - 1, -1) if i not in quarantined]
-    order = list(range(good))
-    for hole, filler in zip(holes, fillers, strict=True):
-        order[hole] = filler
-    return order
+    missing = {i for i in quarantined if i in accepted}
+    good = accepted[: len(accepted) - len(missing)]
+    holes = sorted(missing & set(good))
+    fillers = [i for i in reversed(accepted[len(good) :]) if i not in missing]
+    order = dict(zip(good, good, strict=True))
+    order.update(zip(holes, fillers, strict=True))
+    return list(order.values())
 
 
 def cut_shards(order: Sequence[int], hashes: Sequence[str], length: int, settings_key: str) -> list[Shard]:
@@ -53,12 +53,18 @@ def cut_shards(order: Sequence[int], hashes: Sequence[str], length: int, setting
     return shards
 
 
-def first_of_each(hashes: Sequence[str], with_density: Sequence[bool]) -> list[int]:
-    """Return for each structure the one that is kept of its hash: the first with a density, else the first."""
+def first_of_each(
+    hashes: Sequence[str], with_density: Sequence[bool], versions: Sequence[int] | None = None
+) -> list[int]:
+    """Return for each structure the one that is kept of its hash: the first with a density, else the first.
+
+    `versions` are the versions of the dataset that the structures came with: one that is kept stays.
+    """
     chosen: dict[str, int] = {}
     for i, structure_hash in enumerate(hashes):
         before = chosen.setdefault(structure_hash, i)
-        if with_density[i] and not with_density[before]:
+        of_one_version = versions is None or versions[i] == versions[before]
+        if with_density[i] and not with_density[before] and of_one_version:
             chosen[structure_hash] = i
     return [chosen[structure_hash] for structure_hash in hashes]
 

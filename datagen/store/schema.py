@@ -40,7 +40,9 @@ REFLECTION_CHUNK = 1024
 RUN_CHUNK = 65536
 """Reflections of a shard, one structure after another, that are compressed together."""
 LABEL_CHUNK = 16384
-"""Structures per file of a label."""
+"""Structures per file of a label; a smaller dataset has one file, of its own length."""
+TEXT_STEP_BYTES = 32
+"""Widths of texts are multiples of it, so that longer names of later versions fit; padding takes no space."""
 ROTATIONS = 24
 """Most proper rotations of a point group."""
 
@@ -94,7 +96,9 @@ class Layout:
     shard_reflections: int = 1024
     """Most reflections of all structures of a shard together; rounded up to whole chunks."""
     text_bytes: dict[str, int] = field(default_factory=dict)
-    """Bytes of the longest value of each text variable, in UTF-8."""
+    """Width of each text variable: its longest value fits, in UTF-8."""
+    label_rows: int | None = None
+    """Structures per file of a label in a dataset that was extended: as before; None: `LABEL_CHUNK`, or all."""
     n_lines: int = 1
     """Wavelengths of the instrument."""
     format_version: int = FORMAT_VERSION
@@ -118,6 +122,8 @@ class Layout:
     def __post_init__(self) -> None:
         sizes = [(name, getattr(self, name), largest) for name, largest in LARGEST_SIZES.items()]
         sizes += [(f"text_bytes.{name}", value, LONGEST_TEXT_BYTES) for name, value in self.text_bytes.items()]
+        if self.label_rows is not None:
+            sizes.append(("label_rows", self.label_rows, LABEL_CHUNK))
         for name, value, largest in sizes:
             least = 0 if name == "n_augmentations" and self.format_version > 1 else 1
             if type(value) is not int or not least <= value <= largest:
@@ -138,6 +144,11 @@ class Layout:
         """Number of shards; the last may hold fewer structures."""
         return -(-self.n_structures // self.structures_per_shard)
 
+    @property
+    def rows_per_label_file(self) -> int:
+        """Structures per file of a label."""
+        return self.label_rows or min(LABEL_CHUNK, self.n_structures)
+
     def rows(self, shard: int) -> range:
         """Return the rows of a shard, which are consecutive."""
         if not 0 <= shard < self.n_shards:
@@ -152,6 +163,8 @@ class Layout:
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         if not self.measured:
             del plain["scan_slots"]
+        if self.label_rows is None:
+            del plain["label_rows"]
         return {**plain, "extra_augmentations": [draw.name for draw in self.extra_draws]}
 
     @classmethod
@@ -601,7 +614,7 @@ def file_shape(variable: Variable, layout: Layout) -> tuple[int, ...]:
         return (1, *whole[1:])
     if variable.dims[0] != "structure":
         return whole
-    per_file = layout.structures_per_shard if variable.home == "shard" else min(LABEL_CHUNK, layout.n_structures)
+    per_file = layout.structures_per_shard if variable.home == "shard" else layout.rows_per_label_file
     return (per_file, *whole[1:])
 
 

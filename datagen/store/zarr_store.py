@@ -100,12 +100,16 @@ def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] |
 
 
 def text_bytes(labels: Mapping[str, NDArray[Any] | Sequence[str]]) -> dict[str, int]:
-    """What `Layout.text_bytes` needs to hold these labels."""
+    """Return the width of each text variable that holds these labels."""
     return {
-        v.name: max((len(str(text).encode()) for text in labels[v.name]), default=1) or 1
+        v.name: _whole_steps(max((len(str(text).encode()) for text in labels[v.name]), default=1))
         for v in schema.LABELS
         if schema.is_text(v)
     }
+
+
+def _whole_steps(n_bytes: int) -> int:
+    return max(-(-n_bytes // schema.TEXT_STEP_BYTES), 1) * schema.TEXT_STEP_BYTES
 
 
 def _label_column(variable: Variable, labels: Mapping[str, Any], layout: Layout) -> NDArray[Any]:
@@ -183,7 +187,7 @@ def _refuse_foreign(dataset: Path, layout: Layout) -> None:
             raise StoreError(f"{dataset}: holds {strange[0]} but no zarr.json; choose an empty folder with --out")
 
 
-_MAY_CHANGE = ("n_structures", "text_bytes")
+_MAY_CHANGE = ("n_structures", "text_bytes", "label_rows")
 """Sizes that no shard depends on."""
 
 

@@ -31,7 +31,7 @@ demo: $(BASE)
 	$(BIN)/datagen demo
 
 test: $(TEST)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(TEST)
 	$(BIN)/ruff check .

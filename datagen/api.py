@@ -133,10 +133,22 @@ def render(
         A complete dataset, with patterns or without.
     out : path
         Folder of the new dataset.
-    instrument, count, preset, seed : optional
-        As for `simulate`; by default the dataset's own.
-    cluster, workers, overrides, display : optional
+    instrument : str, mapping or Instrument, optional
+        As for `simulate`; by default the dataset's own, as are the next three.
+    count : int, optional
+        Patterns per structure.
+    preset : str, optional
+        Ranges of the augmentation parameters.
+    seed : int, optional
+        Seed of their draws.
+    cluster : str, optional
+        Where the work is done, as for `run`.
+    workers : int, optional
+        Number of worker processes.
+    overrides : sequence of str
         As for `run`; only settings of simulation, store, run and cluster can be overridden.
+    display : Display, optional
+        Where progress is shown; by default on standard error.
 
     Returns
     -------

@@ -64,18 +64,27 @@ def curate(
 
 def explain(
     record: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of a record, its file name, or the start of its structure hash.")
+        str,
+        typer.Argument(
+            metavar="ID", help="A structure file; or the id of a record, its file name or the start of its hash."
+        ),
     ],
     dataset: Annotated[
         Path, typer.Option("--dataset", "-d", help="A dataset, or a folder or table that `datagen curate` wrote.")
     ] = Path(),
 ) -> None:
-    """Print what every check of one record found, and the reason for its verdict."""
+    """Print what every check of one record found, and the reason for its verdict.
+
+    Without --dataset, ID can be a file: it is curated now, with the default settings.
+    """
     from curation.explain import headline
     from datagen.inspect.find_verdict import find, near_misses
     from datagen.store.damaged import damage_explained
 
     console = Console()
+    if dataset == Path() and Path(record).is_file():
+        _explain_file(console, Path(record))
+        return
     matches = find(dataset, record)
     if not matches:
         near = near_misses(dataset, record)
@@ -94,6 +103,14 @@ def explain(
         return
     for found in matches:
         _print_explanation(console, dataset, found)
+
+
+def _explain_file(console: Console, path: Path) -> None:
+    from curation.settings import CurationSettings
+    from datagen import api
+    from datagen.inspect.find_verdict import StoredVerdict
+
+    _print_explanation(console, path, StoredVerdict(api.curate(path), CurationSettings.model_validate({})))
 
 
 def reasons() -> None:

@@ -31,7 +31,8 @@ class _LayoutModel(_Strict):
     n_augmentations: Annotated[int, Field(ge=0, le=10_000_000)]
     n_points: _Count
     structures_per_shard: Annotated[int, Field(ge=1, le=MAX_PER_SHARD)]
-    shard_reflections: Annotated[int, Field(ge=1, le=2_000_000_000)] = 1
+    shard_reflections: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
+    """Format 1 has none."""
     reflection_slots: _Count = 1
     member_slots: _Count = 1
     scan_slots: Annotated[int, Field(ge=1, le=5_000_000)] = 1
@@ -135,6 +136,8 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
         raise StoreError(
             f"{path}: attribute {name} is malformed: {first['msg'].lower()}, found {found}; fetch the dataset again"
         ) from error
+    if attributes["format_version"] > 1 and attributes["layout"].get("shard_reflections") is None:
+        raise StoreError(f"{path}: attribute layout has no shard_reflections; fetch the dataset again")
     layout = _layout(path, attributes["layout"], attributes["format_version"])
     reading.check_arrays(path, layout)
     return layout

@@ -57,7 +57,7 @@ def published_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
             "configuration": published_configuration,
             "crystal_systems": _words,
             "instrument": lambda value: _checked("instrument", Instrument, value),
-            "reflections": _words,
+            "reflections": _numbers,
             "engine": _engine,
             "licence_note": _plain,
             "derived_from": _derived_from,
@@ -127,6 +127,15 @@ def _select(given: Mapping[str, Any], allowed: Mapping[str, Callable[[Any], Any]
 
 def _items(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, Mapping) else []
+
+
+def _numbers(value: Any) -> dict[str, Any]:
+    """Return the entries that are numbers or lists of them."""
+    return {
+        name: each
+        for name, each in _items(value)
+        if _NAME.fullmatch(name) and all(type(number) in (int, float) for number in (_list(each) or [each]))
+    }
 
 
 def _list(value: Any) -> list[Any]:

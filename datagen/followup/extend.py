@@ -102,8 +102,8 @@ def _refuse_unfit(config: DatagenConfig, dataset: Path) -> None:
         raise PlanError(f"{dataset}: is not finished; finish it first: re-run its command without --extend")
     then = json.loads((dataset / WORK / CONFIG).read_text(encoding="utf-8"))
     now = fingerprint_of(config)
-    kept = [{name: value for name, value in each.items() if name not in MAY_DIFFER} for each in (then, now)]
-    refuse_other_settings(*kept, dataset, "extend with the settings it was made with; only catalogs may differ")
+    before, after = ({name: value for name, value in each.items() if name not in MAY_DIFFER} for each in (then, now))
+    refuse_other_settings(before, after, dataset, "extend with the settings it was made with; only catalogs may differ")
 
 
 def _begin_next(config: DatagenConfig, dataset: Path, display: Display) -> None:

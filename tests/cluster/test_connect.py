@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import LocalCluster
 
@@ -21,7 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_scheduler_started_elsewhere_is_used_with_its_certificate(tmp_path: Path) -> None:
     folder = write_certificate(tmp_path)
     security = security_from_files(folder / CERTIFICATE, folder / KEY)
-    with LocalCluster(n_workers=1, threads_per_worker=1, security=security, dashboard_address="127.0.0.1:0") as theirs:
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "250s"}),  # on a busy machine a restart takes long
+        LocalCluster(n_workers=1, threads_per_worker=1, security=security, dashboard_address="127.0.0.1:0") as theirs,
+    ):
         profile = AddressProfile(
             kind="address",
             address=theirs.scheduler_address,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datagen import progress as progress
     from datagen.api import curate, explain, identify, load_config, open_dataset, refine, render, run, simulate
 
-_ALSO_MODULES = ("run", "render", "simulate")
+_ALSO_MODULES = ("run", "simulate")
 _MODULES = (*_ALSO_MODULES, "errors", "progress")
 
 

@@ -46,7 +46,7 @@ class Installed:
             "COLUMNS": "140",
         }
         program = str(self.python.parent / command[0])
-        options = {"cwd": self.folder, "env": environment, "capture_output": True, "text": True, "timeout": 200}
+        options = {"cwd": self.folder, "env": environment, "capture_output": True, "text": True, "timeout": 900}
         ran = subprocess.run([program, *command[1:]], check=False, **options)  # type: ignore[call-overload]
         assert ran.returncode == 0, f"{shlex.join(command)}\n{ran.stdout}\n{ran.stderr}"
         return ran.stdout
@@ -121,6 +121,7 @@ def _steps() -> Iterator[tuple[str, list[str]]]:
                 yield " ".join(command[:3]), command + quick
 
 
+@pytest.mark.timeout(1500)  # some thirty commands, each of which loads its libraries
 def test_the_tutorial_works_with_the_wheel(installed: Installed) -> None:
     if find_spec("torch") is None:
         pytest.skip("the tutorial trains a network, and torch is not installed")

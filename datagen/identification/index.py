@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from curation.cores import usable_cores
 from curation.crystal import Crystal
+from curation.table import VERDICT_SCHEMA
 from datagen.errors import DatagenError, StoreError
 from datagen.identification.axis import CU_KALPHA1_A, N_BINS, POWER, Q_MAX, Q_MIN, bin_of
 from datagen.identification.strain import free_strains
@@ -234,8 +235,8 @@ def _structures(location: Location) -> Iterator[dict[str, Any]]:
         with damage_explained(location, TABLE):
             columns = pq.read_schema(source)
             missing = [name for name in _COLUMNS if name not in columns.names]
-            if "row" not in missing and not pa.types.is_integer(columns.field("row").type):
-                raise ValueError(f"column row: expected integers, found {columns.field('row').type}")
+            if not missing:
+                _refuse_other_types(columns)
             batches = read_batches(source, _COLUMNS)
         if missing:
             raise DatagenError(f"{location}: its table {TABLE} has no column {missing[0]!r}, which an index needs")
@@ -247,6 +248,15 @@ def _structures(location: Location) -> Iterator[dict[str, Any]]:
             for line in batch.to_pylist():
                 if line["row"] is not None and line["structure"]:
                     yield line
+
+
+def _refuse_other_types(columns: pa.Schema) -> None:
+    for name in _COLUMNS:
+        wanted = VERDICT_SCHEMA.field(name).type if name in VERDICT_SCHEMA.names else pa.int64()
+        found = columns.field(name).type
+        checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_list)
+        if [check(found) for check in checks] != [check(wanted) for check in checks]:
+            raise ValueError(f"column {name}: expected {wanted}, found {found}")
 
 
 def _entries(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

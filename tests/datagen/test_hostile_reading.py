@@ -118,6 +118,15 @@ def test_a_table_with_other_types(copied: Made, column: str) -> None:
             verify(copied.dataset, sample=4)
 
 
+def test_a_text_in_place_of_the_space_groups_gives_no_index(copied: Made, tmp_path: Path) -> None:
+    path = copied.dataset / "curation.parquet"
+    table = pq.read_table(path)
+    column = table.column_names.index("space_group")
+    pq.write_table(table.set_column(column, "space_group", pa.array(["\u202e"] * table.num_rows)), path)
+    with pytest.raises(DatagenError, match="column space_group: expected int16, found string"):
+        build_index(copied.dataset, tmp_path / "index", workers=1)
+
+
 def test_a_dataset_without_its_table_has_no_index(copied: Made, tmp_path: Path) -> None:
     (copied.dataset / "curation.parquet").unlink()
     with pytest.raises(StoreError, match=r"curation\.parquet cannot be read"):

@@ -123,7 +123,7 @@ def test_a_text_in_place_of_the_space_groups_gives_no_index(copied: Made, tmp_pa
     table = pq.read_table(path)
     column = table.column_names.index("space_group")
     pq.write_table(table.set_column(column, "space_group", pa.array(["\u202e"] * table.num_rows)), path)
-    with pytest.raises(DatagenError, match="column space_group: expected int16, found string"):
+    with pytest.raises(StoreError, match="column space_group: expected int16, found string"):
         build_index(copied.dataset, tmp_path / "index", workers=1)
 
 

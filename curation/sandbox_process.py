@@ -20,6 +20,8 @@ from curation.sandbox_meter import ItemMeter, TICK_s
 CHILD = Path(__file__).with_name("sandbox_child.py")
 START_LIMIT_s = 300.0
 """Time limit of a start: importing libraries from a cold shared file system can take minutes."""
+EXIT_LIMIT_s = 5.0
+"""Time between the end of the pipes and that of the process, which a busy machine may take a while to reap."""
 OUTPUT_TAIL_bytes = 8192
 
 FailureReason = Literal["timeout", "crashed", "out_of_memory", "raised"]
@@ -212,7 +214,7 @@ class ChildProcess:
     def _death(self, meter: ItemMeter, memory_bytes: int | None) -> ChildLostError:
         """Return a reproducible description of how the child died."""
         try:
-            code = self._process.wait(1.0)
+            code = self._process.wait(EXIT_LIMIT_s)
         except subprocess.TimeoutExpired:
             return ChildLostError("crashed", "the interpreter closed its pipes")
         self._drain_output()

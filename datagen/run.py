@@ -249,8 +249,8 @@ class Run:
             text_bytes=zarr_store.text_bytes(labels),
             label_rows=read_versions(self.work).label_rows,
         )
-        made = sum(receipt.size for receipt in ledger.committed(self.dataset).values())
-        check_disk_space(files_of(layout), max(least_bytes(layout) - made, 0), self.dataset, self.job.store.max_files)
+        needed = max(least_bytes(layout) - bytes_made(self.dataset), 0)
+        check_disk_space(files_of(layout), needed, self.dataset, self.job.store.max_files)
         angles = self.job.simulation.instrument.two_theta_deg
         zarr_store.create(self.dataset, layout, labels, angles, self.attributes())
 
@@ -305,3 +305,11 @@ class Run:
 def counted(counts: Counter[str]) -> str:
     """Return reasons with their numbers, the commonest first."""
     return ", ".join(f"{n:,} {reason}" for reason, n in counts.most_common())
+
+
+def bytes_made(dataset: Path) -> int:
+    """Return the bytes of committed shards; 0 if a receipt is damaged, which `is_committed` then revokes."""
+    try:
+        return sum(receipt.size for receipt in ledger.committed(dataset).values())
+    except StoreError:
+        return 0

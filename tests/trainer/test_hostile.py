@@ -173,6 +173,26 @@ def test_a_chunk_that_inflates_beyond_the_limit_is_not_decompressed(dataset: Pat
         open_dataset(copied).column("niggli")
 
 
+def test_a_chunk_with_a_false_size_is_one_sentence(dataset: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "d.zarr"
+    shutil.copytree(dataset, copied)
+    path = copied / "niggli" / "c" / "0" / "0"
+    raw = bytearray(path.read_bytes())
+    raw[4:8], raw[12:16] = struct.pack("<I", 2**32 - 9), struct.pack("<I", len(raw) + 1)
+    path.write_bytes(raw)
+    with pytest.raises(TrainerError, match="niggli cannot be read"):
+        open_dataset(copied).column("niggli")
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "ledger/shard-00000.json"])
+def test_a_folder_in_the_place_of_a_file_is_one_sentence(name: str, dataset: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "d.zarr"
+    shutil.copytree(dataset, copied)
+    (copied / name).unlink()
+    (copied / name).mkdir()
+    answers_or_refuses(lambda: read_everything(copied), name)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

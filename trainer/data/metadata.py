@@ -85,7 +85,7 @@ def read_attributes(location: Location) -> dict[str, Any]:
     """Read the attributes of a dataset; refuse other formats and versions."""
     try:
         found = read_json(location, "zarr.json").get("attributes", {})
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise TrainerError(f"{location}: no dataset here; expected {location}/zarr.json") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         kind = found.get("format") if isinstance(found, dict) else found
@@ -223,7 +223,7 @@ def read_json(location: Location, name: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         content = json.loads(location.read(name))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         raise TrainerError(
             f"{location}/{name}: expected JSON, found something else ({error}); run datagen verify"
         ) from error

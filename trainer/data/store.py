@@ -33,9 +33,12 @@ from trainer.errors import TrainerError
 
 SLOTS_AT_ONCE = 1024
 """Slots of a variable that are read of every structure of a block; the length of a chunk that datagen writes."""
-
-
 FEWEST_SCAN_POINTS = 50
+MALFORMED = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(OSError, RuntimeError, SystemError, TypeError, ValueError),
+)
+"""What zarr and its codecs raise on content that datagen does not write."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -398,7 +401,7 @@ class Dataset:
         """Name the variable in errors of zarr and its codecs about damaged content."""
         try:
             yield
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, OSError) as error:
+        except MALFORMED as error:
             first_line = (str(error).splitlines() or [""])[0]
             raise TrainerError(
                 f"{self.path}: {name} cannot be read ({type(error).__name__}: {first_line:.200}); {VERIFY}"

@@ -139,7 +139,7 @@ def watch(
         seen["driver_MB"] = max(seen["driver_MB"], memory_MB)
         seen["worker_MB"] = max(seen["worker_MB"], (shot["worker_memory_bytes"] or 0.0) / 1e6)
         if name == until and shot["total"] and shot["done"] > shot["total"] / 3:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             process.wait()
 
 

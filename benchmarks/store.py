@@ -37,7 +37,7 @@ from datagen.simulate.patterns import Patterns
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.xrd_peaks import xrd_peaks, xrd_peaks_cost_seconds
-from datagen.steps.labels import label_columns, shard_reflections
+from datagen.steps.labels import label_columns, most_reflections, shard_reflections
 from datagen.steps.layout import draws
 from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import schema, zarr_store
@@ -195,7 +195,7 @@ def whole_dataset(verdicts: list[Verdict]) -> dict[str, Any]:
         n_structures=len(verdicts),
         n_augmentations=SETTINGS.count,
         n_points=INSTRUMENT.n_points,
-        shard_reflections=shard_reflections((v.crystal for v in verdicts), INSTRUMENT.d_min_A, 128),
+        shard_reflections=shard_reflections((most_reflections(v.crystal, INSTRUMENT.d_min_A) for v in verdicts), 128),
         text_bytes=zarr_store.text_bytes(labels),
         draws=draws(),
     )

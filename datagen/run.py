@@ -26,7 +26,7 @@ from datagen.errors import PlanError, StoreError
 from datagen.inspect.report import REPORT, draw_report, write_report
 from datagen.inspect.verify import verify
 from datagen.progress import Display
-from datagen.steps.accepted import Accepted, write_accepted
+from datagen.steps.accepted import MOST_REFLECTIONS, Accepted, write_accepted
 from datagen.steps.curate import TABLE, UNFINISHED, Summary, curate_locked
 from datagen.steps.curate_on_cluster import ClusterCurator
 from datagen.steps.curation_display import CurationDisplay
@@ -197,6 +197,7 @@ class Run:
         duplicates = write_accepted(
             self.work / TABLE,
             self.work / ACCEPTED,
+            self.job.d_min_A,
             drop_duplicates=self.config.store.duplicates == "drop",
             first_lines=read_versions(self.work).first_lines,
         )
@@ -242,7 +243,7 @@ class Run:
         first = self.by_version(accepted)[0]
         layout = layout_for(
             self.job,
-            accepted.crystals(first),
+            accepted.column(MOST_REFLECTIONS)[: first.stop],
             n_structures=len(order),
             structures_per_shard=self.shard_length(accepted),
             any_density=any(accepted.column("density_path")[: first.stop]),

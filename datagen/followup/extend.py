@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from catalogs.atomic_write import sha256_of, write_text
 from catalogs.record import Record
 from cluster.config import Profile
-from curation.crystal import Crystal
 from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
 from datagen.config.config import DatagenConfig
 from datagen.config.fingerprint import CurateJob, fingerprint_of, job_of, refuse_other_settings
@@ -29,11 +28,10 @@ from datagen.errors import PlanError, StoreError
 from datagen.followup.new_records import Known, new_records
 from datagen.progress import Display
 from datagen.run import CONFIG, Run, begin, refuse_foreign
-from datagen.steps.accepted import Accepted
+from datagen.steps.accepted import MOST_REFLECTIONS, Accepted
 from datagen.steps.curate import CRASHES, METADATA_KEY, TABLE, Summary, curate_locked
 from datagen.steps.curate_on_cluster import ClusterCurator
 from datagen.steps.curation_display import CurationDisplay
-from datagen.steps.labels import most_reflections
 from datagen.steps.monitor import monitored
 from datagen.steps.next_version import (
     NEXT,
@@ -207,12 +205,11 @@ class Extension(Run):
 
     def refuse_too_many_reflections(self, accepted: Accepted, shards: list[Shard], layout: Layout) -> None:
         """Refuse structures whose reflections could exceed the room of a shard, which the first version decided."""
-        room = sizes(layout)["reflection"]
+        room, bounds = sizes(layout)["reflection"], accepted.column(MOST_REFLECTIONS)
         for shard in shards:
             if shard.first_row + len(shard.members) <= layout.n_structures:
                 continue
-            crystals = (Crystal.from_json(row["structure"]) for row in accepted.rows(shard.members))
-            most = sum(most_reflections(crystal, self.job.d_min_A) for crystal in crystals)
+            most = sum(bounds[member] for member in shard.members)
             if most > room:
                 raise PlanError(
                     f"{self.present}: its shards have room for {room:,} reflections, the new structures of shard "

@@ -19,6 +19,7 @@ from datagen.config.config import DatagenConfig
 from datagen.config.fingerprint import job_of
 from datagen.errors import DatagenError, PlanError
 from datagen.progress import Display
+from datagen.steps.labels import most_reflections
 from datagen.steps.layout import files_of, layout_for
 from datagen.steps.shard_task import STAGES, StageClock, simulate_structure, warm_up
 from datagen.steps.shards import shard_length
@@ -152,9 +153,10 @@ def _simulate(
 
 
 def _layout(config: DatagenConfig, accepted: list[Verdict], n_structures: int) -> Layout:
+    job = job_of(config)
     return layout_for(
-        job_of(config),
-        (verdict.crystal for verdict in accepted),
+        job,
+        (most_reflections(verdict.crystal, job.d_min_A) for verdict in accepted),
         n_structures=n_structures,
         structures_per_shard=shard_length(n_structures, config.store.structures_per_shard),
         any_density=any(verdict.density is not None for verdict in accepted),

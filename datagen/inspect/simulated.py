@@ -21,6 +21,7 @@ from datagen.simulate.augmentation import draw
 from datagen.simulate.density.make import DensitySettings
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import Unsimulable
+from datagen.steps.labels import most_reflections
 from datagen.steps.layout import layout_for
 from datagen.steps.row import pattern_values, reflection_values
 from datagen.store.schema import variables
@@ -52,7 +53,9 @@ def _dataset(subject: Subject, crystal: Crystal, settings: SimulationSettings) -
         store=StoreSettings.model_validate({}),
         run=RunSettings.model_validate({}),
     )
-    layout = layout_for(job, [crystal], n_structures=1, structures_per_shard=1, any_density=False)
+    layout = layout_for(
+        job, [most_reflections(crystal, job.d_min_A)], n_structures=1, structures_per_shard=1, any_density=False
+    )
     values: dict[str, Any] = {
         **pattern_values(patterns, augmentations, layout),
         **reflection_values(crystal_reflections(crystal, job.d_min_A, job.dispersion_wavelengths_A), layout),

@@ -43,7 +43,7 @@ from datagen.simulate.density.make import DensitySettings
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.reflections import Reflections, crystal_reflections
 from datagen.simulate.refusal import Unsimulable
-from datagen.steps.labels import shard_reflections
+from datagen.steps.labels import most_reflections, shard_reflections
 from datagen.steps.layout import draws
 from datagen.steps.row import reflection_values
 from datagen.steps.shards import shard_length
@@ -149,7 +149,7 @@ def _layout(accepted: Sequence[Examined], instrument: Instrument, labels: dict[s
         n_augmentations=1,
         n_points=instrument.n_points,
         structures_per_shard=per_shard,
-        shard_reflections=shard_reflections(crystals, instrument.d_min_A, per_shard),
+        shard_reflections=shard_reflections((most_reflections(c, instrument.d_min_A) for c in crystals), per_shard),
         n_lines=len(instrument.lines),
         text_bytes=zarr_store.text_bytes(labels),
         scan_slots=max(found.verdict.points or 1 for found in accepted),

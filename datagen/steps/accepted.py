@@ -16,7 +16,7 @@ from catalogs.atomic_write import replacing
 from curation.crystal import Crystal
 from curation.labels import N_ELEMENTS
 from curation.table import VERDICT_SCHEMA
-from datagen.steps.labels import composition
+from datagen.steps.labels import composition, most_reflections
 from datagen.steps.shards import first_of_each
 from datagen.store.schema import SPLITS
 
@@ -28,17 +28,30 @@ COLUMNS = (
 )
 TABLE_ROW = "table_row"
 """Position of the structure in the curation table."""
+MOST_REFLECTIONS = "most_reflections"
+_COMPOSITION = "composition"
+_DERIVED = (
+    pa.field(TABLE_ROW, pa.int64()),
+    pa.field(_COMPOSITION, pa.list_(pa.float32(), N_ELEMENTS)),
+    pa.field(MOST_REFLECTIONS, pa.int64()),
+)
+_LABELS = (
+    *("source", "source_id", "licence", "structure_hash", "group", "formula", "split", _COMPOSITION),
+    *("crystal_system", "space_group", "volume", "n_atoms"),
+    *("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma"),
+)
 _AT_ONCE = 4096
 
 
 def write_accepted(
-    curation_table: Path, out: Path, *, drop_duplicates: bool, first_lines: Sequence[int] = (0,)
+    curation_table: Path, out: Path, d_min_A: float, *, drop_duplicates: bool, first_lines: Sequence[int] = (0,)
 ) -> dict[int, int]:
     """Write the accepted rows of the curation table in its order; return the duplicates, line to line.
 
     Of rows with the same structure the first that names a density is kept, else the first; `first_lines` are the
     lines at which versions of the dataset begin, and what an earlier version keeps stays. The file has Arrow's own
-    format, uncompressed: a task maps it and touches only its members' pages.
+    format, uncompressed: a task maps it and touches only its members' pages. It has what the plan needs of each
+    crystal, so that the driver never holds the crystals themselves.
     """
     table = pq.read_table(curation_table, columns=["status", "structure_hash", "density_path"])
     rows = np.flatnonzero(np.asarray(table["status"].to_pylist(), dtype=object) == "accepted")
@@ -54,16 +67,28 @@ def write_accepted(
     if drop_duplicates:
         kept[list(duplicates)] = False
 
-    schema = pa.schema([VERDICT_SCHEMA.field(name) for name in COLUMNS] + [pa.field(TABLE_ROW, pa.int64())])
+    schema = pa.schema([*(VERDICT_SCHEMA.field(name) for name in COLUMNS), *_DERIVED])
     with replacing(out) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         position = 0
         with pq.ParquetFile(curation_table) as verdicts:
             for batch in verdicts.iter_batches(batch_size=_AT_ONCE, columns=list(COLUMNS)):
                 here = np.arange(position, position + batch.num_rows)
                 position += batch.num_rows
-                numbered = batch.append_column(TABLE_ROW, pa.array(here))
-                writer.write_batch(numbered.filter(pa.array(kept[here])).select(schema.names))
+                chosen = pa.Table.from_batches([batch.append_column(TABLE_ROW, pa.array(here))])
+                writer.write_table(_with_facts(chosen.filter(pa.array(kept[here])), d_min_A).select(schema.names))
     return duplicates
+
+
+def _with_facts(table: pa.Table, d_min_A: float) -> pa.Table:
+    """Append each crystal's composition and bound of reflections."""
+    fractions = np.zeros((table.num_rows, N_ELEMENTS), dtype=np.float32)
+    most = np.zeros(table.num_rows, dtype=np.int64)
+    for row, text in enumerate(table["structure"]):
+        crystal = Crystal.from_json(text.as_py())
+        fractions[row] = composition(crystal)
+        most[row] = most_reflections(crystal, d_min_A)
+    listed = pa.FixedSizeListArray.from_arrays(pa.array(fractions.ravel()), N_ELEMENTS)
+    return table.append_column(_DERIVED[1], listed).append_column(_DERIVED[2], pa.array(most))
 
 
 class Accepted:
@@ -88,17 +113,13 @@ class Accepted:
 
     def rows(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Yield the rows of these structures as plain values, in the given order."""
+        table = self._table.drop_columns([_COMPOSITION])
         for position in positions:
-            yield self._table.slice(position, 1).to_pylist()[0]
-
-    def crystals(self, positions: range | None = None) -> Iterator[Crystal]:
-        """Yield the structures at these consecutive positions, or all; one in memory at a time."""
-        chosen = self._table if positions is None else self._table.slice(positions.start, len(positions))
-        return (Crystal.from_json(text.as_py()) for text in chosen["structure"])
+            yield table.slice(position, 1).to_pylist()[0]
 
     def labels(self, order: Sequence[int]) -> dict[str, NDArray[Any] | list[str]]:
         """Return the store's label columns for structures in this order."""
-        taken = self._table.take(pa.array(order, type=pa.int64()))
+        taken = self._table.select(list(_LABELS)).take(pa.array(order, type=pa.int64()))
         labels: dict[str, NDArray[Any] | list[str]] = {
             name: taken[name].to_pylist()
             for name in ("source", "source_id", "licence", "structure_hash", "group", "formula")
@@ -108,8 +129,6 @@ class Accepted:
         labels["split"] = np.array([SPLITS.index(s) for s in taken["split"].to_pylist()], dtype=np.uint8)
         cell = [taken[f"niggli_{p}"].to_numpy() for p in ("a", "b", "c", "alpha", "beta", "gamma")]
         labels["niggli"] = np.stack(cell, axis=1)
-        fractions = np.zeros((len(order), N_ELEMENTS), dtype=np.float32)
-        for row, text in enumerate(taken["structure"]):
-            fractions[row] = composition(Crystal.from_json(text.as_py()))
-        labels["composition"] = fractions
+        fractions = taken[_COMPOSITION].combine_chunks().flatten().to_numpy()
+        labels["composition"] = fractions.reshape(-1, N_ELEMENTS)
         return labels

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from curation.crystal import Crystal
 from datagen.config.job import Job
 from datagen.simulate.augmentation import AugmentationSettings, effective
 from datagen.simulate.parameter import Parameter
@@ -43,7 +42,7 @@ def known_draws() -> tuple[Draw, ...]:
 
 def layout_for(
     job: Job,
-    crystals: Iterable[Crystal],
+    most_reflections: Iterable[int],
     *,
     n_structures: int,
     structures_per_shard: int,
@@ -51,7 +50,7 @@ def layout_for(
     text_bytes: dict[str, int] | None = None,
     label_rows: int | None = None,
 ) -> Layout:
-    """Return the layout of a dataset of these crystals with these settings."""
+    """Return the layout of a dataset of crystals with at most so many reflections each, with these settings."""
     simulation = job.simulation
     patterns = job.store.patterns == "all"
     with_densities = job.density.method == "independent_atoms" or any_density
@@ -60,7 +59,7 @@ def layout_for(
         n_augmentations=simulation.augmentation.count if patterns else 0,
         n_points=simulation.instrument.n_points,
         structures_per_shard=structures_per_shard,
-        shard_reflections=shard_reflections(crystals, job.d_min_A, structures_per_shard),
+        shard_reflections=shard_reflections(most_reflections, structures_per_shard),
         n_lines=len(simulation.instrument.lines),
         text_bytes=text_bytes or {},
         label_rows=label_rows,

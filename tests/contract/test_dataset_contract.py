@@ -19,7 +19,7 @@ from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.xrd_peaks import xrd_peaks
-from datagen.steps.labels import composition, label_columns, shard_reflections
+from datagen.steps.labels import composition, label_columns, most_reflections, shard_reflections
 from datagen.steps.layout import draws
 from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import zarr_store
@@ -58,7 +58,7 @@ def dataset(verdicts: list[Verdict], tmp_path_factory: pytest.TempPathFactory) -
         n_augmentations=SETTINGS.count,
         n_points=INSTRUMENT.n_points,
         structures_per_shard=4,
-        shard_reflections=shard_reflections((v.crystal for v in verdicts), INSTRUMENT.d_min_A, 4),
+        shard_reflections=shard_reflections((most_reflections(v.crystal, INSTRUMENT.d_min_A) for v in verdicts), 4),
         text_bytes=zarr_store.text_bytes(labels),
         with_xrd_peaks=True,
         density_method="fourier",

@@ -307,7 +307,7 @@ def test_too_many_reflections_for_its_shards_are_refused(grown: tuple[DatagenCon
     config, dataset = grown
     content = content_of(dataset)
     with (
-        patch("datagen.followup.extend.most_reflections", return_value=10**6),
+        patch("datagen.steps.accepted.most_reflections", return_value=10**6),
         pytest.raises(PlanError, match=r"room for 65,536 reflections.*datagen merge"),
     ):
         extended(config, dataset)

@@ -52,9 +52,8 @@ def test_reflections_are_bounded_by_the_lattice_alone(edges: tuple[float, float,
     crystal = Crystal.canonical(lattice, ["Fe"], np.ones(1), np.zeros((1, 3)))
     hkl, _ = half_sphere(crystal.lattice_A, 1e-6, 1 / 1.8)
     assert len(hkl) <= most_reflections(crystal, 1.8) <= 30 * len(hkl) + 100
-    two = shard_reflections([crystal, CORUNDUM_LIKE, crystal], 1.8, 2)
-    bounds = sorted(most_reflections(each, 1.8) for each in (crystal, CORUNDUM_LIKE, crystal))
-    assert two == sum(bounds[1:])
+    bounds = [most_reflections(each, 1.8) for each in (crystal, CORUNDUM_LIKE, crystal)]
+    assert shard_reflections(bounds, 2) == sum(sorted(bounds)[1:])
 
 
 @pytest.mark.parametrize("preset", ["alphadiffract", "cu_kalpha"])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from catalogs.expression import Expression
 from catalogs.names import stem
 
 CrystalSystem = Literal["Triclinic", "Monoclinic", "Orthorhombic", "Tetragonal", "Trigonal", "Hexagonal", "Cubic"]
@@ -28,6 +29,15 @@ class _Catalog(BaseModel):
     """Number of records after which reading stops, for a first try; by default all are read."""
     from_list: Path | None = None
     """Text file with one id a line: only these are read; those that the source lacks become rows with a reason."""
+    where: str | None = None
+    """Condition on source metadata, such as `energy_above_hull < 0.05 and nelements <= 3`; others are left out."""
+
+    @field_validator("where")
+    @classmethod
+    def _condition(cls, where: str | None) -> str | None:
+        if where is not None:
+            Expression(where)
+        return where
 
     @model_validator(mode="before")
     @classmethod

@@ -17,6 +17,14 @@ _ID_KEYS = ("material_id", "id", "entry_id", "immutable_id", "task_id", "_id", "
 _TEXT_KEYS = ("cif", "poscar", "POSCAR")
 _METADATA_TYPES = (str, int, float, bool)
 """Values beside a structure that become source metadata."""
+LONGEST_LIST = 100
+_STRUCTURE_KEYS = frozenset(
+    (
+        *("lattice", "sites", "lattice_vectors", "cartesian_site_positions", "species_at_sites", "species"),
+        *("dimension_types", "structure_features", "cell", "positions", "numbers", "pbc", "constraints"),
+    )
+)
+"""Parts of a structure itself."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +157,7 @@ def _entry(entry: Any, where: str, name: str = "") -> Piece | Defect:
     if isinstance(entry.get("attributes"), dict) and is_structure(entry["attributes"]):
         inner, beside = entry["attributes"], {**entry["attributes"], "id": entry.get("id", "")}
     name = name or next((str(beside[k]) for k in _ID_KEYS if isinstance(beside.get(k), str | int)), "")
-    metadata = {
-        key: str(value)
-        for key, value in beside.items()
-        if isinstance(value, _METADATA_TYPES) and key not in _TEXT_KEYS and not key.startswith("@")
-    }
+    metadata = metadata_of({key: value for key, value in beside.items() if key not in _TEXT_KEYS})
     for key in _TEXT_KEYS:
         if isinstance(entry.get(key), str):
             return Piece(entry[key], "cif" if key == "cif" else "poscar", name, metadata)
@@ -162,6 +166,23 @@ def _entry(entry: Any, where: str, name: str = "") -> Piece | Defect:
     if isinstance(inner, dict) and is_structure(inner):
         return Piece(json.dumps(inner), "json", name, metadata)
     return Defect(defects.NO_STRUCTURE, f"{where} has none of the keys of a structure")
+
+
+def metadata_of(values: dict[str, Any]) -> dict[str, str]:
+    """Return values beside a structure as source metadata: texts, numbers, and short lists of them."""
+    found = {}
+    for key, value in values.items():
+        if key.startswith("@") or key in _STRUCTURE_KEYS:
+            continue
+        if isinstance(value, _METADATA_TYPES):
+            found[key] = str(value)
+        elif isinstance(value, list) and 0 < len(value) <= LONGEST_LIST and _are_plain(value):
+            found[key] = json.dumps(value)
+    return found
+
+
+def _are_plain(values: list[Any]) -> bool:
+    return all(isinstance(value, _METADATA_TYPES) for value in values)
 
 
 def is_structure(content: dict[str, Any]) -> bool:

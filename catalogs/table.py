@@ -22,6 +22,7 @@ from catalogs.errors import CatalogError
 from catalogs.formats import format_of_text
 from catalogs.reading import MB, Place, too_large
 from catalogs.record import Defect, DensityRef, Record
+from catalogs.selection import check_fields
 from catalogs.text import printable
 
 ID_COLUMNS = ("material_id", "immutable_id", "id")
@@ -56,6 +57,7 @@ def records(config: TableCatalog) -> Iterator[Record]:
             do="fetch the table again",
         )
     columns = _Columns(config, [str(name) for name in header])
+    check_fields(config, columns.metadata_names())
     for number, row in enumerate(rows, start=1):
         if isinstance(row, Defect) and row.reason == defects.TOO_LARGE:
             name = f"row {number}"
@@ -104,6 +106,10 @@ class _Columns:
             found=", ".join(repr(known) for known in self.names[:20]),
             do=f"set {option} to one of these",
         )
+
+    def metadata_names(self) -> list[str]:
+        """Return the columns that become source metadata."""
+        return [name for i, name in enumerate(self.names) if i not in self.structure.values()]
 
     def records_of_row(self, number: int, row: Row) -> Iterator[Record]:
         source_metadata = {

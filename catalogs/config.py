@@ -84,7 +84,7 @@ class _WithDensities(_Catalog):
 
 
 class FolderCatalog(_WithDensities):
-    """Files with structures (CIF, POSCAR, extended XYZ, JSON; also with .gz) in a folder, or one such file."""
+    """Files with structures (CIF, POSCAR, extended XYZ, JSON; also with .gz), tables and archives in a folder."""
 
     kind: Literal["folder"] = "folder"
     path: Path
@@ -110,16 +110,16 @@ class TarCatalog(_WithDensities):
 
 
 class TableCatalog(_Catalog):
-    """CSV, Parquet or Feather table with a structure in each row; other columns are kept as source metadata."""
+    """CSV, Parquet or Feather table, or database of ASE, with a structure in each row and source metadata beside it."""
 
     kind: Literal["table"] = "table"
     path: Path
-    """The .csv, .csv.gz, .parquet or .feather file."""
+    """The .csv, .csv.gz, .parquet or .feather file, or the database (.db of ASE, .aselmdb of fairchem)."""
     structure_column: str | None = None
     """Column with the structures as CIF, POSCAR, extended XYZ or JSON; by default the first of `cif`, `structure`,
     `poscar`, or OPTIMADE's three columns `lattice_vectors`, `cartesian_site_positions`, `species_at_sites`."""
     id_column: str | None = None
-    """Column with ids; by default `material_id` if the table has it, else rows are numbered."""
+    """Column with ids; by default `material_id`, `immutable_id` or `id` if the table has it, else rows are numbered."""
     density_column: str | None = None
     """Column with the path of each structure's charge density, relative to the table's folder."""
 

@@ -18,3 +18,7 @@ class CatalogError(Exception):
         facts = [f"expected {expected}" if expected else "", f"found {found}" if found else ""]
         middle = ", ".join(fact for fact in facts if fact)
         super().__init__(f"{where}: {what}" + (f": {middle}" if middle else "") + (f"; {do}" if do else ""))
+
+
+class NoStructuresError(CatalogError):
+    """A table or database is intact, but no structures are in it; among other files it is skipped."""

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from catalogs import defects
-from catalogs.record import Defect, Format
+from catalogs.ase_row import piece_of
+from catalogs.metadata import metadata_of
+from catalogs.record import Defect, Format, Piece
+from catalogs.xyz_header import header_of, metadata_of_header
 
 MAX_STRUCTURES = 1_000_000
 """Limit on structures per file."""
 
 _ID_KEYS = ("material_id", "id", "entry_id", "immutable_id", "task_id", "_id", "name")
+_XYZ_ID_KEYS = ("material_id", "immutable_id", "unique_id", "id")
 _TEXT_KEYS = ("cif", "poscar", "POSCAR")
-_METADATA_TYPES = (str, int, float, bool)
-"""Values beside a structure that become source metadata."""
-LONGEST_LIST = 100
-_STRUCTURE_KEYS = frozenset(
-    (
-        *("lattice", "sites", "lattice_vectors", "cartesian_site_positions", "species_at_sites", "species"),
-        *("dimension_types", "structure_features", "cell", "positions", "numbers", "pbc", "constraints"),
-    )
-)
-"""Parts of a structure itself."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One structure of a file: its text, and what the file says beside it."""
-
-    text: str
-    format: Format
-    name: str = ""
-    """Its id in the file; empty if it has none."""
-    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def format_of_text(text: str) -> Format:
@@ -87,7 +69,9 @@ def _split_extxyz(text: str) -> Iterator[Piece | Defect]:
         if len(frame) < 2 + int(count):
             yield Defect(defects.TRUNCATED_TEXT, f"line {at + 1}: {count} atoms announced, {len(frame) - 2} listed")
             return
-        yield Piece("\n".join(frame) + "\n", "extxyz")
+        beside = metadata_of_header(header_of(frame[1]))
+        named = next((beside[key] for key in _XYZ_ID_KEYS if beside.get(key)), "")
+        yield Piece("\n".join(frame) + "\n", "extxyz", named, beside)
         at = end
 
 
@@ -132,7 +116,7 @@ def _pieces(content: Any) -> Iterator[Piece | Defect]:
         yield from _pieces(data if isinstance(data, list) else [data])
     elif isinstance(content.get("ids"), list):  # ASE's JSON database
         for number in content["ids"]:
-            yield _entry(content.get(str(number)), f"id {number}", name=str(number))
+            yield piece_of(content.get(str(number)), str(number))
     else:
         yield Defect(defects.NO_STRUCTURE, f"an object with {', '.join(map(repr, list(content)[:5])) or 'no keys'}")
 
@@ -166,23 +150,6 @@ def _entry(entry: Any, where: str, name: str = "") -> Piece | Defect:
     if isinstance(inner, dict) and is_structure(inner):
         return Piece(json.dumps(inner), "json", name, metadata)
     return Defect(defects.NO_STRUCTURE, f"{where} has none of the keys of a structure")
-
-
-def metadata_of(values: dict[str, Any]) -> dict[str, str]:
-    """Return values beside a structure as source metadata: texts, numbers, and short lists of them."""
-    found = {}
-    for key, value in values.items():
-        if key.startswith("@") or key in _STRUCTURE_KEYS:
-            continue
-        if isinstance(value, _METADATA_TYPES):
-            found[key] = str(value)
-        elif isinstance(value, list) and 0 < len(value) <= LONGEST_LIST and _are_plain(value):
-            found[key] = json.dumps(value)
-    return found
-
-
-def _are_plain(values: list[Any]) -> bool:
-    return all(isinstance(value, _METADATA_TYPES) for value in values)
 
 
 def is_structure(content: dict[str, Any]) -> bool:

@@ -21,7 +21,8 @@ _STRUCTURES: dict[str, Format] = {
 }
 """Files that are read, in capitals too, also with .gz; other files of a folder or archive are skipped."""
 _POSCAR = re.compile(r"(?:.*[._-])?(?:poscar|contcar)(?:[._-].*)?")
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".feather", ".arrow")
+DATABASE_SUFFIXES = (".db", ".aselmdb", ".lmdb", "data.mdb")
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".feather", ".arrow", *DATABASE_SUFFIXES)
 _ARCHIVES: dict[str, Literal["zip", "tar", "other"]] = {
     ".zip": "zip",
     **dict.fromkeys((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"), "tar"),
@@ -42,8 +43,18 @@ def format_of(name: str) -> Format | None:
 
 
 def is_table(name: str) -> bool:
-    """Return whether a file of this name is a table of structures."""
+    """Return whether a file of this name is a table or database of structures."""
     return name.lower().endswith(TABLE_SUFFIXES)
+
+
+def is_database(name: str) -> bool:
+    """Return whether a file of this name is a database of structures."""
+    return name.lower().endswith(DATABASE_SUFFIXES)
+
+
+def is_read(name: str) -> bool:
+    """Return whether a file of this name among others is opened: structures, tables and archives."""
+    return format_of(name) is not None or is_table(name) or archive_kind(name) is not None
 
 
 def archive_kind(name: str) -> Literal["zip", "tar", "other"] | None:

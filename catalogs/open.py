@@ -79,6 +79,7 @@ def guess_catalog(path: Path) -> CatalogConfig:
     raise CatalogError(
         "not a catalog" if path.exists() else "there is nothing here",
         where=str(path),
-        expected="a folder, a file (.cif, POSCAR, .xyz, .json), an archive (.zip, .tar.gz) or a table (.csv, .parquet)",
+        expected="a folder, a file (.cif, POSCAR, .xyz, .json), an archive (.zip, .tar.gz), a table (.csv, .parquet) "
+        "or a database (.db, .aselmdb)",
         do="correct the path, or unpack what it holds",
     )

@@ -91,9 +91,9 @@ class Place:
             if piece.format == "cif":
                 yield from here._data_blocks(piece.text)
             else:
-                yield here._record(piece.text, "", alone=len(pieces) == 1)
+                yield here.record(piece.text, "", alone=len(pieces) == 1)
 
-    def _record(self, text: str, block: str, *, alone: bool) -> Record:
+    def record(self, text: str, block: str = "", *, alone: bool = True) -> Record:
         """Return the record of one structure; `alone` if its file has no other."""
         source_metadata = dict(self.source_metadata)
         density = None
@@ -129,7 +129,7 @@ class Place:
             if block.truncated:
                 yield here.refused(Defect(defects.TRUNCATED_TEXT, "a text field is never closed"))
                 continue
-            yield here._record(block.text, block.name, alone=len(blocks) == 1)
+            yield here.record(block.text, block.name, alone=len(blocks) == 1)
 
 
 def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defect:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,101 +18,9 @@ from curation.read import read_structure
 from curation.reasons import Refused
 from curation.settings import CurationSettings
 from curation.verdict import Verdict
+from tests.curation.cells import HALITE, QUARTZ, WRITERS, Cell, ase, cif, extxyz, optimade, poscar, pymatgen
 
 SETTINGS = CurationSettings()
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A crystal to be written in every format."""
-
-    lattice: NDArray[np.float64]
-    symbols: Sequence[str]
-    fractional: NDArray[np.float64]
-
-    @property
-    def cartesian(self) -> NDArray[np.float64]:
-        return np.asarray(self.fractional @ self.lattice)
-
-
-HALITE = Cell(
-    np.eye(3) * 5.64,
-    ["Na"] * 4 + ["Cl"] * 4,
-    np.array(
-        [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
-    ),
-)
-
-
-def numbers(row: Sequence[float] | NDArray[np.float64]) -> str:
-    return " ".join(repr(float(x)) for x in row)
-
-
-def poscar(cell: Cell, scale: float = 1.0, mode: str = "Direct") -> str:
-    kinds = list(dict.fromkeys(cell.symbols))
-    order = [i for kind in kinds for i, symbol in enumerate(cell.symbols) if symbol == kind]
-    xyz = cell.fractional if mode == "Direct" else cell.cartesian / scale
-    lines = ["made by a test", repr(scale), *(numbers(row / scale) for row in cell.lattice)]
-    lines += [" ".join(kinds), " ".join(str(list(cell.symbols).count(kind)) for kind in kinds), mode]
-    return "\n".join([*lines, *(numbers(xyz[i]) for i in order)]) + "\n"
-
-
-def extxyz(cell: Cell) -> str:
-    rows = [f"{symbol} {numbers(xyz)}" for symbol, xyz in zip(cell.symbols, cell.cartesian, strict=True)]
-    header = f'Lattice="{numbers(cell.lattice.ravel())}" Properties=species:S:1:pos:R:3 pbc="T T T" energy=-1.5'
-    return "\n".join([str(len(rows)), header, *rows]) + "\n"
-
-
-def pymatgen(cell: Cell) -> str:
-    sites = [
-        {"species": [{"element": symbol, "occu": 1}], "abc": xyz.tolist(), "label": symbol, "properties": {}}
-        for symbol, xyz in zip(cell.symbols, cell.fractional, strict=True)
-    ]
-    return json.dumps({"@class": "Structure", "lattice": {"matrix": cell.lattice.tolist()}, "sites": sites})
-
-
-def optimade(cell: Cell, **more: Any) -> str:
-    return json.dumps(
-        {
-            "lattice_vectors": cell.lattice.tolist(),
-            "cartesian_site_positions": cell.cartesian.tolist(),
-            "species_at_sites": list(cell.symbols),
-            **more,
-        }
-    )
-
-
-def ase(cell: Cell, **more: Any) -> str:
-    from curation.composition import SYMBOLS
-
-    found = [SYMBOLS.index(symbol) + 1 for symbol in cell.symbols]
-    array = {"__ndarray__": [[len(found)], "int64", found]}
-    return json.dumps({"cell": cell.lattice.tolist(), "numbers": array, "positions": cell.cartesian.tolist(), **more})
-
-
-def cif(cell: Cell) -> str:
-    from curation.atoms import cell_parameters
-
-    tags = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    lines = ["data_x", "_space_group_name_H-M_alt 'P 1'"]
-    lines += [
-        f"_cell_{tag} {value!r}" for tag, value in zip(tags, map(float, cell_parameters(cell.lattice)), strict=True)
-    ]
-    lines += ["loop_", "_atom_site_type_symbol", "_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"]
-    lines += [f"{symbol} {numbers(xyz)}" for symbol, xyz in zip(cell.symbols, cell.fractional, strict=True)]
-    return "\n".join(lines) + "\n"
-
-
-WRITERS: dict[str, tuple[Format, Callable[[Cell], str]]] = {
-    "poscar": ("poscar", poscar),
-    "scaled poscar": ("poscar", lambda cell: poscar(cell, 3.125)),
-    "cartesian poscar": ("poscar", lambda cell: poscar(cell, 2.5, "Cartesian")),
-    "extxyz": ("extxyz", extxyz),
-    "pymatgen": ("json", pymatgen),
-    "optimade": ("json", optimade),
-    "ase": ("json", ase),
-    "cif": ("cif", cif),
-}
 
 
 def curated(text: str, kind: Format) -> Verdict:
@@ -163,15 +69,7 @@ def test_a_crystal_has_one_hash_whatever_its_format(
 
 def test_a_left_handed_cell_keeps_its_hand() -> None:
     """Quartz of one hand, with a left-handed set of vectors, is not its mirror image."""
-    a, c = 4.9137, 5.4047
-    right = np.array([[a, 0, 0], [-a / 2, a * math.sqrt(3) / 2, 0], [0, 0, c]])
-    u, x, y, z = 0.4697, 0.4135, 0.2669, 0.4524
-    silicon = [[u, 0, 1 / 3], [0, u, 2 / 3], [-u, -u, 0]]
-    oxygen = [
-        [x, y, z], [-y, x - y, z + 1 / 3], [-x + y, -x, z + 2 / 3],
-        [y, x, -z], [x - y, -y, -z + 2 / 3], [-x, -x + y, -z + 1 / 3],
-    ]  # fmt: skip
-    cell = Cell(right, ["Si"] * 3 + ["O"] * 6, np.array(silicon + oxygen))
+    right, cell = QUARTZ.lattice, QUARTZ
     swapped = Cell(right[[1, 0, 2]], cell.symbols, cell.fractional[:, [1, 0, 2]])
     mirrored = Cell(right * [1, 1, -1], cell.symbols, cell.fractional)
     assert np.linalg.det(swapped.lattice) < 0

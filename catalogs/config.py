@@ -84,7 +84,7 @@ class _WithDensities(_Catalog):
 
 
 class FolderCatalog(_WithDensities):
-    """Files with structures (CIF, POSCAR, extended XYZ, JSON; also with .gz), tables and archives in a folder."""
+    """Files with structures (CIF, POSCAR, extended XYZ, JSON; also compressed), tables and archives in a folder."""
 
     kind: Literal["folder"] = "folder"
     path: Path

@@ -16,7 +16,7 @@ from catalogs import ase_sqlite, defects, lmdb_file
 from catalogs.ase_row import piece_of
 from catalogs.config import TableCatalog
 from catalogs.densities import density_format
-from catalogs.errors import CatalogError, NoStructuresError
+from catalogs.errors import CatalogError, NoStructuresError, UnsafeFileError
 from catalogs.reading import MB, Place, too_large
 from catalogs.record import Defect, DensityRef, Piece, Record
 from catalogs.text import printable
@@ -104,7 +104,7 @@ def _lmdb_pieces(config: TableCatalog, stream: IO[bytes], largest: int) -> Itera
             if key in _RESERVED:
                 continue
             if n_read == 0 and isinstance(value, bytes) and value.startswith(_PICKLE):
-                raise CatalogError(
+                raise UnsafeFileError(
                     f"{config.path} holds Python pickles, which can run any code when they are read",
                     where=f"catalog {config.name!r}",
                     expected="fairchem's ASE-LMDB format (.aselmdb), whose rows are compressed JSON",

@@ -16,6 +16,7 @@ LINK_ENTRY = "link_entry"
 ENCRYPTED_ENTRY = "encrypted_entry"
 DAMAGED_ENTRY = "damaged_entry"
 DAMAGED_SOURCE = "damaged_source"
+UNSAFE_FILE = "unsafe_file"
 NESTED_ARCHIVE = "nested_archive"
 NOT_FOUND = "not_found"
 NOT_GENERATED = "not_generated"
@@ -83,8 +84,13 @@ _DEFECTS = (
         "Fetch the archive or table again; its readable part stays valid.",
     ),
     Reason(
+        UNSAFE_FILE,
+        "The file holds Python pickles, which can run any code when they are read.",
+        "Where you trust it, load it with the program that wrote it and save its structures in another format.",
+    ),
+    Reason(
         NESTED_ARCHIVE,
-        "The catalog contains an archive, which is not opened.",
+        "The catalog contains an archive that is not opened: of a kind that is not read, or inside another archive.",
         "Give it a [[catalog]] section of its own, unpacked first if it is inside another archive.",
     ),
     Reason(

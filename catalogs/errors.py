@@ -20,5 +20,9 @@ class CatalogError(Exception):
         super().__init__(f"{where}: {what}" + (f": {middle}" if middle else "") + (f"; {do}" if do else ""))
 
 
+class UnsafeFileError(CatalogError):
+    """A file can only be read by running code that it holds; among other files it is a row with a reason."""
+
+
 class NoStructuresError(CatalogError):
     """A table or database is intact, but no structures are in it; among other files it is skipped."""

@@ -11,7 +11,7 @@ from catalogs import defects, tar_archive, zip_archive
 from catalogs.config import FolderCatalog, TarCatalog, ZipCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, format_of, is_hidden, is_read, is_table, natural_key
+from catalogs.names import archive_kind, compression_of, format_of, is_hidden, is_read, is_table, natural_key
 from catalogs.nested import table_records, within
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, Record
@@ -69,11 +69,11 @@ def _nested(config: FolderCatalog, path: Path, place: Place) -> Iterator[Record]
 
 
 def read_file(path: Path, limit_MB: float) -> bytes | Defect:
-    """Return all bytes of a file, decompressed if its name ends in .gz, or the defect."""
+    """Return all bytes of a file, decompressed if its name says so, or the defect."""
     try:
         if not path.is_file():  # a pipe or device would block for ever
             return Defect(defects.UNREADABLE_FILE, _what_it_is(path))
-        if not path.name.lower().endswith(".gz") and (size := path.stat().st_size) > limit_MB * MB:
+        if not compression_of(path.name) and (size := path.stat().st_size) > limit_MB * MB:
             return too_large(f"{size / MB:.0f} MB")
         with path.open("rb") as stream:
             before = _version(stream)

@@ -114,6 +114,8 @@ def _pieces(content: Any) -> Iterator[Piece | Defect]:
     elif isinstance(content.get("data"), list | dict):  # an answer of an OPTIMADE server
         data = content["data"]
         yield from _pieces(data if isinstance(data, list) else [data])
+    elif isinstance(content.get("entries"), list):  # pymatgen's computed entries, as Alexandria publishes them
+        yield from _pieces(content["entries"])
     elif isinstance(content.get("ids"), list):  # ASE's JSON database
         for number in content["ids"]:
             yield piece_of(content.get(str(number)), str(number))

@@ -19,7 +19,8 @@ _STRUCTURES: dict[str, Format] = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
-"""Files that are read, in capitals too, also with .gz; other files of a folder or archive are skipped."""
+"""Files that are read, in capitals too, also compressed; other files of a folder or archive are skipped."""
+COMPRESSIONS = (".gz", ".bz2", ".xz")
 _POSCAR = re.compile(r"(?:.*[._-])?(?:poscar|contcar)(?:[._-].*)?")
 DATABASE_SUFFIXES = (".db", ".aselmdb", ".lmdb", "data.mdb")
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".feather", ".arrow", *DATABASE_SUFFIXES)
@@ -35,11 +36,18 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 def format_of(name: str) -> Format | None:
     """Return the format of a file by its name, None if a file of this name is not read."""
-    base = name.replace("\\", "/").rsplit("/", 1)[-1].lower().removesuffix(".gz")
+    base = name.replace("\\", "/").rsplit("/", 1)[-1].lower()
+    base = base.removesuffix(compression_of(base))
     for suffix, found in _STRUCTURES.items():
         if base.endswith(suffix):
             return found
-    return "poscar" if _POSCAR.fullmatch(base) else None
+    is_other = is_table(name) or archive_kind(name) is not None
+    return "poscar" if _POSCAR.fullmatch(base) and not is_other else None
+
+
+def compression_of(name: str) -> str:
+    """Return the suffix by which a single file is compressed, empty if it is not."""
+    return next((suffix for suffix in COMPRESSIONS if name.lower().endswith(suffix)), "")
 
 
 def is_table(name: str) -> bool:
@@ -86,7 +94,7 @@ def natural_key(path: str) -> tuple[object, ...]:
 def stem(name: str) -> str:
     """Return the file name without folder and known suffixes (`x.cif.gz` and `x.tar.gz` are `x`)."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    structures = [suffix + gz for gz in (".gz", "") for suffix in _STRUCTURES]
+    structures = [suffix + gz for gz in (*COMPRESSIONS, "") for suffix in _STRUCTURES]
     for suffix in (*structures, *sorted(_ARCHIVES, key=len, reverse=True), *TABLE_SUFFIXES[::-1]):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]

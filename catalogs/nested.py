@@ -8,15 +8,21 @@ from pathlib import Path
 
 from catalogs import defects, table
 from catalogs.config import TableCatalog
-from catalogs.errors import CatalogError, NoStructuresError
+from catalogs.errors import CatalogError, NoStructuresError, UnsafeFileError
+from catalogs.names import compression_of
 from catalogs.reading import Place
 from catalogs.record import Defect, Record
 
 
 def table_records(place: Place, path: Path, max_file_MB: float, raw: bytes | None = None) -> Iterator[Record]:
-    """Yield the records of a table or database as parts of its file; nothing for one that has no structures."""
+    """Yield the records of a table or database as parts of its file; nothing for one that has no structures.
+
+    `raw` is its content if it is in memory, which is then decompressed.
+    """
+    if raw is not None:
+        path = path.with_name(path.name.removesuffix(compression_of(path.name)))
     config = TableCatalog(name=place.source, path=path, licence=place.licence, max_file_MB=max_file_MB)
-    yield from within(place, "#", table.records(config, raw), place.file_id.rsplit("/", 1)[-1])
+    yield from within(place, "#", table.records(config, raw), path.name)
 
 
 def within(place: Place, mark: str, records: Iterable[Record], own_name: str = "") -> Iterator[Record]:
@@ -33,4 +39,6 @@ def within(place: Place, mark: str, records: Iterable[Record], own_name: str = "
         return
     except CatalogError as error:
         found = f": {error.found}" if error.found else ""
-        yield place.refused(Defect(defects.DAMAGED_SOURCE, f"{error.what}{found}"))
+        reason = defects.UNSAFE_FILE if isinstance(error, UnsafeFileError) else defects.DAMAGED_SOURCE
+        what = error.what.replace(place.origin, place.file_id.rsplit("/", 1)[-1])
+        yield place.refused(Defect(reason, f"{what}{found}"))

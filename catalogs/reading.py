@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
-from typing import IO
+from typing import IO, Any
 
 from catalogs import defects
 from catalogs.blocks import MAX_BLOCKS, split_blocks
 from catalogs.formats import MAX_STRUCTURES, split
+from catalogs.names import compression_of
 from catalogs.record import Defect, DensityRef, Format, Record
 from catalogs.text import decode, printable
 
 MB = 1_000_000
+_OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -133,15 +137,17 @@ class Place:
 
 
 def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defect:
-    """Return all bytes of a file, decompressed if its name ends in .gz; read at most one byte over the limit."""
+    """Return all bytes of a file, decompressed if its name says so; read at most one byte over the limit."""
     limit = int(limit_MB * MB)
     try:
-        if name.lower().endswith(".gz"):
-            with gzip.open(stream) as plain:
+        if opener := _OPENERS.get(compression_of(name)):
+            with opener(stream) as plain:
                 raw = plain.read(limit + 1)
         else:
             raw = stream.read(limit + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         return Defect(defects.DAMAGED_ENTRY, f"cannot be decompressed: {error}")
     if len(raw) > limit:
         return too_large(f"more than {limit_MB:g} MB")

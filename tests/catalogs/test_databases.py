@@ -89,7 +89,7 @@ def test_pickles_are_not_read(tmp_path: Path) -> None:
     path = put(tmp_path, "pickles.lmdb")
     with pytest.raises(CatalogError, match=r"holds Python pickles.*\.aselmdb.*ase.io.write"):
         read(path)
-    assert told(list(open_catalog(guess_catalog(tmp_path)))) == [("pickles.lmdb", "damaged_source")]
+    assert told(list(open_catalog(guess_catalog(tmp_path)))) == [("pickles.lmdb", "unsafe_file")]
 
 
 def test_other_databases_are_an_error_alone_and_skipped_in_a_folder(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_databases_in_archives_are_read_in_memory(tmp_path: Path) -> None:
             entry.size = len(golden(name))
             tar.addfile(entry, io.BytesIO(golden(name)))
     expected = [(f"in/{name}#{i}", "json") for name in names[:2] for i in range(1, 9)]
-    expected.append(("in/pickles.lmdb", "damaged_source"))
+    expected.append(("in/pickles.lmdb", "unsafe_file"))
     for name in ("a.zip", "a.tar.gz"):
         assert told(list(open_catalog(guess_catalog(tmp_path / name)))) == expected
     prefixed = [(f"{archive}!{name}", kind) for archive in ("a.tar.gz", "a.zip") for name, kind in expected]

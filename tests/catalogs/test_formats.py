@@ -154,7 +154,18 @@ def test_a_table_s_column_may_hold_any_format(tmp_path: Path) -> None:
 def test_names_and_contents_are_recognised() -> None:
     for name in ("POSCAR", "a/CONTCAR", "POSCAR.gz", "x.POSCAR", "Fe-POSCAR-12", "mp_1.vasp", "POSCAR_relaxed"):
         assert format_of(name) == "poscar", name
-    for name in ("CHGCAR", "OUTCAR", "POSCARs.md", "disposcar", "x.cube", "INCAR", "poscars"):
+    for name in (
+        "CHGCAR",
+        "OUTCAR",
+        "POSCARs.md",
+        "disposcar",
+        "x.cube",
+        "INCAR",
+        "poscars",
+        "POSCAR.csv",
+        "POSCAR.zip",
+        "CONTCAR.tar.gz",
+    ):
         assert format_of(name) is None, name
     assert [stem(name) for name in ("a/x.vasp", "x.json.gz", "x.extxyz", "POSCAR")] == ["x", "x", "x", "POSCAR"]
     texts = {NACL: "cif", POSCAR: "poscar", FRAME: "extxyz", "{}": "json", "": "cif"}

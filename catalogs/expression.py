@@ -190,7 +190,7 @@ class Expression:
     def _membership(self, left: ast.expr, right: ast.expr, values: Values) -> Condition:
         if isinstance(right, ast.Name):
             assert isinstance(left, ast.Constant)
-            found = values.contains(self._name(right), left.value)
+            found = values.contains(self._name(right), str(left.value))
             if found is None:
                 raise ExpressionError(f"{self._name(right)!r} is no list; write a list, as in: n_atoms in [1, 2]")
             return found

@@ -142,7 +142,7 @@ def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defec
     try:
         if opener := _OPENERS.get(compression_of(name)):
             with opener(stream) as plain:
-                raw = plain.read(limit + 1)
+                raw: bytes = plain.read(limit + 1)
         else:
             raw = stream.read(limit + 1)
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:

@@ -49,10 +49,10 @@ def cartesian_frame(block: Block, lattice: Array) -> Frame | None:
         matrix, shift = to_cartesian
         if not abs(float(np.linalg.det(matrix))) > 0:
             raise Refused("bad_cell", "the matrix of Cartesian coordinates has no inverse")
-        inverse = np.linalg.inv(matrix)
+        inverse: Array = np.linalg.inv(matrix).astype(np.float64)
         frame = Frame(inverse, -inverse @ shift)
     elif MMCIF in (text_of(block, DICTIONARY) or "").lower():
-        return Frame(np.linalg.inv(lattice).T, np.zeros(3))
+        return Frame(np.linalg.inv(lattice).T.astype(np.float64), np.zeros(3))
     else:
         raise Refused("cartesian_only", "coordinates are given as _atom_site_Cartn_x only")
     _check(frame, lattice)
@@ -66,7 +66,8 @@ def _affine(block: Block, kind: str) -> tuple[Array, Array] | None:
         if all(text is None for row in texts for text in row):
             continue
         shift = [text_of(block, vector_tag.format(kind, i)) or "0" for i in (1, 2, 3)]
-        numbers = [float(gemmi.cif.as_number(text or "?")) for row in (*texts, shift) for text in row]
+        stated = [text or "?" for row in texts for text in row] + shift
+        numbers = [float(gemmi.cif.as_number(text)) for text in stated]
         if not all(math.isfinite(number) for number in numbers):
             raise Refused("bad_cell", f"the matrix {matrix_tag.format(kind, 1, 1)} is not complete")
         return np.array(numbers[:9]).reshape(3, 3), np.array(numbers[9:])

@@ -93,6 +93,8 @@ def _ase(content: dict[str, Any], warnings: set[str]) -> ListedAtoms:
         raise Refused("bad_format", f"{len(numbers)} numbers for {len(positions)} positions")
     atoms = _Builder()
     for at, (number, position) in enumerate(zip(numbers, positions, strict=True), start=1):
+        if number != int(number):
+            raise Refused("bad_format", f"atom {at} has the atomic number {number}")
         if not 1 <= int(number) <= len(SYMBOLS):
             raise Refused("dummy_site", f"atom {at} has the atomic number {number}")
         atoms.add(SYMBOLS[int(number) - 1], 1.0, position, "", f"atom {at}")

@@ -47,7 +47,7 @@ def test_halite_in_every_format(name: str) -> None:
     assert verdict.structure_hash == curated(cif(HALITE), "cif").structure_hash
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     lengths=st.tuples(*[st.floats(4.0, 7.0)] * 3),
     angles=st.tuples(*[st.floats(75.0, 105.0)] * 3),
@@ -115,6 +115,73 @@ def test_shared_sites_vacancies_and_charges() -> None:
     assert row["warnings"] == ("charges_ignored", "magnetic")
 
 
+def warnings_of(text: str, kind: Format) -> tuple[str, ...]:
+    row: dict[str, Any] = {}
+    read_structure(text, kind, SETTINGS, row)
+    found: tuple[str, ...] = row["warnings"]
+    return found
+
+
+def framed(header: str, columns: str, cells: str) -> str:
+    """Return halite with more in its header, and more columns."""
+    first, second, *rows = extxyz(HALITE).rstrip().split("\n")
+    second = second.replace("pos:R:3", f"pos:R:3:{columns}") + f" {header}"
+    return "\n".join([first, second, *(f"{row} {cells}" for row in rows)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (framed("", "magmoms:R:1", "0.0"), ()),
+        (framed("", "magmoms:R:1", "-1.5e-1"), ("magnetic",)),
+        (framed("", "initial_magmoms:R:3", "0 0 2"), ("magnetic",)),
+        (framed("", "initial_charges:R:1", "1"), ("charges_ignored",)),
+        (framed("", "move_mask:L:1", "F"), ("constraints_ignored",)),
+        (framed("", "forces:R:3", "1 2 3"), ()),
+    ],
+)
+def test_columns_of_a_frame_that_have_no_effect_are_remarked(text: str, expected: tuple[str, ...]) -> None:
+    assert warnings_of(text, "extxyz") == expected
+
+
+def test_shared_sites_of_a_frame_as_ase_writes_them() -> None:
+    shares = json.dumps({"0": {"Na": 0.5, "K": 0.25}, "1": {"Cl": 1.0}}).replace('"', '\\"')
+    rows = framed(f'occupancy="_JSON {shares}"', "spacegroup_kinds:I:1", "0").split("\n")
+    rows = [row[:-1] + "1" if row.startswith("Cl") else row for row in rows]
+    verdict = curated("\n".join(rows), "extxyz")
+    assert (verdict.formula, verdict.space_group) == ("KNa2Cl4", 225)
+    full = json.dumps({"0": {"Na": 1.0}}).replace('"', '\\"')
+    assert curated(framed(f'occupancy="_JSON {full}"', "forces:R:3", "0 0 0"), "extxyz").formula == "NaCl"
+    for text, words in (
+        (framed(f'occupancy="_JSON {shares}"', "forces:R:3", "0 0 0"), "no column spacegroup_kinds"),
+        (framed(f'occupancy="_JSON {shares}"', "spacegroup_kinds:I:1", "2"), "does not state the kind '2'"),
+        (framed('occupancy="_JSON {"', "spacegroup_kinds:I:1", "2"), "no object of objects"),
+        (framed('occupancy="_JSON [1]"', "spacegroup_kinds:I:1", "2"), "no object of objects"),
+    ):
+        assert words in refusal(text, "extxyz")
+
+
+def test_what_pymatgen_states_beside_the_atoms_is_remarked() -> None:
+    def changed(site: dict[str, Any] | None = None, species: dict[str, Any] | None = None, **more: Any) -> str:
+        content = json.loads(pymatgen(HALITE)) | more
+        content["sites"][0]["properties"] = site or {}
+        content["sites"][0]["species"][0] |= species or {}
+        return json.dumps(content)
+
+    for text, expected in (
+        (changed({"magmom": 0.0}), ()),
+        (changed({"magmom": [0, 0, 1]}), ("magnetic",)),
+        (changed({"magmom": {"@class": "Magmom", "moment": 2.0}}), ("magnetic",)),
+        (changed(species={"spin": 5}), ("magnetic",)),
+        (changed(species={"properties": {"spin": 5}}), ("magnetic",)),
+        (changed({"charge": 0.7}), ("charges_ignored",)),
+        (changed(charge=1), ("charges_ignored",)),
+        (changed({"selective_dynamics": [True, True, True]}), ()),
+        (changed({"selective_dynamics": [True, False, True]}), ("constraints_ignored",)),
+    ):
+        assert warnings_of(text, "json") == expected, text[-200:]
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "expected"),
     [
@@ -132,6 +199,14 @@ def test_shared_sites_vacancies_and_charges() -> None:
         ("extxyz", extxyz(HALITE).replace("T T T", "T T F", 1), "not_periodic"),
         ("extxyz", extxyz(HALITE).replace("pos:R:3", "pos:R:3:forces:R:3", 1), "bad_format: atom 1"),
         ("extxyz", extxyz(HALITE).replace("Na", "7777"), "unknown_element"),
+        ("extxyz", extxyz(HALITE).replace("0.0 0.0 0.0\n", "1e999 0 0\n", 1), "bad_coordinates"),
+        ("poscar", poscar(HALITE).replace("5.64 0.0", "1e300 0.0", 1), "bad_cell"),
+        ("json", optimade(HALITE).replace("5.64", "1e308", 1), "bad_cell"),
+        ("json", optimade(HALITE).replace("2.82", "NaN", 1), "bad_coordinates"),
+        ("json", optimade(HALITE).replace("2.82", "9" * 5000, 1), "bad_format"),
+        ("json", ase(HALITE, numbers=[11.5] * 8), "bad_format"),
+        ("json", ase(HALITE, numbers={"__ndarray__": [[8], "int64"]}), "bad_format"),
+        ("json", ase(HALITE, positions={"__ndarray__": [[10**9, 10**9], "float64", [0]]}), "bad_format"),
         ("json", "{", "bad_format"),
         ("json", "[]", "bad_format: expected a JSON object"),
         ("json", '{"sites": [], "lattice": {"matrix": [[1,0,0],[0,1,0],[0,0,1]]}}', "no_atoms"),

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-LONGEST = 10_000
-"""Characters of an expression."""
+LONGEST, SHOWN = 10_000, 100
+"""Characters of an expression, and those of one that a message quotes."""
 _QUOTED_OR_NAME = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|`([^`]+)`""")
 
 
@@ -65,7 +65,9 @@ class Expression:
             self._body = ast.parse(_QUOTED_OR_NAME.sub(self._placeholder, text.strip()), mode="eval").body
             self._check_condition(self._body)
         except SyntaxError as error:
-            raise ExpressionError(f"expected an expression like 'n_atoms <= 50', found {error}") from None
+            raise ExpressionError(
+                f"expected an expression like 'n_atoms <= 50', found {text[:SHOWN]!r} ({error.msg})"
+            ) from None
         except (ValueError, RecursionError, MemoryError) as error:
             if isinstance(error, ExpressionError):
                 raise

@@ -138,7 +138,7 @@ def meeting(records: Iterable[Record], config: CatalogConfig, excluded: Excluded
         check_fields(config, fields)
 
 
-def check_fields(config: CatalogConfig, fields: Collection[str]) -> None:
+def check_fields(config: CatalogConfig, fields: Collection[str], do: str = "correct the condition") -> None:
     """Raise CatalogError if the catalog's condition names a field that is not among these."""
     if config.where is None:
         return
@@ -150,5 +150,5 @@ def check_fields(config: CatalogConfig, fields: Collection[str]) -> None:
             where=f"catalog {config.name!r}",
             expected="fields of the source metadata",
             found=", ".join(map(repr, known[:FIELDS_SHOWN])) + more,
-            do="correct the condition",
+            do=do,
         )

@@ -7,6 +7,7 @@ from catalogs.reason import Reason
 EMPTY_FILE = "empty_file"
 NO_DATA_BLOCK = "no_data_block"
 NO_STRUCTURE = "no_structure"
+BAD_JSON = "bad_json"
 TRUNCATED_TEXT = "truncated_text"
 BINARY_FILE = "binary_file"
 TOO_LARGE = "too_large"
@@ -37,6 +38,11 @@ _DEFECTS = (
         NO_STRUCTURE,
         "The JSON, XYZ or database file has no structure at this place.",
         "Read the format it should have in docs/structures.md, and correct the file or exclude it.",
+    ),
+    Reason(
+        BAD_JSON,
+        "The text of a JSON file is not JSON, or is nested too deeply.",
+        "Fetch the file again if it was cut; exclude it if it is no file of structures.",
     ),
     Reason(
         TRUNCATED_TEXT,

@@ -79,7 +79,7 @@ def _split_json(text: str) -> Iterator[Piece | Defect]:
     try:
         content = json.loads(text)
     except RecursionError:
-        yield Defect(defects.NO_STRUCTURE, "JSON nested too deeply")
+        yield Defect(defects.BAD_JSON, "JSON nested too deeply")
         return
     except ValueError as error:
         yield from _split_json_lines(text, error)
@@ -91,13 +91,13 @@ def _split_json_lines(text: str, error: ValueError) -> Iterator[Piece | Defect]:
     """Yield one structure for each line of a JSON-lines file."""
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) < 2 or not lines[0].lstrip().startswith("{"):
-        yield Defect(defects.NO_STRUCTURE, f"not JSON: {error}")
+        yield Defect(defects.BAD_JSON, f"not JSON: {error}")
         return
     for number, line in enumerate(lines, start=1):
         try:
             yield _entry(json.loads(line), f"line {number}")
         except (ValueError, RecursionError) as broken:
-            yield Defect(defects.NO_STRUCTURE, f"line {number} is not JSON: {broken}")
+            yield Defect(defects.BAD_JSON, f"line {number} is not JSON: {broken}")
 
 
 def _pieces(content: Any) -> Iterator[Piece | Defect]:

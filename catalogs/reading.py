@@ -76,7 +76,7 @@ class Place:
     def _pieces(self, text: str) -> Iterator[Record]:
         """Yield the structures of a file that is not a CIF, tagged with their id in the file or their number."""
         pieces = list(islice(split(text, self.format), MAX_STRUCTURES + 1))
-        if self.skippable and all(isinstance(piece, Defect) for piece in pieces):
+        if self.skippable and all(isinstance(p, Defect) and p.reason == defects.NO_STRUCTURE for p in pieces):
             return
         if not pieces:
             yield self.refused(Defect(defects.NO_STRUCTURE, "the file is empty"))

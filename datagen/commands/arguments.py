@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 ConfigPath = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive, table or file of CIFs.")
+    Path,
+    typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive, table, database or file of structures."),
 ]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the dataset.")]
 AnyDataset = Annotated[

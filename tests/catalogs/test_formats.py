@@ -55,6 +55,9 @@ FILES = {
     "e.json.gz": json.dumps([OPTIMADE, {"material_id": "mp-5", "structure": PYMATGEN, "gap": 1.5}, 7]),
     "f.jsonl": "\n".join(json.dumps({"id": f"x{i}", "cif": NACL}) for i in range(2)),
     "notes.json": '{"author": "me"}',
+    "versions.json": '[{"name": "a"}, 7]',
+    "x/cut.json": json.dumps([OPTIMADE, OPTIMADE])[:-40],
+    "x/deep.json": "[" * 200_000,
     "CHGCAR": POSCAR,
     "readme.txt": "no structure",
 }
@@ -71,6 +74,8 @@ EXPECTED = [
     ("e.json.gz#3", "no_structure"),
     ("f.jsonl#x0", "cif"),
     ("f.jsonl#x1", "cif"),
+    ("x/cut.json", "bad_json"),
+    ("x/deep.json", "bad_json"),
 ]
 
 

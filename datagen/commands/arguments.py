@@ -10,7 +10,7 @@ import typer
 
 ConfigPath = Annotated[
     Path,
-    typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive, table, database or file of structures."),
+    typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive, table or file of structures."),
 ]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the dataset.")]
 AnyDataset = Annotated[

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from catalogs.selection import Excluded
 from curation import batch
 from curation.reasons import REASONS
 from curation.table import VERDICT_SCHEMA, iterate_rows

@@ -23,16 +23,17 @@ def piece_of(row: Any, number: str) -> Piece | Defect:
     plain = {name: plain_of(row[name]) for name in (*_STRUCTURE, *_REMARKED) if row.get(name) is not None}
     own = row.get("key_value_pairs")
     beside = {name: plain_of(row.get(name)) for name in _BESIDE} | (own if isinstance(own, dict) else {})
-    return Piece(json.dumps(plain), "json", number, metadata_of(beside))
+    try:
+        return Piece(json.dumps(plain), "json", number, metadata_of(beside))
+    except RecursionError:
+        return Defect(defects.BAD_JSON, f"row {number} is nested too deeply")
 
 
 def plain_of(value: Any) -> Any:
     """Return numbers and lists of ASE's encodings: `{"__ndarray__": [shape, type, values]}`, and objects of it."""
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:  # a cell
-        return plain_of(value["array"])
-    if "__ndarray__" not in value:
+    while isinstance(value, dict) and "array" in value:  # a cell
+        value = value["array"]
+    if not isinstance(value, dict) or "__ndarray__" not in value:
         return value
     found = value["__ndarray__"]
     if not isinstance(found, list) or len(found) != 3 or not isinstance(found[0], list):

@@ -37,6 +37,8 @@ def records(config: TableCatalog, raw: bytes | None = None) -> Iterator[Record]:
     for n_rows, piece in enumerate(_pieces(config, raw), start=1):
         named = piece.name if isinstance(piece, Piece) else ""
         metadata = piece.metadata if isinstance(piece, Piece) else {}
+        if n_rows == 1 and config.id_column is not None and named and config.id_column not in metadata:
+            raise _no_such_key(config, config.id_column, metadata)
         keys = (config.id_column,) if config.id_column else ID_KEYS
         name = next((metadata[key] for key in keys if metadata.get(key)), "") or named or f"row {n_rows}"
         is_end = isinstance(piece, Defect) and piece.reason == defects.DAMAGED_SOURCE
@@ -55,6 +57,16 @@ def records(config: TableCatalog, raw: bytes | None = None) -> Iterator[Record]:
             yield place.refused(too_large(f"{len(piece.text) / MB:.0f} MB in one row"))
         else:
             yield place.record(piece.text)
+
+
+def _no_such_key(config: TableCatalog, key: str, metadata: dict[str, str]) -> CatalogError:
+    return CatalogError(
+        f"the first row of the database {config.path} has no key {key!r}",
+        where=f"catalog {config.name!r}",
+        expected="the key named by id_column",
+        found=", ".join(map(repr, list(metadata)[:20])) or "no keys",
+        do="set id_column to one of these, or remove it",
+    )
 
 
 def _density_for(config: TableCatalog, metadata: dict[str, str]) -> Callable[[str], DensityRef | None] | None:

@@ -150,7 +150,10 @@ def _entry(entry: Any, where: str, name: str = "") -> Piece | Defect:
     if isinstance(inner, str):
         return Piece(inner, format_of_text(inner), name, metadata)
     if isinstance(inner, dict) and is_structure(inner):
-        return Piece(json.dumps(inner), "json", name, metadata)
+        try:
+            return Piece(json.dumps(inner), "json", name, metadata)
+        except RecursionError:
+            return Defect(defects.BAD_JSON, f"{where} is nested too deeply")
     return Defect(defects.NO_STRUCTURE, f"{where} has none of the keys of a structure")
 
 

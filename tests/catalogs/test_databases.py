@@ -81,6 +81,8 @@ def test_rows_are_named_by_a_key(tmp_path: Path) -> None:
     path = put(tmp_path, "own.db", ase_database([HALITE, HALITE], key_value_pairs=keys))
     assert [r.source_id for r in read(path)] == ["mp-1", "mp-1~2"]
     assert [r.origin for r in read(path)] == [f"{path}!row 1", f"{path}!row 2"]
+    with pytest.raises(CatalogError, match=r"has no key 'titel'.*found 'material_id'"):
+        read(path, id_column="titel")
     with pytest.raises(CatalogError, match="remove structure_column"):
         read(path, structure_column="cif")
 

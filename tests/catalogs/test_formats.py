@@ -126,6 +126,16 @@ def test_json_of_many_habits(tmp_path: Path, content: Any, expected: list[tuple[
     assert told(read(tmp_path / "x.json")) == expected
 
 
+@pytest.mark.parametrize("depth", [100, 900, 940, 960, 980, 990, 2000])
+def test_structures_that_are_nested_deeply_are_rows_or_refused(tmp_path: Path, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    nested = '{"array":' * depth + "1" + "}" * depth
+    (tmp_path / "a.json").write_text(json.dumps(PYMATGEN)[:-1] + f', "properties": {deep}}}')
+    (tmp_path / "b.json").write_text('{"ids": [1], "1": ' + json.dumps(ASE)[:-1] + f', "constraints": {nested}}}}}')
+    assert {kind for _, kind in told(read(tmp_path))} <= {"json", "bad_json"}
+    assert len(read(tmp_path)) == 2
+
+
 def test_frames_that_break_off_keep_those_before(tmp_path: Path) -> None:
     (tmp_path / "x.xyz").write_text(FRAME + FRAME[:-20])
     assert told(read(tmp_path / "x.xyz")) == [("x.xyz#1", "extxyz"), ("x.xyz#2", "truncated_text")]

@@ -47,7 +47,7 @@ def records(config: TableCatalog, raw: bytes | None = None) -> Iterator[Record]:
             config.path.name if is_end else name,
             str(config.path) if is_end else f"{config.path}!row {named or n_rows}",
             config.licence,
-            {key: printable(value) for key, value in metadata.items()},
+            {printable(key): printable(value) for key, value in metadata.items()},
             _density_for(config, metadata),
             format="json",
         )

@@ -16,8 +16,8 @@ from catalogs.nested import table_records, within
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, Record
 
-DATASET_SUFFIX = ".zarr"
-"""Folders with such names are datasets, whose tables of verdicts are no input."""
+DATASET_SUFFIXES = (".zarr", ".zarr.zip")
+"""Folders and archives with such names are datasets, which are no input."""
 
 
 def records(config: FolderCatalog) -> Iterator[Record]:
@@ -126,9 +126,9 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, Defect |
     for name, is_folder in sorted(listed, key=lambda item: natural_key(item[0])):
         path = folder / name
         if not is_folder:
-            if is_read(name):
+            if is_read(name) and not name.lower().endswith(DATASET_SUFFIXES):
                 yield path, None
-        elif name.lower().endswith(DATASET_SUFFIX):
+        elif name.lower().endswith(DATASET_SUFFIXES):
             continue
         elif (real := os.path.realpath(path)) not in above:
             yield from _walk(path, (*above, real))

@@ -126,8 +126,9 @@ def _pieces(content: Any) -> Iterator[Piece | Defect]:
 def _table(content: dict[str, Any]) -> Iterator[Piece | Defect]:
     """Yield the rows of a table that pandas wrote with orient="split", as matminer's and matbench's are."""
     columns = [str(name) for name in content["columns"]]
-    ids = content.get("index") or range(len(content["data"]))
-    for name, row in zip(ids, content["data"], strict=False):
+    data, index = content["data"], content.get("index")
+    ids = index if isinstance(index, list) and len(index) == len(data) else range(len(data))
+    for name, row in zip(ids, data, strict=True):
         if not isinstance(row, list) or len(row) != len(columns):
             yield Defect(defects.NO_STRUCTURE, f"row {name} does not have {len(columns)} cells")
         else:

@@ -42,6 +42,7 @@ class Place:
 
     def refused(self, defect: Defect) -> Record:
         """Return the record of a file that could not be read."""
+        defect = replace(defect, detail=printable(defect.detail))
         source_metadata = dict(self.source_metadata)
         return Record(
             self.source,
@@ -91,11 +92,13 @@ class Place:
             if isinstance(piece, Defect):
                 yield here.refused(piece)
                 continue
-            here = replace(here, source_metadata={**self.source_metadata, **piece.metadata}, format=piece.format)
+            beside = {printable(key): printable(value) for key, value in piece.metadata.items()}
+            here = replace(here, source_metadata={**self.source_metadata, **beside}, format=piece.format)
+            text = printable(piece.text)
             if piece.format == "cif":
-                yield from here._data_blocks(piece.text)
+                yield from here._data_blocks(text)
             else:
-                yield here.record(piece.text, "", alone=len(pieces) == 1)
+                yield here.record(text, alone=len(pieces) == 1)
 
     def record(self, text: str, block: str = "", *, alone: bool = True) -> Record:
         """Return the record of one structure; `alone` if its file has no other."""

@@ -30,6 +30,8 @@ from catalogs.text import printable
 ID_COLUMNS = ("material_id", "immutable_id", "id")
 STRUCTURE_COLUMNS = ("cif", "structure", "poscar")
 OPTIMADE_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
+VERDICTS_KEY = b"pxrd_datagen"
+"""Key of the metadata of tables of verdicts (`curation.parquet`)."""
 MORE_OPTIMADE_COLUMNS = ("species", "dimension_types")
 HEAD_CHARACTERS = 20_000
 """By which the format of a cell is recognised."""
@@ -249,6 +251,13 @@ def _parquet_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
         names = list(table.schema_arrow.names)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _cannot_open(config, config.path, error) from error
+    if VERDICTS_KEY in (schema.metadata or {}):
+        raise NoStructuresError(
+            f"the table {config.path} is one of verdicts, which datagen wrote",
+            where=f"catalog {config.name!r}",
+            expected="a table of structures",
+            do="name the structures from which it was made",
+        )
     with table:
         _refuse_bomb(config, table, config.path.stat().st_size if raw is None else len(raw))
         yield names

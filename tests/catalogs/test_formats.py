@@ -19,6 +19,7 @@ from catalogs.formats import format_of_text
 from catalogs.names import format_of, stem
 from catalogs.open import guess_catalog, open_catalog
 from catalogs.record import Record
+from curation.table import record_to_row, write_records
 from tests.catalogs.cifs import NACL
 
 POSCAR = "salt\n1.0\n0 2.8 2.8\n2.8 0 2.8\n2.8 2.8 0\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
@@ -114,6 +115,11 @@ def test_archives_of_every_format(tmp_path: Path) -> None:
             {"index": ["mb-1", "mb-2"], "columns": ["structure", "gap"], "data": [[PYMATGEN, 1.0], [PYMATGEN]]},
             [("x.json#mb-1", "json"), ("x.json#2", "no_structure")],
         ),
+        (
+            {"index": ["mb-1"], "columns": ["structure"], "data": [[PYMATGEN], [PYMATGEN]]},
+            [("x.json#0", "json"), ("x.json#1", "json")],
+        ),
+        ({"index": 7, "columns": ["structure"], "data": [[PYMATGEN]]}, [("x.json", "json")]),
         ({"1": ASE, "3": ASE, "ids": [1, 3], "nextid": 5}, [("x.json#1", "json"), ("x.json#3", "json")]),
         ({"structure": NACL, "id": 7}, [("x.json", "cif")]),
         ([{"poscar": POSCAR, "name": "salt"}, {"poscar": POSCAR}], [("x.json#salt", "poscar"), ("x.json#2", "poscar")]),
@@ -124,6 +130,15 @@ def test_archives_of_every_format(tmp_path: Path) -> None:
 def test_json_of_many_habits(tmp_path: Path, content: Any, expected: list[tuple[str, str]]) -> None:
     (tmp_path / "x.json").write_text(json.dumps(content))
     assert told(read(tmp_path / "x.json")) == expected
+
+
+def test_halves_of_surrogate_pairs_can_be_stored(tmp_path: Path) -> None:
+    half = "\ud800"
+    entries = [{"id": half, half: half, "cif": NACL + half}, {"id": half, **OPTIMADE, "note": half}, {half: half}]
+    (tmp_path / "x.json").write_text(json.dumps(entries))
+    found = read(tmp_path / "x.json")
+    assert [kind for _, kind in told(found)] == ["cif", "json", "no_structure"]
+    write_records([record_to_row(record) for record in found], tmp_path / "records.parquet")
 
 
 @pytest.mark.parametrize("depth", [100, 900, 940, 960, 980, 990, 2000])

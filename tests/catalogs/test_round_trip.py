@@ -152,6 +152,9 @@ def test_a_folder_of_everything(tmp_path: Path) -> None:
     (tmp_path / "readme.md").write_text("# structures")
     (tmp_path / "earlier.zarr").mkdir()
     (tmp_path / "earlier.zarr" / "POSCAR").write_text("no input")
+    write_zip(tmp_path / "earlier.zarr.zip", {"POSCAR": b"no input"})
+    verdicts = pa.table({"structure": ["{}"]}).replace_schema_metadata({"pxrd_datagen": "{}"})
+    pq.write_table(verdicts, tmp_path / "curation.parquet")
     expected = {f"{name}#{one}": h for name in (*joined(SET), *tables()) for one, h in EXPECTED.items()}
     expected |= {f"set.db#{i}": h for i, h in enumerate(EXPECTED.values(), start=1)}
     assert hashes(tmp_path) == expected | expected_of_files("a.zip!")

@@ -31,7 +31,7 @@ _CATALOG = (
     *("kind", "name", "licence", "max_file_MB", "max_inflated_GB", "ids", "with_density", "max_materials"),
     *("material_ids", "chemsys", "elements", "exclude_elements", "num_elements", "num_sites", "space_group"),
     *("crystal_system", "max_energy_above_hull_eV", "theoretical"),
-    *("count", "seed", "space_groups", "max_atoms", "filter", "limit"),
+    *("count", "seed", "space_groups", "max_atoms", "filter"),
 )
 _CATALOG_FILES = ("path", "density", "ids_file", "from_list")
 _SELECTION = ("splits", "sample", "seed", "patterns", "duplicates")
@@ -74,7 +74,6 @@ def published_table_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
             "format": _plain,
             "n_records": _plain,
             "counts": _words,
-            "excluded": _words,
             "fingerprint": published_configuration,
             "versions": _versions,
             "crystal_systems": _words,
@@ -159,7 +158,7 @@ def _engine(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _catalog(value: Mapping[str, Any]) -> dict[str, Any]:
     files = dict.fromkeys(_CATALOG_FILES, lambda path: file_name(path) if isinstance(path, str) else None)
-    return _select(value, {**dict.fromkeys(_CATALOG, _plain), "where": _expression, **files})
+    return _select(value, {**dict.fromkeys(_CATALOG, _plain), **files})
 
 
 def _derived_from(value: Mapping[str, Any]) -> dict[str, Any]:

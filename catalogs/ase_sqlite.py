@@ -69,8 +69,9 @@ def pieces(source: Path | bytes, largest_row: int) -> Iterator[Piece | Defect]:
             except _DAMAGE as error:
                 yield Defect(defects.DAMAGED_SOURCE, f"after {n_read} rows: {_words(error)}")
                 return
-            if found[0] <= last:  # pages of a damaged tree may lead in a circle
-                yield Defect(defects.DAMAGED_SOURCE, f"after {n_read} rows: row {found[0]} follows row {last}")
+            # Pages of a damaged tree may lead in a circle, and a column of a hostile file may be named rowid.
+            if not isinstance(found[0], int) or found[0] <= last:
+                yield Defect(defects.DAMAGED_SOURCE, f"after {n_read} rows: row {found[0]!r} follows row {last}")
                 return
             number, last = str(found[0]), found[0]
             n_read += 1

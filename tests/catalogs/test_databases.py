@@ -161,6 +161,11 @@ def test_rows_that_are_no_structures_are_rows_with_a_reason(tmp_path: Path, valu
     assert all(curate_record(record, SETTINGS).reason not in ("", "internal_error") for record in found)
 
 
+def test_a_column_that_hides_the_number_of_a_row(tmp_path: Path) -> None:
+    sql = f"CREATE TABLE systems (rowid TEXT, {COLUMNS}); INSERT INTO systems VALUES ('x', x'', x'', x'', 7);"
+    assert told(read(put(tmp_path, "x.db", hostile(sql)))) == [("x.db", "damaged_source")]
+
+
 def test_cells_that_are_computed_without_end_are_given_up(tmp_path: Path) -> None:
     deep = "abs(" * 20 + "hex(zeroblob(900000))" + ")" * 20
     sql = f"CREATE TABLE systems (id INTEGER PRIMARY KEY, {COLUMNS}, energy REAL GENERATED ALWAYS AS ({deep}));"

@@ -10,7 +10,7 @@ from catalogs import defects
 from catalogs.ase_row import piece_of
 from catalogs.metadata import metadata_of
 from catalogs.record import Defect, Format, Piece
-from catalogs.xyz_header import header_of, metadata_of_header
+from catalogs.xyz_header import header_of, is_count, metadata_of_header
 
 MAX_STRUCTURES = 1_000_000
 """Limit on structures per file."""
@@ -61,7 +61,7 @@ def _split_extxyz(text: str) -> Iterator[Piece | Defect]:
             continue
         number += 1
         count = lines[at].strip()
-        if not count.isdigit() or number > MAX_STRUCTURES:
+        if not is_count(count) or number > MAX_STRUCTURES:
             yield Defect(defects.NO_STRUCTURE, f"line {at + 1}: expected a number of atoms, found {count[:40]!r}")
             return
         end = at + 2 + int(count)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogs.xyz_header import header_of
+from catalogs.xyz_header import header_of, is_count
 from curation.atoms import Array
 from curation.listed_atoms import ListedAtoms
 from curation.reasons import Refused
@@ -29,7 +29,7 @@ _TRUE = ("t", "true", "1")
 def parse_extxyz(text: str, warnings: set[str]) -> ListedAtoms:
     """Return the cell and atoms of one frame."""
     lines = text.split("\n")
-    n = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
+    n = int(lines[0]) if is_count(lines[0].strip()) else 0
     if n < 1 or len(lines) < n + 2:
         raise Refused("bad_format", f"expected a number of atoms and as many lines, found {lines[0].strip()[:40]!r}")
     header = {name.lower(): value for name, value in header_of(lines[1]).items()}
@@ -106,7 +106,7 @@ def _columns(properties: str) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     at = 0
     for name, count in zip(words[::3], words[2::3], strict=False):
-        if not count.isdigit():
+        if not is_count(count):
             raise Refused("bad_format", f"Properties={properties[:60]!r}: expected NAME:TYPE:COUNT")
         found[name.lower()] = (at, int(count))
         at += int(count)
@@ -115,7 +115,7 @@ def _columns(properties: str) -> dict[str, tuple[int, int]]:
 
 def _symbol(word: str) -> str:
     """Return an element; an atomic number is translated."""
-    if not word.isdigit():
+    if not is_count(word):
         return word
     from curation.composition import SYMBOLS
 

@@ -102,7 +102,7 @@ def read_sites(
         np.array(occupancies),
         np.array([_u_iso(columns, labels[i], i, anisotropic, settings, warnings) for i in rows]),
         *_places(np.array(xyz), [[columns[axis][i] for axis in axes] for i in rows], frame, lattice),
-        np.array([int(stated[i]) if stated[i].isdigit() else 0 for i in rows]),
+        np.array([int(stated[i]) if stated[i].isdecimal() and len(stated[i]) <= 9 else 0 for i in rows]),
     )
 
 

@@ -141,6 +141,19 @@ def test_halves_of_surrogate_pairs_can_be_stored(tmp_path: Path) -> None:
     write_records([record_to_row(record) for record in found], tmp_path / "records.parquet")
 
 
+@pytest.mark.parametrize("count", ["²", "9" * 5000, "-1", "1e3"])
+def test_a_number_of_atoms_that_is_none(tmp_path: Path, count: str) -> None:
+    (tmp_path / "x.xyz").write_text(FRAME + FRAME.replace("2", count, 1))
+    assert told(read(tmp_path / "x.xyz")) == [("x.xyz#1", "extxyz"), ("x.xyz#2", "no_structure")]
+
+
+@pytest.mark.parametrize("line", ["a={ ", "a=[ ", 'a="', "a=' ", "a ", "a", "a=", 'a="\\'])
+def test_lines_that_are_never_closed_take_no_longer(tmp_path: Path, line: str) -> None:
+    for length in (400, 400_000):
+        (tmp_path / "x.xyz").write_text(f"1\n{line * (length // len(line))}\nNa 0 0 0\n")
+        assert len(read(tmp_path / "x.xyz")) == 1
+
+
 @pytest.mark.parametrize("depth", [100, 900, 940, 960, 980, 990, 2000])
 def test_structures_that_are_nested_deeply_are_rows_or_refused(tmp_path: Path, depth: int) -> None:
     deep = "[" * depth + "]" * depth

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from catalogs.expression import Expression
 from catalogs.names import stem
 
 CrystalSystem = Literal["Triclinic", "Monoclinic", "Orthorhombic", "Tetragonal", "Trigonal", "Hexagonal", "Cubic"]
@@ -28,6 +29,15 @@ class _Catalog(BaseModel):
     """Number of records after which reading stops, for a first try; by default all are read."""
     from_list: Path | None = None
     """Text file with one id a line: only these are read; those that the source lacks become rows with a reason."""
+    where: str | None = None
+    """Condition on source metadata, such as `energy_above_hull < 0.05 and nelements <= 3`; others are left out."""
+
+    @field_validator("where")
+    @classmethod
+    def _condition(cls, where: str | None) -> str | None:
+        if where is not None:
+            Expression(where)
+        return where
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +84,7 @@ class _WithDensities(_Catalog):
 
 
 class FolderCatalog(_WithDensities):
-    """Files with structures (CIF, POSCAR, extended XYZ, JSON; also with .gz) in a folder, or one such file."""
+    """Files with structures (CIF, POSCAR, extended XYZ, JSON; also compressed), tables and archives in a folder."""
 
     kind: Literal["folder"] = "folder"
     path: Path
@@ -100,16 +110,16 @@ class TarCatalog(_WithDensities):
 
 
 class TableCatalog(_Catalog):
-    """CSV, Parquet or Feather table with a structure in each row; other columns are kept as source metadata."""
+    """CSV, Parquet or Feather table, or database of ASE, with a structure in each row and source metadata beside it."""
 
     kind: Literal["table"] = "table"
     path: Path
-    """The .csv, .csv.gz, .parquet or .feather file."""
+    """The .csv, .csv.gz, .parquet or .feather file, or the database (.db of ASE, .aselmdb of fairchem)."""
     structure_column: str | None = None
     """Column with the structures as CIF, POSCAR, extended XYZ or JSON; by default the first of `cif`, `structure`,
     `poscar`, or OPTIMADE's three columns `lattice_vectors`, `cartesian_site_positions`, `species_at_sites`."""
     id_column: str | None = None
-    """Column with ids; by default `material_id` if the table has it, else rows are numbered."""
+    """Column with ids; by default `material_id`, `immutable_id` or `id` if the table has it, else rows are numbered."""
     density_column: str | None = None
     """Column with the path of each structure's charge density, relative to the table's folder."""
 

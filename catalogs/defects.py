@@ -7,6 +7,7 @@ from catalogs.reason import Reason
 EMPTY_FILE = "empty_file"
 NO_DATA_BLOCK = "no_data_block"
 NO_STRUCTURE = "no_structure"
+BAD_JSON = "bad_json"
 TRUNCATED_TEXT = "truncated_text"
 BINARY_FILE = "binary_file"
 TOO_LARGE = "too_large"
@@ -16,6 +17,7 @@ LINK_ENTRY = "link_entry"
 ENCRYPTED_ENTRY = "encrypted_entry"
 DAMAGED_ENTRY = "damaged_entry"
 DAMAGED_SOURCE = "damaged_source"
+UNSAFE_FILE = "unsafe_file"
 NESTED_ARCHIVE = "nested_archive"
 NOT_FOUND = "not_found"
 NOT_GENERATED = "not_generated"
@@ -36,6 +38,11 @@ _DEFECTS = (
         NO_STRUCTURE,
         "The JSON, XYZ or database file has no structure at this place.",
         "Read the format it should have in docs/structures.md, and correct the file or exclude it.",
+    ),
+    Reason(
+        BAD_JSON,
+        "The text of a JSON file is not JSON, or is nested too deeply.",
+        "Fetch the file again if it was cut; exclude it if it is no file of structures.",
     ),
     Reason(
         TRUNCATED_TEXT,
@@ -83,8 +90,13 @@ _DEFECTS = (
         "Fetch the archive or table again; its readable part stays valid.",
     ),
     Reason(
+        UNSAFE_FILE,
+        "The file holds Python pickles, which can run any code when they are read.",
+        "Where you trust it, load it with the program that wrote it and save its structures in another format.",
+    ),
+    Reason(
         NESTED_ARCHIVE,
-        "The catalog contains an archive, which is not opened.",
+        "The catalog contains an archive that is not opened: of a kind that is not read, or inside another archive.",
         "Give it a [[catalog]] section of its own, unpacked first if it is inside another archive.",
     ),
     Reason(

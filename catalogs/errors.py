@@ -18,3 +18,11 @@ class CatalogError(Exception):
         facts = [f"expected {expected}" if expected else "", f"found {found}" if found else ""]
         middle = ", ".join(fact for fact in facts if fact)
         super().__init__(f"{where}: {what}" + (f": {middle}" if middle else "") + (f"; {do}" if do else ""))
+
+
+class UnsafeFileError(CatalogError):
+    """A file can only be read by running code that it holds; among other files it is a row with a reason."""
+
+
+class NoStructuresError(CatalogError):
+    """A table or database is intact, but no structures are in it; among other files it is skipped."""

@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from catalogs import defects
-from catalogs.config import FolderCatalog
+from catalogs import defects, tar_archive, zip_archive
+from catalogs.config import FolderCatalog, TarCatalog, ZipCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, format_of, is_hidden, natural_key
+from catalogs.names import archive_kind, compression_of, format_of, is_hidden, is_read, is_table, natural_key
+from catalogs.nested import table_records, within
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, Record
 
+DATASET_SUFFIXES = (".zarr", ".zarr.zip")
+"""Folders and archives with such names are datasets, which are no input."""
+
 
 def records(config: FolderCatalog) -> Iterator[Record]:
-    """Yield a record per structure of every file; archives are defects, files of other names are skipped."""
+    """Yield a record per structure of every file, table and archive; files of other names are skipped."""
     root = config.path
     single = root.is_file()
     for path, trouble in [(root, None)] if single else walk(root, config.name):
@@ -37,7 +41,7 @@ def records(config: FolderCatalog) -> Iterator[Record]:
             yield place.refused(trouble)
             continue
         if kind is None and not single:
-            yield place.refused(Defect(defects.NESTED_ARCHIVE, "an archive among the files of a folder"))
+            yield from _nested(config, path, place)
             continue
         raw = read_file(path, config.max_file_MB)
         if isinstance(raw, Defect):
@@ -46,12 +50,30 @@ def records(config: FolderCatalog) -> Iterator[Record]:
             yield from place.records(raw)
 
 
+def _nested(config: FolderCatalog, path: Path, place: Place) -> Iterator[Record]:
+    """Yield the records of a table or archive among the files."""
+    if not path.is_file():
+        yield place.refused(Defect(defects.UNREADABLE_FILE, _what_it_is(path)))
+        return
+    if is_table(path.name):
+        yield from table_records(place, path, config.max_file_MB)
+        return
+    common = {name: getattr(config, name) for name in ("name", "licence", "max_file_MB", "density")} | {"path": path}
+    match archive_kind(path.name):
+        case "zip":
+            yield from within(place, "!", zip_archive.records(ZipCatalog.model_validate(common)), path.name)
+        case "tar":
+            yield from within(place, "!", tar_archive.records(TarCatalog.model_validate(common)), path.name)
+        case _:
+            yield place.refused(Defect(defects.NESTED_ARCHIVE, "an archive of a kind that is not read"))
+
+
 def read_file(path: Path, limit_MB: float) -> bytes | Defect:
-    """Return all bytes of a file, decompressed if its name ends in .gz, or the defect."""
+    """Return all bytes of a file, decompressed if its name says so, or the defect."""
     try:
         if not path.is_file():  # a pipe or device would block for ever
             return Defect(defects.UNREADABLE_FILE, _what_it_is(path))
-        if not path.name.lower().endswith(".gz") and (size := path.stat().st_size) > limit_MB * MB:
+        if not compression_of(path.name) and (size := path.stat().st_size) > limit_MB * MB:
             return too_large(f"{size / MB:.0f} MB")
         with path.open("rb") as stream:
             before = _version(stream)
@@ -74,7 +96,7 @@ def _what_it_is(path: Path) -> str:
 
 
 def walk(root: Path, name: str) -> Iterator[tuple[Path, Defect | None]]:
-    """Yield files with structures and archives in natural order, and a defect for folders that cannot be listed.
+    """Yield files to read in natural order, and a defect for folders that cannot be listed.
 
     Links to folders are followed unless they lead to a folder that contains them. Only the names of the folders on
     the current path are in memory.
@@ -104,7 +126,9 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, Defect |
     for name, is_folder in sorted(listed, key=lambda item: natural_key(item[0])):
         path = folder / name
         if not is_folder:
-            if format_of(name) or archive_kind(name):
+            if is_read(name) and not name.lower().endswith(DATASET_SUFFIXES):
                 yield path, None
+        elif name.lower().endswith(DATASET_SUFFIXES):
+            continue
         elif (real := os.path.realpath(path)) not in above:
             yield from _walk(path, (*above, real))

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from catalogs import defects
-from catalogs.record import Defect, Format
+from catalogs.ase_row import piece_of
+from catalogs.metadata import metadata_of
+from catalogs.record import Defect, Format, Piece
+from catalogs.xyz_header import header_of, is_count, metadata_of_header
 
 MAX_STRUCTURES = 1_000_000
 """Limit on structures per file."""
 
 _ID_KEYS = ("material_id", "id", "entry_id", "immutable_id", "task_id", "_id", "name")
+_XYZ_ID_KEYS = ("material_id", "immutable_id", "unique_id", "id")
 _TEXT_KEYS = ("cif", "poscar", "POSCAR")
-_METADATA_TYPES = (str, int, float, bool)
-"""Values beside a structure that become source metadata."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One structure of a file: its text, and what the file says beside it."""
-
-    text: str
-    format: Format
-    name: str = ""
-    """Its id in the file; empty if it has none."""
-    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def format_of_text(text: str) -> Format:
@@ -71,7 +61,7 @@ def _split_extxyz(text: str) -> Iterator[Piece | Defect]:
             continue
         number += 1
         count = lines[at].strip()
-        if not count.isdigit() or number > MAX_STRUCTURES:
+        if not is_count(count) or number > MAX_STRUCTURES:
             yield Defect(defects.NO_STRUCTURE, f"line {at + 1}: expected a number of atoms, found {count[:40]!r}")
             return
         end = at + 2 + int(count)
@@ -79,7 +69,9 @@ def _split_extxyz(text: str) -> Iterator[Piece | Defect]:
         if len(frame) < 2 + int(count):
             yield Defect(defects.TRUNCATED_TEXT, f"line {at + 1}: {count} atoms announced, {len(frame) - 2} listed")
             return
-        yield Piece("\n".join(frame) + "\n", "extxyz")
+        beside = metadata_of_header(header_of(frame[1]))
+        named = next((beside[key] for key in _XYZ_ID_KEYS if beside.get(key)), "")
+        yield Piece("\n".join(frame) + "\n", "extxyz", named, beside)
         at = end
 
 
@@ -87,7 +79,7 @@ def _split_json(text: str) -> Iterator[Piece | Defect]:
     try:
         content = json.loads(text)
     except RecursionError:
-        yield Defect(defects.NO_STRUCTURE, "JSON nested too deeply")
+        yield Defect(defects.BAD_JSON, "JSON nested too deeply")
         return
     except ValueError as error:
         yield from _split_json_lines(text, error)
@@ -99,13 +91,13 @@ def _split_json_lines(text: str, error: ValueError) -> Iterator[Piece | Defect]:
     """Yield one structure for each line of a JSON-lines file."""
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) < 2 or not lines[0].lstrip().startswith("{"):
-        yield Defect(defects.NO_STRUCTURE, f"not JSON: {error}")
+        yield Defect(defects.BAD_JSON, f"not JSON: {error}")
         return
     for number, line in enumerate(lines, start=1):
         try:
             yield _entry(json.loads(line), f"line {number}")
         except (ValueError, RecursionError) as broken:
-            yield Defect(defects.NO_STRUCTURE, f"line {number} is not JSON: {broken}")
+            yield Defect(defects.BAD_JSON, f"line {number} is not JSON: {broken}")
 
 
 def _pieces(content: Any) -> Iterator[Piece | Defect]:
@@ -122,9 +114,11 @@ def _pieces(content: Any) -> Iterator[Piece | Defect]:
     elif isinstance(content.get("data"), list | dict):  # an answer of an OPTIMADE server
         data = content["data"]
         yield from _pieces(data if isinstance(data, list) else [data])
+    elif isinstance(content.get("entries"), list):  # pymatgen's computed entries, as Alexandria publishes them
+        yield from _pieces(content["entries"])
     elif isinstance(content.get("ids"), list):  # ASE's JSON database
         for number in content["ids"]:
-            yield _entry(content.get(str(number)), f"id {number}", name=str(number))
+            yield piece_of(content.get(str(number)), str(number))
     else:
         yield Defect(defects.NO_STRUCTURE, f"an object with {', '.join(map(repr, list(content)[:5])) or 'no keys'}")
 
@@ -132,8 +126,9 @@ def _pieces(content: Any) -> Iterator[Piece | Defect]:
 def _table(content: dict[str, Any]) -> Iterator[Piece | Defect]:
     """Yield the rows of a table that pandas wrote with orient="split", as matminer's and matbench's are."""
     columns = [str(name) for name in content["columns"]]
-    ids = content.get("index") or range(len(content["data"]))
-    for name, row in zip(ids, content["data"], strict=False):
+    data, index = content["data"], content.get("index")
+    ids = index if isinstance(index, list) and len(index) == len(data) else range(len(data))
+    for name, row in zip(ids, data, strict=True):
         if not isinstance(row, list) or len(row) != len(columns):
             yield Defect(defects.NO_STRUCTURE, f"row {name} does not have {len(columns)} cells")
         else:
@@ -149,18 +144,17 @@ def _entry(entry: Any, where: str, name: str = "") -> Piece | Defect:
     if isinstance(entry.get("attributes"), dict) and is_structure(entry["attributes"]):
         inner, beside = entry["attributes"], {**entry["attributes"], "id": entry.get("id", "")}
     name = name or next((str(beside[k]) for k in _ID_KEYS if isinstance(beside.get(k), str | int)), "")
-    metadata = {
-        key: str(value)
-        for key, value in beside.items()
-        if isinstance(value, _METADATA_TYPES) and key not in _TEXT_KEYS and not key.startswith("@")
-    }
+    metadata = metadata_of({key: value for key, value in beside.items() if key not in _TEXT_KEYS})
     for key in _TEXT_KEYS:
         if isinstance(entry.get(key), str):
             return Piece(entry[key], "cif" if key == "cif" else "poscar", name, metadata)
     if isinstance(inner, str):
         return Piece(inner, format_of_text(inner), name, metadata)
     if isinstance(inner, dict) and is_structure(inner):
-        return Piece(json.dumps(inner), "json", name, metadata)
+        try:
+            return Piece(json.dumps(inner), "json", name, metadata)
+        except RecursionError:
+            return Defect(defects.BAD_JSON, f"{where} is nested too deeply")
     return Defect(defects.NO_STRUCTURE, f"{where} has none of the keys of a structure")
 
 

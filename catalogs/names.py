@@ -19,9 +19,11 @@ _STRUCTURES: dict[str, Format] = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
-"""Files that are read, in capitals too, also with .gz; other files of a folder or archive are skipped."""
+"""Files that are read, in capitals too, also compressed; other files of a folder or archive are skipped."""
+COMPRESSIONS = (".gz", ".bz2", ".xz")
 _POSCAR = re.compile(r"(?:.*[._-])?(?:poscar|contcar)(?:[._-].*)?")
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".feather", ".arrow")
+DATABASE_SUFFIXES = (".db", ".aselmdb", ".lmdb", "data.mdb")
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".feather", ".arrow", *DATABASE_SUFFIXES)
 _ARCHIVES: dict[str, Literal["zip", "tar", "other"]] = {
     ".zip": "zip",
     **dict.fromkeys((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"), "tar"),
@@ -34,16 +36,33 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 def format_of(name: str) -> Format | None:
     """Return the format of a file by its name, None if a file of this name is not read."""
-    base = name.replace("\\", "/").rsplit("/", 1)[-1].lower().removesuffix(".gz")
+    base = name.replace("\\", "/").rsplit("/", 1)[-1].lower()
+    base = base.removesuffix(compression_of(base))
     for suffix, found in _STRUCTURES.items():
         if base.endswith(suffix):
             return found
-    return "poscar" if _POSCAR.fullmatch(base) else None
+    is_other = is_table(name) or archive_kind(name) is not None
+    return "poscar" if _POSCAR.fullmatch(base) and not is_other else None
+
+
+def compression_of(name: str) -> str:
+    """Return the suffix by which a single file is compressed, empty if it is not."""
+    return next((suffix for suffix in COMPRESSIONS if name.lower().endswith(suffix)), "")
 
 
 def is_table(name: str) -> bool:
-    """Return whether a file of this name is a table of structures."""
+    """Return whether a file of this name is a table or database of structures."""
     return name.lower().endswith(TABLE_SUFFIXES)
+
+
+def is_database(name: str) -> bool:
+    """Return whether a file of this name is a database of structures."""
+    return name.lower().endswith(DATABASE_SUFFIXES)
+
+
+def is_read(name: str) -> bool:
+    """Return whether a file of this name among others is opened: structures, tables and archives."""
+    return format_of(name) is not None or is_table(name) or archive_kind(name) is not None
 
 
 def archive_kind(name: str) -> Literal["zip", "tar", "other"] | None:
@@ -75,7 +94,7 @@ def natural_key(path: str) -> tuple[object, ...]:
 def stem(name: str) -> str:
     """Return the file name without folder and known suffixes (`x.cif.gz` and `x.tar.gz` are `x`)."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    structures = [suffix + gz for gz in (".gz", "") for suffix in _STRUCTURES]
+    structures = [suffix + gz for gz in (*COMPRESSIONS, "") for suffix in _STRUCTURES]
     for suffix in (*structures, *sorted(_ARCHIVES, key=len, reverse=True), *TABLE_SUFFIXES[::-1]):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]

@@ -12,7 +12,7 @@ from catalogs.errors import CatalogError
 from catalogs.names import archive_kind, format_of, is_table
 from catalogs.reading import with_unique_ids
 from catalogs.record import Record
-from catalogs.selection import first, listed, read_ids
+from catalogs.selection import Excluded, first, listed, meeting, read_ids
 
 
 def _generated(config: GeneratedCatalog) -> Iterator[Record]:
@@ -38,19 +38,22 @@ SOURCES: dict[str, Callable[[Any], Iterable[Record]]] = {
 """The reader of each kind of section."""
 
 
-def open_catalog(config: CatalogConfig) -> Iterator[Record]:
+def open_catalog(config: CatalogConfig, excluded: Excluded | None = None) -> Iterator[Record]:
     """Yield the catalog's records lazily, in an order that depends on the catalog alone, every id once.
 
     What cannot be read is a record with a defect. An unreachable catalog raises `CatalogError` at the first record.
+    Records that the catalog's condition leaves out are counted in `excluded`.
     """
     records = with_unique_ids(SOURCES[config.kind](config))
     if config.from_list is not None:
         records = listed(records, config, read_ids(config))
+    if config.where is not None:
+        records = meeting(records, config, excluded if excluded is not None else Excluded())
     return records if config.limit is None else first(records, config.limit)
 
 
-def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:
-    """Yield all catalogs' records, one catalog after the other."""
+def open_catalogs(configs: Sequence[CatalogConfig], excluded: Excluded | None = None) -> Iterator[Record]:
+    """Yield all catalogs' records, one catalog after the other; see `open_catalog`."""
     names = [config.name for config in configs]
     for name in names:
         if names.count(name) > 1:
@@ -58,7 +61,7 @@ def open_catalogs(configs: Sequence[CatalogConfig]) -> Iterator[Record]:
                 "two catalogs have the same name", where=f"catalog {name!r}", do="give each [[catalog]] its own name"
             )
     for config in configs:
-        yield from open_catalog(config)
+        yield from open_catalog(config, excluded)
 
 
 def guess_catalog(path: Path) -> CatalogConfig:
@@ -76,6 +79,7 @@ def guess_catalog(path: Path) -> CatalogConfig:
     raise CatalogError(
         "not a catalog" if path.exists() else "there is nothing here",
         where=str(path),
-        expected="a folder, a file (.cif, POSCAR, .xyz, .json), an archive (.zip, .tar.gz) or a table (.csv, .parquet)",
+        expected="a folder, a file (.cif, POSCAR, .xyz, .json), an archive (.zip, .tar.gz), a table (.csv, .parquet) "
+        "or a database (.db, .aselmdb)",
         do="correct the path, or unpack what it holds",
     )

@@ -31,11 +31,15 @@ from catalogs.formats import is_structure
 from catalogs.optimade_client import Client, Opener, open_address
 from catalogs.reading import Place
 from catalogs.record import Defect, Record
+from catalogs.selection import check_fields
 
 STRUCTURE_FIELDS = (
     *("lattice_vectors", "cartesian_site_positions", "species_at_sites", "species"),
     *("dimension_types", "structure_features"),
 )
+_ABOUT_FIELDS = ("provider", "homepage", "licence_page")
+MOST_EMPTY_PAGES = 10
+"""In succession; a server that gives more of them has no end."""
 METADATA_FIELDS = ("chemical_formula_reduced", "last_modified", "immutable_id")
 
 Json = dict[str, Any]
@@ -58,12 +62,14 @@ def records(
     config: OptimadeCatalog, opener: Opener = open_address, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Record]:
     """Yield a record per entry in the server's order; download pages that are not on disk yet."""
+    known = (*_ABOUT_FIELDS, *METADATA_FIELDS, *config.response_fields)
+    check_fields(config, known, "correct the condition, or name the server's field in response_fields")
     client = Client(config, opener, sleep)
     folder = config.path / f"query-{_hash_of(config)}"
     about = _about(config, folder, client)
     journal = _read_journal(folder / "pages.jsonl")
     address: str | None = _first_address(config)
-    number = n_entries = 0
+    number = n_entries = n_empty = 0
     seen: set[str] = set()
     while address is not None:
         if address in seen:
@@ -78,13 +84,18 @@ def records(
                 found=f"{page.total}",
                 do=f"remove {folder} to download the present version",
             )
+        n_empty = 0 if page.n_entries else n_empty + 1
+        if n_empty > MOST_EMPTY_PAGES:
+            raise _error(config, f"{n_empty} pages in succession are empty", address, "report it to the provider")
         for entry in content["data"]:
             yield _record(config, entry, about)
         number, n_entries, address = number + 1, n_entries + page.n_entries, page.following
     total = journal[0].total if journal else None
     if total is not None and n_entries != total:
         raise CatalogError(
-            "the server's pages end too early",
+            "the server's pages end too early"
+            if n_entries < total
+            else "the server's pages hold more than it announces",
             where=f"catalog {config.name!r}",
             expected=f"{total} structures",
             found=f"{n_entries}",
@@ -128,9 +139,12 @@ def _about(config: OptimadeCatalog, folder: Path, client: Client) -> dict[str, s
         }
         save_download(path, json.dumps(found, indent=1).encode())
     try:
-        return {str(key): str(value) for key, value in json.loads(path.read_bytes()).items()}
+        kept = {str(key): str(value) for key, value in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, AttributeError) as error:
         raise _damaged(path, str(error)) from error
+    if missing := sorted({*_ABOUT_FIELDS, "licence"} - kept.keys()):
+        raise _damaged(path, f"no {', '.join(missing)}")
+    return kept
 
 
 def _licence(attributes: Json) -> str:
@@ -158,7 +172,11 @@ def _page(
         return page, json.loads(raw)
     content, raw = client.read_page(address)
     data, links, meta = content["data"], _object(content.get("links")), _object(content.get("meta"))
-    following = _link(links.get("next"))
+    following, more = _link(links.get("next")), meta.get("more_data_available")
+    if more is True and not following:
+        raise _error(config, "the server has more data but names no next page", address, "report it to the provider")
+    if more is False:  # some servers name a next page after the last one
+        following = ""
     total = meta.get("data_returned")
     page = _Page(
         address,
@@ -196,7 +214,7 @@ def _record(config: OptimadeCatalog, entry: Any, about: dict[str, str]) -> Recor
     content = _object(entry)
     attributes = _object(content.get("attributes"))
     name = str(content.get("id") or "")
-    beside = {"provider": about["provider"], "homepage": about["homepage"], "licence_page": about["licence_page"]}
+    beside = {name: about[name] for name in _ABOUT_FIELDS}
     for key in (*METADATA_FIELDS, *config.response_fields):
         if (value := attributes.get(key)) is not None:
             beside[key] = value if isinstance(value, str) else json.dumps(value)

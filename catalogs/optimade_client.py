@@ -94,7 +94,7 @@ class Client:
         stated = error.headers.get("Retry-After") if error.headers else None
         if stated is None:
             return 0.0
-        if stated.strip().isdigit():
+        if stated.strip().isdecimal():
             seconds = float(stated)
         else:
             try:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
-from typing import IO
+from typing import IO, Any
 
 from catalogs import defects
 from catalogs.blocks import MAX_BLOCKS, split_blocks
 from catalogs.formats import MAX_STRUCTURES, split
+from catalogs.names import compression_of
 from catalogs.record import Defect, DensityRef, Format, Record
 from catalogs.text import decode, printable
 
 MB = 1_000_000
+_OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Place:
 
     def refused(self, defect: Defect) -> Record:
         """Return the record of a file that could not be read."""
+        defect = replace(defect, detail=printable(defect.detail))
         source_metadata = dict(self.source_metadata)
         return Record(
             self.source,
@@ -72,7 +77,7 @@ class Place:
     def _pieces(self, text: str) -> Iterator[Record]:
         """Yield the structures of a file that is not a CIF, tagged with their id in the file or their number."""
         pieces = list(islice(split(text, self.format), MAX_STRUCTURES + 1))
-        if self.skippable and all(isinstance(piece, Defect) for piece in pieces):
+        if self.skippable and all(isinstance(p, Defect) and p.reason == defects.NO_STRUCTURE for p in pieces):
             return
         if not pieces:
             yield self.refused(Defect(defects.NO_STRUCTURE, "the file is empty"))
@@ -87,13 +92,15 @@ class Place:
             if isinstance(piece, Defect):
                 yield here.refused(piece)
                 continue
-            here = replace(here, source_metadata={**self.source_metadata, **piece.metadata}, format=piece.format)
+            beside = {printable(key): printable(value) for key, value in piece.metadata.items()}
+            here = replace(here, source_metadata={**self.source_metadata, **beside}, format=piece.format)
+            text = printable(piece.text)
             if piece.format == "cif":
-                yield from here._data_blocks(piece.text)
+                yield from here._data_blocks(text)
             else:
-                yield here._record(piece.text, "", alone=len(pieces) == 1)
+                yield here.record(text, alone=len(pieces) == 1)
 
-    def _record(self, text: str, block: str, *, alone: bool) -> Record:
+    def record(self, text: str, block: str = "", *, alone: bool = True) -> Record:
         """Return the record of one structure; `alone` if its file has no other."""
         source_metadata = dict(self.source_metadata)
         density = None
@@ -129,19 +136,21 @@ class Place:
             if block.truncated:
                 yield here.refused(Defect(defects.TRUNCATED_TEXT, "a text field is never closed"))
                 continue
-            yield here._record(block.text, block.name, alone=len(blocks) == 1)
+            yield here.record(block.text, block.name, alone=len(blocks) == 1)
 
 
 def read_bounded(stream: IO[bytes], name: str, limit_MB: float) -> bytes | Defect:
-    """Return all bytes of a file, decompressed if its name ends in .gz; read at most one byte over the limit."""
+    """Return all bytes of a file, decompressed if its name says so; read at most one byte over the limit."""
     limit = int(limit_MB * MB)
     try:
-        if name.lower().endswith(".gz"):
-            with gzip.open(stream) as plain:
-                raw = plain.read(limit + 1)
+        if opener := _OPENERS.get(compression_of(name)):
+            with opener(stream) as plain:
+                raw: bytes = plain.read(limit + 1)
         else:
             raw = stream.read(limit + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         return Defect(defects.DAMAGED_ENTRY, f"cannot be decompressed: {error}")
     if len(raw) > limit:
         return too_large(f"more than {limit_MB:g} MB")

@@ -20,6 +20,17 @@ class Defect:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """One structure of a file or database: its text, and what is said beside it."""
+
+    text: str
+    format: Format
+    name: str = ""
+    """Its id in the file; empty if it has none."""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class DensityRef:
     """Location and format of the electron density of a record."""
 

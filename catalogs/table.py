@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,18 +16,22 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from catalogs import defects
+from catalogs import databases, defects
 from catalogs.config import TableCatalog
 from catalogs.densities import density_format
-from catalogs.errors import CatalogError
+from catalogs.errors import CatalogError, NoStructuresError
 from catalogs.formats import format_of_text
+from catalogs.names import is_database
 from catalogs.reading import MB, Place, too_large
 from catalogs.record import Defect, DensityRef, Record
+from catalogs.selection import check_fields
 from catalogs.text import printable
 
 ID_COLUMNS = ("material_id", "immutable_id", "id")
 STRUCTURE_COLUMNS = ("cif", "structure", "poscar")
 OPTIMADE_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
+VERDICTS_KEY = b"pxrd_datagen"
+"""Key of the metadata of tables of verdicts (`curation.parquet`)."""
 MORE_OPTIMADE_COLUMNS = ("species", "dimension_types")
 HEAD_CHARACTERS = 20_000
 """By which the format of a cell is recognised."""
@@ -40,13 +45,20 @@ LARGEST_INFLATION, INFLATED_BYTES = 200, 1_000_000_000
 Row = Sequence[Any]
 
 
-def records(config: TableCatalog) -> Iterator[Record]:
-    """Yield a record per structure of every row; other columns become source metadata, as text."""
+def records(config: TableCatalog, raw: bytes | None = None) -> Iterator[Record]:
+    """Yield a record per structure of every row; other columns become source metadata, as text.
+
+    `raw` is the file's content if it is in memory. Raises CatalogError, its subclass `NoStructuresError` if there is no
+    column with structures.
+    """
     name = config.path.name.lower()
+    if is_database(name):
+        yield from databases.records(config, raw)
+        return
     if name.endswith((".csv", ".csv.gz")):
-        rows = _csv_rows(config)
+        rows = _csv_rows(config, raw)
     else:
-        rows = _feather_rows(config) if name.endswith((".feather", ".arrow")) else _parquet_rows(config)
+        rows = _feather_rows(config, raw) if name.endswith((".feather", ".arrow")) else _parquet_rows(config, raw)
     header = next(rows)
     if isinstance(header, Defect):
         raise CatalogError(
@@ -56,6 +68,7 @@ def records(config: TableCatalog) -> Iterator[Record]:
             do="fetch the table again",
         )
     columns = _Columns(config, [str(name) for name in header])
+    check_fields(config, columns.metadata_names())
     for number, row in enumerate(rows, start=1):
         if isinstance(row, Defect) and row.reason == defects.TOO_LARGE:
             name = f"row {number}"
@@ -92,7 +105,13 @@ class _Columns:
         if set(OPTIMADE_COLUMNS) <= set(self.names):
             chosen = (*OPTIMADE_COLUMNS, *(name for name in MORE_OPTIMADE_COLUMNS if name in self.names))
             return {name: self.names.index(name) for name in chosen}
-        return {"": self._index(STRUCTURE_COLUMNS[0], "structure_column")}
+        raise NoStructuresError(
+            f"the table {self.config.path} has no column with structures",
+            where=f"catalog {self.config.name!r}",
+            expected=f"{', '.join(STRUCTURE_COLUMNS)}, or OPTIMADE's {', '.join(OPTIMADE_COLUMNS)}",
+            found=", ".join(repr(known) for known in self.names[:20]),
+            do="set structure_column to one of these",
+        )
 
     def _index(self, name: str, option: str) -> int:
         if name in self.names:
@@ -104,6 +123,10 @@ class _Columns:
             found=", ".join(repr(known) for known in self.names[:20]),
             do=f"set {option} to one of these",
         )
+
+    def metadata_names(self) -> list[str]:
+        """Return the columns that become source metadata."""
+        return [name for i, name in enumerate(self.names) if i not in self.structure.values()]
 
     def records_of_row(self, number: int, row: Row) -> Iterator[Record]:
         source_metadata = {
@@ -145,13 +168,13 @@ class _Columns:
         return lambda _block: DensityRef(path, density_format(path.name)) if named and path.is_file() else None
 
 
-def _csv_rows(config: TableCatalog) -> Iterator[Any]:
+def _csv_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
     """Yield the header, then the rows; a Defect for a row that is too large, and last where the file breaks off."""
     limit = 2 * int(config.max_file_MB * MB)
     # The limit is the module's own, shared by the process, so it is only raised.
     csv.field_size_limit(max(csv.field_size_limit(), limit))
     header = None
-    with _open_text(config) as stream:
+    with _open_text(config, raw) as stream:
         try:
             for text in _csv_lines(stream, limit):
                 row = text if isinstance(text, Defect) else next(csv.reader([text], strict=False))
@@ -206,26 +229,37 @@ def _ends_quoted(part: str, is_quoted: bool, is_row_start: bool) -> bool:
             is_quoted, at = True, at + 2
 
 
-def _open_text(config: TableCatalog) -> IO[str]:
+def _open_text(config: TableCatalog, raw: bytes | None) -> IO[str]:
     """Open the file as text; bytes that are not UTF-8 become surrogates, which are decoded per cell."""
     try:
         if config.path.name.lower().endswith(".gz"):
-            return gzip.open(config.path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+            source = config.path if raw is None else BytesIO(raw)
+            return gzip.open(source, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+        if raw is not None:
+            return TextIOWrapper(BytesIO(raw), encoding="utf-8-sig", errors="surrogateescape", newline="")
         return config.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:
         raise _cannot_open(config, config.path, error) from error
 
 
-def _parquet_rows(config: TableCatalog) -> Iterator[Any]:
+def _parquet_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
+    source = config.path if raw is None else pa.BufferReader(raw)
     try:
-        schema = pq.read_schema(config.path)
+        schema = pq.read_schema(source)
         texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-        table = pq.ParquetFile(config.path, read_dictionary=texts)
+        table = pq.ParquetFile(source, read_dictionary=texts)
         names = list(table.schema_arrow.names)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _cannot_open(config, config.path, error) from error
+    if VERDICTS_KEY in (schema.metadata or {}):
+        raise NoStructuresError(
+            f"the table {config.path} is one of verdicts, which datagen wrote",
+            where=f"catalog {config.name!r}",
+            expected="a table of structures",
+            do="name the structures from which it was made",
+        )
     with table:
-        _refuse_bomb(config, table)
+        _refuse_bomb(config, table, config.path.stat().st_size if raw is None else len(raw))
         yield names
         try:
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
@@ -234,10 +268,10 @@ def _parquet_rows(config: TableCatalog) -> Iterator[Any]:
             yield Defect(defects.DAMAGED_SOURCE, str(error))
 
 
-def _feather_rows(config: TableCatalog) -> Iterator[Any]:
+def _feather_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
     """Yield the header, then the rows of a Feather file of version 2, which is an Arrow file."""
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(config.path)))
+        table = pa.ipc.open_file(pa.memory_map(str(config.path)) if raw is None else pa.BufferReader(raw))
         names = list(table.schema.names)
     except (OSError, pa.ArrowException) as error:
         raise _cannot_open(config, config.path, error) from error
@@ -251,9 +285,8 @@ def _feather_rows(config: TableCatalog) -> Iterator[Any]:
         yield Defect(defects.DAMAGED_SOURCE, str(error))
 
 
-def _refuse_bomb(config: TableCatalog, table: pq.ParquetFile) -> None:
+def _refuse_bomb(config: TableCatalog, table: pq.ParquetFile, size: int) -> None:
     inflated = sum(table.metadata.row_group(i).total_byte_size for i in range(table.metadata.num_row_groups))
-    size = config.path.stat().st_size
     if inflated > INFLATED_BYTES and inflated > LARGEST_INFLATION * size:
         raise CatalogError(
             f"the table {config.path} inflates from {size / MB:.2f} MB to {inflated / MB:,.0f} MB",

@@ -17,7 +17,8 @@ from catalogs import defects
 from catalogs.config import TarCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, escapes, format_of, is_hidden
+from catalogs.names import archive_kind, escapes, format_of, is_hidden, is_read, is_table
+from catalogs.nested import table_records
 from catalogs.reading import MB, Place, decompressed, too_large
 from catalogs.record import Defect, Record
 
@@ -87,7 +88,7 @@ def _member_records(config: TarCatalog, tar: tarfile.TarFile, member: tarfile.Ta
     name = member.name.removeprefix("./")
     if member.isdir():
         return
-    if not escapes(name) and (is_hidden(name) or (format_of(name) is None and archive_kind(name) is None)):
+    if not escapes(name) and (is_hidden(name) or not is_read(name)):
         return
     place = Place(
         config.name,
@@ -107,6 +108,8 @@ def _member_records(config: TarCatalog, tar: tarfile.TarFile, member: tarfile.Ta
     raw = decompressed(content.read(), name, config.max_file_MB)
     if isinstance(raw, Defect):
         yield place.refused(raw)
+    elif is_table(name):
+        yield from table_records(place, Path(name), config.max_file_MB, raw)
     else:
         yield from place.records(raw)
 

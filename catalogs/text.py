@@ -31,5 +31,12 @@ def decode(raw: bytes) -> tuple[str, str] | Defect:
 
 
 def printable(name: str) -> str:
-    """Return a file name as text that can be stored; bytes that are not UTF-8 become \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return a name or value as text that can be stored; bytes that are not UTF-8 become \\xNN.
+
+    Halves of surrogate pairs, which JSON may state, are kept as such bytes.
+    """
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "surrogatepass")
+    return raw.decode("utf-8", "backslashreplace")

@@ -13,7 +13,8 @@ from catalogs import defects
 from catalogs.config import ZipCatalog
 from catalogs.densities import beside, by_block, density_format, density_path
 from catalogs.errors import CatalogError
-from catalogs.names import archive_kind, escapes, format_of, is_hidden, natural_key
+from catalogs.names import archive_kind, escapes, format_of, is_hidden, is_read, is_table, natural_key
+from catalogs.nested import table_records
 from catalogs.reading import MB, Place, read_bounded, too_large
 from catalogs.record import Defect, DensityRef, Record
 
@@ -40,6 +41,8 @@ def records(config: ZipCatalog) -> Iterator[Record]:
             raw = _refusal(entry, config.max_file_MB) or _read(archive, entry, config.max_file_MB)
             if isinstance(raw, Defect):
                 yield place.refused(raw)
+            elif is_table(file_id):
+                yield from table_records(place, Path(file_id), config.max_file_MB, raw)
             else:
                 yield from place.records(raw)
 
@@ -63,9 +66,7 @@ def _id_of(entry: zipfile.ZipInfo) -> str:
 
 def _matters(entry: zipfile.ZipInfo) -> bool:
     name = _id_of(entry)
-    return not name.endswith("/") and (
-        escapes(name) or (not is_hidden(name) and (format_of(name) is not None or archive_kind(name) is not None))
-    )
+    return not name.endswith("/") and (escapes(name) or (not is_hidden(name) and is_read(name)))
 
 
 def _refusal(entry: zipfile.ZipInfo, limit_MB: float) -> Defect | None:

@@ -11,7 +11,10 @@ from curation.reasons import Refused
 
 Block = gemmi.cif.Block
 
-_MACROMOLECULAR = ("_atom_site.Cartn_x", "_atom_site.group_PDB", "_entity.id", "_struct_asym.id")
+_MACROMOLECULAR = ("_atom_site.group_PDB", "_entity.id", "_entity_poly.entity_id", "_struct_asym.id")
+DICTIONARY = "_audit_conform_dict_name"
+"""Tag that names the dictionary of a block's names; it is set for blocks whose names were mmCIF's."""
+MMCIF = "mmcif"
 _ATOM_TAGS = ("_atom_site_fract_x", "_atom_site_Cartn_x")
 _ESSENTIAL = ("_atom_site_", "_symmetry_equiv_pos_", "_space_group_symop")
 
@@ -31,8 +34,10 @@ def read_block(text: str, warnings: set[str]) -> Block:
     dotted = [b for b in blocks if b.find_value("_cell.length_a") is not None or b.find_loop("_atom_site.fract_x")]
     if dotted and not any(_has_atoms(b) for b in blocks):
         _refuse_macromolecular(dotted)
-        # CIF 2 writes `_cell.length_a` for `_cell_length_a`: the same data under the newer dictionary's names.
+        # CIF 2 and mmCIF write `_cell.length_a` for `_cell_length_a`: the same data under other dictionaries' names.
         blocks = _read_leniently(text, "", rename=True)
+        for block in blocks:
+            block.set_pair(DICTIONARY, MMCIF)
     with_atoms = [b for b in blocks if _has_atoms(b)]
     if len(with_atoms) > 1:
         warnings.add("several_blocks")

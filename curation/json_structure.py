@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from catalogs.ase_row import plain_of
 from curation.atoms import Array
 from curation.composition import SYMBOLS
 from curation.listed_atoms import ListedAtoms
@@ -46,7 +47,13 @@ def _pymatgen(content: dict[str, Any], warnings: set[str]) -> ListedAtoms:
         for species in site["species"]:
             name = str(species["element"]) + _charge(species.get("oxidation_state"), warnings)
             atoms.add(name, float(species.get("occu", 1.0)), site["abc"], label, f"site {number}")
-        _remark(site.get("properties") or {}, warnings)
+            _remark("magnetic", [species.get("spin"), (species.get("properties") or {}).get("spin")], warnings)
+        beside = site.get("properties") or {}
+        _remark("magnetic", beside.get("magmom"), warnings)
+        _remark("charges_ignored", beside.get("charge"), warnings)
+        if not all(beside.get("selective_dynamics") or ()):
+            warnings.add("constraints_ignored")
+    _remark("charges_ignored", content.get("charge"), warnings)
     return atoms.listed(lattice, is_cartesian=False)
 
 
@@ -77,19 +84,22 @@ def _optimade(content: dict[str, Any], warnings: set[str]) -> ListedAtoms:
 
 def _ase(content: dict[str, Any], warnings: set[str]) -> ListedAtoms:
     """A row of ASE's JSON database; arrays are lists, or wrapped as `__ndarray__`."""
-    lattice = _array(_plain(content["cell"]), "cell")
-    periodic = _plain(content.get("pbc", [True] * 3))
-    if not all(periodic):
+    lattice = _array(plain_of(content["cell"]), "cell")
+    periodic = plain_of(content.get("pbc", True))
+    if periodic is not True and (periodic is False or not all(periodic)):
         raise Refused("not_periodic", f"pbc is {periodic}")
-    numbers, positions = _plain(content["numbers"]), _plain(content["positions"])
+    numbers, positions = plain_of(content["numbers"]), plain_of(content["positions"])
     if len(numbers) != len(positions):
         raise Refused("bad_format", f"{len(numbers)} numbers for {len(positions)} positions")
     atoms = _Builder()
     for at, (number, position) in enumerate(zip(numbers, positions, strict=True), start=1):
+        if number != int(number):
+            raise Refused("bad_format", f"atom {at} has the atomic number {number}")
         if not 1 <= int(number) <= len(SYMBOLS):
             raise Refused("dummy_site", f"atom {at} has the atomic number {number}")
         atoms.add(SYMBOLS[int(number) - 1], 1.0, position, "", f"atom {at}")
-    _remark({"magmom": content.get("magmoms") or content.get("initial_magmoms")}, warnings)
+    _remark("magnetic", [plain_of(content.get(name)) for name in ("magmoms", "initial_magmoms")], warnings)
+    _remark("charges_ignored", [plain_of(content.get(name)) for name in ("charges", "initial_charges")], warnings)
     if content.get("constraints"):
         warnings.add("constraints_ignored")
     return atoms.listed(lattice, is_cartesian=True)
@@ -128,14 +138,6 @@ def _array(value: Any, name: str) -> Array:
     return found
 
 
-def _plain(value: Any) -> Any:
-    """Return nested lists of ASE's encoding of an array: shape, type, values in one list."""
-    if not isinstance(value, dict) or "__ndarray__" not in value:
-        return value["array"] if isinstance(value, dict) and "array" in value else value
-    shape, _, flat = value["__ndarray__"]
-    return np.asarray(flat).reshape(shape).tolist()
-
-
 def _charge(state: Any, warnings: set[str]) -> str:
     """Return an oxidation state as the ending of a species; a fraction has no form factor of its own."""
     if not state:
@@ -149,9 +151,15 @@ def _charge(state: Any, warnings: set[str]) -> str:
     return ("" if abs(whole) == 1 else str(abs(whole))) + ("+" if whole > 0 else "-")
 
 
-def _remark(properties: dict[str, Any], warnings: set[str]) -> None:
-    """Note properties that have no effect on a pattern."""
-    if properties.get("magmom") is not None:
-        warnings.add("magnetic")
-    if properties.get("selective_dynamics") is not None:
-        warnings.add("constraints_ignored")
+def _remark(code: str, values: Any, warnings: set[str]) -> None:
+    """Add a warning if any of the numbers, however nested, is not 0."""
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):  # pymatgen's Magmom
+            waiting += [value.get("moment"), value.get("array")]
+        elif isinstance(value, int | float) and value != 0:
+            warnings.add(code)
+            return

@@ -40,8 +40,9 @@ class _Chosen:
 
 def read_listed(text: str, kind: Format, settings: CurationSettings, warnings: set[str]) -> Expansion:
     """Return the whole cell; raise `Refused` if it is no crystal."""
-    listed = PARSERS[kind](text, warnings)
-    lattice, fractional = _standard(listed)
+    with np.errstate(over="ignore", invalid="ignore"):  # a result that is not finite is refused
+        listed = PARSERS[kind](text, warnings)
+        lattice, fractional = _standard(listed)
     chosen = _chosen(listed, warnings)
     rows = chosen.rows
     sites = Sites(

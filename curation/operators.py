@@ -84,7 +84,7 @@ def _named_operators(block: gemmi.cif.Block) -> tuple[Operators, ...]:
     if hall := _first(block, _HALL_TAGS):
         groups.append(_find_hall(hall))
     text = _first(block, _NUMBER_TAGS)
-    if text is not None and text.isdigit() and 1 <= int(text) <= 230:
+    if text is not None and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 230:
         number = int(text)
         if all(group is None or group.number != number for group in groups):
             groups.append(gemmi.find_spacegroup_by_number(number))
@@ -107,7 +107,7 @@ def from_setting(xhm: str) -> Operators:
 def stated_number(block: gemmi.cif.Block) -> int | None:
     """Return the stated space group number, or None."""
     text = _first(block, _NUMBER_TAGS)
-    if text is not None and text.isdigit() and 1 <= int(text) <= 230:
+    if text is not None and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 230:
         return int(text)
     named = _named_group(block)
     return None if named is None else int(named.number)

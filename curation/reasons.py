@@ -54,7 +54,7 @@ _READ = (
     ),
     Reason(
         "mmcif",
-        "The file uses the macromolecular dictionary (mmCIF).",
+        "The file describes a macromolecule (mmCIF with entities or chains).",
         "Exclude it: protein crystals exceed 500 atoms.",
     ),
     Reason(
@@ -303,7 +303,7 @@ WARNINGS: dict[str, Reason] = {
         ),
         Reason(
             "charges_ignored",
-            "An oxidation state is not a whole number; the neutral atom's form factor was used.",
+            "Charges are no whole oxidation states; the neutral atoms' form factors were used.",
             "State whole oxidation states, or none.",
         ),
         Reason(

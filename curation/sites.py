@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from curation.atoms import Array
+from curation.cartesian import Frame, cartesian_frame
 from curation.cif_block import Block
 from curation.expand import Sites
 from curation.reasons import Refused
@@ -16,11 +17,10 @@ from curation.settings import CurationSettings
 from curation.species import has_form_factor, species_of
 
 _SITE_TAGS = (
-    "fract_x",
-    "fract_y",
-    "fract_z",
     "?label",
+    "?label_atom_id",
     "?type_symbol",
+    "?pdbx_formal_charge",
     "?occupancy",
     "?calc_flag",
     "?calc_flags",
@@ -30,6 +30,9 @@ _SITE_TAGS = (
     "?symmetry_multiplicity",
     "?attached_hydrogens",
 )
+_FRACTIONAL = ("fract_x", "fract_y", "fract_z")
+_CARTESIAN = ("Cartn_x", "Cartn_y", "Cartn_z")
+_INTEGER = re.compile(r"[+-]?\d{1,2}")
 _DECIMALS = re.compile(r"^[^.]*\.?|[^0-9].*$")
 """All of a number but its decimals."""
 
@@ -44,19 +47,22 @@ def read_sites(
     long_labels: bool,
 ) -> Sites:
     """Return the sites; raise `Refused` if one of them cannot be used."""
-    table = block.find("_atom_site_", list(_SITE_TAGS))
+    axes, frame = _FRACTIONAL, None
+    table = block.find("_atom_site_", [*axes, *_SITE_TAGS])
     if not len(table):
-        if len(block.find_values("_atom_site_Cartn_x")):
-            raise Refused("cartesian_only", "coordinates are given as _atom_site_Cartn_x only")
+        axes, frame = _CARTESIAN, cartesian_frame(block, lattice)
+        table = block.find("_atom_site_", [*axes, *_SITE_TAGS])
+    if not len(table):
         raise Refused("no_atoms", "no site has _atom_site_fract_x, _y and _z")
     columns = {
         name.lstrip("?"): [table.column(i).str(k) for k in range(len(table))]
-        for i, name in enumerate(_SITE_TAGS)
+        for i, name in enumerate((*axes, *_SITE_TAGS))
         if not name.startswith("?") or table.has_column(i)
     }
     n = len(table)
     blank = [""] * n
-    labels, types = (columns.get(k, blank) for k in ("label", "type_symbol"))
+    labels = columns.get("label") or columns.get("label_atom_id") or blank
+    types = _types(columns, n)
     flags = columns.get("calc_flag") or columns.get("calc_flags") or blank
     anisotropic = _u_equivalent(block, lattice) if settings.displacement == "cif" else {}
     rows: list[int] = []
@@ -74,7 +80,7 @@ def read_sites(
         name = species_of(_stated(types[i]), _stated(labels[i]), formula, warnings, long_labels=long_labels)
         if not has_form_factor(name):
             raise Refused("no_form_factor", f"{name} (site {labels[i]}) has no X-ray form factor")
-        texts = [columns[f"fract_{axis}"][i] for axis in "xyz"]
+        texts = [columns[axis][i] for axis in axes]
         point = [float(gemmi.cif.as_number(t)) for t in texts]
         if not all(math.isfinite(v) and abs(v) < 1e4 for v in point):
             if name in ("H", "D") and all(_stated(t) is None for t in texts):
@@ -95,10 +101,29 @@ def read_sites(
         tuple(species),
         np.array(occupancies),
         np.array([_u_iso(columns, labels[i], i, anisotropic, settings, warnings) for i in rows]),
-        np.array(xyz),
-        _resolution([[columns[f"fract_{axis}"][i] for axis in "xyz"] for i in rows]),
-        np.array([int(stated[i]) if stated[i].isdigit() else 0 for i in rows]),
+        *_places(np.array(xyz), [[columns[axis][i] for axis in axes] for i in rows], frame, lattice),
+        np.array([int(stated[i]) if stated[i].isdecimal() and len(stated[i]) <= 9 else 0 for i in rows]),
     )
+
+
+def _types(columns: dict[str, list[str]], n: int) -> list[str]:
+    """Return the type symbols, with mmCIF's formal charges where they state none."""
+    types = columns.get("type_symbol", [""] * n)
+    charges = columns.get("pdbx_formal_charge", [""] * n)
+    return [
+        f"{symbol}{abs(int(charge))}{'-' if int(charge) < 0 else '+'}"
+        if _INTEGER.fullmatch(charge) and symbol.isalpha()
+        else symbol
+        for symbol, charge in zip(types, charges, strict=True)
+    ]
+
+
+def _places(xyz: Array, texts: list[list[str]], frame: Frame | None, lattice: Array) -> tuple[Array, Array]:
+    """Return fractional coordinates and their last printed digit, as a fraction of a cell edge."""
+    if frame is None:
+        return xyz, _resolution(texts)
+    edges = np.linalg.norm(lattice, axis=1)
+    return frame.fractional(xyz), (_resolution(texts) / edges.min()).clip(1e-8, 1e-2)
 
 
 def _resolution(texts: list[list[str]]) -> Array:

@@ -40,7 +40,7 @@ def load_config(config: DatagenConfig | Mapping[str, Any] | PathLike, overrides:
     Parameters
     ----------
     config : path or mapping
-        A TOML file; or a folder, archive, table or file of CIFs, which gets all defaults; or the content of a
+        A TOML file; or a folder, archive, table or file of structures, which gets all defaults; or the content of a
         configuration as a mapping.
     overrides : sequence of str
         Changes of single settings, such as ``"simulation.seed=3"``.

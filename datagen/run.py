@@ -143,7 +143,8 @@ class Run:
         """Take every step, and return what was made in numbers."""
         outcome = self.outcome
         with outcome.timed("curate"):
-            outcome.counts = self.curate().counts
+            summary = self.curate()
+            outcome.counts, outcome.excluded = summary.counts, summary.excluded
         with outcome.timed("simulate"):
             plan = self.simulate()
         self.workers.close()
@@ -165,7 +166,9 @@ class Run:
             # Do not freeze the settings, so that a re-run lists the catalogs again.
             (self.work / TABLE).unlink()
             names = ", ".join(catalog.name for catalog in self.config.catalog)
-            raise PlanError(f"the catalogs ({names}) hold no CIF; check their paths and re-run the same command")
+            if summary.excluded.records:
+                raise PlanError(f"the catalogs ({names}) hold no record that meets `where`: {summary.excluded}")
+            raise PlanError(f"the catalogs ({names}) hold no structure; check their paths and re-run the same command")
         if summary.n_resumed < summary.n_records:
             self.display.say(f"curated: {summary.counts['accepted']:,} of {summary.n_records:,} records accepted")
         return summary

@@ -14,7 +14,7 @@ from datagen.commands.arguments import Overrides
 def config(
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive, table or file of CIFs."),
+        typer.Argument(metavar="CONFIG", help="A TOML file, or a folder, archive, table or file of structures."),
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of configuration files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of TOML.")] = False,

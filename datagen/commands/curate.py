@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from datagen.commands.arguments import ConfigPath, FromList, Limit, Overrides, with_selection
+from datagen.commands.arguments import ConfigPath, FromList, Limit, Overrides, Where, with_selection
 from datagen.commands.terminal import hint, quoted, say, shown
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def curate(
     ] = None,
     limit: Limit = None,
     from_list: FromList = None,
+    where: Where = None,
     overrides: Overrides = None,
     restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")] = False,
 ) -> None:
@@ -43,7 +44,7 @@ def curate(
     from datagen import api
     from datagen.progress import Display
 
-    chosen = with_selection(overrides, limit, from_list)
+    chosen = with_selection(overrides, limit, from_list, where)
     summary = api.curate_catalogs(
         config, out, processes=processes, overrides=chosen, restart=restart, display=Display()
     )
@@ -53,12 +54,14 @@ def curate(
     resumed = f", {summary.n_resumed:,} of them finished before" if summary.n_resumed else ""
     rate = f", {curated / summary.seconds:.1f} per second" if curated else ""
     say(console, f"\n{summary.n_records:,} records in {summary.seconds:.1f} s{resumed}{rate}")
+    if summary.excluded.records:
+        say(console, f"where: {summary.excluded}")
     say(console, f"table: {summary.table}")
     if summary.crashes is not None:
         say(console, f"output of records that crashed or hung: {summary.crashes}")
     folder = summary.table.parent
-    where = "" if folder == Path() else f" --dataset {quoted(folder)}"
-    hint(console, f"next:  datagen explain ID{where}   (the value of every check for one record)")
+    option = "" if folder == Path() else f" --dataset {quoted(folder)}"
+    hint(console, f"next:  datagen explain ID{option}   (the value of every check for one record)")
     hint(console, "       datagen reasons   (the meaning of each reason, and remedies)")
 
 

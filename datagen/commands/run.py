@@ -16,6 +16,7 @@ from datagen.commands.arguments import (
     Limit,
     Out,
     Overrides,
+    Where,
     Workers,
     with_selection,
 )
@@ -42,6 +43,7 @@ def run(
     ] = False,
     limit: Limit = None,
     from_list: FromList = None,
+    where: Where = None,
     overrides: Overrides = None,
 ) -> None:
     """Make a dataset: curate, simulate, store, verify, report.
@@ -50,7 +52,7 @@ def run(
     """
     from datagen import api
 
-    chosen = with_selection(overrides, limit, from_list)
+    chosen = with_selection(overrides, limit, from_list, where)
     if dry_run:
         plan(config, out, cluster, workers, overrides=chosen)
         return
@@ -114,6 +116,7 @@ def plan(
     ] = None,
     limit: Limit = None,
     from_list: FromList = None,
+    where: Where = None,
     overrides: Overrides = None,
 ) -> None:
     """Estimate core-hours, disk space and files of a run from a sample; write nothing."""
@@ -123,7 +126,7 @@ def plan(
     from datagen.progress import duration, size
     from datagen.steps.disk_space import check_disk_space
 
-    settings = api.load_config(config, with_selection(overrides, limit, from_list))
+    settings = api.load_config(config, with_selection(overrides, limit, from_list, where))
     profile = api.profile_of(settings, cluster, workers)
     found = estimate(settings, display=Display(), structures=structures)
     n_workers = found.workers(profile)
@@ -187,6 +190,8 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
         if outcome.n_duplicates:
             noun = "is a duplicate" if outcome.n_duplicates == 1 else "are duplicates"
             say(console, f"{outcome.n_duplicates:,} of the accepted {noun} of another structure")
+        if outcome.excluded.records:
+            say(console, f"where: {outcome.excluded}")
         for name, reason in outcome.set_aside[:QUARANTINED_SHOWN]:
             console.print(f"[yellow]quarantined:[/] {shown(name)} ({reason})", soft_wrap=True)
         if (more := len(outcome.set_aside) - QUARANTINED_SHOWN) > 0:

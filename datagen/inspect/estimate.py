@@ -69,7 +69,7 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
     sample, n_read, n_text = _sample(records, display)
     if not sample:
         names = ", ".join(c.name for c in config.catalog)
-        raise PlanError(f"the catalogs ({names}) hold no CIF at all; check their paths")
+        raise PlanError(f"the catalogs ({names}) hold no structure, or none that meets `where`; check them")
     seconds = dict.fromkeys(("curate", *STAGES), 0.0)
     with display.phase("measure", len(sample), "sample structures"):
         verdicts = _curate(sample, config, seconds)

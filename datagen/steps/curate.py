@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 from catalogs.atomic_write import sweep, write_text
 from catalogs.open import open_catalogs
 from catalogs.record import Record
+from catalogs.selection import Excluded
 from curation.batch import ACCEPTED, Receipt, read_receipt
 from curation.labels import CRYSTAL_SYSTEMS
 from curation.reasons import REASONS
@@ -55,6 +56,8 @@ class Summary:
     seconds: float
     crashes: Path | None = None
     """Output of records that crashed or hung, if there were any."""
+    excluded: Excluded = field(default_factory=Excluded)
+    """Records that the catalogs' conditions left out; they have no row."""
 
 
 def curate(
@@ -102,8 +105,9 @@ def curate_locked(
     if staged is None:
         shutil.rmtree(unfinished, ignore_errors=True)  # verdicts without a manifest cannot be assigned
         progress.reading()
-        records = choose(open_catalogs(job.catalogs))
-        staged = stage_records(records, unfinished, fingerprint, on_record=progress.read)
+        excluded = Excluded()
+        records = choose(open_catalogs(job.catalogs, excluded))
+        staged = stage_records(records, unfinished, fingerprint, on_record=progress.read, excluded=excluded)
     else:
         refuse_other_settings(staged.fingerprint, fingerprint, unfinished, RESTART)
         sweep(unfinished)
@@ -141,6 +145,7 @@ def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "n_records": staged.n_records,
         "counts": dict(counts.most_common()),
+        "excluded": asdict(staged.excluded),
         "fingerprint": staged.fingerprint,
         "versions": {"pxrd-datagen": __version__, "pyarrow": version("pyarrow"), **_libraries()},
         "crystal_systems": dict(enumerate(CRYSTAL_SYSTEMS, start=1)),
@@ -150,7 +155,7 @@ def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_
     schema = VERDICT_SCHEMA.with_metadata({METADATA_KEY: json.dumps(about)})
     concatenate((staged.verdicts_of(batch) for batch in staged.batches), table, schema)
     shutil.rmtree(staged.folder)
-    return Summary(table, staged.n_records, counts, n_resumed, time.monotonic() - began, crashes)
+    return Summary(table, staged.n_records, counts, n_resumed, time.monotonic() - began, crashes, staged.excluded)
 
 
 def _finished(table: Path, fingerprint: dict[str, Any], began: float) -> Summary:
@@ -163,7 +168,8 @@ def _finished(table: Path, fingerprint: dict[str, Any], began: float) -> Summary
     n_records = about["n_records"]
     seconds = time.monotonic() - began
     found = crashes if crashes.exists() else None
-    return Summary(table, n_records, Counter(about["counts"]), n_records, seconds, found)
+    excluded = Excluded(**about.get("excluded", {}))
+    return Summary(table, n_records, Counter(about["counts"]), n_records, seconds, found, excluded)
 
 
 def _discard(out: Path) -> None:

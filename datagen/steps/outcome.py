@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from catalogs.selection import Excluded
+
 
 @dataclass
 class Outcome:
@@ -17,6 +19,8 @@ class Outcome:
     dataset: Path
     counts: Counter[str] = field(default_factory=Counter)
     """Records accepted, and refused by reason."""
+    excluded: Excluded = field(default_factory=Excluded)
+    """Records that the catalogs' conditions left out."""
     n_structures: int = 0
     n_duplicates: int = 0
     n_patterns: int = 0

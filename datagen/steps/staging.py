@@ -6,12 +6,13 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from catalogs.atomic_write import sha256_of, sweep, write_text
 from catalogs.record import Record
+from catalogs.selection import Excluded
 from curation.table import record_to_row, write_records
 from datagen.errors import PlanError
 
@@ -42,6 +43,8 @@ class Staged:
     fingerprint: dict[str, Any]
     """What they were read with; see `datagen.config.fingerprint`."""
     batches: tuple[Batch, ...]
+    excluded: Excluded = field(default_factory=Excluded)
+    """Records that the catalogs' conditions left out."""
 
     @property
     def n_records(self) -> int:
@@ -65,10 +68,12 @@ def stage_records(
     batch_rows: int | None = None,
     batch_bytes: int = BATCH_BYTES,
     on_record: Callable[[Record], None] | None = None,
+    excluded: Excluded | None = None,
 ) -> Staged:
     """Write records to batches in `folder` and, last, the manifest; memory is bounded by two batches.
 
-    Batches of an interrupted attempt are replaced. The caller holds the folder's lock.
+    Batches of an interrupted attempt are replaced. The caller holds the folder's lock. `excluded` counts what the
+    catalogs leave out while they are read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     discard_staged(folder)
@@ -81,8 +86,13 @@ def stage_records(
             under_way = writer.submit(_write_batch, rows, folder / f"records-{number:06d}.parquet")
         if under_way is not None:
             batches.append(under_way.result())
-    staged = Staged(folder, fingerprint, tuple(batches))
-    manifest = {"format": FORMAT, "fingerprint": fingerprint, "batches": [asdict(batch) for batch in batches]}
+    staged = Staged(folder, fingerprint, tuple(batches), excluded or Excluded())
+    manifest = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "excluded": asdict(staged.excluded),
+        "batches": [asdict(batch) for batch in batches],
+    }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
     return staged
 
@@ -106,7 +116,7 @@ def read_staged(folder: Path) -> Staged | None:
                 f"finish with the version that began, or delete {folder} to start again"
             )
         batches = tuple(Batch(**batch) for batch in manifest["batches"])
-        return Staged(folder, manifest["fingerprint"], batches)
+        return Staged(folder, manifest["fingerprint"], batches, Excluded(**manifest.get("excluded", {})))
     except (ValueError, KeyError, TypeError) as error:
         raise PlanError(f"{folder / MANIFEST} is damaged ({error}); delete {folder} to start again") from error
 

@@ -53,6 +53,7 @@ def test_every_poor_file_is_a_record_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "good.cif").write_text(NACL)
     (tmp_path / "html.cif").write_text("<html>not found</html>")
     (tmp_path / "inner.zip").write_bytes(b"PK")
+    (tmp_path / "inner.7z").write_bytes(b"7z")
     (tmp_path / "large.cif").write_text(NACL + "#" * 20_000)
     (tmp_path / "link.cif").symlink_to(tmp_path / "nowhere")
     (tmp_path / "packed.cif.gz").write_bytes(gzip.compress(NACL.encode()))
@@ -66,7 +67,8 @@ def test_every_poor_file_is_a_record_with_its_reason(tmp_path: Path) -> None:
         "empty.cif": "empty_file",
         "good.cif": "",
         "html.cif": "no_data_block",
-        "inner.zip": "nested_archive",
+        "inner.7z": "nested_archive",
+        "inner.zip": "damaged_source",
         "large.cif": "too_large",
         "link.cif": "unreadable_file",
         "packed.cif.gz": "",

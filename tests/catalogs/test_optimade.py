@@ -219,6 +219,56 @@ def test_entries_without_a_structure_are_rows_with_a_reason(server: Server, tmp_
     ]
 
 
+def page(data: list[Any], following: str | None, **meta: Any) -> tuple[int, dict[str, str], bytes]:
+    return 200, {}, json.dumps({"data": data, "links": {"next": following}, "meta": meta}).encode()
+
+
+def test_what_the_server_says_of_more_data_is_heeded(server: Server, tmp_path: Path) -> None:
+    entry = {"id": "a", "attributes": SALT}
+    beyond = page([entry], "/v1/structures?page_offset=2", more_data_available=False)
+    server.fault = lambda path, number: beyond if "structures" in path else None
+    assert [record.source_id for record in read(catalog(server, tmp_path / "last"))] == ["a"]
+    lost = page([entry], None, more_data_available=True)
+    server.fault = lambda path, number: lost if "structures" in path else None
+    with pytest.raises(CatalogError, match="has more data but names no next page"):
+        read(catalog(server, tmp_path / "lost"))
+    two = page([entry, entry], None, data_returned=1)
+    server.fault = lambda path, number: two if "structures" in path else None
+    with pytest.raises(CatalogError, match="hold more than it announces: expected 1 structures, found 2"):
+        read(catalog(server, tmp_path / "two"))
+
+
+def test_a_server_without_end_is_left(server: Server, tmp_path: Path) -> None:
+    server.fault = lambda path, number: (
+        page([], f"/v1/structures?page_offset={number}") if "structures" in path else None
+    )
+    with pytest.raises(CatalogError, match="11 pages in succession are empty"):
+        read(catalog(server, tmp_path))
+    assert len(server.asked) == 12
+
+
+def test_what_is_kept_of_the_provider_may_be_damaged(server: Server, tmp_path: Path) -> None:
+    config = catalog(server, tmp_path)
+    read(config)
+    about = next(tmp_path.glob("query-*/about.json"))
+    for damage in ("{}", "[]", "{"):
+        about.write_text(damage)
+        with pytest.raises(CatalogError, match=r"a kept download is damaged.*remove"):
+            read(config)
+    about.unlink()
+    assert len(read(config)) == 5
+
+
+def test_a_condition_on_fields_that_are_not_asked_for_is_refused_before_a_request(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(CatalogError, match=r"no record has the field '_test_gap'.*in response_fields"):
+        read(catalog(server, tmp_path, where="_test_gap > 8"))
+    assert server.asked == []
+    config = catalog(server, tmp_path, where="_test_gap > 8", response_fields=("_test_gap",))
+    assert len(list(open_catalog(config))) == 5
+
+
 @pytest.mark.parametrize("url", ["http://example.org", "ftp://example.org", "https://example.org?x=1", "example.org"])
 def test_an_address_that_is_not_read_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ValueError, match="expected an https:// URL"):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,101 +18,9 @@ from curation.read import read_structure
 from curation.reasons import Refused
 from curation.settings import CurationSettings
 from curation.verdict import Verdict
+from tests.curation.cells import HALITE, QUARTZ, WRITERS, Cell, ase, cif, extxyz, optimade, poscar, pymatgen
 
 SETTINGS = CurationSettings()
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A crystal to be written in every format."""
-
-    lattice: NDArray[np.float64]
-    symbols: Sequence[str]
-    fractional: NDArray[np.float64]
-
-    @property
-    def cartesian(self) -> NDArray[np.float64]:
-        return np.asarray(self.fractional @ self.lattice)
-
-
-HALITE = Cell(
-    np.eye(3) * 5.64,
-    ["Na"] * 4 + ["Cl"] * 4,
-    np.array(
-        [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
-    ),
-)
-
-
-def numbers(row: Sequence[float] | NDArray[np.float64]) -> str:
-    return " ".join(repr(float(x)) for x in row)
-
-
-def poscar(cell: Cell, scale: float = 1.0, mode: str = "Direct") -> str:
-    kinds = list(dict.fromkeys(cell.symbols))
-    order = [i for kind in kinds for i, symbol in enumerate(cell.symbols) if symbol == kind]
-    xyz = cell.fractional if mode == "Direct" else cell.cartesian / scale
-    lines = ["made by a test", repr(scale), *(numbers(row / scale) for row in cell.lattice)]
-    lines += [" ".join(kinds), " ".join(str(list(cell.symbols).count(kind)) for kind in kinds), mode]
-    return "\n".join([*lines, *(numbers(xyz[i]) for i in order)]) + "\n"
-
-
-def extxyz(cell: Cell) -> str:
-    rows = [f"{symbol} {numbers(xyz)}" for symbol, xyz in zip(cell.symbols, cell.cartesian, strict=True)]
-    header = f'Lattice="{numbers(cell.lattice.ravel())}" Properties=species:S:1:pos:R:3 pbc="T T T" energy=-1.5'
-    return "\n".join([str(len(rows)), header, *rows]) + "\n"
-
-
-def pymatgen(cell: Cell) -> str:
-    sites = [
-        {"species": [{"element": symbol, "occu": 1}], "abc": xyz.tolist(), "label": symbol, "properties": {}}
-        for symbol, xyz in zip(cell.symbols, cell.fractional, strict=True)
-    ]
-    return json.dumps({"@class": "Structure", "lattice": {"matrix": cell.lattice.tolist()}, "sites": sites})
-
-
-def optimade(cell: Cell, **more: Any) -> str:
-    return json.dumps(
-        {
-            "lattice_vectors": cell.lattice.tolist(),
-            "cartesian_site_positions": cell.cartesian.tolist(),
-            "species_at_sites": list(cell.symbols),
-            **more,
-        }
-    )
-
-
-def ase(cell: Cell, **more: Any) -> str:
-    from curation.composition import SYMBOLS
-
-    found = [SYMBOLS.index(symbol) + 1 for symbol in cell.symbols]
-    array = {"__ndarray__": [[len(found)], "int64", found]}
-    return json.dumps({"cell": cell.lattice.tolist(), "numbers": array, "positions": cell.cartesian.tolist(), **more})
-
-
-def cif(cell: Cell) -> str:
-    from curation.atoms import cell_parameters
-
-    tags = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    lines = ["data_x", "_space_group_name_H-M_alt 'P 1'"]
-    lines += [
-        f"_cell_{tag} {value!r}" for tag, value in zip(tags, map(float, cell_parameters(cell.lattice)), strict=True)
-    ]
-    lines += ["loop_", "_atom_site_type_symbol", "_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"]
-    lines += [f"{symbol} {numbers(xyz)}" for symbol, xyz in zip(cell.symbols, cell.fractional, strict=True)]
-    return "\n".join(lines) + "\n"
-
-
-WRITERS: dict[str, tuple[Format, Callable[[Cell], str]]] = {
-    "poscar": ("poscar", poscar),
-    "scaled poscar": ("poscar", lambda cell: poscar(cell, 3.125)),
-    "cartesian poscar": ("poscar", lambda cell: poscar(cell, 2.5, "Cartesian")),
-    "extxyz": ("extxyz", extxyz),
-    "pymatgen": ("json", pymatgen),
-    "optimade": ("json", optimade),
-    "ase": ("json", ase),
-    "cif": ("cif", cif),
-}
 
 
 def curated(text: str, kind: Format) -> Verdict:
@@ -141,7 +47,7 @@ def test_halite_in_every_format(name: str) -> None:
     assert verdict.structure_hash == curated(cif(HALITE), "cif").structure_hash
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     lengths=st.tuples(*[st.floats(4.0, 7.0)] * 3),
     angles=st.tuples(*[st.floats(75.0, 105.0)] * 3),
@@ -163,15 +69,7 @@ def test_a_crystal_has_one_hash_whatever_its_format(
 
 def test_a_left_handed_cell_keeps_its_hand() -> None:
     """Quartz of one hand, with a left-handed set of vectors, is not its mirror image."""
-    a, c = 4.9137, 5.4047
-    right = np.array([[a, 0, 0], [-a / 2, a * math.sqrt(3) / 2, 0], [0, 0, c]])
-    u, x, y, z = 0.4697, 0.4135, 0.2669, 0.4524
-    silicon = [[u, 0, 1 / 3], [0, u, 2 / 3], [-u, -u, 0]]
-    oxygen = [
-        [x, y, z], [-y, x - y, z + 1 / 3], [-x + y, -x, z + 2 / 3],
-        [y, x, -z], [x - y, -y, -z + 2 / 3], [-x, -x + y, -z + 1 / 3],
-    ]  # fmt: skip
-    cell = Cell(right, ["Si"] * 3 + ["O"] * 6, np.array(silicon + oxygen))
+    right, cell = QUARTZ.lattice, QUARTZ
     swapped = Cell(right[[1, 0, 2]], cell.symbols, cell.fractional[:, [1, 0, 2]])
     mirrored = Cell(right * [1, 1, -1], cell.symbols, cell.fractional)
     assert np.linalg.det(swapped.lattice) < 0
@@ -217,6 +115,73 @@ def test_shared_sites_vacancies_and_charges() -> None:
     assert row["warnings"] == ("charges_ignored", "magnetic")
 
 
+def warnings_of(text: str, kind: Format) -> tuple[str, ...]:
+    row: dict[str, Any] = {}
+    read_structure(text, kind, SETTINGS, row)
+    found: tuple[str, ...] = row["warnings"]
+    return found
+
+
+def framed(header: str, columns: str, cells: str) -> str:
+    """Return halite with more in its header, and more columns."""
+    first, second, *rows = extxyz(HALITE).rstrip().split("\n")
+    second = second.replace("pos:R:3", f"pos:R:3:{columns}") + f" {header}"
+    return "\n".join([first, second, *(f"{row} {cells}" for row in rows)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (framed("", "magmoms:R:1", "0.0"), ()),
+        (framed("", "magmoms:R:1", "-1.5e-1"), ("magnetic",)),
+        (framed("", "initial_magmoms:R:3", "0 0 2"), ("magnetic",)),
+        (framed("", "initial_charges:R:1", "1"), ("charges_ignored",)),
+        (framed("", "move_mask:L:1", "F"), ("constraints_ignored",)),
+        (framed("", "forces:R:3", "1 2 3"), ()),
+    ],
+)
+def test_columns_of_a_frame_that_have_no_effect_are_remarked(text: str, expected: tuple[str, ...]) -> None:
+    assert warnings_of(text, "extxyz") == expected
+
+
+def test_shared_sites_of_a_frame_as_ase_writes_them() -> None:
+    shares = json.dumps({"0": {"Na": 0.5, "K": 0.25}, "1": {"Cl": 1.0}}).replace('"', '\\"')
+    rows = framed(f'occupancy="_JSON {shares}"', "spacegroup_kinds:I:1", "0").split("\n")
+    rows = [row[:-1] + "1" if row.startswith("Cl") else row for row in rows]
+    verdict = curated("\n".join(rows), "extxyz")
+    assert (verdict.formula, verdict.space_group) == ("KNa2Cl4", 225)
+    full = json.dumps({"0": {"Na": 1.0}}).replace('"', '\\"')
+    assert curated(framed(f'occupancy="_JSON {full}"', "forces:R:3", "0 0 0"), "extxyz").formula == "NaCl"
+    for text, words in (
+        (framed(f'occupancy="_JSON {shares}"', "forces:R:3", "0 0 0"), "no column spacegroup_kinds"),
+        (framed(f'occupancy="_JSON {shares}"', "spacegroup_kinds:I:1", "2"), "does not state the kind '2'"),
+        (framed('occupancy="_JSON {"', "spacegroup_kinds:I:1", "2"), "no object of objects"),
+        (framed('occupancy="_JSON [1]"', "spacegroup_kinds:I:1", "2"), "no object of objects"),
+    ):
+        assert words in refusal(text, "extxyz")
+
+
+def test_what_pymatgen_states_beside_the_atoms_is_remarked() -> None:
+    def changed(site: dict[str, Any] | None = None, species: dict[str, Any] | None = None, **more: Any) -> str:
+        content = json.loads(pymatgen(HALITE)) | more
+        content["sites"][0]["properties"] = site or {}
+        content["sites"][0]["species"][0] |= species or {}
+        return json.dumps(content)
+
+    for text, expected in (
+        (changed({"magmom": 0.0}), ()),
+        (changed({"magmom": [0, 0, 1]}), ("magnetic",)),
+        (changed({"magmom": {"@class": "Magmom", "moment": 2.0}}), ("magnetic",)),
+        (changed(species={"spin": 5}), ("magnetic",)),
+        (changed(species={"properties": {"spin": 5}}), ("magnetic",)),
+        (changed({"charge": 0.7}), ("charges_ignored",)),
+        (changed(charge=1), ("charges_ignored",)),
+        (changed({"selective_dynamics": [True, True, True]}), ()),
+        (changed({"selective_dynamics": [True, False, True]}), ("constraints_ignored",)),
+    ):
+        assert warnings_of(text, "json") == expected, text[-200:]
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "expected"),
     [
@@ -234,6 +199,18 @@ def test_shared_sites_vacancies_and_charges() -> None:
         ("extxyz", extxyz(HALITE).replace("T T T", "T T F", 1), "not_periodic"),
         ("extxyz", extxyz(HALITE).replace("pos:R:3", "pos:R:3:forces:R:3", 1), "bad_format: atom 1"),
         ("extxyz", extxyz(HALITE).replace("Na", "7777"), "unknown_element"),
+        ("extxyz", extxyz(HALITE).replace("Na", "²"), "unknown_element"),
+        ("extxyz", extxyz(HALITE).replace("8", "²", 1), "bad_format"),
+        ("extxyz", extxyz(HALITE).replace("8", "8" * 5000, 1), "bad_format"),
+        ("extxyz", extxyz(HALITE).replace("pos:R:3", "pos:R:" + "3" * 5000, 1), "bad_format"),
+        ("extxyz", extxyz(HALITE).replace("0.0 0.0 0.0\n", "1e999 0 0\n", 1), "bad_coordinates"),
+        ("poscar", poscar(HALITE).replace("5.64 0.0", "1e300 0.0", 1), "bad_cell"),
+        ("json", optimade(HALITE).replace("5.64", "1e308", 1), "bad_cell"),
+        ("json", optimade(HALITE).replace("2.82", "NaN", 1), "bad_coordinates"),
+        ("json", optimade(HALITE).replace("2.82", "9" * 5000, 1), "bad_format"),
+        ("json", ase(HALITE, numbers=[11.5] * 8), "bad_format"),
+        ("json", ase(HALITE, numbers={"__ndarray__": [[8], "int64"]}), "bad_format"),
+        ("json", ase(HALITE, positions={"__ndarray__": [[10**9, 10**9], "float64", [0]]}), "bad_format"),
         ("json", "{", "bad_format"),
         ("json", "[]", "bad_format: expected a JSON object"),
         ("json", '{"sites": [], "lattice": {"matrix": [[1,0,0],[0,1,0],[0,0,1]]}}', "no_atoms"),

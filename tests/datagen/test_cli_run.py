@@ -180,7 +180,7 @@ def test_an_empty_catalog_binds_nobody(
     out = tmp_path / "d.zarr"
     code, text = said("run", tmp_path / "cifs", "--out", out, *SMALL, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 2
-    assert "hold no CIF" in text
+    assert "hold no structure" in text
     write_cifs(tmp_path / "cifs", ["halite"])
     code, text = said("run", tmp_path / "cifs", "--out", out, *SMALL, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0, text

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from catalogs.selection import Excluded
 from curation import batch
 from curation.reasons import REASONS
 from curation.table import VERDICT_SCHEMA, iterate_rows
@@ -423,6 +424,17 @@ def test_a_tar_and_a_table_go_through_as_well(tmp_path: Path) -> None:
     ]
     assert len({(row["source"], row["source_id"]) for row in rows}) == 5
     assert json.loads(rows[2]["source_metadata"])["band_gap"] == "1.5"
+
+
+def test_records_that_a_condition_leaves_out_are_counted(tmp_path: Path) -> None:
+    rows = [f'mp-{i},"{rock_salt(5.0 + i / 10)}",{gap}' for i, gap in enumerate(("1.5", "2", ""))]
+    (tmp_path / "some.csv").write_text("\n".join(["material_id,cif,band_gap", *rows]) + "\n")
+    config = tmp_path / "run.toml"
+    config.write_text('[[catalog]]\nkind = "table"\npath = "some.csv"\nwhere = "band_gap > 1.6"\n')
+    for _ in range(2):  # the second call reads the finished table
+        summary = curate(job(config), tmp_path / "out")
+        assert [row["source_id"] for row in rows_of(tmp_path / "out")] == ["mp-1"]
+        assert (summary.n_records, summary.excluded) == (1, Excluded(records=2, without_field=1))
 
 
 def test_nothing_at_all_is_a_table_without_rows(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_where_everything_is_set_aside_that_is_told(tmp_path: Path, monkeypatch:
 
 
 def test_an_empty_catalog_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="hold no CIF;"):
+    with pytest.raises(PlanError, match="hold no structure;"):
         make(config_of(write_cifs(tmp_path / "cifs", [])), tmp_path / "d.zarr")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from catalogs.atomic_write import sha256_of
 from catalogs.record import Record
+from catalogs.selection import Excluded
 from curation.table import iterate_rows, record_from_row
 from datagen.config.fingerprint import differences
 from datagen.errors import PlanError
@@ -23,7 +24,7 @@ def all_records(staged: Staged) -> list[Record]:
 
 def test_records_come_back_in_order_and_the_manifest_tells_the_truth(tmp_path: Path) -> None:
     records = [record(f"{i} ü.cif", f"data_{i}") for i in range(25)]
-    staged = stage_records(iter(records), tmp_path / "a b", {"x": 1}, batch_rows=10)
+    staged = stage_records(iter(records), tmp_path / "a b", {"x": 1}, batch_rows=10, excluded=Excluded(3, 1))
     assert read_staged(tmp_path / "a b") == staged
     assert all_records(staged) == records
     assert staged.n_records == 25

@@ -172,7 +172,7 @@ def test_unlisted_attributes_are_not_published_and_foreign_settings_are_refused(
 def test_every_kind_of_catalog_and_each_of_its_settings_is_decided_on() -> None:
     """A new kind or setting fails here until it is listed as published or below as local."""
     local = {"structure_column", "id_column", "density_column", "download", "url", "retries", "downloads_at_once"}
-    local |= {"response_fields", "page_size", "pause_s", "limit"}
+    local |= {"response_fields", "page_size", "pause_s", "limit", "where"}
     kinds: dict[str, Any] = {
         model.model_fields["kind"].default: model
         for model in vars(catalog_config).values()

@@ -1,0 +1,1 @@
+"""Databases that ASE and LMDB themselves wrote."""

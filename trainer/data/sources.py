@@ -18,6 +18,7 @@ from trainer.errors import TrainerError
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.simulate.broaden import Members, Sticks
 from trainer.simulate.parameters import NEUTRAL, STRAINED_CELL, WIDE, Parameters
+from trainer.simulate.second_phases import density_g_cm3
 
 PATTERN_FILL = 65535
 Array = NDArray[np.float64]
@@ -36,6 +37,8 @@ class OnDevice:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         def changed(value: Any) -> Any:
+            if value is None:
+                return None
             return value.each(change) if isinstance(value, Sticks | Densities) else change(value)
 
         return type(self)(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
@@ -66,6 +69,8 @@ class StickBatch(Labels):
     """Reflections to broaden on the device."""
 
     sticks: Sticks
+    density: Tensor | None = None
+    """Mass densities, g/cm^3, where crystals are mixed."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,8 @@ class StickSource:
     labels: LabelColumns
     resident: Mapping[int, StoredSticks] = field(default_factory=dict)
     """Reflections that are in memory already."""
+    density: Array | None = None
+    """Mass densities of all structures, where crystals are mixed."""
 
     def load(self, row: int) -> tuple[int, StoredSticks]:
         """Read row and reflections."""
@@ -204,7 +211,10 @@ class StickSource:
     def collate(self, items: list[tuple[int, StoredSticks]], picks: Rows) -> StickBatch:
         """Make a batch from pairs (structure, slot)."""
         rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
-        return StickBatch(**self.labels.of(rows), sticks=stick_tensors([items[i][1] for i, _ in picks]))
+        density = None if self.density is None else torch.from_numpy(self.density[rows])
+        return StickBatch(
+            **self.labels.of(rows), sticks=stick_tensors([items[i][1] for i, _ in picks]), density=density
+        )
 
 
 def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
@@ -269,15 +279,28 @@ class DensitySource:
         )
 
 
+def densities_of(dataset: Dataset) -> Array:
+    """Return the mass densities of all structures of a dataset, g/cm^3."""
+    composition, n_atoms, volume = (dataset.column(name) for name in ("composition", "n_atoms", "volume"))
+    return density_g_cm3(composition, n_atoms, volume)
+
+
 def stored_parameters(dataset: Dataset, row: int) -> Parameters:
     """Read the parameters of the stored patterns of a structure; those that the dataset did not vary have no effect."""
     n = dataset.n_augmentations
     values: dict[str, NDArray[Any]] = {
         name: np.full((n, WIDE[name]) if name in WIDE else n, low) for name, (low, _) in NEUTRAL.items()
     }
-    del values["impurity_peaks"]
+    del values["impurity_peaks"], values["second_phases"]
     values |= {name: np.tile([0, 0, 1], (n, 1)) for name in ("march_hkl", "size_hkl")}
-    values["impurity_height"] = np.zeros((n, 0))
-    values["impurity_position"] = values["impurity_height"]
+    none = (
+        "impurity_height",
+        "impurity_position",
+        "phase_fraction",
+        "phase_number",
+        "phase_microstrain",
+        "phase_size_um",
+    )
+    values |= dict.fromkeys(none, np.zeros((n, 0)))
     stored = {name: dataset.values(name, row) for name in values if dataset.has(name)}
     return Parameters(**{name: torch.from_numpy(np.asarray(v, np.float64)) for name, v in (values | stored).items()})

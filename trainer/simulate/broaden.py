@@ -18,10 +18,11 @@ from torch import Tensor
 from trainer.simulate.areas import area_factors, size_factors, textured
 from trainer.simulate.background import add_background, without_background
 from trainer.simulate.parameters import Instrument, Parameters
+from trainer.simulate.second_phases import Phases, add_second_phases
 from trainer.simulate.sticks import Members, Sticks
-from trainer.simulate.strained import strained
+from trainer.simulate.strained import strained, volume_ratio
 
-__all__ = ["Members", "Sticks", "broaden"]
+__all__ = ["Members", "Phases", "Sticks", "broaden"]
 
 WIDTH_FLOOR = 0.001
 MIN_SH_OVER_L = 0.002
@@ -38,14 +39,27 @@ AXIAL_TERMS = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 40, 50, 6
 
 
 @torch.no_grad()
-def broaden(sticks: Sticks, parameters: Parameters, instrument: Instrument, *, subtract: bool = True) -> Tensor:
+def broaden(
+    sticks: Sticks,
+    parameters: Parameters,
+    instrument: Instrument,
+    phases: Phases | None = None,
+    *,
+    subtract: bool = True,
+) -> Tensor:
     """Return patterns (pattern, two_theta) in single precision: sums of profiles with the areas of the reflections.
 
-    A background that the parameters say is subtracted stays if `subtract` is false, so that noise can be added first.
+    Without `phases` there are no second phases. A background that the parameters say is subtracted stays if `subtract`
+    is false, so that noise can be added first.
     """
+
+    def summed(of: Sticks, with_parameters: Parameters) -> Tensor:
+        return _sum(_peaks(of, with_parameters, instrument), of.n_patterns, instrument)
+
     with torch.autocast(sticks.two_theta_deg.device.type, enabled=False):
-        peaks = _peaks(strained(sticks, parameters, instrument), parameters, instrument)
-        pattern = _sum(peaks, sticks.n_patterns, instrument)
+        moved = strained(sticks, parameters, instrument)
+        ratio = volume_ratio(sticks, moved)
+        pattern = add_second_phases(summed(moved, parameters), phases, parameters, instrument, ratio, summed)
         top = pattern.amax(dim=1, keepdim=True)
         pattern = add_background(_add_extras(pattern, parameters, instrument), top, parameters, instrument)
         return without_background(pattern, parameters.background_window) if subtract else pattern

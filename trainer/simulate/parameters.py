@@ -76,6 +76,12 @@ class Parameters:
     hump_height: Tensor
     hump_d_A: Tensor
     hump_fwhm_deg: Tensor
+    phase_fraction: Tensor
+    """(pattern, phase): weight fraction of each second phase; 0 for none."""
+    phase_number: Tensor
+    """(pattern, phase): which of the phases that there are."""
+    phase_microstrain: Tensor
+    phase_size_um: Tensor
     strain_isotropic: Tensor
     strain_anisotropic: Tensor
     """(pattern, 6): xx, yy, zz, yz, xz, xy with a along x and b in the xy plane, before symmetry."""
@@ -117,7 +123,7 @@ LATER: dict[str, tuple[str, ...]] = {
 """Effects and their details that are drawn after the others, and only if they vary."""
 WIDE = {"strain_anisotropic": 6, "background_chebyshev": 3}
 """Numbers of each pattern, where it is not one."""
-LOG_UNIFORM = ("march_r", "impurity_height", "size_ratio")
+LOG_UNIFORM = ("march_r", "impurity_height", "phase_fraction", "size_ratio")
 NEUTRAL: dict[str, tuple[float, float]] = {
     **dict.fromkeys(UNIFORM, (0.0, 0.0)),
     "hump_d_A": (4.0, 4.0),
@@ -125,6 +131,10 @@ NEUTRAL: dict[str, tuple[float, float]] = {
     "march_r": (1.0, 1.0),
     "impurity_peaks": (0, 0),
     "impurity_height": (0.01, 0.01),
+    "second_phases": (0, 0),
+    "phase_fraction": (0.01, 0.01),
+    "phase_microstrain": (1000.0, 1000.0),
+    "phase_size_um": (1.0, 1.0),
     **{name: (0.0, 0.0) for effect, parts in LATER.items() for name in (effect, *parts)},
     "size_ratio": (1.0, 1.0),
     "further_lines": (1.0, 1.0),
@@ -134,6 +144,7 @@ NEUTRAL: dict[str, tuple[float, float]] = {
     "second_hump_fwhm_deg": (8.0, 8.0),
 }
 """Ranges in which a parameter has no effect. Datasets state the ranges of what varies, not these."""
+PHASE_PARAMETERS = ("phase_fraction", "phase_number", "phase_microstrain", "phase_size_um")
 STRAINED_CELL = "strained_cell"
 """Variable of the cell of each stored pattern, where cells are strained."""
 PREFERRED_PLANES = np.array([hkl for hkl in product((0, 1), (-1, 0, 1), (-1, 0, 1)) if hkl > (0, 0, 0)])
@@ -148,6 +159,11 @@ class Augmentation:
     """A parameter without a range has no effect."""
     probability: Mapping[str, float] = field(default_factory=dict)
     """Share of the patterns in which a parameter has an effect, where it is not 1."""
+
+    @property
+    def mixes(self) -> bool:
+        """Return whether patterns may have second phases."""
+        return self.ranges.get("second_phases", (0, 0))[1] > 0 and self.probability.get("second_phases", 1.0) > 0
 
     @classmethod
     def of_attributes(cls, attributes: Mapping[str, Any]) -> Augmentation:
@@ -176,8 +192,12 @@ def draw_parameters(
     n_patterns: int,
     device: torch.device,
     generator: torch.Generator | None = None,
+    n_phases: int = 0,
 ) -> Parameters:
-    """Return a draw for each pattern: uniform, but log-uniform for those of `LOG_UNIFORM`."""
+    """Return a draw for each pattern: uniform, but log-uniform for those of `LOG_UNIFORM`.
+
+    Second phases are taken of `n_phases` crystals; there are none if that is 0.
+    """
     bounds = {**NEUTRAL, **augmentation.ranges}
     most = int(bounds["impurity_peaks"][1])
 
@@ -198,7 +218,7 @@ def draw_parameters(
     drawn["impurity_peaks"] = fewest + ((most - fewest + 1) * uniform()).floor()
     heights, drawn["impurity_position"] = between("impurity_height", most), uniform(most)
     for name, share in augmentation.probability.items():
-        if name not in LATER:
+        if name not in LATER and name != "second_phases":
             drawn[name] = torch.where(uniform() < share, drawn[name], NEUTRAL[name][0])
     count = drawn.pop("impurity_peaks")
     drawn["impurity_height"] = heights * (torch.arange(most, device=device) < count[:, None])
@@ -216,6 +236,14 @@ def draw_parameters(
             has = uniform() < augmentation.probability[effect]
             values = drawn[effect]
             drawn[effect] = torch.where(has if values.ndim == 1 else has[:, None], values, NEUTRAL[effect][0])
+    fewest, most = (int(end) for end in bounds["second_phases"]) if n_phases else (0, 0)
+    drawn |= {name: between(name, most) for name in ("phase_fraction", "phase_microstrain", "phase_size_um")}
+    drawn["phase_number"] = (n_phases * uniform(most)).floor()
+    if most:
+        count = fewest + ((most - fewest + 1) * uniform()).floor()
+        if "second_phases" in augmentation.probability:
+            count = torch.where(uniform() < augmentation.probability["second_phases"], count, 0.0)
+        drawn["phase_fraction"] = drawn["phase_fraction"] * (torch.arange(most, device=device) < count[:, None])
     return Parameters(**drawn)
 
 

@@ -47,6 +47,14 @@ def strained(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> 
     )
 
 
+def volume_ratio(before: Sticks, after: Sticks) -> Tensor:
+    """Return the volumes of cells after straining over those before, (pattern,)."""
+    if before.members is None or after.members is None:
+        return torch.ones(before.n_patterns, dtype=torch.float64, device=before.intensity.device)
+    old, new = (torch.linalg.det(each.reciprocal_metric) for each in (before.members, after.members))
+    return (old / new).sqrt()
+
+
 def strained_cells(sticks: Sticks, parameters: Parameters, cells: Tensor) -> Tensor:
     """Return a, b, c in A and the angles in degrees of each pattern's cell, of the crystals' `cells` (pattern, 6)."""
     members = sticks.members

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from trainer.data.location import Folder
-from trainer.data.sources import LabelColumns, PatternSource, StickSource, stick_tensors
+from trainer.data.sources import LabelColumns, PatternSource, StickSource, densities_of, stick_tensors
 from trainer.data.store import Dataset, open_dataset
 from trainer.data.zipped import Zipped
 from trainer.errors import TrainerError
@@ -21,9 +21,13 @@ from trainer.simulate.background import without_background
 from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import add_noise
 from trainer.simulate.parameters import Instrument, draw_parameters
+from trainer.simulate.second_phases import Phases
 from trainer.simulate.strained import strained_cells
 from trainer.training.config import INPUTS
 from trainer.training.datasets import augmentation_of
+
+PHASES_AT_ONCE = 4
+"""Structures read as second phases of the patterns of a call."""
 
 
 class PatternDataset(TorchDataset[dict[str, Tensor]]):
@@ -71,6 +75,7 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
         if input == "sticks":
             self._instrument = Instrument.of_attributes(dataset.instrument)
             self._augmentation = augmentation_of(dataset)
+            self._densities = densities_of(dataset) if self._augmentation.mixes else None
 
     @property
     def two_theta_deg(self) -> Tensor:
@@ -135,8 +140,10 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
 
         def made(numbers: list[int], generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
             sticks = stick_tensors([read[int(rows[i])] for i in numbers])
-            parameters = draw_parameters(self._augmentation, len(numbers), torch.device("cpu"), generator)
-            found = broaden(sticks, parameters, self._instrument, subtract=False)
+            phases = self._phases(source, rows[numbers], generator)
+            n_phases = 0 if phases is None else len(phases.density)
+            parameters = draw_parameters(self._augmentation, len(numbers), torch.device("cpu"), generator, n_phases)
+            found = broaden(sticks, parameters, self._instrument, phases, subtract=False)
             found = found / found.amax(dim=1, keepdim=True)
             if self.noise:
                 found = add_noise(found, generator)
@@ -147,6 +154,15 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
             return made(list(range(len(rows))), None)
         patterns, cells = zip(*(made([i], generator) for i, generator in enumerate(generators)), strict=True)
         return torch.cat(patterns), torch.cat(cells)
+
+    def _phases(self, source: StickSource, rows: Any, generator: torch.Generator | None) -> Phases | None:
+        """Return other structures of the split, from which second phases are taken."""
+        if self._densities is None:
+            return None
+        others = self.rows[torch.randint(len(self.rows), (PHASES_AT_ONCE,), generator=generator).numpy()]
+        sticks = stick_tensors([source.load(int(row))[1] for row in others])
+        density, own = (torch.from_numpy(self._densities[which]) for which in (others, rows))
+        return Phases(sticks, density, own)
 
     @property
     def _opened(self) -> Dataset:

@@ -18,6 +18,7 @@ from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
 from trainer.simulate.parameters import Augmentation, Instrument, draw_parameters
 from trainer.simulate.points import density_at, grid_positions, stratified_points
+from trainer.simulate.second_phases import Phases
 from trainer.simulate.strained import strained_cells
 from trainer.training.class_prior import LogitAdjustments
 from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
@@ -36,7 +37,8 @@ DECODE_POINTS = 1 << 17
 class Inputs:
     """Conversion of batches to inputs of AlphaDiffract: reflections broadened, with noise, from 0 to 100.
 
-    Noise is added to what an instrument counts, before a background is subtracted.
+    Second phases are crystals of the batch. Noise is added to what an instrument counts, before a background is
+    subtracted.
     """
 
     instrument: Instrument | None
@@ -50,8 +52,10 @@ class Inputs:
             return standardise(add_noise(pattern, generator) if self.noise else pattern), batch.lattice
         assert self.instrument is not None
         device = batch.sticks.two_theta_deg.device
-        parameters = draw_parameters(self.augmentation, len(batch), device, generator)
-        pattern = broaden(batch.sticks, parameters, self.instrument, subtract=False)
+        phases = Phases.of_batch(batch.sticks, batch.density)
+        n_phases = 0 if phases is None else len(batch)
+        parameters = draw_parameters(self.augmentation, len(batch), device, generator, n_phases)
+        pattern = broaden(batch.sticks, parameters, self.instrument, phases, subtract=False)
         pattern = pattern / pattern.amax(dim=1, keepdim=True)
         if self.noise:
             pattern = add_noise(pattern, generator)

@@ -27,7 +27,7 @@ from trainer.simulate.strained import strained_cells
 
 N = 3
 LABORATORY = Instrument.preset("cu_kalpha").model_copy(update={"n_points": 2048, "two_theta_max_deg": 70.0})
-SYNCHROTRON = Instrument.preset("alphadiffract").model_copy(update={"n_points": 2048})
+TRANSMISSION = LABORATORY.model_copy(update={"geometry": "transmission"})
 CASES: dict[str, dict[str, Any]] = {
     "strain_isotropic": {"strain_isotropic": (-0.02, 0.02)},
     "strain_anisotropic": {"strain_anisotropic": (-0.01, 0.01), "strain_isotropic": (-0.01, 0.01), "march_r": (0.5, 2)},
@@ -87,7 +87,7 @@ def test_every_artefact_has_a_case() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_device_makes_the_pattern_of_the_engine(name: str) -> None:
     of = CRYSTALS["hexagonal"][0]
-    instrument = SYNCHROTRON if name == "absorption_mu_r" else LABORATORY
+    instrument = TRANSMISSION if name == "absorption_mu_r" else LABORATORY
     settings = AugmentationSettings(count=N, **CASES[name])
     drawn = draw(settings, 1, of.structure_hash(), range(N))
     made = native.simulate(of, instrument, drawn)

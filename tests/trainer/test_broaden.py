@@ -156,9 +156,9 @@ def test_ranges_are_those_that_the_dataset_states() -> None:
     assert augmentation.probability == {}
     assert {p.name for p in PARAMETERS if p.default is not None} == set(ranges)
     assert ranges["march_r"] == settings.march_r
-    with pytest.raises(TrainerError, match="vary in roughness, which this version"):
+    with pytest.raises(TrainerError, match="vary in porosity, which this version"):
         drawing.Augmentation.of_attributes(
-            {**stated, "layout": {"extra_augmentations": ["march_r", "march_hkl", "roughness"]}}
+            {**stated, "layout": {"extra_augmentations": ["march_r", "march_hkl", "porosity"]}}
         )
 
 

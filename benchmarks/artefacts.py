@@ -40,7 +40,10 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
     "march_r 0.6 along 1 0 0": {"march_r": 0.6, "march_hkl": (1, 0, 0)},
     "further_lines 0": {"further_lines": 0.0},
     "roughness 0.5": {"roughness": 0.5, "roughness_depth": 0.15},
+    "absorption_mu_r 1, in transmission": {"absorption_mu_r": 1.0, "geometry": "transmission"},
     "displacement_um 185": {"displacement_um": 185.0},
+    "zero_shift_deg 0.02": {"zero_shift_deg": 0.02},
+    "X_cdeg 2, Y_cdeg 5": {"X_cdeg": 2.0, "Y_cdeg": 5.0},
     "impurity_peaks 3": {"impurity_height": (0.05, 0.04, 0.03), "impurity_position": (0.06, 0.37, 0.71)},
     "second_phases: 20 % quartz, 10 % calcite": {
         "phase_fraction": (0.2, 0.1, 0.0),
@@ -71,6 +74,20 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
     },
 }
 """What each panel has beside `PLAIN`."""
+VIEWS: dict[str, tuple[float, float]] = {
+    "strain_isotropic": (40.0, 50.0),
+    "strain_anisotropic": (40.0, 50.0),
+    "overall_B_A2": (40.0, 70.0),
+    "further_lines": (41.5, 45.0),
+    "roughness": (14.0, 34.0),
+    "absorption_mu_r": (59.0, 70.0),
+    "displacement_um": (24.0, 30.0),
+    "zero_shift_deg": (24.0, 30.0),
+    "X_cdeg": (24.0, 30.0),
+    "impurity_peaks": (10.0, 45.0),
+    "second_phases": (19.0, 34.0),
+}
+"""Angles of a panel by the first word of its title; the others show the whole range."""
 COUNTS = 1450
 """At the maximum of the patterns with noise: the median of RRUFF's scans."""
 
@@ -83,9 +100,9 @@ def main() -> None:
     given = parser.parse_args()
     crystal = datagen.curate(FOLDER / "barite.cif").crystal
     assert crystal is not None
-    figure = Figure(figsize=(13, 15.5), layout="constrained")
+    figure = Figure(figsize=(13, 18), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(6, 3, sharex=True).ravel()
+    axes = figure.subplots(7, 3).ravel()
     _scan(axes[0], given.scan)
     _plain(axes[1], crystal)
     _together(axes[2], crystal, 0)
@@ -93,21 +110,23 @@ def main() -> None:
         _one(axis, crystal, title, values)
     for number, axis in enumerate(axes[3 + len(ARTEFACTS) :], start=1):
         _together(axis, crystal, number)
-    for axis in axes[-3:]:
-        axis.set_xlabel("2θ (degrees, Cu Kα)")
+    figure.supxlabel("2θ (degrees, Cu Kα)", fontsize=10)
+    figure.supylabel("square root of the intensity", fontsize=10)
     figure.savefig(given.out, dpi=110)
 
 
 def _one(axis: Axes, crystal: Crystal, title: str, values: dict[str, Any]) -> None:
     before, after = (_pattern(crystal, given) for given in ({}, values))
+    low, high = VIEWS.get(title.split()[0].rstrip(":"), (INSTRUMENT.two_theta_min_deg, INSTRUMENT.two_theta_max_deg))
     angle = INSTRUMENT.two_theta_deg
-    axis.plot(angle, after, color="tab:red", linewidth=0.7)
-    axis.plot(angle, before, color="black", linewidth=0.5, alpha=0.6)
-    _frame(axis, title)
+    shown = (angle >= low) & (angle <= high)
+    axis.plot(angle[shown], np.sqrt(before[shown]), color="black", linewidth=0.7)
+    axis.plot(angle[shown], np.sqrt(after[shown]), color="tab:red", linewidth=0.8, alpha=0.8)
+    _frame(axis, title, (low, high))
 
 
 def _plain(axis: Axes, crystal: Crystal) -> None:
-    axis.plot(INSTRUMENT.two_theta_deg, _pattern(crystal, {}), color="black", linewidth=0.7)
+    axis.plot(INSTRUMENT.two_theta_deg, np.sqrt(_pattern(crystal, {})), color="black", linewidth=0.7)
     _frame(axis, "simulated, without artefacts")
 
 
@@ -116,7 +135,7 @@ def _together(axis: Axes, crystal: Crystal, number: int) -> None:
     drawn = draw(settings, 4, crystal.structure_hash(), [number])
     pattern = native.simulate(crystal, INSTRUMENT, drawn).intensity[0].astype(np.float64)
     counts = np.random.default_rng(number).poisson(COUNTS * pattern / pattern.max())
-    axis.plot(INSTRUMENT.two_theta_deg, counts / counts.max(), color="tab:blue", linewidth=0.5)
+    axis.plot(INSTRUMENT.two_theta_deg, np.sqrt(counts / counts.max()), color="tab:blue", linewidth=0.5)
     _frame(axis, f"preset measured, number {number}, with counting noise")
 
 
@@ -128,27 +147,30 @@ def _scan(axis: Axes, path: Path | None) -> None:
         text = path.read_text()
     angle, intensity = np.loadtxt(io.StringIO(text), unpack=True)
     shown = (angle >= INSTRUMENT.two_theta_min_deg) & (angle <= INSTRUMENT.two_theta_max_deg)
-    axis.plot(angle[shown], intensity[shown] / intensity[shown].max(), color="tab:green", linewidth=0.5)
+    axis.plot(angle[shown], np.sqrt(intensity[shown] / intensity[shown].max()), color="tab:green", linewidth=0.5)
     _frame(axis, "measured: RRUFF R040036, barite")
 
 
 def _pattern(crystal: Crystal, values: dict[str, Any]) -> Array:
-    """Return a pattern relative to its maximum; backgrounds keep the height of the peaks."""
+    """Return a pattern relative to the highest point of the one without artefacts."""
     numbers = {phase.name: number for number, phase in enumerate(library())}
-    given = {**PLAIN, **values}
+    instrument = INSTRUMENT.model_copy(update={"geometry": values.get("geometry", INSTRUMENT.geometry)})
+    given = {**PLAIN, **{name: value for name, value in values.items() if name != "geometry"}}
     if "phase_number" in given:
         given["phase_number"] = [-1 if name is None else numbers[name] for name in given["phase_number"]]
     for name in ("impurity_height", "impurity_position"):
         if name in given:
             given[name] = (*given[name], *(0.0,) * (8 - len(given[name])))
-    made = native.simulate(crystal, INSTRUMENT, Augmentations.of(**{k: np.array([v]) for k, v in given.items()}))
-    return np.asarray(made.intensity[0] / made.maximum[0], dtype=np.float64)
+    plain, made = (
+        native.simulate(crystal, instrument, Augmentations.of(**{k: np.array([v]) for k, v in each.items()}))
+        for each in (PLAIN, given)
+    )
+    return np.asarray(made.intensity[0] / plain.maximum[0], dtype=np.float64)
 
 
-def _frame(axis: Axes, title: str) -> None:
+def _frame(axis: Axes, title: str, view: tuple[float, float] | None = None) -> None:
     axis.set_title(title, fontsize=9)
-    axis.set_xlim(INSTRUMENT.two_theta_min_deg, INSTRUMENT.two_theta_max_deg)
-    axis.set_ylim(-0.03, 1.05)
+    axis.set_xlim(view or (INSTRUMENT.two_theta_min_deg, INSTRUMENT.two_theta_max_deg))
     axis.set_yticks([])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
 from trainer.data.metadata import LARGEST_NUMBER
+from trainer.data.reflections import Sticks
 from trainer.data.resident_densities import resident_densities
 from trainer.data.resident_sticks import read_resident_sticks
 from trainer.data.sampler import Rows, Sampler, balancing_weights
@@ -97,6 +99,16 @@ def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
     return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_of(dataset), config.noise)
 
 
+def source_of(
+    kind: str, dataset: Dataset, labels: LabelColumns, resident: Mapping[int, Sticks] | None = None
+) -> PatternSource | StickSource:
+    """Return the source of stored patterns or of reflections, with densities where crystals are mixed."""
+    if kind == "patterns":
+        return PatternSource(dataset, labels)
+    density = densities_of(dataset) if augmentation_of(dataset).mixes else None
+    return StickSource(dataset, labels, resident or {}, density)
+
+
 def augmentation_of(dataset: Dataset) -> Augmentation:
     """Return the ranges and probabilities from which the parameters of the dataset were drawn."""
     try:
@@ -145,11 +157,8 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
         source: Any = resident_densities(streamed, rows, most, place.device, config.workers)
     else:
         labels = LabelColumns(dataset, rows)
-        if config.input == "patterns":
-            source = PatternSource(dataset, labels)
-        else:
-            density = densities_of(dataset) if augmentation_of(dataset).mixes else None
-            source = StickSource(dataset, labels, read_resident_sticks(dataset, rows), density)
+        resident = read_resident_sticks(dataset, rows) if config.input == "sticks" else {}
+        source = source_of(config.input, dataset, labels, resident)
         slots = dataset.n_augmentations
         if not slots and config.input == "patterns":
             raise TrainerError(

@@ -53,7 +53,7 @@ def background(instrument: Instrument, augmentations: Augmentations) -> Array | 
     return np.sum(parts, axis=0) if parts else None
 
 
-def without_background(intensity: NDArray[np.floating], window: float) -> NDArray[np.float32]:
+def without_background(intensity: NDArray[np.float32] | Array, window: float) -> NDArray[np.float32]:
     """Return a pattern less what SNIP finds with this half window, a share of the range; nothing is negative."""
     wide = intensity.astype(np.float64)
     scale = SNIP_COUNTS / max(float(wide.max()), 1e-300)

@@ -23,7 +23,7 @@ def standard_frame(lattice_A: Array) -> Array:
     return np.asarray(np.linalg.cholesky(lattice_A @ lattice_A.T), dtype=np.float64)
 
 
-def strained_lattices(lattice_A: Array, rotations: NDArray[np.integer], augmentations: Augmentations) -> Array:
+def strained_lattices(lattice_A: Array, rotations: NDArray[np.int8], augmentations: Augmentations) -> Array:
     """Return the cell vectors of each augmentation (augmentation, 3, 3), a along x and b in the xy plane.
 
     `rotations` are those of the point group, as matrices on hkl. The mean of a strain over the point group is its part

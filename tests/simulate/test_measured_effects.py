@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from datagen.config.settings import SimulationSettings
@@ -78,7 +79,7 @@ def test_hewats_formula_is_the_integral_over_a_cylinder() -> None:
     inside = x**2 + y**2 < 1
     x, y = x[inside], y[inside]
 
-    def path(direction: tuple[float, float]) -> np.ndarray:
+    def path(direction: tuple[float, float]) -> NDArray[np.float64]:
         along = x * direction[0] + y * direction[1]
         return np.asarray(-along + np.sqrt(along**2 + 1 - x**2 - y**2))
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import datagen
 from curation.atoms import cell_parameters
@@ -28,7 +29,7 @@ INSTRUMENT = PRESETS["cu_kalpha1"].model_copy(update={"n_points": 4096})
 STRAINED = AugmentationSettings(count=8, strain_isotropic=(-0.02, 0.02), strain_anisotropic=(-0.01, 0.01))
 
 
-def cells(crystal: Crystal, settings: AugmentationSettings = STRAINED) -> np.ndarray:
+def cells(crystal: Crystal, settings: AugmentationSettings = STRAINED) -> NDArray[np.float64]:
     drawn = draw(settings, 0, crystal.structure_hash(), range(settings.count))
     lattices = strained_lattices(crystal.lattice_A, point_group(crystal, INSTRUMENT), drawn)
     return np.array([cell_parameters(lattice) for lattice in lattices])
@@ -68,8 +69,8 @@ def test_no_d_spacing_changes_more_than_the_stated_bound(isotropic: float, aniso
     lattices = strained_lattices(crystal.lattice_A, np.eye(3, dtype=np.int8)[None], drawn)
     hkl = np.array([[h, k, m] for h in range(3) for k in range(-2, 3) for m in range(-2, 3) if (h, k, m) != (0, 0, 0)])
 
-    def spacing(lattice: np.ndarray) -> np.ndarray:
-        return 1 / np.linalg.norm(hkl @ np.linalg.inv(lattice).T, axis=1)
+    def spacing(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(1 / np.linalg.norm(hkl @ np.linalg.inv(lattice).T, axis=1))
 
     for lattice in lattices:
         change = spacing(lattice) / spacing(crystal.lattice_A) - 1

@@ -83,7 +83,7 @@ class Widths:
     def of(self, which: Tensor) -> Widths:
         """Return those of some patterns."""
         values = {name: getattr(self, name) for name in Widths.__dataclass_fields__}
-        return Widths(**{name: None if value is None else value[which] for name, value in values.items()})
+        return Widths(**{name: value[which] for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ def volume_ratio(before: Sticks, after: Sticks) -> Tensor:
     if before.members is None or after.members is None:
         return torch.ones(before.n_patterns, dtype=torch.float64, device=before.intensity.device)
     old, new = (torch.linalg.det(each.reciprocal_metric) for each in (before.members, after.members))
-    return (old / new).sqrt()
+    ratio: Tensor = (old / new).sqrt()
+    return ratio
 
 
 def strained_cells(sticks: Sticks, parameters: Parameters, cells: Tensor) -> Tensor:
@@ -82,7 +83,8 @@ def strained_metrics(members: Members, parameters: Parameters) -> Tensor:
     identity = torch.eye(3, dtype=frame.dtype, device=frame.device)
     kept = kept + (parameters.strain_isotropic - trace / 3)[:, None, None] * identity
     cells = frame @ (identity + kept)
-    return cells @ cells.transpose(1, 2)
+    found: Tensor = cells @ cells.transpose(1, 2)
+    return found
 
 
 def cells_of(metrics: Tensor) -> Tensor:

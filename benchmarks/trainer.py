@@ -74,7 +74,7 @@ def measure_input(dataset: Dataset, config: AlphaDiffractTraining, place: Place,
     optimiser = build_optimiser(module, config)
 
     def inputs() -> int:
-        return len(task.inputs(here, generator))
+        return len(task.inputs(here, generator)[0])
 
     def step(batch: Any) -> int:
         task.loss(module, batch, generator).total.backward()

@@ -220,7 +220,7 @@ def simulate(
     engine : str
         ``native``, or ``gsas2`` if GSAS-II is installed.
     preset : str
-        Ranges of the drawn parameters: ``alphadiffract`` or ``realistic``.
+        Ranges of the drawn parameters: ``alphadiffract``, ``realistic`` or ``measured``.
 
     Returns
     -------

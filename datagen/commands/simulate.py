@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 EngineChoice = Literal["native", "gsas2"]
-PresetChoice = Literal["alphadiffract", "realistic"]
+PresetChoice = Literal["alphadiffract", "realistic", "measured"]
 InstrumentChoice = Literal["alphadiffract", "cu_kalpha1", "cu_kalpha", "mo_kalpha"]
 
 WIDTH_OF_FILES = 132
@@ -21,6 +21,9 @@ Augmentations = Annotated[
     int, typer.Option("--augmentations", "-n", min=1, max=100_000, help="Patterns per structure.")
 ]
 Preset = Annotated[PresetChoice, typer.Option(help="Ranges of the augmentation parameters.")]
+ComparedPreset = Annotated[
+    Literal["alphadiffract", "realistic"], typer.Option(help="Ranges of the augmentation parameters.")
+]
 InstrumentName = Annotated[InstrumentChoice, typer.Option("--instrument", help="Wavelengths, range and geometry.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the augmentation parameters.")]
 
@@ -63,7 +66,7 @@ def simulate(
 def compare_engines(
     path: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of CIFs, or one CIF, archive or table.")],
     augmentations: Augmentations = 4,
-    preset: Preset = "alphadiffract",
+    preset: ComparedPreset = "alphadiffract",
     instrument: InstrumentName = "alphadiffract",
     seed: Seed = 0,
     limit: Annotated[int, typer.Option(min=1, help="Largest number of structures.")] = 1_000_000,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.simulate.density.make import DensitySettings
 from datagen.simulate.scattering import GSAS2_HC_EV_A
+from datagen.simulate.strain import largest_strain
 from datagen.store import files
 from datagen.store.schema import FORMAT_VERSION
 
@@ -36,7 +37,8 @@ class Job(BaseModel):
     @property
     def d_min_A(self) -> float:
         """Smallest distance of lattice planes of the stored reflections."""
-        seen = self.simulation.instrument.d_min_A
+        # Lines of a cell that is strained may come into the range.
+        seen = self.simulation.instrument.d_min_A / (1.0 + largest_strain(self.simulation.augmentation))
         return seen if self.store.d_min_A is None else min(self.store.d_min_A, seen)
 
     @property

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from datagen.simulate import EngineName
-from datagen.simulate.augmentation import AugmentationSettings
+from datagen.simulate.augmentation import AugmentationSettings, effective
 from datagen.simulate.instrument import PRESETS, Instrument
 
 
@@ -40,6 +40,16 @@ class SimulationSettings(BaseModel):
     augmentation: AugmentationSettings = Field(
         default_factory=AugmentationSettings, description="number of patterns per structure, and what varies"
     )
+
+    @model_validator(mode="after")
+    def _engine_has_them(self) -> SimulationSettings:
+        varied = [p.name for p in effective(self.augmentation) if p.of_peaks] if self.engine == "gsas2" else []
+        if varied:
+            raise ValueError(
+                f"augmentation.{varied[0]}: expected no effect, since GSAS-II is not asked for it; found a range with "
+                'one; use engine = "native"'
+            )
+        return self
 
 
 class StoreSettings(BaseModel):

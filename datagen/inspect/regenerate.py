@@ -38,6 +38,7 @@ class Regenerated:
     stored: NDArray[np.uint16]
     """Quantised as the dataset keeps them."""
     maximum: NDArray[np.float64]
+    crystal: Crystal
 
 
 def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regenerated:
@@ -60,7 +61,7 @@ def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regene
         except Unsimulable as refused:
             raise StoreError(f"{dataset}: row {row} has patterns, but its structure has none: {refused}") from refused
     stored, maximum = quantise(patterns.intensity)
-    return Regenerated(row, drawn, patterns, stored, maximum)
+    return Regenerated(row, drawn, patterns, stored, maximum, crystal)
 
 
 def simulation_settings(dataset: Where) -> SimulationSettings:

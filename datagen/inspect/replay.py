@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from datagen.errors import StoreError
 from datagen.inspect.reflections import different, made_again, stored_reflections
 from datagen.inspect.regenerate import Regenerated, regenerate, simulation_settings, table_lines
+from datagen.steps.row import STRAINED_CELL, strained_cells
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, reading
 from datagen.store.bounded_table import read_batches
@@ -111,7 +112,10 @@ def _without_row(dataset: Where, identifier: str, line: dict[str, Any]) -> dict[
 def _facts(line: dict[str, Any], made: Regenerated, layout: Layout) -> dict[str, str]:
     facts = _structure(line, made.row)
     stored = {"index", *(draw.name for draw in (*layout.draws, *layout.extra_draws))}
-    for name, values in made.drawn.columns().items():
+    columns = made.drawn.columns()
+    if STRAINED_CELL in stored:
+        columns[STRAINED_CELL] = strained_cells(made.patterns, made.drawn, made.crystal)
+    for name, values in columns.items():
         if name in stored:
             facts[name] = " ".join(f"{v:.6g}" for v in np.ravel(values[0]))
     facts["reflections"] = str(len(made.patterns.sticks.two_theta_deg))

@@ -57,7 +57,7 @@ def _dataset(subject: Subject, crystal: Crystal, settings: SimulationSettings) -
         job, [most_reflections(crystal, job.d_min_A)], n_structures=1, structures_per_shard=1, any_density=False
     )
     values: dict[str, Any] = {
-        **pattern_values(patterns, augmentations, layout),
+        **pattern_values(patterns, augmentations, layout, crystal),
         **reflection_values(crystal_reflections(crystal, job.d_min_A, job.dispersion_wavelengths_A), layout),
         "two_theta": instrument.two_theta_deg,
         "augmentation": augmentations.index,

@@ -14,6 +14,7 @@ from datagen.errors import StoreError
 from datagen.inspect.reflections import different, made_again, stored_reflections
 from datagen.inspect.regenerate import StructureWithheldError, regenerate
 from datagen.progress import Display, Silence, one_line
+from datagen.steps.row import STRAINED_CELL, strained_cells
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import ledger, reading, schema
 from datagen.store.bounded_table import read_batches
@@ -170,6 +171,13 @@ def _check_sample(dataset: Where, layout: schema.Layout, sample: int, findings: 
                     f"row {row}, augmentation {augmentation}: made again, the pattern differs by {off} steps; "
                     "expected none on a machine and with versions like those of the run"
                 )
+            if STRAINED_CELL in {draw.name for draw in layout.extra_draws}:
+                with damage_explained(dataset, f"{STRAINED_CELL} of row {row}"):
+                    cell = np.asarray(reading.open_array(dataset, STRAINED_CELL)[row, augmentation])
+                if not np.array_equal(cell, strained_cells(made.patterns, made.drawn, made.crystal)[0]):
+                    findings.mistakes.append(
+                        f"row {row}, augmentation {augmentation}: {STRAINED_CELL} is not the cell of the pattern"
+                    )
             findings.regenerated += 1
             display.advance(i + 1)
 

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from datagen.simulate.parameter import Parameter, whole_number
-from datagen.simulate.parameters import PARAMETERS, optionally_stored, realistic_ranges, stream_length
+from datagen.simulate.parameters import (
+    PARAMETERS,
+    measured_ranges,
+    measured_shares,
+    optionally_stored,
+    realistic_ranges,
+    stream_length,
+)
 from datagen.simulate.phase_library import LibraryName
 from datagen.simulate.rng import uniforms
 
@@ -19,8 +26,9 @@ from datagen.simulate.rng import uniforms
 class _Count(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    preset: Literal["alphadiffract", "realistic"] = "alphadiffract"
-    """Ranges by default: `alphadiffract`, the paper's Table 5; `realistic` adds what measured patterns have."""
+    preset: Literal["alphadiffract", "realistic", "measured"] = "alphadiffract"
+    """Ranges by default: `alphadiffract`, the paper's Table 5; `realistic` adds what measured patterns have;
+    `measured`, with probabilities, what laboratory scans show, backgrounds and second phases included."""
     count: int = Field(default=100, ge=1, le=100_000)
     """Patterns per structure."""
     phase_library: LibraryName = "bundled-1"
@@ -62,8 +70,8 @@ else:
 class AugmentationSettings(_Ranges):
     """The range of every parameter; a range of zero width fixes it. Uniform draws, log-uniform where said.
 
-    `preset = "alphadiffract"` is Table 5 of the paper. `"realistic"` adds what measured patterns have and those lack.
-    Fields given beside a preset replace the preset's.
+    `preset = "alphadiffract"` is Table 5 of the paper. `"realistic"` adds what measured patterns have and those lack;
+    `"measured"` has the ranges and shares of laboratory scans. Fields given beside a preset replace the preset's.
     """
 
     @model_validator(mode="before")
@@ -71,6 +79,10 @@ class AugmentationSettings(_Ranges):
     def _fill_from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "realistic":
             return {**realistic_ranges(), **given}
+        if isinstance(given, dict) and given.get("preset") == "measured":
+            shares = given.get("probability", {})
+            merged = {**measured_shares(), **shares} if isinstance(shares, dict) else shares
+            return {**measured_ranges(), **given, "probability": merged}
         return given
 
 
@@ -83,6 +95,12 @@ def effective(settings: AugmentationSettings) -> tuple[Parameter, ...]:
 
     active = {p.name for p in PARAMETERS if p.is_augmentation and varies(p)}
     return tuple(p for p in optionally_stored() if (p.part_of or p.name) in active)
+
+
+def native_only(augmentations: Augmentations) -> list[str]:
+    """Return the parameters of these patterns that only the native engine has."""
+    of_peaks = [p for p in PARAMETERS if p.of_peaks]
+    return [p.name for p in of_peaks if (getattr(augmentations, p.name) != p.neutral).any()]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

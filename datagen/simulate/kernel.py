@@ -90,6 +90,7 @@ def broaden(
     wavelength: F64,
     intensity: F64,
     shift: F64,
+    size_factor: F64,
     widths: F64,
     width_floor: float,
     sh_over_l: float,
@@ -104,8 +105,9 @@ def broaden(
 ) -> None:
     """Fill patterns, their maxima, the fraction of unresolved neighbours and the count of floored variances.
 
-    Angles in degrees, sticks in ascending order; intensity and shift are (1 or augmentation, stick), widths are
-    (augmentation, 7): U, V, W, size, microstrain, X, Y. The formulas are those of `profile.py` and `axial.py`.
+    Angles in degrees, sticks in ascending order; intensity, shift and the factor of the broadening by size are
+    (1 or augmentation, stick), widths are (augmentation, 7): U, V, W, size, microstrain, X, Y. The formulas are those
+    of `profile.py` and `axial.py`.
     """
     n, n_points = two_theta.size, out.shape[1]
     tangent, cosine, cos2, lowest = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
@@ -123,6 +125,7 @@ def broaden(
     for a in range(out.shape[0]):
         U, V, W, size, microstrain, X, Y = widths[a]
         area_row, shift_row = min(a, intensity.shape[0] - 1), min(a, shift.shape[0] - 1)
+        size_row = min(a, size_factor.shape[0] - 1)
         strain = 0.018 * microstrain / math.pi + Y
         n_overlapping, n_floored = 0, 0
         previous_fwhm = 0.0
@@ -132,7 +135,8 @@ def broaden(
             if variance < width_floor:
                 variance = width_floor
                 n_floored += 1
-            gamma = max((1.8 * wavelength[i] / (math.pi * size) + X) / cosine[i] + strain * t, width_floor)
+            by_size = 1.8 * wavelength[i] / (math.pi * size) * size_factor[size_row, i]
+            gamma = max((by_size + X) / cosine[i] + strain * t, width_floor)
             total, eta = _thompson_cox_hastings(variance, gamma)
             if i > 0 and two_theta[i] - two_theta[i - 1] < 0.005 * (total + previous_fwhm):
                 n_overlapping += 1

@@ -22,6 +22,8 @@ MAX_SECOND_PHASES = 3
 """Largest number of second phases of a pattern."""
 LARGEST_FRACTION = 0.3
 """Largest weight fraction of a second phase: the crystal itself is at least a tenth of the mixture."""
+LARGEST_STRAIN = 0.1
+"""Largest relative change of a cell's lengths."""
 LOW_INDEX = np.array([hkl for hkl in itertools.product((0, 1), (-1, 0, 1), (-1, 0, 1)) if hkl > (0, 0, 0)])
 """The 13 planes of preferred orientation: indices -1, 0, 1, one of each Friedel pair."""
 
@@ -75,7 +77,11 @@ class Parameter:
     """Range in the settings if nothing else is given; None: the parameter has no setting."""
     realistic: Range | None = None
     """Range of the preset `realistic`, where it differs."""
-    domain: Literal["any", "non-negative", "positive", "fraction", "count"] = "any"
+    measured: Range | None = None
+    """Range of the preset `measured`, where it differs from `realistic`."""
+    measured_share: float | None = None
+    """Probability in the preset `measured`; None: 1."""
+    domain: Literal["any", "non-negative", "positive", "fraction", "share", "strain", "count"] = "any"
     largest: int = 0
     """Largest value of a count."""
     neutral: float | tuple[int, ...] | None = None
@@ -91,6 +97,8 @@ class Parameter:
     """Meanings of the numbers 0, 1, ..."""
     stored: bool = True
     """Whether the dataset stores the value; if not, its parts determine it."""
+    of_peaks: bool = False
+    """Whether it changes the crystal's own peaks in a way that GSAS-II is not asked for."""
     effect: str = ""
     """Name of the effect in the description of its probability."""
     note: str = ""
@@ -167,6 +175,18 @@ def _ordered_fraction(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def _ordered_share(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= value[0] <= value[1] <= 1:
+        raise ValueError(f"expected 0 <= minimum <= maximum <= 1, found {value}")
+    return value
+
+
+def _ordered_strain(value: tuple[float, float]) -> tuple[float, float]:
+    if not -LARGEST_STRAIN <= value[0] <= value[1] <= LARGEST_STRAIN:
+        raise ValueError(f"expected -{LARGEST_STRAIN} <= minimum <= maximum <= {LARGEST_STRAIN}, found {value}")
+    return value
+
+
 def _count(largest: int) -> Any:
     """Return the type of ranges of whole numbers up to `largest`."""
 
@@ -183,4 +203,6 @@ _TYPES: dict[str, Any] = {
     "positive": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_and_positive)],
     "non-negative": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_and_not_negative)],
     "fraction": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_fraction)],
+    "share": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_share)],
+    "strain": Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered_strain)],
 }

@@ -43,6 +43,8 @@ class Patterns:
     """(augmentation,): highest point of each pattern."""
     sticks: Sticks
     diagnostics: Diagnostics
+    lattices_A: NDArray[np.float64] | None = None
+    """(augmentation, 3, 3): cell vectors of each pattern, rows, if any is strained."""
 
 
 class Engine(Protocol):

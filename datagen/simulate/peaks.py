@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.simulate import kernel
+from datagen.simulate.areas import area_factors
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.axial import MIN_SH_OVER_L, quadrature
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.profile import WIDTH_FLOOR, displacement_shift_deg
 from datagen.simulate.sticks import Sticks
-from datagen.simulate.texture import textured_intensity
+from datagen.simulate.texture import size_factors, textured_intensity
 
 
 class SummedPeaks(NamedTuple):
@@ -28,7 +29,7 @@ class SummedPeaks(NamedTuple):
 
 
 def sum_peaks(sticks: Sticks, instrument: Instrument, augmentations: Augmentations) -> SummedPeaks:
-    """Return the sums of broadened, shifted and textured peaks."""
+    """Return the sums of broadened, shifted, textured and weighted peaks."""
     a, n = augmentations, len(augmentations)
     out, maximum = np.empty((n, instrument.n_points), dtype=np.float32), np.empty(n, dtype=np.float32)
     overlap, floored = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.int32)
@@ -36,6 +37,10 @@ def sum_peaks(sticks: Sticks, instrument: Instrument, augmentations: Augmentatio
     intensity, shift = sticks.intensity[None, :], np.zeros((1, len(sticks)))
     if (a.march_r != 1.0).any():
         intensity = textured_intensity(sticks, a)
+    factors = area_factors(sticks.two_theta_deg, sticks.line, instrument, a)
+    if factors is not None:
+        intensity = intensity * factors
+    size_factor = size_factors(sticks, a) if (a.size_ratio != 1.0).any() else np.ones((1, len(sticks)))
     if a.zero_shift_deg.any() or a.displacement_um.any():
         displaced = displacement_shift_deg(sticks.two_theta_deg, a.displacement_um[:, None], instrument)
         shift = a.zero_shift_deg[:, None] + displaced
@@ -44,6 +49,7 @@ def sum_peaks(sticks: Sticks, instrument: Instrument, augmentations: Augmentatio
         wavelengths[sticks.line],
         intensity,
         shift,
+        size_factor,
         np.stack([a.U_cdeg2, a.V_cdeg2, a.W_cdeg2, a.crystallite_size_um, a.microstrain, a.X_cdeg, a.Y_cdeg], axis=1),
         WIDTH_FLOOR,
         max(instrument.sh_over_l, MIN_SH_OVER_L),

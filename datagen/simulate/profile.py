@@ -61,10 +61,16 @@ def hump_centre_deg(d_A: Array, wavelength_A: float) -> Array:
 
 def march_dollase(hkl: NDArray[np.int32], reciprocal_metric: Array, axis_hkl: NDArray[np.int64], r: float) -> Array:
     """Return (r^2 cos^2(alpha) + sin^2(alpha) / r)^(-3/2), alpha between hkl and the axis, both plane normals."""
+    cos2 = cosines_squared(hkl, reciprocal_metric, axis_hkl)
+    return np.asarray((r * r * cos2 + (1 - cos2) / r) ** -1.5, dtype=np.float64)
+
+
+def cosines_squared(hkl: NDArray[np.int32], reciprocal_metric: Array, axis_hkl: NDArray[np.int64]) -> Array:
+    """Return cos^2 of the angle between hkl and an axis, both plane normals."""
     h, axis = hkl.astype(np.float64), axis_hkl.astype(np.float64)
     along = h @ reciprocal_metric @ axis
-    cos2 = along**2 / (np.einsum("ij,jk,ik->i", h, reciprocal_metric, h) * (axis @ reciprocal_metric @ axis))
-    return np.asarray((r * r * cos2 + (1 - cos2) / r) ** -1.5, dtype=np.float64)
+    length2 = np.einsum("ij,jk,ik->i", h, reciprocal_metric, h) * (axis @ reciprocal_metric @ axis)
+    return np.asarray(along**2 / length2, dtype=np.float64)
 
 
 def widths_deg(two_theta_deg: Array, wavelength_A: Array | float, augmentations: Augmentations) -> tuple[Array, Array]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.simulate.areas import area_factors
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.axial import MIN_SH_OVER_L, axial_terms
+from datagen.simulate.background import background, without_background
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.profile import (
     WIDTH_FLOOR,
+    cosines_squared,
     displacement_shift_deg,
     gaussian_variance_cdeg2,
     hump_centre_deg,
@@ -38,10 +41,17 @@ def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i
     if a.march_r[0] != 1.0:
         texture = march_dollase(sticks.member_hkl, sticks.reciprocal_metric, a.march_hkl[0], a.march_r[0])
         intensity = np.add.reduceat(sticks.member_intensity * texture, sticks.member_start[:-1])
+    factors = area_factors(bragg, sticks.line, instrument, a)
+    intensity = intensity if factors is None else intensity * factors[0]
+    # Crystallites are ellipsoids; the size of a stick is a mean over its members.
+    cos2 = cosines_squared(sticks.member_hkl, sticks.reciprocal_metric, a.size_hkl[0])
+    by_member = sticks.member_intensity * np.sqrt(cos2 / a.size_ratio[0] ** 2 + 1 - cos2)
+    total = np.add.reduceat(sticks.member_intensity, sticks.member_start[:-1])
+    size_um = a.crystallite_size_um / (np.add.reduceat(by_member, sticks.member_start[:-1]) / total)
 
     variance = np.maximum(gaussian_variance_cdeg2(bragg, a.U_cdeg2, a.V_cdeg2, a.W_cdeg2), WIDTH_FLOOR)
     gamma = np.maximum(
-        lorentzian_fwhm_cdeg(bragg, lines[sticks.line], a.crystallite_size_um, a.microstrain, a.X_cdeg, a.Y_cdeg),
+        lorentzian_fwhm_cdeg(bragg, lines[sticks.line], size_um, a.microstrain, a.X_cdeg, a.Y_cdeg),
         WIDTH_FLOOR,
     )
     total, eta = thompson_cox_hastings(variance, gamma)
@@ -69,7 +79,12 @@ def _one(sticks: Sticks, instrument: Instrument, augmentations: Augmentations, i
     for height, where, w, m in zip(a.impurity_height[0], place[0], width[0], mixing[0], strict=True):
         pattern += height * top * pseudo_voigt(grid - where, w, m) / pseudo_voigt(np.zeros(1), w, m)
     hump = (grid - hump_centre_deg(a.hump_d_A, lines[0])) / a.hump_fwhm_deg
-    return np.asarray(pattern + a.hump_height * top * np.exp(-4 * np.log(2) * hump**2), dtype=np.float64)
+    pattern = pattern + a.hump_height * top * np.exp(-4 * np.log(2) * hump**2)
+    beneath = background(instrument, a)
+    pattern = pattern if beneath is None else pattern + top * beneath[0]
+    if a.background_window[0] > 0:
+        pattern = without_background(pattern, a.background_window[0]).astype(np.float64)
+    return np.asarray(pattern, dtype=np.float64)
 
 
 def pseudo_voigt(x: Array, fwhm: float, eta: float) -> Array:

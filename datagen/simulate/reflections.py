@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from curation.compiled import compiled
 from curation.crystal import Crystal
 from curation.reflections import ABSENT, MERGE_TOLERANCE, f_squared, half_sphere
+from datagen.simulate.instrument import Instrument
 from datagen.simulate.scattering import scattering_table
 
 Array = NDArray[np.float64]
@@ -75,6 +76,11 @@ def crystal_reflections(crystal: Crystal, d_min_A: float, wavelengths_A: Sequenc
     kept = kept[np.argsort(q_family[kept], kind="stable")]
     total = 2.0 * total[kept]
     return Reflections(1.0 / q_family[kept], total[:, 0], total[:, 1:], family[kept], rotations.astype(np.int8))
+
+
+def point_group(crystal: Crystal, instrument: Instrument) -> NDArray[np.int8]:
+    """Return the proper rotations of the point group, (rotation, 3, 3), as matrices on hkl."""
+    return crystal_reflections(crystal, instrument.d_min_A, [instrument.lines[0].wavelength_A]).rotations
 
 
 def lattice_rotations(lattice_A: Array) -> NDArray[np.int64]:

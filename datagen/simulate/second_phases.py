@@ -22,18 +22,21 @@ def add_second_phases(
     augmentations: Augmentations,
     intensity: NDArray[np.float32],
     maximum: NDArray[np.float32],
+    lattices_A: NDArray[np.float64] | None = None,
 ) -> None:
     """Add second phases in place to patterns (augmentation, two_theta) of `crystal`, and update `maximum`.
 
     Patterns are those of equal irradiated volumes, so a phase of weight fraction w and density rho is added with the
-    factor (w / rho) / (w_0 / rho_0), the index 0 for the crystal itself. Each phase has crystallites and microstrain of
-    its own, the instrument and the shifts of the whole pattern, and no preferred orientation. Differences of absorption
-    are neglected.
+    factor (w / rho) / (w_0 / rho_0), the index 0 for the crystal itself, whose strained cells are `lattices_A`
+    (augmentation, 3, 3). Each phase has crystallites and microstrain of its own, the instrument and the shifts of the
+    whole pattern, and neither preferred orientation nor strain. Differences of absorption are neglected.
     """
     a = augmentations
     if not a.phase_fraction.any():
         return
-    density = density_g_cm3(crystal)
+    density = np.full(len(a), density_g_cm3(crystal))
+    if lattices_A is not None:
+        density *= crystal.volume_A3 / np.abs(np.linalg.det(lattices_A))
     weight = 1.0 - a.phase_fraction.sum(axis=1)
     for k in range(a.phase_fraction.shape[1]):
         numbers = np.where(a.phase_fraction[:, k] > 0.0, a.phase_number[:, k], -1)
@@ -42,18 +45,20 @@ def add_second_phases(
             if sticks is None:
                 continue
             rows = np.flatnonzero(numbers == number)
-            factor = a.phase_fraction[rows, k] / weight[rows] * density / library()[number].density_g_cm3
+            factor = a.phase_fraction[rows, k] / weight[rows] * density[rows] / library()[number].density_g_cm3
             added = sum_peaks(sticks, instrument, _of_phase(a[rows], k)).intensity
             intensity[rows] += factor[:, None].astype(np.float32) * added
     maximum[:] = intensity.max(axis=1)
 
 
 def _of_phase(augmentations: Augmentations, k: int) -> Augmentations:
-    """Return the augmentations with the widths of phase k and without texture."""
+    """Return the augmentations with the widths of phase k and without what belongs to the crystal."""
     return augmentations.changed(
         microstrain=augmentations.phase_microstrain[:, k],
         crystallite_size_um=augmentations.phase_size_um[:, k],
         march_r=np.ones(len(augmentations)),
+        size_ratio=np.ones(len(augmentations)),
+        overall_B_A2=np.zeros(len(augmentations)),
     )
 
 

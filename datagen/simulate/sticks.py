@@ -57,9 +57,12 @@ def lorentz_polarisation(two_theta_rad: Array, polarisation: float) -> Array:
     return np.asarray(polarised / (2.0 * np.sin(theta) ** 2 * np.cos(theta)), dtype=np.float64)
 
 
-def compute_sticks(crystal: Crystal, instrument: Instrument) -> Sticks:
-    """Return all reflections inside the instrument's range; raise `NoReflections` if there is none."""
-    parts = [_sticks_of_line(crystal, instrument, number) for number in range(len(instrument.lines))]
+def compute_sticks(crystal: Crystal, instrument: Instrument, strained_A: Array | None = None) -> Sticks:
+    """Return all reflections inside the instrument's range; raise `NoReflections` if there is none.
+
+    In a strained cell |F|^2 of each hkl is that of the crystal: the electron density is strained as a whole.
+    """
+    parts = [_sticks_of_line(crystal, instrument, number, strained_A) for number in range(len(instrument.lines))]
     sticks = parts[0] if len(parts) == 1 else _in_ascending_angle(parts)
     if len(sticks) == 0:
         raise NoReflections(
@@ -68,27 +71,30 @@ def compute_sticks(crystal: Crystal, instrument: Instrument) -> Sticks:
     return sticks
 
 
-def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> Sticks:
+def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int, strained_A: Array | None) -> Sticks:
     line = instrument.lines[number]
     wavelength = line.wavelength_A
     q_min = 2.0 * math.sin(math.radians(instrument.two_theta_min_deg / 2)) / wavelength
     q_max = 2.0 * math.sin(math.radians(instrument.two_theta_max_deg / 2)) / wavelength
-    hkl, q2 = half_sphere(crystal.lattice_A, q_min, q_max)
+    lattice_A = crystal.lattice_A if strained_A is None else strained_A
+    hkl, q2 = half_sphere(lattice_A, q_min, q_max)
     table = scattering_table(crystal.species, wavelength)
+    own_q2 = q2 if strained_A is None else _q_squared(hkl, crystal.lattice_A)
     f2 = f_squared(
         hkl,
-        q2,
+        own_q2,
         crystal.fractional,
         crystal.occupancy,
         crystal.u_iso_A2,
-        table.f0(0.25 * q2) + table.f1[:, None],
+        table.f0(0.25 * own_q2) + table.f1[:, None],
         table.f2,
         table.index,
     )
     order = np.argsort(q2, kind="stable")
     hkl, q = hkl[order], np.sqrt(q2[order])
     two_theta = 2.0 * np.arcsin(np.minimum(1.0, 0.5 * wavelength * q))
-    shares = 2.0 * line.weight / crystal.volume_A3**2 * f2[order]
+    volume_A3 = crystal.volume_A3 if strained_A is None else abs(float(np.linalg.det(strained_A)))
+    shares = 2.0 * line.weight / volume_A3**2 * f2[order]
     shares *= lorentz_polarisation(two_theta, instrument.polarisation)
 
     group, intensity, kept = merge_peaks(q, shares)
@@ -104,9 +110,15 @@ def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int) -> St
         member_hkl=hkl[member_kept],
         member_intensity=shares[member_kept],
         member_start=np.concatenate([[0], np.cumsum(sizes[kept])]),
-        reciprocal_metric=np.asarray(np.linalg.inv(crystal.lattice_A @ crystal.lattice_A.T), dtype=np.float64),
+        reciprocal_metric=np.asarray(np.linalg.inv(lattice_A @ lattice_A.T), dtype=np.float64),
         warnings=table.warnings,
     )
+
+
+def _q_squared(hkl: NDArray[np.int32], lattice_A: Array) -> Array:
+    """Return 1/d^2 of hkl in a cell."""
+    vectors = hkl @ np.linalg.inv(lattice_A).T
+    return np.asarray((vectors**2).sum(axis=1), dtype=np.float64)
 
 
 def _in_ascending_angle(parts: list[Sticks]) -> Sticks:

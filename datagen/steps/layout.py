@@ -12,7 +12,8 @@ from datagen.simulate.augmentation import AugmentationSettings, effective
 from datagen.simulate.parameter import Parameter
 from datagen.simulate.parameters import always_stored, optionally_stored
 from datagen.steps.labels import shard_reflections
-from datagen.store.schema import Draw, Layout, variables
+from datagen.steps.row import STRAINED_CELL
+from datagen.store.schema import NIGGLI, Draw, Layout, variables
 
 
 def _as_stored(parameters: Iterable[Parameter]) -> tuple[Draw, ...]:
@@ -25,6 +26,15 @@ _DTYPES = {np.float64: "float64", np.int64: "int16"}
 """Stored type by the type of the draws: whole numbers are indices of planes and of phases."""
 
 
+STRAINED = Draw(
+    STRAINED_CELL,
+    "angstrom angstrom angstrom degree degree degree",
+    "Strained cell of the pattern: a, b, c, alpha, beta, gamma; not reduced again",
+    ("niggli_parameter", len(NIGGLI)),
+)
+"""A label that follows from crystal and strain."""
+
+
 def draws() -> tuple[Draw, ...]:
     """Return the draws that every dataset stores."""
     return _as_stored(always_stored())
@@ -32,12 +42,14 @@ def draws() -> tuple[Draw, ...]:
 
 def extra_draws(settings: AugmentationSettings) -> tuple[Draw, ...]:
     """Return the draws that can have an effect under these settings and are therefore stored."""
-    return _as_stored(effective(settings))
+    varied = effective(settings)
+    strained = any(p.name.startswith("strain_") for p in varied)
+    return (*_as_stored(varied), *((STRAINED,) if strained else ()))
 
 
 def known_draws() -> tuple[Draw, ...]:
     """Return every draw that a dataset of this version can have."""
-    return (*draws(), *_as_stored(optionally_stored()))
+    return (*draws(), *_as_stored(optionally_stored()), STRAINED)
 
 
 def layout_for(

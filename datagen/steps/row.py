@@ -7,19 +7,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.atoms import cell_parameters
 from datagen.store import schema
 from datagen.store.quantise import quantise
 
 if TYPE_CHECKING:
+    from curation.crystal import Crystal
     from datagen.simulate.augmentation import Augmentations
     from datagen.simulate.patterns import Patterns
     from datagen.simulate.reflections import Reflections
 
+STRAINED_CELL = "strained_cell"
+"""Label of each pattern where cells are strained."""
 
-def pattern_values(patterns: Patterns, augmentations: Augmentations, layout: schema.Layout) -> dict[str, NDArray[Any]]:
-    """Return patterns, draws and diagnostics for `ShardWriter.add`."""
+
+def pattern_values(
+    patterns: Patterns, augmentations: Augmentations, layout: schema.Layout, crystal: Crystal | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return patterns, draws and diagnostics for `ShardWriter.add`; strained cells need the crystal."""
     stored, maximum = quantise(patterns.intensity)
     drawn = augmentations.columns()
+    if any(draw.name == STRAINED_CELL for draw in layout.extra_draws):
+        drawn[STRAINED_CELL] = strained_cells(patterns, augmentations, crystal)
     return {
         "pattern": stored,
         "pattern_max": maximum,
@@ -27,6 +36,16 @@ def pattern_values(patterns: Patterns, augmentations: Augmentations, layout: sch
         "overlap": patterns.diagnostics.overlap,
         "n_variance_floor": patterns.diagnostics.n_variance_floor,
     }
+
+
+def strained_cells(patterns: Patterns, augmentations: Augmentations, crystal: Crystal | None) -> NDArray[np.float64]:
+    """Return a, b, c in A and the angles in degrees of each pattern's cell."""
+    lattices = patterns.lattices_A
+    if lattices is None:
+        if crystal is None:
+            raise ValueError("cells of patterns without strain: expected the crystal")
+        lattices = np.repeat(crystal.lattice_A[None], len(augmentations), axis=0)
+    return np.array([cell_parameters(lattice) for lattice in lattices])
 
 
 def reflection_values(reflections: Reflections | None, layout: schema.Layout) -> dict[str, NDArray[Any]]:

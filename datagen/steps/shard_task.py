@@ -134,7 +134,7 @@ def simulate_structure(
             drawn = draw(settings.augmentation, settings.seed, row["structure_hash"], numbers)
             patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
         with clock.stage("compress"):
-            values = pattern_values(patterns, drawn, layout)
+            values = pattern_values(patterns, drawn, layout, crystal)
     with clock.stage("reflections"):
         reflections = crystal_reflections(crystal, job.d_min_A, job.dispersion_wavelengths_A)
         if not len(reflections):

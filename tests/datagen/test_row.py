@@ -39,9 +39,9 @@ def test_composition_is_the_atomic_fraction_by_atomic_number() -> None:
 def test_only_parameters_that_can_have_an_effect_are_stored() -> None:
     assert extra_draws(AugmentationSettings()) == ()
     realistic = {draw.name for draw in extra_draws(AugmentationSettings(preset="realistic"))}
-    assert realistic == {p.name for p in optionally_stored() if not p.name.startswith("phase_")}
-    two_phases = AugmentationSettings(preset="realistic", second_phases=(0, 2))
-    assert {draw.name for draw in extra_draws(two_phases)} == {p.name for p in optionally_stored()}
+    assert realistic == {p.name for p in optionally_stored() if p.slot <= 38}
+    everything = AugmentationSettings(preset="measured", X_cdeg=(0, 1), Y_cdeg=(0, 1))
+    assert {draw.name for draw in extra_draws(everything)} == {*(p.name for p in optionally_stored()), "strained_cell"}
     textured = extra_draws(AugmentationSettings(march_r=(0.5, 1.0)))
     assert [draw.name for draw in textured] == ["march_r", "march_hkl"]
 

@@ -14,11 +14,11 @@ from datagen.simulate.parameter import Parameter
 
 parameters.PARAMETERS += (
     Parameter(
-        name="background_height",
+        name="flat_height",
         units="1",
         description="Flat background, of the highest point without it",
         slot=15,
-        probability_slot=53,
+        probability_slot=88,
         default=(0.0, 0.0),
         domain="non-negative",
         neutral=0.0,
@@ -35,7 +35,7 @@ PLAIN = native.from_sticks
 
 def with_background(sticks, instrument, augmentations, crystal=None):
     patterns = PLAIN(sticks, instrument, augmentations, crystal)
-    patterns.intensity[:] += (augmentations.background_height * patterns.maximum)[:, None].astype(np.float32)
+    patterns.intensity[:] += (augmentations.flat_height * patterns.maximum)[:, None].astype(np.float32)
     return patterns
 
 
@@ -46,11 +46,11 @@ def main(cifs: str, out: str) -> None:
     from datagen.config.reference import page
     from datagen.inspect.replay import replay
 
-    simulation = {"augmentation": {"count": 3, "background_height": [0.1, 0.2]}, "instrument": "cu_kalpha1"}
+    simulation = {"augmentation": {"count": 3, "flat_height": [0.1, 0.2]}, "instrument": "cu_kalpha1"}
     content = {"catalog": [{"kind": "folder", "path": cifs}], "simulation": simulation}
     datagen.run(content, out, cluster="inline")
     made = datagen.open_dataset(out).isel(structure=0)
-    drawn = made["background_height"]
+    drawn = made["flat_height"]
     compared = replay(Path(out), str(made["source_id"].values), 1)
     print(
         json.dumps(
@@ -60,8 +60,8 @@ def main(cifs: str, out: str) -> None:
                 "microstrain": made["microstrain"].values.tolist(),
                 "lowest": made["pattern"].min("two_theta").values.tolist(),
                 "steps": compared.difference_steps,
-                "replayed": compared.facts["background_height"],
-                "documented": "| `background_height` | `[0.0, 0.0]` |" in page(),
+                "replayed": compared.facts["flat_height"],
+                "documented": "| `flat_height` | `[0.0, 0.0]` |" in page(),
             }
         )
     )

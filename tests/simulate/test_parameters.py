@@ -41,6 +41,23 @@ SLOTS = {
     "phase_number": 44,
     "phase_microstrain": 47,
     "phase_size_um": 50,
+    "strain_isotropic": 53,
+    "strain_anisotropic": 55,
+    "overall_B_A2": 62,
+    "size_ratio": 64,
+    "size_hkl": 66,
+    "further_lines": 67,
+    "roughness": 69,
+    "roughness_depth": 71,
+    "absorption_mu_r": 72,
+    "background_height": 74,
+    "background_chebyshev": 76,
+    "air_height": 79,
+    "air_decay_deg": 81,
+    "second_hump_height": 82,
+    "second_hump_d_A": 84,
+    "second_hump_fwhm_deg": 85,
+    "background_window": 86,
 }
 PROBABILITY_SLOTS = {
     "X_cdeg": 32,
@@ -51,6 +68,17 @@ PROBABILITY_SLOTS = {
     "impurity_peaks": 37,
     "hump_height": 38,
     "second_phases": 40,
+    "strain_isotropic": 54,
+    "strain_anisotropic": 61,
+    "overall_B_A2": 63,
+    "size_ratio": 65,
+    "further_lines": 68,
+    "roughness": 70,
+    "absorption_mu_r": 73,
+    "background_height": 75,
+    "air_height": 80,
+    "second_hump_height": 83,
+    "background_window": 87,
 }
 
 
@@ -59,7 +87,7 @@ def test_the_slots_of_the_stream_are_those_of_published_datasets_and_do_not_over
     assert {p.name: p.probability_slot for p in PARAMETERS if p.name in PROBABILITY_SLOTS} == PROBABILITY_SLOTS
     taken = [slot for p in PARAMETERS for slot in p.slots]
     assert len(taken) == len(set(taken))
-    assert stream_length(PARAMETERS) == 53
+    assert stream_length(PARAMETERS) == 88
 
 
 def test_draws_are_those_of_published_datasets() -> None:
@@ -78,7 +106,7 @@ def test_values_settings_and_stored_variables_are_those_of_the_table() -> None:
     assert list(type(settings.probability).model_fields) == [p.name for p in PARAMETERS if p.is_augmentation]
     stored = [p.name for p in PARAMETERS if p.stored]
     assert list(draw(settings, 0, "h", [0]).columns()) == ["index", *stored]
-    assert {d.name for d in known_draws()} == set(stored)
+    assert {d.name for d in known_draws()} == {*stored, "strained_cell"}
     heights = next(d for d in known_draws() if d.name == "impurity_height")
     assert heights.axis == ("impurity", MAX_IMPURITY_PEAKS)
 

@@ -24,8 +24,6 @@ from trainer.simulate import parameters as drawing
 N = 6
 RANGES = {p.name: p.default for p in always_stored()}
 """The ranges of the paper."""
-KNOWN = [p for p in PARAMETERS if "second_phases" not in (p.name, p.part_of)]
-"""What the device simulates; second phases come in stored patterns only."""
 REALISTIC = {"preset": "realistic", "count": N}
 
 
@@ -116,16 +114,19 @@ def test_parameters_are_drawn_from_their_ranges() -> None:
 def test_probabilities_are_those_of_the_engine() -> None:
     """Every effect: the same share of patterns without it, with the same values, as in draws of the engine."""
     n = 4000
-    shares = {p.name: 0.15 + 0.1 * i for i, p in enumerate(p for p in KNOWN if p.is_augmentation)}
-    settings = AugmentationSettings(**REALISTIC, probability=shares, impurity_peaks=(1, 4))
+    shares = {p.name: 0.1 + 0.04 * i for i, p in enumerate(p for p in PARAMETERS if p.is_augmentation)}
+    widened = {"impurity_peaks": (1, 4), "X_cdeg": (0.0, 2.0), "Y_cdeg": (0.0, 5.0)}
+    settings = AugmentationSettings(preset="measured", count=N, probability=shares, **widened)
     stated = {"configuration": {"simulation": {"augmentation": settings.model_dump(mode="json")}}}
     augmentation = drawing.Augmentation.of_attributes(stated)
     assert augmentation.probability == pytest.approx(shares)
-    found = drawing.draw_parameters(augmentation, n, torch.device("cpu"), torch.Generator().manual_seed(2))
+    found = drawing.draw_parameters(augmentation, n, torch.device("cpu"), torch.Generator().manual_seed(2), 95)
     wanted = draw(settings, 0, "ab" * 16, np.arange(n)).columns()
-    wanted["impurity_peaks"] = (wanted["impurity_height"] > 0).sum(axis=1)
+    counted = {"impurity_peaks": "impurity_height", "second_phases": "phase_fraction"}
     for name, share in shares.items():
-        values = (found.impurity_height > 0).sum(dim=1) if name == "impurity_peaks" else getattr(found, name)
+        if name in counted:
+            wanted[name] = (wanted[counted[name]] > 0).sum(axis=1)
+        values = (getattr(found, counted[name]) > 0).sum(dim=1) if name in counted else getattr(found, name)
         neutral = drawing.NEUTRAL[name][0]
         for drawn in (values.numpy(), wanted[name]):
             assert np.mean(drawn != neutral) == pytest.approx(share, abs=0.03)
@@ -142,8 +143,8 @@ def test_preferred_planes_are_those_of_the_engine() -> None:
 
 def test_the_trainer_knows_every_parameter_and_its_value_without_effect() -> None:
     """The trainer imports nothing of the generator, and a dataset states neither."""
-    assert list(drawing.Parameters.__dataclass_fields__) == [p.name for p in KNOWN if p.stored]
-    leading = {p.name: p.neutral for p in KNOWN if p.is_augmentation}
+    assert list(drawing.Parameters.__dataclass_fields__) == [p.name for p in PARAMETERS if p.stored]
+    leading = {p.name: p.neutral for p in PARAMETERS if p.is_augmentation}
     assert {name: drawing.NEUTRAL[name] for name in leading} == {name: (v, v) for name, v in leading.items()}
 
 
@@ -153,11 +154,11 @@ def test_ranges_are_those_that_the_dataset_states() -> None:
     augmentation = drawing.Augmentation.of_attributes(stated)
     ranges = augmentation.ranges
     assert augmentation.probability == {}
-    assert {p.name for p in KNOWN if p.default is not None} == set(ranges)
+    assert {p.name for p in PARAMETERS if p.default is not None} == set(ranges)
     assert ranges["march_r"] == settings.march_r
-    with pytest.raises(TrainerError, match="vary in roughness, which this version"):
+    with pytest.raises(TrainerError, match="vary in porosity, which this version"):
         drawing.Augmentation.of_attributes(
-            {**stated, "layout": {"extra_augmentations": ["march_r", "march_hkl", "roughness"]}}
+            {**stated, "layout": {"extra_augmentations": ["march_r", "march_hkl", "porosity"]}}
         )
 
 

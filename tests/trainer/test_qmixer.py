@@ -19,8 +19,8 @@ from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerConfig, QMixerOutput
 from trainer.prediction.qmixer import load_weights
-from trainer.simulate.artefacts import Artefacts, Simulator, draw_peaks
-from trainer.simulate.log_q import N_ANGLES, N_BINS, STEP_DEG, angles_deg
+from trainer.simulate.artefacts import Artefacts, Simulator, at_steps, draw_peaks
+from trainer.simulate.log_q import LN_Q_STEP, N_ANGLES, N_BINS, Q_MIN, STEP_DEG, angles_deg
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
 from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer
 from trainer.training.structures import read_split
@@ -137,8 +137,40 @@ def test_every_artefact_changes_the_pattern_and_none_breaks_it(minerals: Path) -
         inputs, _ = Simulator(sticks, changed)(torch.arange(40), torch.Generator().manual_seed(3))
         assert torch.isfinite(inputs).all(), name
         assert 0.0 <= float(inputs.min()) <= float(inputs.max()) <= 1.0, name
-        if name not in ("march_r", "jitter", "second_phase"):  # without their share these do nothing
+        if name in ("wavelengths_A", "steps_deg"):
+            continue  # off in both
+        # Without their share these do nothing.
+        if name not in ("march_r", "jitter", "second_phase", "start_deg", "stop_deg"):
             assert not torch.equal(inputs, plain), name
+
+
+def test_patterns_of_any_wavelength_range_and_step_lie_on_the_same_axis(minerals: Path) -> None:
+    """Peaks of silicon stay at their q; the mask is what each pattern covers; a coarse scan is lines between points."""
+    dataset = open_dataset(minerals)
+    row = next(i for i, name in enumerate(dataset.text("source_id")) if name.startswith("silicon."))
+    sticks = read_flat_sticks(dataset, np.array([row]))
+    cut = {"cut_share": 1.0, "start_deg": (10.0, 10.0), "stop_deg": (40.0, 40.0)}
+    numbers = torch.zeros(1, dtype=torch.long)
+    for wavelength in (0.4, 0.7093, 1.5405929, 2.2897):
+        of = replace(CLEAN, wavelengths_A=(wavelength, wavelength), **cut)
+        inputs, _ = Simulator(sticks, of)(numbers, torch.Generator().manual_seed(0))
+        q = np.exp(np.log(Q_MIN) + (np.arange(N_BINS) + 0.5) * LN_Q_STEP)
+        low, high = (4 * np.pi * np.sin(np.radians(end / 2)) / wavelength for end in (10.0, 40.0))
+        seen = q[inputs[0, 1].numpy() > 0]
+        assert seen[0] == pytest.approx(max(low, Q_MIN), rel=5e-3)
+        assert seen[-1] == pytest.approx(min(high, 4 * np.pi * np.sin(np.radians(45.0)) / 1.5405929), rel=5e-3)
+        for sum_of_squares in (3, 8, 11):
+            expected = 2 * np.pi * np.sqrt(sum_of_squares) / 5.4309
+            if low * 1.02 < expected < min(high, seen[-1]) / 1.02:
+                near = np.abs(np.log(q / expected)) < 0.01
+                found = q[near][inputs[0, 0].numpy()[near].argmax()]
+                assert found == pytest.approx(expected, rel=5e-3)
+    ramp = torch.arange(N_ANGLES).float().square()[None]
+    measured = (torch.arange(N_ANGLES)[None] >= 100) & (torch.arange(N_ANGLES)[None] < 3000)
+    found = at_steps(ramp, measured, torch.tensor([8]))[0]
+    assert torch.equal(found[100:2999:8], ramp[0, 100:2999:8])
+    assert float(found[104]) == float(ramp[0, 100] + ramp[0, 108]) / 2
+    assert float(found[:100].abs().max()) == float(found[3000:].abs().max()) == 0.0
 
 
 def test_texture_leaves_a_powder_of_a_random_orientation_alone(minerals: Path) -> None:

@@ -73,6 +73,7 @@ def test_reflections_that_no_angle_reaches_lose_their_area() -> None:
     assert found.sticks.intensity.tolist() == [1.0, 1.0, 0.0]
     assert found.sticks.members is not None
     assert found.sticks.members.intensity.tolist() == [1.0, 2.0, 0.0, 0.0]
+    torch.testing.assert_close(found.sticks.members.reciprocal_metric[0], torch.eye(3).double() / 0.36)
     second = math.degrees(2 * math.asin(0.53 / 0.6))
     np.testing.assert_allclose(found.sticks.two_theta_deg[1], second, rtol=0, atol=1e-12)
     assert torch.isfinite(found.sticks.two_theta_deg).all()

@@ -19,6 +19,8 @@ MERGE_TOLERANCE = 5e-6
 """Reflections whose 1/d agree to this fraction are one peak, as in datagen."""
 EDGE = 1e-7
 """Single precision of d: a reflection this fraction beyond the range is in it."""
+_LARGEST_SINE = 2.0 * 0.99999
+"""Twice the largest sin(theta) of a reflection."""
 _BASE = 1 << 16
 """Of the number made of an hkl; indices are of 16 bits."""
 
@@ -37,6 +39,8 @@ class Sticks:
     member_hkl: NDArray[np.int16] | None = None
     member_intensity: Array | None = None
     reciprocal_metric: Array | None = None
+    rotations: NDArray[np.int8] | None = None
+    """(rotation, 3, 3) of the point group, where cells are strained; each reflection is then one family."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +126,12 @@ def lorentz_polarisation(two_theta_rad: Array, polarisation: float) -> Array:
     return found
 
 
-def on_instrument(found: Reflections, instrument: Mapping[str, Any], *, members: bool) -> Sticks:
-    """Return positions and areas in the range of the dataset's instrument, in ascending angle."""
+def on_instrument(found: Reflections, instrument: Mapping[str, Any], *, members: bool, strain: float = 0.0) -> Sticks:
+    """Return positions and areas in the range of the dataset's instrument, in ascending angle.
+
+    With a largest strain, reflections that it may bring into the range are there too, and families are not joined.
+    """
+    members = members or strain > 0
     inverse_d = 1 / found.d_A.astype(np.float64)
     hkl, counts = family_members(found.hkl, found.rotations) if members else (np.zeros((0, 3)), np.zeros(0, np.int64))
     first = np.concatenate([[0], np.cumsum(counts)])
@@ -132,12 +140,14 @@ def on_instrument(found: Reflections, instrument: Mapping[str, Any], *, members:
     positions, areas, lines, sizes, pairs, shares = [], [], [], [], [], []
     for number, line in enumerate(instrument["lines"]):
         sine = inverse_d * float(line["wavelength_A"])
-        seen = np.flatnonzero((sine >= low * (1 - EDGE)) & (sine <= high * (1 + EDGE)))
+        seen = np.flatnonzero((sine >= low * (1 - strain - EDGE)) & (sine <= high * (1 + strain + EDGE)))
+        if strain:
+            seen = seen[sine[seen] < _LARGEST_SINE]
         angle = 2 * np.arcsin(np.minimum(1.0, sine[seen] / 2))
         f2 = (found.f2 if number == 0 else found.f2_lines[:, number - 1]).astype(np.float64)
         scale = float(line.get("weight", 1.0)) / found.volume_A3**2
         area = scale * f2[seen] * lorentz_polarisation(angle, polarisation)
-        group = groups(inverse_d[seen])
+        group = np.arange(len(seen)) if strain else groups(inverse_d[seen])
         total = np.bincount(group, weights=area)
         positions.append(np.degrees(np.bincount(group, weights=area * angle) / np.maximum(total, 1e-300)))
         areas.append(total)
@@ -164,6 +174,7 @@ def on_instrument(found: Reflections, instrument: Mapping[str, Any], *, members:
         member_hkl=np.concatenate(pairs)[at],
         member_intensity=np.concatenate(shares)[at],
         reciprocal_metric=found.reciprocal_metric,
+        rotations=found.rotations if strain else None,
     )
 
 

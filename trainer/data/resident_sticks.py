@@ -46,12 +46,12 @@ def read_resident_sticks(
 
 
 def _of_crystals(dataset: Dataset, rows: NDArray[np.int64], most_bytes: int) -> dict[int, Sticks]:
-    instrument, members = dataset.instrument, dataset.textured
+    instrument, members, strain = dataset.instrument, dataset.textured, dataset.largest_strain
     found: dict[int, Sticks] = {}
     size = 0
     for block in dataset.by_shard(rows):
         for row, reflections in zip(block.tolist(), dataset.reflections(block.tolist()), strict=True):
-            sticks = on_instrument(reflections, instrument, members=members)
+            sticks = on_instrument(reflections, instrument, members=members, strain=strain)
             size += len(sticks.intensity) * _BYTES_OF_REFLECTION
             size += 0 if sticks.member_hkl is None else len(sticks.member_hkl) * _BYTES_OF_MEMBER
             found[row] = sticks

@@ -17,9 +17,11 @@ from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.simulate.broaden import Members, Sticks
-from trainer.simulate.parameters import NEUTRAL, Parameters
+from trainer.simulate.parameters import NEUTRAL, STRAINED_CELL, WIDE, Parameters
+from trainer.simulate.second_phases import density_g_cm3
 
 PATTERN_FILL = 65535
+Array = NDArray[np.float64]
 
 
 class OnDevice:
@@ -35,6 +37,8 @@ class OnDevice:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         def changed(value: Any) -> Any:
+            if value is None:
+                return None
             return value.each(change) if isinstance(value, Sticks | Densities) else change(value)
 
         return type(self)(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
@@ -65,6 +69,8 @@ class StickBatch(Labels):
     """Reflections to broaden on the device."""
 
     sticks: Sticks
+    density: Tensor | None = None
+    """Mass densities, g/cm^3, where crystals are mixed."""
 
 
 @dataclass(frozen=True)
@@ -150,22 +156,34 @@ class PatternSource:
     dataset: Dataset
     labels: LabelColumns
 
-    def load(self, row: int) -> tuple[int, NDArray[np.uint16]]:
-        """Read row and patterns (augmentation, two_theta)."""
+    def load(self, row: int) -> tuple[int, NDArray[np.uint16], Array | None]:
+        """Read row, patterns (augmentation, two_theta) and the cell of each, where cells are strained."""
         patterns = self.dataset.stored_pattern(row)
         if (patterns == PATTERN_FILL).any() or not patterns.any(axis=1).all():
             raise TrainerError(
                 f"{self.dataset.path}: structure {row}: its patterns are missing or empty, though its shard is "
                 "committed; run datagen verify on the dataset"
             )
-        return row, patterns
+        cells = None
+        if self.dataset.has(STRAINED_CELL):
+            cells = np.asarray(self.dataset.values(STRAINED_CELL, row), dtype=np.float64)
+            if not (np.isfinite(cells) & (cells > 0)).all():
+                raise TrainerError(
+                    f"{self.dataset.path}: structure {row}: its {STRAINED_CELL} has cells that are not positive "
+                    "numbers; run datagen verify on the dataset"
+                )
+        return row, patterns, cells
 
-    def collate(self, items: list[tuple[int, NDArray[np.uint16]]], picks: Rows) -> PatternBatch:
+    def collate(self, items: list[tuple[int, NDArray[np.uint16], Array | None]], picks: Rows) -> PatternBatch:
         """Make a batch from pairs (structure, augmentation)."""
         rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
         stored = np.stack([items[i][1][slot] for i, slot in picks])
+        labels = self.labels.of(rows)
+        cells = [each[slot] for each, slot in ((items[i][2], slot) for i, slot in picks) if each is not None]
+        if cells:
+            labels["lattice"] = torch.from_numpy(np.stack(cells).astype(np.float32))
         # Values up to 2^13 fit int16, which every device supports.
-        return PatternBatch(**self.labels.of(rows), pattern=torch.from_numpy(stored.astype(np.int16)))
+        return PatternBatch(**labels, pattern=torch.from_numpy(stored.astype(np.int16)))
 
 
 @dataclass(frozen=True)
@@ -176,6 +194,8 @@ class StickSource:
     labels: LabelColumns
     resident: Mapping[int, StoredSticks] = field(default_factory=dict)
     """Reflections that are in memory already."""
+    density: Array | None = None
+    """Mass densities of all structures, where crystals are mixed."""
 
     def load(self, row: int) -> tuple[int, StoredSticks]:
         """Read row and reflections."""
@@ -191,7 +211,10 @@ class StickSource:
     def collate(self, items: list[tuple[int, StoredSticks]], picks: Rows) -> StickBatch:
         """Make a batch from pairs (structure, slot)."""
         rows = np.array([items[i][0] for i, _ in picks], dtype=np.int64)
-        return StickBatch(**self.labels.of(rows), sticks=stick_tensors([items[i][1] for i, _ in picks]))
+        density = None if self.density is None else torch.from_numpy(self.density[rows])
+        return StickBatch(
+            **self.labels.of(rows), sticks=stick_tensors([items[i][1] for i, _ in picks]), density=density
+        )
 
 
 def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
@@ -210,9 +233,20 @@ def stick_tensors(chosen: list[StoredSticks]) -> Sticks:
             joined("member_intensity"),
             torch.from_numpy(np.repeat(np.arange(len(owner)), pairs)),
             torch.from_numpy(np.stack(metrics)),
+            _rotations([sticks.rotations for sticks in chosen if sticks.rotations is not None], len(chosen)),
         )
     columns = joined("two_theta_deg"), joined("intensity"), joined("line"), torch.from_numpy(owner)
     return Sticks(*columns, len(chosen), members)
+
+
+def _rotations(groups: list[NDArray[np.int8]], n: int) -> Tensor | None:
+    """Return the rotations of all structures, padded with zeros; None unless all have them."""
+    if len(groups) < n:
+        return None
+    padded = np.zeros((n, max(len(group) for group in groups), 3, 3), dtype=np.int8)
+    for row, group in zip(padded, groups, strict=True):
+        row[: len(group)] = group
+    return torch.from_numpy(padded)
 
 
 @dataclass(frozen=True)
@@ -245,12 +279,28 @@ class DensitySource:
         )
 
 
+def densities_of(dataset: Dataset) -> Array:
+    """Return the mass densities of all structures of a dataset, g/cm^3."""
+    composition, n_atoms, volume = (dataset.column(name) for name in ("composition", "n_atoms", "volume"))
+    return density_g_cm3(composition, n_atoms, volume)
+
+
 def stored_parameters(dataset: Dataset, row: int) -> Parameters:
     """Read the parameters of the stored patterns of a structure; those that the dataset did not vary have no effect."""
     n = dataset.n_augmentations
-    values: dict[str, NDArray[Any]] = {name: np.full(n, low) for name, (low, _) in NEUTRAL.items()}
-    del values["impurity_peaks"]
-    values |= {"march_hkl": np.tile([0, 0, 1], (n, 1)), "impurity_height": np.zeros((n, 0))}
-    values["impurity_position"] = values["impurity_height"]
+    values: dict[str, NDArray[Any]] = {
+        name: np.full((n, WIDE[name]) if name in WIDE else n, low) for name, (low, _) in NEUTRAL.items()
+    }
+    del values["impurity_peaks"], values["second_phases"]
+    values |= {name: np.tile([0, 0, 1], (n, 1)) for name in ("march_hkl", "size_hkl")}
+    none = (
+        "impurity_height",
+        "impurity_position",
+        "phase_fraction",
+        "phase_number",
+        "phase_microstrain",
+        "phase_size_um",
+    )
+    values |= dict.fromkeys(none, np.zeros((n, 0)))
     stored = {name: dataset.values(name, row) for name in values if dataset.has(name)}
     return Parameters(**{name: torch.from_numpy(np.asarray(v, np.float64)) for name, v in (values | stored).items()})

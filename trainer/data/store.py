@@ -6,7 +6,7 @@ ledger can be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,8 +223,27 @@ class Dataset:
         """Whether texture is drawn, so that sticks have members."""
         if not self.of_crystals:
             return self.has("member_hkl")
-        drawn = self.attributes.get("configuration", {}).get("simulation", {}).get("augmentation", {})
-        return list(drawn.get("march_r", (1.0, 1.0))) != [1.0, 1.0]
+        drawn = self._drawn
+        return any(list(drawn.get(name, (1.0, 1.0))) != [1.0, 1.0] for name in ("march_r", "size_ratio"))
+
+    @property
+    def largest_strain(self) -> float:
+        """Bound of the relative change of d spacings, from the ranges that strain is drawn from."""
+
+        def most(name: str) -> float:
+            low, high = self._drawn.get(name, (0.0, 0.0))
+            return (
+                max(abs(float(low)), abs(float(high))) if self._drawn.get("probability", {}).get(name, 1) > 0 else 0.0
+            )
+
+        return most("strain_isotropic") + 3 * most("strain_anisotropic")
+
+    @property
+    def _drawn(self) -> Mapping[str, Any]:
+        """Ranges that parameters are drawn from."""
+        stated: Mapping[str, Any] = self.attributes.get("configuration", {})
+        found: Mapping[str, Any] = stated.get("simulation", {}).get("augmentation", {})
+        return found
 
     def reflections(self, rows: Sequence[int]) -> list[Reflections]:
         """Read what is stored of the crystals of some rows of one shard, ascending."""
@@ -273,7 +292,7 @@ class Dataset:
         """Read the reflections of a structure on the dataset's instrument."""
         if self.of_crystals:
             (found,) = self.reflections([int(row)])
-            return on_instrument(found, self.instrument, members=self.textured)
+            return on_instrument(found, self.instrument, members=self.textured, strain=self.largest_strain)
         n = int(self.values("n_reflections", row))
         line = self._first("reflection_line", row, n) if self.has("reflection_line") else np.zeros(n)
         bare = Sticks(

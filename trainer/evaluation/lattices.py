@@ -13,7 +13,7 @@ from torch import nn
 
 from trainer.data.loader import Loader
 from trainer.data.sampler import Sampler
-from trainer.data.sources import LabelColumns, PatternSource, StickSource
+from trainer.data.sources import LabelColumns
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE, Regression, plain
@@ -21,7 +21,7 @@ from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy,
 from trainer.evaluation.sums import AccuracySums, ByStructure, GraphDistanceSums, RegressionSums, Structures
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.training.config import AlphaDiffractTraining
-from trainer.training.datasets import build_inputs
+from trainer.training.datasets import build_inputs, source_of
 from trainer.training.distributed import Place
 from trainer.training.tasks import autocast
 
@@ -69,20 +69,19 @@ def evaluate_alphadiffract(
     rows = rows_of_split(config, dataset, split)
     train = dataset.rows("train")
     labels = LabelColumns(dataset, np.concatenate([rows, train]))
-    of_input = PatternSource if config.input == "patterns" else StickSource
+    inputs = build_inputs(config, dataset)
     slots = max(dataset.n_augmentations, samples) if config.input == "sticks" else dataset.n_augmentations
     if samples > slots:
         raise TrainerError(
             f"{dataset.path}: samples: expected at most the {slots} stored per structure, found {samples}"
         )
     sampler = Sampler(rows, batch_size, samples, slots, pool_structures=128, shuffle=False)
-    loader: Loader[Any, Any] = Loader(of_input(dataset, labels), sampler, config.workers)
-    inputs = build_inputs(config, dataset)
+    loader: Loader[Any, Any] = Loader(source_of(config.input, dataset, labels), sampler, config.workers)
     generator = torch.Generator(place.device).manual_seed(EVALUATION_SEED)
     names = {value - 1: name for value, name in dataset.vocabulary("crystal_system").items()}
     sums = LatticeSums(labels, train, names, every=-(-len(rows) // SHOWN_STRUCTURES))
     for number, batch in enumerate(loader.epoch(0)):
-        pattern = inputs(batch.to(place.device), generator)
+        pattern, cells = inputs(batch.to(place.device), generator)
         with autocast(config.precision, place.device):
             predictions = [model(pattern) for model in models]
         sums.add(
@@ -90,6 +89,7 @@ def evaluate_alphadiffract(
             np.stack([as_numpy(p.space_group.softmax(dim=1)) for p in predictions]),
             np.stack([as_numpy(p.lattice) for p in predictions]),
             batch.row.numpy(),
+            as_numpy(cells),
         )
         if progress:
             progress(number + 1, sampler.batches_per_epoch)
@@ -120,8 +120,14 @@ class LatticeSums:
         space_group: NDArray[np.float64],
         lattice: NDArray[np.float64],
         structure: NDArray[np.int64],
+        cells: NDArray[np.float64],
     ) -> None:
-        """Take probabilities (model, sample, class) and lattices (model, sample, 6) of samples of structures."""
+        """Take probabilities (model, sample, class) and lattices (model, sample, 6) of samples of structures.
+
+        `cells` (sample, 6) are the true ones: where a pattern's cell is strained, its strain is taken from the
+        predictions, so that the spread over patterns is that of their errors.
+        """
+        lattice = lattice - (cells - self.labels.lattice[structure].astype(cells.dtype))
         true_system, true_group = self.labels.crystal_system[structure], self.labels.space_group[structure]
         systems, system_correct = self.system.add(crystal_system, true_system)
         groups, group_correct = self.group.add(space_group, true_group)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
 from trainer.data.sampler import Sampler
-from trainer.data.sources import LabelColumns, PatternSource, StickSource
+from trainer.data.sources import LabelColumns
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.models import EVALUATION_SEED, as_numpy, load_models, refuse_other_instrument, rows_of_split
@@ -23,7 +23,7 @@ from trainer.prediction.scoring.answers import AT_ONCE, alphadiffract_inputs
 from trainer.simulate.noise import standardise
 from trainer.training import checkpoint
 from trainer.training.config import AlphaDiffractTraining
-from trainer.training.datasets import build_inputs
+from trainer.training.datasets import build_inputs, source_of
 from trainer.training.distributed import alone
 
 
@@ -75,12 +75,11 @@ def _of_patterns(
     config: AlphaDiffractTraining, dataset: Dataset, rows: NDArray[np.int64], device: torch.device
 ) -> Iterable[tuple[torch.Tensor, NDArray[np.int64]]]:
     labels = LabelColumns(dataset, rows)
-    source: Any = PatternSource if config.input == "patterns" else StickSource
     sampler = Sampler(rows, AT_ONCE, 1, dataset.n_augmentations, pool_structures=128, shuffle=False)
-    loader: Loader[Any, Any] = Loader(source(dataset, labels), sampler, config.workers)
+    loader: Loader[Any, Any] = Loader(source_of(config.input, dataset, labels), sampler, config.workers)
     inputs, generator = build_inputs(config, dataset), torch.Generator(device).manual_seed(EVALUATION_SEED)
     for batch in loader.epoch(0):
-        yield inputs(batch.to(device), generator), batch.row.numpy()
+        yield inputs(batch.to(device), generator)[0], batch.row.numpy()
 
 
 def _of_scans(

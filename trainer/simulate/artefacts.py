@@ -9,7 +9,7 @@ hand to cover what public laboratory scans (RRUFF) show.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from trainer.simulate.log_q import CU_KALPHA1_A, N_ANGLES, STEP_DEG, TWO_THETA_M
 
 CU_KALPHA2_A = 1.5444274
 TWO_THETA_MAX_DEG = TWO_THETA_MIN_DEG + STEP_DEG * (N_ANGLES - 1)
+LARGEST_SINE = 0.999
+"""Of a reflection at the wavelength of its pattern."""
 PADDING = 560
 """Points beside the grid, so that peaks near its ends need no tests."""
 HALF_WIDTHS = (4, 6, 9, 12, 16, 22, 30, 40, 54, 72, 100, 140, 220, 356, PADDING - 50)
@@ -53,6 +55,13 @@ class Artefacts:
     """Change of the overall B."""
     cut_share: float = 0.4
     """Patterns that begin late, and patterns that end early."""
+    start_deg: tuple[float, float] = (5.0, 20.0)
+    stop_deg: tuple[float, float] = (55.0, 90.0)
+    """First and last angle of those patterns, 2theta at the wavelength of each."""
+    wavelengths_A: tuple[float, float] = (CU_KALPHA1_A, CU_KALPHA1_A)
+    """Drawn log-uniform, one for each pattern; K-alpha 2 is as far away as that of copper, as a ratio."""
+    steps_deg: tuple[float, float] = (STEP_DEG, STEP_DEG)
+    """Distance of measured points at the wavelength of each pattern, log-uniform; finer ones are as the grid."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,13 @@ class Widths:
     zero: Tensor
     displacement: Tensor
     b_change: Tensor
+    wavelength_A: Tensor | None = None
+    """None: Cu K-alpha 1."""
+
+    def of(self, which: Tensor) -> Widths:
+        """Return those of some patterns."""
+        values = {name: getattr(self, name) for name in Widths.__dataclass_fields__}
+        return Widths(**{name: value[which] for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -86,12 +102,14 @@ class Simulator:
         pattern = pattern / pattern.amax(dim=1, keepdim=True).clamp(min=1e-9)
         self._add_second_phases(pattern, widths, generator)
         self._add_lines(pattern, generator)
-        measured = self._draw_range(n, generator)
+        measured = self._draw_range(n, widths.wavelength_A, generator)
         pattern = torch.where(measured, pattern, 0.0)
         pattern = pattern / pattern.amax(dim=1, keepdim=True).clamp(min=1e-9)
         pattern = torch.where(measured, pattern + self._draw_background(n, measured, generator), 0.0)
         counts = _log_uniform(n, a.counts, generator)[:, None]
         noisy = torch.poisson(pattern * counts, generator=generator)
+        if a.steps_deg[1] > STEP_DEG:
+            noisy = at_steps(noisy, measured, self._draw_steps(n, widths.wavelength_A, generator))
         window = 1.5 * (0.7 + 0.6 * float(_uniform(1, generator)))
         return network_input(noisy, measured, window), torch.log(scale)
 
@@ -107,7 +125,7 @@ class Simulator:
         strain_y = torch.where(_uniform(n, g) < 0.15, 2 * strain_y, strain_y)
         kalpha2 = torch.where(_uniform(n, g) < 0.85, 0.5, 0.3 * _uniform(n, g))
         low, high = a.displacement_A2
-        return Widths(
+        drawn = Widths(
             gauss_u=(0.12 * _uniform(n, g)) ** 2,
             gauss_w=(0.03 + 0.12 * _uniform(n, g)) ** 2,
             size_x=0.9 * CU_KALPHA1_A / size_A * math.degrees(1),
@@ -118,6 +136,9 @@ class Simulator:
             displacement=0.05 * _normal(n, g),
             b_change=low + (high - low) * _uniform(n, g),
         )
+        if a.wavelengths_A == (CU_KALPHA1_A, CU_KALPHA1_A):
+            return drawn
+        return replace(drawn, wavelength_A=_log_uniform(n, a.wavelengths_A, g))
 
     def _render(
         self, structures: Tensor, scale: Tensor, widths: Widths, g: torch.Generator, *, texture: bool
@@ -186,8 +207,7 @@ class Simulator:
             return
         others = (_uniform(len(has), g) * len(self.sticks)).long()
         scale = 1 + 0.03 * (2 * _uniform(len(has), g) - 1)
-        own = Widths(**{name: getattr(widths, name)[has] for name in Widths.__dataclass_fields__})
-        second = self._render(others, scale, own, g, texture=False)
+        second = self._render(others, scale, widths.of(has), g, texture=False)
         height = second.amax(dim=1).clamp(min=1e-9)
         pattern[has] += second * (_log_uniform(len(has), a.second_phase, g) / height)[:, None]
 
@@ -203,10 +223,19 @@ class Simulator:
             off = (grid - centre[rows, None]) / width[rows, None]
             pattern[rows] += height[rows, None] / (1 + 4 * off.square())
 
-    def _draw_range(self, n: int, g: torch.Generator) -> Tensor:
-        share = self.artefacts.cut_share
-        low = torch.where(_uniform(n, g) < share, 5 + 15 * _uniform(n, g), 5.0)
-        high = torch.where(_uniform(n, g) < share, 55 + 35 * _uniform(n, g), 90.0)
+    def _draw_steps(self, n: int, wavelength_A: Tensor | None, g: torch.Generator) -> Tensor:
+        """Return the distances of measured points in steps of the grid, 1 or more."""
+        steps = _log_uniform(n, self.artefacts.steps_deg, g) / STEP_DEG
+        if wavelength_A is not None:
+            steps = steps * (CU_KALPHA1_A / wavelength_A)  # at small angles
+        return steps.round().clamp(min=1, max=N_ANGLES - 1).long()
+
+    def _draw_range(self, n: int, wavelength_A: Tensor | None, g: torch.Generator) -> Tensor:
+        share, first, last = self.artefacts.cut_share, self.artefacts.start_deg, self.artefacts.stop_deg
+        low = torch.where(_uniform(n, g) < share, first[0] + (first[1] - first[0]) * _uniform(n, g), first[0])
+        high = torch.where(_uniform(n, g) < share, last[0] + (last[1] - last[0]) * _uniform(n, g), last[1])
+        if wavelength_A is not None:
+            low, high = (_on_copper(end, wavelength_A) for end in (low, high))
         grid = _grid(g.device)
         return (grid >= low[:, None] - 1e-6) & (grid <= high[:, None] + 1e-6)
 
@@ -231,13 +260,24 @@ def _lines(
 ) -> Tensor:
     """Return pattern, angle, area, full width, Lorentzian share and asymmetry of each peak as rows, degrees.
 
-    Widths are those of the first line, at whose angle the reflection's Lorentz factor is taken too.
+    Widths are those of the first line, at whose angle the reflection's Lorentz factor is taken too. Sines are those of
+    copper; at another wavelength widths and shifts are taken at its own angles and moved to those of copper.
     """
+    to_copper, on_copper = None, sine if shifted_sine is None else shifted_sine
+    if widths.wavelength_A is not None:
+        to_copper = CU_KALPHA1_A / widths.wavelength_A[owner]
+        seen = (sine / to_copper < LARGEST_SINE) & (on_copper / to_copper < LARGEST_SINE)
+        owner, sine, intensity, on_copper, to_copper = (
+            values[seen] for values in (owner, sine, intensity, on_copper, to_copper)
+        )
+        copper_cosine = torch.sqrt(1 - sine.square())
+        sine = sine / to_copper
     cosine = torch.sqrt(1 - sine.square())
     tangent = sine / cosine
     cosine_2 = 1 - 2 * sine.square()
     area = intensity * (1 + cosine_2.square()) / (sine.square() * cosine)
-    lorentz = widths.size_x[owner] / cosine + widths.strain_y[owner] * tangent
+    by_size = widths.size_x[owner] if to_copper is None else widths.size_x[owner] / to_copper
+    lorentz = by_size / cosine + widths.strain_y[owner] * tangent
     gauss = torch.sqrt((widths.gauss_u[owner] * tangent.square() + widths.gauss_w[owner]).clamp(min=1e-5))
     # Thompson, Cox & Hastings, J. Appl. Cryst. 20 (1987) 79.
     fifth = gauss**5 + 2.69269 * gauss**4 * lorentz + 2.42843 * gauss**3 * lorentz**2
@@ -245,13 +285,36 @@ def _lines(
     width = fifth**0.2
     ratio = lorentz / width
     eta = 1.36603 * ratio - 0.47719 * ratio**2 + 0.11116 * ratio**3
-    position = sine if shifted_sine is None else shifted_sine
-    angle = torch.rad2deg(2 * torch.arcsin(position.clamp(max=0.9999)))
-    angle = angle + widths.zero[owner] + widths.displacement[owner] * cosine
+    angle = torch.rad2deg(2 * torch.arcsin(on_copper.clamp(max=0.9999)))
+    zero, displaced = widths.zero[owner], widths.displacement[owner] * cosine
+    if to_copper is not None:
+        stretch = to_copper * cosine / copper_cosine  # d(2theta of copper) / d(2theta)
+        width, area, zero, displaced = (values * stretch for values in (width, area, zero, displaced))
+    angle = angle + zero + displaced
     sine_2 = 2 * sine * cosine
     skew = (widths.asymmetry[owner] * cosine_2.abs() / sine_2.clamp(min=0.05)).clamp(max=1)
     skew = torch.where(angle < 60, skew, 0.0)
     return torch.stack([owner.float(), angle, area, width, eta, skew])
+
+
+def _on_copper(two_theta_deg: Tensor, wavelength_A: Tensor) -> Tensor:
+    """Return the angles of the same q at Cu K-alpha 1; 180 degrees beyond its reach."""
+    sine = torch.deg2rad(two_theta_deg / 2).sin() * (CU_KALPHA1_A / wavelength_A)
+    return torch.rad2deg(2 * sine.clamp(max=1.0).asin())
+
+
+def at_steps(pattern: Tensor, measured: Tensor, steps: Tensor) -> Tensor:
+    """Keep every so-manieth point of each pattern (pattern,), counted from its first, and lines between them."""
+    place = torch.arange(pattern.shape[1], device=pattern.device)
+    first = measured.float().argmax(dim=1, keepdim=True)
+    last = first + measured.sum(dim=1, keepdim=True) - 1
+    step = steps[:, None]
+    left = first + (place - first).div(step, rounding_mode="floor") * step
+    left = torch.minimum(torch.maximum(left, first), last)
+    right = torch.where(left + step <= last, left + step, left)
+    part = ((place - left) / step).clamp(0, 1).to(pattern.dtype)
+    found = pattern.gather(1, left) * (1 - part) + pattern.gather(1, right) * part
+    return torch.where(measured, found, 0.0)
 
 
 def draw_peaks(peaks: Tensor, n_patterns: int) -> Tensor:

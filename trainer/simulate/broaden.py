@@ -8,15 +8,21 @@ Gauss-Legendre sums, over the same range around each peak. Angles are in degrees
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.simulate.areas import area_factors, size_factors, textured
+from trainer.simulate.background import add_background, without_background
 from trainer.simulate.parameters import Instrument, Parameters
+from trainer.simulate.second_phases import Phases, add_second_phases
+from trainer.simulate.sticks import Members, Sticks
+from trainer.simulate.strained import strained, volume_ratio
+
+__all__ = ["Members", "Phases", "Sticks", "broaden"]
 
 WIDTH_FLOOR = 0.001
 MIN_SH_OVER_L = 0.002
@@ -32,49 +38,31 @@ AXIAL_TERMS = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 40, 50, 6
 """Gauss-Legendre orders of GSAS-II, which takes the first not below 300 (2theta - 2phi_min) / gamma."""
 
 
-@dataclass(frozen=True)
-class Members:
-    """Friedel pairs of the reflections, which preferred orientation weighs one by one.
-
-    `hkl` (pair, 3), `intensity` its share, `stick` the index of its reflection, and the reciprocal metric
-    (pattern, 3, 3).
-    """
-
-    hkl: Tensor
-    intensity: Tensor
-    stick: Tensor
-    reciprocal_metric: Tensor
-
-
-@dataclass(frozen=True)
-class Sticks:
-    """Reflections of a batch in the order of their patterns; `pattern` is the index of the pattern.
-
-    `two_theta_deg` is in double precision; `line` is the index of the wavelength.
-    """
-
-    two_theta_deg: Tensor
-    intensity: Tensor
-    line: Tensor
-    pattern: Tensor
-    n_patterns: int
-    members: Members | None = None
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> Sticks:
-        """Apply a function to every tensor, such as a copy to a device."""
-        columns = self.two_theta_deg, self.intensity, self.line, self.pattern
-        two_theta_deg, intensity, line, pattern = map(change, columns)
-        members = self.members and Members(*(change(getattr(self.members, f.name)) for f in fields(Members)))
-        return Sticks(two_theta_deg, intensity, line, pattern, self.n_patterns, members)
-
-
 @torch.no_grad()
-def broaden(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> Tensor:
-    """Return patterns (pattern, two_theta) in single precision: sums of profiles with the areas of the reflections."""
+def broaden(
+    sticks: Sticks,
+    parameters: Parameters,
+    instrument: Instrument,
+    phases: Phases | None = None,
+    *,
+    subtract: bool = True,
+) -> Tensor:
+    """Return patterns (pattern, two_theta) in single precision: sums of profiles with the areas of the reflections.
+
+    Without `phases` there are no second phases. A background that the parameters say is subtracted stays if `subtract`
+    is false, so that noise can be added first.
+    """
+
+    def summed(of: Sticks, with_parameters: Parameters) -> Tensor:
+        return _sum(_peaks(of, with_parameters, instrument), of.n_patterns, instrument)
+
     with torch.autocast(sticks.two_theta_deg.device.type, enabled=False):
-        return _add_extras(
-            _sum(_peaks(sticks, parameters, instrument), sticks.n_patterns, instrument), parameters, instrument
-        )
+        moved = strained(sticks, parameters, instrument)
+        ratio = volume_ratio(sticks, moved)
+        pattern = add_second_phases(summed(moved, parameters), phases, parameters, instrument, ratio, summed)
+        top = pattern.amax(dim=1, keepdim=True)
+        pattern = add_background(_add_extras(pattern, parameters, instrument), top, parameters, instrument)
+        return without_background(pattern, parameters.background_window) if subtract else pattern
 
 
 def _sum(peaks: _Peaks, n_patterns: int, instrument: Instrument) -> Tensor:
@@ -134,7 +122,7 @@ def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _P
     owner = sticks.pattern.long()
     bragg = sticks.two_theta_deg
     wavelength = torch.tensor(instrument.wavelengths_A, dtype=torch.float64, device=device)[sticks.line.long()]
-    variance, gamma, fwhm, eta = _widths(bragg, wavelength, parameters, owner)
+    variance, gamma, fwhm, eta = _widths(bragg, wavelength, parameters, owner, size_factors(sticks, parameters))
 
     sh_over_l = max(instrument.sh_over_l, MIN_SH_OVER_L)
     cos_bragg = torch.deg2rad(bragg).cos()
@@ -160,7 +148,7 @@ def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _P
     stick, node = (w > 0).nonzero(as_tuple=True)
 
     zero, step = instrument.two_theta_min_deg, instrument.step_deg
-    area = _textured(sticks, parameters)
+    area = textured(sticks, parameters) * area_factors(bragg, wavelength, sticks, parameters, instrument)
     return _Peaks(
         centre=centre[stick, node] + shift[stick],
         fwhm=fwhm[stick],
@@ -173,14 +161,18 @@ def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _P
 
 
 def _widths(
-    two_theta_deg: Tensor, wavelength_A: Tensor, parameters: Parameters, owner: Tensor
+    two_theta_deg: Tensor,
+    wavelength_A: Tensor,
+    parameters: Parameters,
+    owner: Tensor,
+    size_factor: Tensor | float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return Gaussian variance (cdeg^2), Lorentzian FWHM (cdeg), total FWHM (deg) and Lorentzian fraction."""
     theta = torch.deg2rad(two_theta_deg) / 2
     tan, cos = theta.tan(), theta.cos()
     p = parameters
     variance = (p.U_cdeg2[owner] * tan**2 + p.V_cdeg2[owner] * tan + p.W_cdeg2[owner]).clamp_min(WIDTH_FLOOR)
-    size = 1.8 * wavelength_A / (math.pi * p.crystallite_size_um[owner]) + p.X_cdeg[owner]
+    size = 1.8 * wavelength_A / (math.pi * p.crystallite_size_um[owner]) * size_factor + p.X_cdeg[owner]
     strain = 0.018 * p.microstrain[owner] / math.pi + p.Y_cdeg[owner]
     f = (size / cos + strain * tan).clamp_min(WIDTH_FLOOR)
     g = (8 * math.log(2) * variance).sqrt()
@@ -189,24 +181,6 @@ def _widths(
     ) ** 0.2
     r = f / total
     return variance, f, total / 100, 1.36603 * r - 0.47719 * r**2 + 0.11116 * r**3
-
-
-def _textured(sticks: Sticks, parameters: Parameters) -> Tensor:
-    """Return areas weighted by March-Dollase, (r^2 cos^2 + sin^2 / r)^(-3/2) for each Friedel pair."""
-    members = sticks.members
-    if members is None:
-        return sticks.intensity.double()
-    hkl = members.hkl.double()
-    owner = sticks.pattern.long()[members.stick]
-    metric = members.reciprocal_metric[owner]
-    axis, r = parameters.march_hkl.double()[owner], parameters.march_r[owner]
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return torch.einsum("mi,mij,mj->m", a, metric, b)
-
-    cos2 = (dot(hkl, axis) ** 2 / (dot(hkl, hkl) * dot(axis, axis))).clamp_max(1.0)
-    share = members.intensity * (r**2 * cos2 + (1 - cos2) / r) ** -1.5
-    return torch.zeros_like(sticks.intensity, dtype=torch.float64).index_add_(0, members.stick, share)
 
 
 def _add_extras(pattern: Tensor, parameters: Parameters, instrument: Instrument) -> Tensor:

@@ -25,6 +25,7 @@ class Instrument:
     n_points: int
     geometry: str = "transmission"
     goniometer_radius_mm: float = 200.0
+    polarisation: float = 0.5
 
     @classmethod
     def of_attributes(cls, instrument: Mapping[str, Any]) -> Instrument:
@@ -38,6 +39,7 @@ class Instrument:
                 n_points=int(instrument["n_points"]),
                 geometry=str(instrument.get("geometry", "transmission")),
                 goniometer_radius_mm=float(instrument.get("goniometer_radius_mm", 200.0)),
+                polarisation=float(instrument.get("polarisation", 0.5)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise TrainerError(
@@ -74,10 +76,54 @@ class Parameters:
     hump_height: Tensor
     hump_d_A: Tensor
     hump_fwhm_deg: Tensor
+    phase_fraction: Tensor
+    """(pattern, phase): weight fraction of each second phase; 0 for none."""
+    phase_number: Tensor
+    """(pattern, phase): which of the phases that there are."""
+    phase_microstrain: Tensor
+    phase_size_um: Tensor
+    strain_isotropic: Tensor
+    strain_anisotropic: Tensor
+    """(pattern, 6): xx, yy, zz, yz, xz, xy with a along x and b in the xy plane, before symmetry."""
+    overall_B_A2: Tensor
+    size_ratio: Tensor
+    size_hkl: Tensor
+    """(pattern, 3): normal of the plane along which crystallites are longer."""
+    further_lines: Tensor
+    roughness: Tensor
+    roughness_depth: Tensor
+    absorption_mu_r: Tensor
+    background_height: Tensor
+    background_chebyshev: Tensor
+    """(pattern, 3)"""
+    air_height: Tensor
+    air_decay_deg: Tensor
+    second_hump_height: Tensor
+    second_hump_d_A: Tensor
+    second_hump_fwhm_deg: Tensor
+    background_window: Tensor
+    """Share of the range; 0: not subtracted."""
 
 
 UNIFORM = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2", "X_cdeg", "Y_cdeg", "zero_shift_deg",
            "displacement_um", "hump_height", "hump_d_A", "hump_fwhm_deg")  # fmt: skip
+LATER: dict[str, tuple[str, ...]] = {
+    "strain_isotropic": (),
+    "strain_anisotropic": (),
+    "overall_B_A2": (),
+    "size_ratio": (),
+    "further_lines": (),
+    "roughness": ("roughness_depth",),
+    "absorption_mu_r": (),
+    "background_height": ("background_chebyshev",),
+    "air_height": ("air_decay_deg",),
+    "second_hump_height": ("second_hump_d_A", "second_hump_fwhm_deg"),
+    "background_window": (),
+}
+"""Effects and their details that are drawn after the others, and only if they vary."""
+WIDE = {"strain_anisotropic": 6, "background_chebyshev": 3}
+"""Numbers of each pattern, where it is not one."""
+LOG_UNIFORM = ("march_r", "impurity_height", "phase_fraction", "size_ratio")
 NEUTRAL: dict[str, tuple[float, float]] = {
     **dict.fromkeys(UNIFORM, (0.0, 0.0)),
     "hump_d_A": (4.0, 4.0),
@@ -85,8 +131,22 @@ NEUTRAL: dict[str, tuple[float, float]] = {
     "march_r": (1.0, 1.0),
     "impurity_peaks": (0, 0),
     "impurity_height": (0.01, 0.01),
+    "second_phases": (0, 0),
+    "phase_fraction": (0.01, 0.01),
+    "phase_microstrain": (1000.0, 1000.0),
+    "phase_size_um": (1.0, 1.0),
+    **{name: (0.0, 0.0) for effect, parts in LATER.items() for name in (effect, *parts)},
+    "size_ratio": (1.0, 1.0),
+    "further_lines": (1.0, 1.0),
+    "roughness_depth": (0.1, 0.1),
+    "air_decay_deg": (5.0, 5.0),
+    "second_hump_d_A": (2.2, 2.2),
+    "second_hump_fwhm_deg": (8.0, 8.0),
 }
 """Ranges in which a parameter has no effect. Datasets state the ranges of what varies, not these."""
+PHASE_PARAMETERS = ("phase_fraction", "phase_number", "phase_microstrain", "phase_size_um")
+STRAINED_CELL = "strained_cell"
+"""Variable of the cell of each stored pattern, where cells are strained."""
 PREFERRED_PLANES = np.array([hkl for hkl in product((0, 1), (-1, 0, 1), (-1, 0, 1)) if hkl > (0, 0, 0)])
 """Planes with indices -1, 0, 1, one of each Friedel pair."""
 
@@ -99,6 +159,11 @@ class Augmentation:
     """A parameter without a range has no effect."""
     probability: Mapping[str, float] = field(default_factory=dict)
     """Share of the patterns in which a parameter has an effect, where it is not 1."""
+
+    @property
+    def mixes(self) -> bool:
+        """Return whether patterns may have second phases."""
+        return self.ranges.get("second_phases", (0, 0))[1] > 0 and self.probability.get("second_phases", 1.0) > 0
 
     @classmethod
     def of_attributes(cls, attributes: Mapping[str, Any]) -> Augmentation:
@@ -113,7 +178,8 @@ class Augmentation:
                 "its attributes do not say from which ranges its parameters were drawn; use --input patterns"
             ) from None
         drawn = attributes.get("layout", {}).get("extra_augmentations", [])
-        if unknown := [name for name in drawn if name not in Parameters.__dataclass_fields__]:
+        known = {*Parameters.__dataclass_fields__, STRAINED_CELL}
+        if unknown := [name for name in drawn if name not in known]:
             raise TrainerError(
                 f"its patterns vary in {unknown[0]}, which this version of the trainer cannot simulate; "
                 "use --input patterns"
@@ -126,31 +192,61 @@ def draw_parameters(
     n_patterns: int,
     device: torch.device,
     generator: torch.Generator | None = None,
+    n_phases: int = 0,
 ) -> Parameters:
-    """Return a draw for each pattern: uniform, but log-uniform for ``march_r`` and ``impurity_height``."""
+    """Return a draw for each pattern: uniform, but log-uniform for those of `LOG_UNIFORM`.
+
+    Second phases are taken of `n_phases` crystals; there are none if that is 0.
+    """
     bounds = {**NEUTRAL, **augmentation.ranges}
     most = int(bounds["impurity_peaks"][1])
 
     def uniform(*more: int) -> Tensor:
         return torch.rand(n_patterns, *more, dtype=torch.float64, device=device, generator=generator)
 
-    def between(name: str) -> Tensor:
+    def between(name: str, *more: int) -> Tensor:
         low, high = bounds[name]
-        return low + (high - low) * uniform()
+        if name in LOG_UNIFORM:
+            return low * (high / low) ** uniform(*more)
+        return low + (high - low) * uniform(*more)
 
-    def log_between(name: str, *more: int) -> Tensor:
-        low, high = bounds[name]
-        return low * (high / low) ** uniform(*more)
-
-    drawn = {name: between(name) for name in UNIFORM}
-    drawn["march_r"] = log_between("march_r")
     planes = torch.tensor(PREFERRED_PLANES, dtype=torch.float64, device=device)
+    drawn = {name: between(name) for name in UNIFORM}
+    drawn["march_r"] = between("march_r")
     drawn["march_hkl"] = planes[(len(planes) * uniform()).long()]
     fewest = int(bounds["impurity_peaks"][0])
     drawn["impurity_peaks"] = fewest + ((most - fewest + 1) * uniform()).floor()
-    heights, drawn["impurity_position"] = log_between("impurity_height", most), uniform(most)
+    heights, drawn["impurity_position"] = between("impurity_height", most), uniform(most)
     for name, share in augmentation.probability.items():
-        drawn[name] = torch.where(uniform() < share, drawn[name], NEUTRAL[name][0])
+        if name not in LATER and name != "second_phases":
+            drawn[name] = torch.where(uniform() < share, drawn[name], NEUTRAL[name][0])
     count = drawn.pop("impurity_peaks")
     drawn["impurity_height"] = heights * (torch.arange(most, device=device) < count[:, None])
+    drawn["size_hkl"] = planes[:1].expand(n_patterns, 3)
+    for effect, parts in LATER.items():
+        varies = tuple(bounds[effect]) != NEUTRAL[effect]
+        for name in (effect, *parts):
+            more = (WIDE[name],) if name in WIDE else ()
+            drawn[name] = (
+                between(name, *more) if varies else drawn["march_r"].new_full((n_patterns, *more), NEUTRAL[name][0])
+            )
+        if varies and effect == "size_ratio":
+            drawn["size_hkl"] = planes[(len(planes) * uniform()).long()]
+        if varies and effect in augmentation.probability:
+            has = uniform() < augmentation.probability[effect]
+            values = drawn[effect]
+            drawn[effect] = torch.where(has if values.ndim == 1 else has[:, None], values, NEUTRAL[effect][0])
+    fewest, most = (int(end) for end in bounds["second_phases"]) if n_phases else (0, 0)
+    drawn |= {name: between(name, most) for name in ("phase_fraction", "phase_microstrain", "phase_size_um")}
+    drawn["phase_number"] = (n_phases * uniform(most)).floor()
+    if most:
+        count = fewest + ((most - fewest + 1) * uniform()).floor()
+        if "second_phases" in augmentation.probability:
+            count = torch.where(uniform() < augmentation.probability["second_phases"], count, 0.0)
+        drawn["phase_fraction"] = drawn["phase_fraction"] * (torch.arange(most, device=device) < count[:, None])
     return Parameters(**drawn)
+
+
+def _filled(*shape: int, like: Tensor, name: str) -> Tensor:
+    """Return values without effect."""
+    return like.new_full(shape, NEUTRAL[name][0])

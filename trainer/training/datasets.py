@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from trainer.data.loader import Loader
 from trainer.data.metadata import LARGEST_NUMBER
+from trainer.data.reflections import Sticks
 from trainer.data.resident_densities import resident_densities
 from trainer.data.resident_sticks import read_resident_sticks
 from trainer.data.sampler import Rows, Sampler, balancing_weights
-from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource
+from trainer.data.sources import DensitySource, LabelColumns, OnDevice, PatternSource, StickSource, densities_of
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.simulate.parameters import Augmentation, Instrument
@@ -27,11 +29,38 @@ from trainer.training.strain import Strain
 from trainer.training.tasks import AlphaDiffractTask, CrystalNetTask, Inputs, Task
 
 ALWAYS_DRAWN = ("microstrain", "crystallite_size_um", "U_cdeg2", "V_cdeg2", "W_cdeg2")
-LEAST = {"crystallite_size_um": 1e-6, "march_r": 1e-3, "impurity_height": 1e-9, "impurity_peaks": 0, "microstrain": 0}
+LEAST = {
+    "crystallite_size_um": 1e-6,
+    "march_r": 1e-3,
+    "impurity_height": 1e-9,
+    "impurity_peaks": 0,
+    "microstrain": 0,
+    "size_ratio": 1e-3,
+    "phase_fraction": 1e-9,
+    "phase_size_um": 1e-6,
+    "second_phases": 0,
+    "background_window": 0,
+    "air_decay_deg": 1e-3,
+    "second_hump_d_A": 1e-3,
+    "second_hump_fwhm_deg": 1e-3,
+    "roughness": 0,
+    "strain_isotropic": -0.1,
+    "strain_anisotropic": -0.1,
+}
 """Lower ends below which a pattern has no finite shape."""
 PATTERNS_OF_REFLECTIONS = 100
 """Patterns of each structure in an epoch by default, of a dataset that has reflections only."""
-MOST_IMPURITY_PEAKS = 1000
+MOST = {
+    "impurity_peaks": 1000,
+    "second_phases": 3,
+    "phase_fraction": 0.3,
+    "roughness": 1,
+    "absorption_mu_r": 1,
+    "background_window": 1,
+    "strain_isotropic": 0.1,
+    "strain_anisotropic": 0.1,
+}
+"""Upper ends, likewise."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +99,16 @@ def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
     return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_of(dataset), config.noise)
 
 
+def source_of(
+    kind: str, dataset: Dataset, labels: LabelColumns, resident: Mapping[int, Sticks] | None = None
+) -> PatternSource | StickSource:
+    """Return the source of stored patterns or of reflections, with densities where crystals are mixed."""
+    if kind == "patterns":
+        return PatternSource(dataset, labels)
+    density = densities_of(dataset) if augmentation_of(dataset).mixes else None
+    return StickSource(dataset, labels, resident or {}, density)
+
+
 def augmentation_of(dataset: Dataset) -> Augmentation:
     """Return the ranges and probabilities from which the parameters of the dataset were drawn."""
     try:
@@ -86,7 +125,7 @@ def _check_ranges(where: str, ranges: dict[str, tuple[float, float]]) -> None:
         raise TrainerError(f"{where}: its attributes state no range of {missing[0]}; use --input patterns")
     for name, (low, high) in ranges.items():
         least = LEAST.get(name, -LARGEST_NUMBER)
-        most = MOST_IMPURITY_PEAKS if name == "impurity_peaks" else LARGEST_NUMBER
+        most = MOST.get(name, LARGEST_NUMBER)
         if not least <= low <= high <= most:
             raise TrainerError(
                 f"{where}: its parameter {name} was drawn from {low:g} to {high:g}, expected a range within "
@@ -118,10 +157,8 @@ def open_split(config: Config, dataset: Dataset, split: str, place: Place, shard
         source: Any = resident_densities(streamed, rows, most, place.device, config.workers)
     else:
         labels = LabelColumns(dataset, rows)
-        if config.input == "patterns":
-            source = PatternSource(dataset, labels)
-        else:
-            source = StickSource(dataset, labels, read_resident_sticks(dataset, rows))
+        resident = read_resident_sticks(dataset, rows) if config.input == "sticks" else {}
+        source = source_of(config.input, dataset, labels, resident)
         slots = dataset.n_augmentations
         if not slots and config.input == "patterns":
             raise TrainerError(

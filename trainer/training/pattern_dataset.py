@@ -13,23 +13,29 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from trainer.data.location import Folder
-from trainer.data.sources import LabelColumns, PatternSource, StickSource, stick_tensors
+from trainer.data.sources import LabelColumns, PatternSource, StickSource, densities_of, stick_tensors
 from trainer.data.store import Dataset, open_dataset
 from trainer.data.zipped import Zipped
 from trainer.errors import TrainerError
+from trainer.simulate.background import without_background
 from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import add_noise
 from trainer.simulate.parameters import Instrument, draw_parameters
+from trainer.simulate.second_phases import Phases
+from trainer.simulate.strained import strained_cells
 from trainer.training.config import INPUTS
 from trainer.training.datasets import augmentation_of
+
+PHASES_AT_ONCE = 4
+"""Structures read as second phases of the patterns of a call."""
 
 
 class PatternDataset(TorchDataset[dict[str, Tensor]]):
     """Patterns of the committed structures of a split, each with its labels.
 
     An item is a dict of tensors: `pattern` (two_theta, in single precision, relative to the highest point before
-    noise), `crystal_system` (1 to 7), `space_group` (1 to 230), `niggli` (a, b, c in A, angles in degrees) and `row`,
-    the structure's index in the dataset.
+    noise), `crystal_system` (1 to 7), `space_group` (1 to 230), `niggli` (a, b, c in A, angles in degrees, strained as
+    the pattern is) and `row`, the structure's index in the dataset.
 
     Parameters
     ----------
@@ -69,6 +75,7 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
         if input == "sticks":
             self._instrument = Instrument.of_attributes(dataset.instrument)
             self._augmentation = augmentation_of(dataset)
+            self._densities = densities_of(dataset) if self._augmentation.mixes else None
 
     @property
     def two_theta_deg(self) -> Tensor:
@@ -87,18 +94,18 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
         rows = self.rows[[number // self.samples for number in numbers]]
         generators = [self._generator(number) for number in numbers]
         if self.input == "sticks":
-            patterns = self._broadened(rows, generators)
+            patterns, cells = self._broadened(rows, generators)
         else:
-            patterns = self._stored(rows, [number % self.samples for number in numbers], generators)
-        if self.noise:
-            patterns = _each(patterns, generators, add_noise)
+            patterns, cells = self._stored(rows, [number % self.samples for number in numbers], generators)
+            if self.noise:
+                patterns = _each(patterns, generators, add_noise)
         labels = self._labels.of(rows)
         return [
             {
                 "pattern": pattern,
                 "crystal_system": labels["crystal_system"][i] + 1,
                 "space_group": labels["space_group"][i] + 1,
-                "niggli": labels["lattice"][i],
+                "niggli": cells[i],
                 "row": labels["row"][i],
             }
             for i, pattern in enumerate(patterns)
@@ -116,28 +123,46 @@ class PatternDataset(TorchDataset[dict[str, Tensor]]):
         (seed,) = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
 
-    def _stored(self, rows: Any, slots: list[int], generators: list[torch.Generator | None]) -> Tensor:
+    def _stored(self, rows: Any, slots: list[int], generators: list[torch.Generator | None]) -> tuple[Tensor, Tensor]:
         source = PatternSource(self._opened, self._labels)
-        read = {int(row): source.load(int(row))[1] for row in np.unique(rows)}
+        read = {int(row): source.load(int(row)) for row in np.unique(rows)}
         stored = self._opened.n_augmentations
         if self.samples < stored:
             slots = [int(torch.randint(stored, (), generator=generator)) for generator in generators]
-        chosen = np.stack([read[int(row)][slot] for row, slot in zip(rows, slots, strict=True)])
-        return torch.from_numpy(chosen.astype(np.float32)) * self._opened.pattern_step
+        picks = np.array([[i, slot] for i, slot in enumerate(slots)])
+        batch = source.collate([read[int(row)] for row in rows], picks)
+        return batch.pattern.float() * self._opened.pattern_step, batch.lattice
 
-    def _broadened(self, rows: Any, generators: list[torch.Generator | None]) -> Tensor:
+    def _broadened(self, rows: Any, generators: list[torch.Generator | None]) -> tuple[Tensor, Tensor]:
         source = StickSource(self._opened, self._labels)
         read = {int(row): source.load(int(row))[1] for row in np.unique(rows)}
+        lattice = self._labels.of(rows)["lattice"]
 
-        def patterns(numbers: list[int], generator: torch.Generator | None) -> Tensor:
+        def made(numbers: list[int], generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
             sticks = stick_tensors([read[int(rows[i])] for i in numbers])
-            parameters = draw_parameters(self._augmentation, len(numbers), torch.device("cpu"), generator)
-            found = broaden(sticks, parameters, self._instrument)
-            return found / found.amax(dim=1, keepdim=True)
+            phases = self._phases(source, rows[numbers], generator)
+            n_phases = 0 if phases is None else len(phases.density)
+            parameters = draw_parameters(self._augmentation, len(numbers), torch.device("cpu"), generator, n_phases)
+            found = broaden(sticks, parameters, self._instrument, phases, subtract=False)
+            found = found / found.amax(dim=1, keepdim=True)
+            if self.noise:
+                found = add_noise(found, generator)
+            cells = strained_cells(sticks, parameters, lattice[numbers])
+            return without_background(found, parameters.background_window), cells
 
         if self.seed is None:
-            return patterns(list(range(len(rows))), None)
-        return torch.cat([patterns([i], generator) for i, generator in enumerate(generators)])
+            return made(list(range(len(rows))), None)
+        patterns, cells = zip(*(made([i], generator) for i, generator in enumerate(generators)), strict=True)
+        return torch.cat(patterns), torch.cat(cells)
+
+    def _phases(self, source: StickSource, rows: Any, generator: torch.Generator | None) -> Phases | None:
+        """Return other structures of the split, from which second phases are taken."""
+        if self._densities is None:
+            return None
+        others = self.rows[torch.randint(len(self.rows), (PHASES_AT_ONCE,), generator=generator).numpy()]
+        sticks = stick_tensors([source.load(int(row))[1] for row in others])
+        density, own = (torch.from_numpy(self._densities[which]) for which in (others, rows))
+        return Phases(sticks, density, own)
 
     @property
     def _opened(self) -> Dataset:

@@ -81,8 +81,12 @@ def _scaled_sticks(batch: StickBatch, factor: Tensor) -> Sticks:
     sine = _sine(sticks.two_theta_deg) / factor[sticks.pattern.long()]
     beyond = sine > LARGEST_SINE
     members = sticks.members
-    if members is not None:  # texture depends on angles between planes only, which do not change
-        members = replace(members, intensity=members.intensity.masked_fill(beyond[members.stick], 0.0))
+    if members is not None:
+        members = replace(
+            members,
+            intensity=members.intensity.masked_fill(beyond[members.stick], 0.0),
+            reciprocal_metric=members.reciprocal_metric / factor.square()[:, None, None],
+        )
     return replace(
         sticks,
         two_theta_deg=torch.rad2deg(2 * sine.clamp_max(LARGEST_SINE).asin()),

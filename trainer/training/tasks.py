@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,13 @@ from trainer.data.sources import DensityBatch, PatternBatch, StickBatch
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import AlphaDiffract, Prediction
 from trainer.models.crystalnet import CrystalNet
+from trainer.simulate.background import without_background
 from trainer.simulate.broaden import broaden
 from trainer.simulate.noise import ablate_composition, add_noise, perturb, perturb_sticks, standardise
 from trainer.simulate.parameters import Augmentation, Instrument, draw_parameters
 from trainer.simulate.points import density_at, grid_positions, stratified_points
+from trainer.simulate.second_phases import Phases
+from trainer.simulate.strained import strained_cells
 from trainer.training.class_prior import LogitAdjustments
 from trainer.training.config import AlphaDiffractTraining, CrystalNetTraining
 from trainer.training.gemd import hop_matrix
@@ -32,25 +35,32 @@ DECODE_POINTS = 1 << 17
 
 @dataclass(frozen=True)
 class Inputs:
-    """Conversion of batches to inputs of AlphaDiffract: reflections broadened, with noise, from 0 to 100."""
+    """Conversion of batches to inputs of AlphaDiffract: reflections broadened, with noise, from 0 to 100.
+
+    Second phases are crystals of the batch. Noise is added to what an instrument counts, before a background is
+    subtracted.
+    """
 
     instrument: Instrument | None
     augmentation: Augmentation
     noise: bool = True
 
-    def __call__(self, batch: PatternBatch | StickBatch, generator: torch.Generator | None) -> Tensor:
-        """Return patterns (batch, two_theta) from 0 to 100."""
-        if isinstance(batch, StickBatch):
-            assert self.instrument is not None
-            device = batch.sticks.two_theta_deg.device
-            parameters = draw_parameters(self.augmentation, len(batch), device, generator)
-            pattern = broaden(batch.sticks, parameters, self.instrument)
-            pattern = pattern / pattern.amax(dim=1, keepdim=True)
-        else:
+    def __call__(self, batch: PatternBatch | StickBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Return patterns (batch, two_theta) from 0 to 100 and the cell of each (batch, 6)."""
+        if not isinstance(batch, StickBatch):
             pattern = batch.pattern.float()
+            return standardise(add_noise(pattern, generator) if self.noise else pattern), batch.lattice
+        assert self.instrument is not None
+        device = batch.sticks.two_theta_deg.device
+        phases = Phases.of_batch(batch.sticks, batch.density)
+        n_phases = 0 if phases is None else len(batch)
+        parameters = draw_parameters(self.augmentation, len(batch), device, generator, n_phases)
+        pattern = broaden(batch.sticks, parameters, self.instrument, phases, subtract=False)
+        pattern = pattern / pattern.amax(dim=1, keepdim=True)
         if self.noise:
             pattern = add_noise(pattern, generator)
-        return standardise(pattern)
+        pattern = without_background(pattern, parameters.background_window)
+        return standardise(pattern), strained_cells(batch.sticks, parameters, batch.lattice)
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ class AlphaDiffractTask:
         """Return the loss of a batch and its terms."""
         if self.strain is not None:
             batch = self.strain(batch, generator)
-        pattern = self.inputs(batch, generator)
+        pattern, cells = self.inputs(batch, generator)
+        batch = replace(batch, lattice=cells)
         with autocast(self.config.precision, self.device):
             prediction = model(pattern)
         return self._loss_of(prediction, batch, self.adjustments, self.config.label_smoothing)
@@ -127,7 +138,8 @@ class AlphaDiffractTask:
         sums = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in names}
         for batch in batches:
             here = batch.to(self.device)
-            pattern = self.inputs(here, generator)
+            pattern, cells = self.inputs(here, generator)
+            here = replace(here, lattice=cells)
             with autocast(self.config.precision, self.device):
                 prediction = model(pattern)
             loss = self._loss_of(prediction, here)

@@ -127,6 +127,7 @@ class Model:
             wavelengths,
             (area / highest)[None],
             self._shift(angle, values)[None],
+            np.ones((1, len(angle))),
             np.array([widths]),
             WIDTH_FLOOR,
             max(values["sh_over_l"], MIN_SH_OVER_L),

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from curation.crystal import Crystal
 from curation.reflections import ABSENT, half_sphere, merge_groups
 from datagen.errors import EngineError
-from datagen.simulate.augmentation import Augmentations
+from datagen.simulate.augmentation import Augmentations, native_only
+from datagen.simulate.background import add_background
 from datagen.simulate.extras import add_extras
 from datagen.simulate.gsas2.cell import Handover, p1, symmetric
 from datagen.simulate.gsas2.process import Gsas2StartError, UnsupportedByGsas2, ask, process
@@ -51,7 +52,7 @@ def simulate(
     If GSAS-II fails for a crystal and then computes rock salt, the crystal is the cause: `UnsupportedByGsas2`. If it
     fails for both, GSAS-II itself is broken: `EngineError`.
     """
-    _check(instrument)
+    _check(instrument, augmentations)
     try:
         return _simulate(crystal, instrument, augmentations, cell, average_friedel, timeout_s)
     except Gsas2StartError:
@@ -113,11 +114,15 @@ def _finish(
     single = intensity.astype(np.float32)
     maximum = single.max(axis=1)
     add_second_phases(crystal, instrument, augmentations, single, maximum)
+    top = maximum.copy()
     add_extras(instrument, augmentations, single, maximum)
+    add_background(instrument, augmentations, top, single, maximum)
     return Patterns(single, maximum, sticks, diagnose(sticks, instrument, augmentations))
 
 
-def _check(instrument: Instrument) -> None:
+def _check(instrument: Instrument, augmentations: Augmentations) -> None:
+    if beyond := native_only(augmentations):
+        raise EngineError(f"GSAS-II is not asked for {', '.join(beyond)}; use the native engine or leave them out")
     if len(instrument.lines) > 2:
         raise EngineError(f"GSAS-II knows one line or a doublet, the instrument has {len(instrument.lines)}")
     if instrument.n_points > MAX_POINTS:

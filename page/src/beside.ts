@@ -12,9 +12,9 @@ export class Beside {
 
   constructor(readonly dataset: Dataset, private readonly first: Dataset, private readonly changed: () => void, fail: (e: unknown) => void) {
     el("beside").hidden = false;
-    el("beside-title").textContent = dataset.measured ? "Measured beside it" : "Simulated beside it";
+    el("beside-title").textContent = dataset.measured ? "Measured, beside it" : "Simulated, beside it";
     el("beside-row").addEventListener("change", () => void this.read().catch(fail));
-    el("beside-augmentation").addEventListener("input", () => changed());
+    for (const id of ["beside-augmentation", "beside-how"]) el(id).addEventListener("input", () => changed());
   }
 
   /** Offer the rows of the same formula and space group as a row of the first dataset. */
@@ -34,7 +34,7 @@ export class Beside {
     el("beside-choice").hidden = !rows.length;
     const kind = this.dataset.measured ? "scan" : "structure";
     el("beside-note").textContent = rows.length
-      ? `${rows.length} ${kind}${rows.length > 1 ? "s" : ""} of the same formula and space group in ${this.dataset.title}; drawn with the pattern above.${this.conversion}`
+      ? `${rows.length} ${kind}${rows.length > 1 ? "s" : ""} of the same formula and space group in ${this.dataset.title}; drawn above the pattern.${this.conversion}`
       : `${this.dataset.title} has no ${kind} of this formula and space group.`;
     await this.read();
   }
@@ -48,6 +48,7 @@ export class Beside {
       y: this.patterns[chosen],
       label: `${this.dataset.measured ? "measured" : "simulated"}: ${this.dataset.title}`,
       colour: "--second",
+      lane: el<HTMLSelectElement>("beside-how").value === "apart" ? 1 : 0,
     };
   }
 

@@ -43,12 +43,19 @@ export class Density {
     this.values = values;
     this.lattice = [0, 3, 6].map((at) => Array.from(lattice.subarray(at, at + 3)));
     this.points = dataset.arrays.density.shape[1];
-    let low = Infinity, high = -Infinity;
-    for (let i = 0; i < values.length; i++) { low = Math.min(low, values[i]); high = Math.max(high, values[i]); }
-    this.range = [low, high];
-    for (const slider of this.sliders) slider.max = String(this.points - 1);
+    let low = 0, high = 0; // where the least and the largest value are
+    for (let i = 0; i < values.length; i++) {
+      if (values[i] < values[low]) low = i;
+      if (values[i] > values[high]) high = i;
+    }
+    this.range = [values[low], values[high]];
+    const n = this.points, largest = [Math.floor(high / (n * n)), Math.floor(high / n) % n, high % n];
+    this.sliders.forEach((slider, k) => {
+      slider.max = String(n - 1);
+      slider.value = String(largest[k]);
+    });
     el("density-note").textContent =
-      `${number(low, 3)} (dark) to ${number(high, 3)} (bright) e Å⁻³, colours by square root; ${number(electrons[1])} electrons in the cell ` +
+      `${number(this.range[0], 3)} (dark) to ${number(this.range[1], 3)} (bright) e Å⁻³, colours by square root; ${number(electrons[1])} electrons in the cell ` +
       `(${number(electrons[0])} before resampling). ${dataset.attribute("density", "long_name")}.`;
     el("slices").hidden = false;
     this.redraw();

@@ -29,7 +29,8 @@ export function number(value: number, digits = 4): string {
   if (Number.isNaN(value)) return "none";
   if (Number.isInteger(value)) return count(value);
   const size = Math.abs(value);
-  return size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1);
+  const text = size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1);
+  return text.replaceAll("-", "−");
 }
 
 export function count(value: number): string {

@@ -158,7 +158,7 @@ class Page {
     this.list.show(this.found);
     this.list.select(this.row, false);
     const read = this.labels.formula.length, total = this.labels.total;
-    el("count").textContent = `${count(this.found.length)} of ${count(read)} structures${read < total ? `, ${count(total - read)} still being read` : ""}` +
+    el("count").textContent = `${count(this.found.length)} of ${count(read)} ${this.dataset.measured ? "scans" : "structures"}${read < total ? `, ${count(total - read)} still being read` : ""}` +
       (this.list.cut ? ", too many to list; filter them" : "");
     el("clear").hidden = Object.values(this.filters).every((value) => value === "");
     this.remember();
@@ -252,7 +252,7 @@ class Page {
     }));
     this.plot.show({
       curves: beside ? [beside, ...curves] : curves, sticks, range: this.range,
-      yLabel: dataset.hasPatterns || beside ? "intensity / maximum" : "area / largest",
+      yLabel: dataset.hasPatterns || beside ? "of the maximum" : "area, of the largest",
     });
     const peak = pattern ? pattern.reduce((best, value, i) => (value > pattern[best] ? i : best), 0) : 0;
     el("plot").ariaLabel = pattern
@@ -269,7 +269,7 @@ class Page {
 
   /** Say what is under the cursor. */
   private read(x: number | null): void {
-    if (x === null) { el("readout").textContent = "Drag to zoom, double-click to see all."; return; }
+    if (x === null) { el("readout").textContent = "Point at the pattern for its values. Drag to zoom, double-click to see all."; return; }
     const { angles, sticks } = this, wavelength = this.dataset.instrument.lines[0].wavelength_A;
     const [low, high] = this.range, at = Math.round(((x - low) / (high - low)) * (angles.length - 1));
     const pattern = this.patterns[this.augmentation];

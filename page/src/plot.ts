@@ -2,11 +2,13 @@
 import { surface, ticks, type Surface } from "./canvas";
 
 export type Scale = "linear" | "sqrt" | "log";
-export interface Curve { x: ArrayLike<number>; y: ArrayLike<number>; label: string; colour: string }
+/** A curve is drawn in a lane, 0 the lowest; each lane has axes of its own. */
+export interface Curve { x: ArrayLike<number>; y: ArrayLike<number>; label: string; colour: string; lane?: number }
 export interface PlotStick { x: number; height: number; colour: string }
 export interface Content { curves: Curve[]; sticks: PlotStick[]; range: [number, number]; yLabel: string; xLabel?: string }
 
-const LEFT = 44, RIGHT = 10, TOP = 12, BOTTOM = 40, STICKS = 42;
+const LEFT = 44, RIGHT = 10, TOP = 12, BOTTOM = 40, STICKS = 42, GAP = 16;
+const LEAST_STICK = 3;
 const LEAST_LOG = 1e-4;
 const MOST_ZOOM = 2000;
 
@@ -110,9 +112,11 @@ export class Plot {
     const { curves, sticks, yLabel, xLabel } = this.content, [a, b] = this.view;
     const alone = curves.length === 0, band = alone || !sticks.length ? 0 : STICKS;
     const width = on.width - LEFT - RIGHT, base = on.height - BOTTOM - band, height = base - TOP;
+    const lanes = 1 + Math.max(0, ...curves.map((curve) => curve.lane ?? 0)), each = (height - (lanes - 1) * GAP) / lanes;
     const x = (value: number) => LEFT + ((value - a) / (b - a)) * width;
-    const y = (value: number) => base - this.scaled(value) * height;
-    this.axes(on, x, y, base, base + band, yLabel, xLabel ?? "2θ (degree)");
+    const y = (value: number, lane = 0) => base - lane * (each + GAP) - this.scaled(value) * each;
+    this.angleAxis(on, x, base, base + band, xLabel ?? "2θ (degree)");
+    for (let lane = 0; lane < lanes; lane++) this.heightAxis(on, (value) => y(value, lane), each < 150, yLabel);
     on.c.save();
     on.c.beginPath();
     on.c.rect(LEFT, 0, width, on.height - BOTTOM + 1);
@@ -121,9 +125,9 @@ export class Plot {
       if (stick.x < a || stick.x > b) continue;
       const length = this.scaled(stick.height) * (alone ? height : band - 8);
       on.c.fillStyle = on.colour(stick.colour);
-      on.c.fillRect(x(stick.x) - 0.6, base + band - Math.max(length, 1), 1.2, Math.max(length, 1));
+      on.c.fillRect(x(stick.x) - 0.6, base + band - Math.max(length, LEAST_STICK), 1.2, Math.max(length, LEAST_STICK));
     }
-    for (const curve of curves) this.curve(on.c, curve, x, y, on.colour(curve.colour));
+    for (const curve of curves) this.curve(on.c, curve, x, (value) => y(value, curve.lane), on.colour(curve.colour));
     if (this.dragged) {
       const [from, to] = this.dragged.map(x);
       on.c.fillStyle = on.colour("--shade");
@@ -136,35 +140,37 @@ export class Plot {
     on.c.restore();
   }
 
-  private axes(on: Surface, x: (v: number) => number, y: (v: number) => number, base: number, foot: number, yLabel: string, xLabel: string): void {
-    const { c, width } = on;
-    c.strokeStyle = c.fillStyle = on.colour("--line");
-    const values = this.scale === "log" ? [1e-4, 1e-3, 1e-2, 0.1, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1];
+  private heightAxis(on: Surface, y: (v: number) => number, low: boolean, label: string): void {
+    const { c, width } = on, middle = (y(0) + y(1)) / 2;
+    const values = this.scale === "log" ? [1e-4, 1e-3, 1e-2, 0.1, 1] : low ? [0, 0.5, 1] : [0, 0.2, 0.4, 0.6, 0.8, 1];
     c.textBaseline = "middle";
     c.textAlign = "right";
     for (const value of values) {
       c.fillStyle = on.colour("--line");
       c.fillRect(LEFT, Math.round(y(value)), width - LEFT - RIGHT, 1);
       c.fillStyle = on.colour("--muted");
-      if (value > 0.02 || this.scale !== "sqrt") c.fillText(this.scale === "log" && value < 0.1 ? value.toExponential(0) : String(value), LEFT - 6, y(value));
+      c.fillText(this.scale === "log" && value < 0.1 ? value.toExponential(0).replace("-", "−") : String(value), LEFT - 6, y(value));
     }
+    c.save();
+    c.translate(7, middle);
+    c.rotate(-Math.PI / 2);
+    c.textAlign = "center";
+    c.fillText(label, 0, 0);
+    c.restore();
+  }
+
+  private angleAxis(on: Surface, x: (v: number) => number, base: number, foot: number, label: string): void {
+    const { c, width } = on;
     c.fillStyle = on.colour("--line");
     if (foot > base) c.fillRect(LEFT, foot, width - LEFT - RIGHT, 1);
     c.textBaseline = "top";
     c.textAlign = "center";
-    const marks = ticks(...this.view, Math.max(3, Math.floor((width - LEFT) / 90)));
-    for (const value of marks) {
-      c.fillStyle = on.colour("--muted");
+    c.fillStyle = on.colour("--muted");
+    for (const value of ticks(...this.view, Math.max(3, Math.floor((width - LEFT) / 90)))) {
       c.fillRect(Math.round(x(value)), foot, 1, 5);
       c.fillText(String(value), x(value), foot + 8);
     }
-    c.fillText(xLabel, LEFT + (width - LEFT - RIGHT) / 2, foot + 24);
-    c.save();
-    c.translate(6, TOP + (base - TOP) / 2);
-    c.rotate(-Math.PI / 2);
-    c.textBaseline = "middle";
-    c.fillText(yLabel, 0, 0);
-    c.restore();
+    c.fillText(label, LEFT + (width - LEFT - RIGHT) / 2, foot + 24);
   }
 
   private curve(c: CanvasRenderingContext2D, { x: xs, y: ys }: Curve, x: (v: number) => number, y: (v: number) => number, colour: string): void {

@@ -13,7 +13,7 @@ export class Scan {
     const largest = intensities.reduce((a, b) => Math.max(a, b), 0), units = dataset.meaning("scan_unit", unit);
     this.plot.show({
       curves: [{ x: angles, y: intensities.map((value) => value / largest), label: "scan", colour: "--second" }],
-      sticks: [], range: [angles[0], angles[n - 1]], yLabel: "intensity / maximum",
+      sticks: [], range: [angles[0], angles[n - 1]], yLabel: "of the maximum",
     });
     el("scan-plot").ariaLabel = `The scan as measured, ${n} points`;
     el("scan-note").textContent = `${count(n)} points, ${number(angles[0])}° to ${number(angles[n - 1])}°, wavelength ${number(wavelength, 6)} Å, maximum ${number(largest)} (${units}).`;

@@ -15,13 +15,13 @@ export class Density {
 
   constructor() {
     AXES.forEach((axis, k) => {
-      const canvas = node("canvas"), slider = node("input"), output = node("output");
+      const canvas = node("canvas"), slider = node("input"), position = node("span");
       slider.type = "range";
       slider.min = "0";
       slider.value = "0";
       slider.addEventListener("input", () => this.draw(k));
       canvas.role = "img";
-      const label = node("label", [node("span", `Along ${axis}: `), output, slider]);
+      const label = node("label", [node("span", `Along ${axis}: `), position, slider]);
       el("slices").append(node("div", [canvas, label], "slice"));
       this.canvases.push(canvas);
       this.sliders.push(slider);

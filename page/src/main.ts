@@ -187,7 +187,8 @@ class Page {
 
   private async show(row: number): Promise<void> {
     const current = () => this.row === row, { dataset } = this;
-    const part = (work: Promise<unknown>) => work.catch((error) => { if (current()) fail(error); });
+    // What cannot be read is left empty: values of the structure before must not remain.
+    const part = (work: Promise<unknown>, empty = () => {}) => work.catch((error) => { if (current()) { empty(); fail(error); } });
     this.row = row;
     this.patterns = [];
     this.sticks = [];
@@ -208,10 +209,10 @@ class Page {
         this.choose(this.augmentation);
         performance.mark("first pattern");
         document.documentElement.dataset.state ??= "pattern";
-      }));
+      }), () => { this.overview.show([]); el("draws").replaceChildren(); this.draw(); });
     await Promise.all([
-      part(readSticks(dataset, row).then((sticks) => { if (current()) { this.sticks = sticks; this.draw(); this.table(); } })),
-      part(labelFacts(dataset, row).then((facts) => { if (current()) el("labels").replaceChildren(...list(facts)); })),
+      part(readSticks(dataset, row).then((sticks) => { if (current()) { this.sticks = sticks; this.draw(); this.table(); } }), () => this.table()),
+      part(labelFacts(dataset, row).then((facts) => { if (current()) el("labels").replaceChildren(...list(facts)); }), () => el("labels").replaceChildren()),
       part(this.showDensity()),
       this.scan ? part(this.scan.show(dataset, row, current)) : null,
       this.beside ? part(this.beside.show(row, current)) : null,
@@ -240,7 +241,7 @@ class Page {
         this.draw();
         this.count();
       })
-      .catch((error) => { if (current()) fail(error); });
+      .catch((error) => { if (current()) { el("draws").replaceChildren(); fail(error); } });
   }
 
   private draw(): void {

@@ -32,7 +32,7 @@ export class Overview {
 
   draw(): void {
     const on = surface(this.canvas);
-    if (!on || !this.patterns.length) return;
+    if (!on || !this.patterns.length) return; // preparing a canvas clears it
     const { c, width, height } = on, columns = Math.max(1, Math.round(width - LEFT - RIGHT)), n = this.patterns.length;
     this.picture ??= this.paint(columns);
     const image = document.createElement("canvas");

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 WAIT_s = 60.0
 _READ, _WRITE = 3, 4
 """Descriptors that Chromium reads commands from and writes answers to."""
@@ -119,7 +120,9 @@ class Browser:
 
     def drag(self, selector: str, begin: float, end: float) -> None:
         """Drag the mouse across an element, between two fractions of its width."""
-        box = self.run(f"(r => [r.x, r.y, r.width, r.height])(document.querySelector('{selector}').getBoundingClientRect())")
+        box = self.run(
+            f"(r => [r.x, r.y, r.width, r.height])(document.querySelector('{selector}').getBoundingClientRect())"
+        )
         y = box[1] + box[3] / 2
         for kind, at in (("mousePressed", begin), ("mouseMoved", end), ("mouseReleased", end)):
             held = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
@@ -150,7 +153,9 @@ class Browser:
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
     """Run a browser; skip where Chromium is not installed."""
-    program = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    program = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
     if program is None:
         pytest.skip("chromium is not installed")
     commands, write = os.pipe()

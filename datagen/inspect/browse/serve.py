@@ -7,17 +7,16 @@ import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import IO
 from urllib.parse import quote, unquote, urlsplit
 
 from datagen.errors import DatagenError, StoreError
+from datagen.inspect.browse.page import PAGE, page_bytes
 from datagen.store.ledger import FOLDER as LEDGER
 from datagen.store.location import Location, Where, location_of
 from datagen.store.reading import read_metadata
 from datagen.store.schema import variables
 
-PAGE = Path(__file__).parent / "index.html"
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PIECE = 1 << 18
 _HEADERS = {
@@ -28,11 +27,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-def page() -> bytes:
-    """Return the page, one HTML file that reads the dataset beside it."""
-    return PAGE.read_bytes()
 
 
 class BrowseServer(ThreadingHTTPServer):
@@ -101,8 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         served, name = self.server.datasets.get(dataset), path[len(dataset) + 1 :]
         if served is None or not secrets.compare_digest(secret.encode(), self.server.secret.encode()):
             self._head(HTTPStatus.NOT_FOUND, {})
-        elif name in ("", PAGE.name):
-            content = page()
+        elif name in ("", PAGE):
+            content = page_bytes()
             self._head(HTTPStatus.OK, {"Content-Type": "text/html; charset=utf-8"}, len(content))
             if body:
                 self.wfile.write(content)

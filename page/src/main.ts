@@ -270,6 +270,7 @@ class Page {
 
   /** Say what is under the cursor. */
   private read(x: number | null): void {
+    el("readout").ariaLive = document.activeElement === el("plot") ? "polite" : "off"; // read aloud what keys point at
     if (x === null) { el("readout").textContent = "Point at the pattern for its values. Drag to zoom, double-click to see all."; return; }
     const { angles, sticks } = this, wavelength = this.dataset.instrument.lines[0].wavelength_A;
     const [low, high] = this.range, at = Math.round(((x - low) / (high - low)) * (angles.length - 1));

@@ -23,6 +23,7 @@ from datagen.inspect.browse.serve import BrowseServer
 from datagen.share.facts import Naming
 from datagen.share.licences import Terms
 from datagen.share.publish import publish
+from datagen.store.location import Where, locate
 from tests.datagen import datasets
 from tests.datagen.small_runs import Made
 from tests.share.chunks import files_of
@@ -45,7 +46,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def served(dataset: Path, beside: Path | None = None) -> Iterator[tuple[BrowseServer, Ask]]:
+def served(dataset: Where, beside: Where | None = None) -> Iterator[tuple[BrowseServer, Ask]]:
     with BrowseServer(dataset, beside) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -105,7 +106,7 @@ def test_serves_nothing_else_and_nothing_without_the_secret(dataset: Path) -> No
 
 def test_serves_a_second_dataset_and_a_zip(dataset: Path, made: Made, tmp_path: Path) -> None:
     publish(made.dataset, tmp_path / "z.zarr.zip", Naming("Ours"), Terms())
-    with served(tmp_path / "z.zarr.zip", dataset) as (server, ask):
+    with served(locate(str(tmp_path / "z.zarr.zip")), dataset) as (server, ask):
         assert server.url.endswith("/0/z.zarr.zip/?beside=../../1/d.zarr/")
         assert ask(f"/{server.secret}/1/d.zarr/zarr.json")[1] == (dataset / "zarr.json").read_bytes()
         whole = ask(f"/{server.secret}/0/z.zarr.zip/ledger/frame.json")[1]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from datagen.errors import DatagenError, StoreError
 from datagen.inspect.browse.page import PAGE, page_bytes
+from datagen.progress import one_line
 from datagen.store.ledger import FOLDER as LEDGER
-from datagen.store.location import Location, Where, location_of
+from datagen.store.location import Location, Where, is_url, location_of
 from datagen.store.reading import read_metadata
 from datagen.store.schema import variables
 
+_LOG = logging.getLogger(__name__)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PIECE = 1 << 18
 _HEADERS = {
@@ -48,6 +52,11 @@ class BrowseServer(ThreadingHTTPServer):
         except OSError as error:
             raise StoreError(f"port {port} of 127.0.0.1 cannot be used ({error.strerror}); choose another") from error
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what a request fails with; browsers that close a connection are no error."""
+        if not isinstance(error := sys.exception(), ConnectionError | TimeoutError):
+            _LOG.warning("a request failed: %s", one_line(repr(error), 300))
+
     @property
     def url(self) -> str:
         """Address of the page."""
@@ -70,8 +79,10 @@ class Served:
             return None
         try:
             return self.location.size(name)
-        except DatagenError:  # the name or a link leads out of the dataset
-            return None
+        except DatagenError:
+            if is_url(str(self.location)):
+                raise
+            return None  # the name or a link leads out of the dataset
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,7 +115,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(served, name, body=body)
 
     def _file(self, served: Served, name: str, *, body: bool) -> None:
-        size = served.size(name)
+        try:
+            size = served.size(name)
+        except DatagenError as error:  # another server, which this one reads from
+            _LOG.warning("%s", error)
+            self._head(HTTPStatus.BAD_GATEWAY, {})
+            return
         if size is None:
             self._head(HTTPStatus.NOT_FOUND, {})
             return

@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | trainer | docs | dist | pretrained: each makes what it needs in .venv, and is quick the second time.
+# make demo | test | lint | bench | trainer | docs | dist | page | pretrained: each makes what it needs in .venv, and is quick the second time.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BASE := $(VENV)/.base-installed
 TEST := $(VENV)/.test-installed
 TRAINER := $(VENV)/.trainer-installed
 
-.PHONY: demo test lint bench trainer docs dist stress test-slurm pretrained clean
+.PHONY: demo test lint bench trainer docs dist page stress test-slurm pretrained clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another with make PYTHON=/path/to/python3")'
@@ -48,6 +48,10 @@ dist: $(TEST)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/python -m pytest tests/frame/test_distribution.py
+
+# The page of `datagen browse`, from its sources in page/; needs node and npm. Nothing else does: the result is committed.
+page:
+	cd page && npm ci --no-audit --no-fund && npm run build
 
 bench: $(TEST)
 	@for b in benchmarks/[a-z]*.py; do n=$$(basename $$b .py); echo "== $$n"; $(BIN)/python -m benchmarks.$$n || exit 1; done

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from datagen.commands import (
+    browse,
     calibrate,
     config,
     curate,
@@ -39,6 +40,7 @@ MODULES = {
     run: "Make datasets",
     config: "Make datasets",
     dataset: "Look at datasets",
+    browse: "Look at datasets",
     curate: "Look at structures",
     simulate: "Look at structures",
     identify: "Measured scans",

@@ -74,6 +74,9 @@ def publish(
     restricted: RestrictedRows = "redact",
     declared_open: DeclaredOpen = None,
     source_metadata: SourceMetadata = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Add a page to look at the dataset in a browser (see datagen browse).")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking for confirmation.")] = False,
 ) -> None:
     """Publish a complete, verified dataset: redacted, with a card, metadata and checksums.
@@ -102,9 +105,9 @@ def publish(
     if not yes:
         typer.confirm(f"Write this to {dest}?", abort=True)
     if is_url(dest):
-        publish_to_url(dataset, dest, naming, terms, Display())
+        publish_to_url(dataset, dest, naming, terms, Display(), page=page)
     else:
-        write(dataset, Path(dest), naming, terms, Display())
+        write(dataset, Path(dest), naming, terms, Display(), page=page)
     say(console, f"{dest}: version {version}, complete and verified; its README.md is the card")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from datagen.errors import ConfigError, StoreError
+from datagen.inspect.browse.page import PAGE, page_beside_zip, page_bytes
 from datagen.inspect.verify import verify
 from datagen.progress import Display, one_line
 from datagen.share.card import CARD, card
@@ -62,12 +63,21 @@ def _source_metadata(source: FinishedDataset, terms: Terms) -> tuple[list[str], 
     return sorted(kept), sorted(known - kept)
 
 
-def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Display | None = None) -> None:
+def publish(
+    dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Display | None = None, *, page: bool = False
+) -> None:
     """Write the publication to a folder, or to one file if the name ends in `.zarr.zip`.
+
+    With `page`, the page to look at it is written into the folder, or beside the zip.
 
     Raises unless the dataset is complete and every checksum holds. Equal dataset, naming and terms give equal bytes.
     """
     refuse_taken(dest)
+    if page and terms.profile == "labels":
+        raise ConfigError("--page: expected a profile with arrays, found labels; leave the page out")
+    beside = page_beside_zip(dest)
+    if page and dest.name.endswith(ZIP) and not (beside.is_file() and beside.read_bytes() == page_bytes()):
+        refuse_taken(beside)
     source = open_finished(dataset)
     if PUBLICATION in source.attributes:
         version = source.attributes[PUBLICATION]["version"]
@@ -87,7 +97,7 @@ def publish(dataset: Path, dest: Path, naming: Naming, terms: Terms, display: Di
     ]
     if not rows:
         raise StoreError(f"{dataset}: no structure may be published under these terms; nothing was written")
-    compose(dest, _recipe(source, rows, naming, terms), display)
+    compose(dest, _recipe(source, rows, naming, terms, page), display)
 
 
 def _refuse_restricted_scans(source: FinishedDataset, terms: Terms) -> None:
@@ -100,22 +110,24 @@ def _refuse_restricted_scans(source: FinishedDataset, terms: Terms) -> None:
         )
 
 
-def publish_to_url(dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None) -> None:
+def publish_to_url(
+    dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None, *, page: bool = False
+) -> None:
     """Publish to an object store: write a copy beside the dataset, upload it and remove it.
 
     A repeated call resumes both writing and uploading.
     """
     check_destination(url)
     source = open_finished(dataset)
-    request = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms))], sort_keys=True)
+    request = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms)), page], sort_keys=True)
     staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(request.encode()).hexdigest()[:12]}")
     if not staged.exists():  # complete, since it is renamed last; its name has a hash of the request
-        publish(dataset, staged, naming, terms, display)
+        publish(dataset, staged, naming, terms, display, page=page)
     upload(staged, url, display)
     shutil.rmtree(staged)
 
 
-def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, terms: Terms) -> Recipe:
+def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, terms: Terms, page: bool) -> Recipe:
     licences = source.column("licence").tolist()
     allowed = published_source_metadata(source.configuration["catalog"], terms.source_metadata)
     withheld = [terms.withholds(licence) for licence in licences]
@@ -142,9 +154,12 @@ def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, term
 
     def place(finished: Path, out: Path) -> None:
         published = open_finished(finished)
-        _describe(published, finished, naming, terms)
-        if out.name.endswith(ZIP):
+        zipped = out.name.endswith(ZIP)
+        _describe(published, finished, naming, terms, page=page and not zipped)
+        if zipped:
             refuse_taken(out)
+            if page:
+                files.write_bytes(page_beside_zip(out), page_bytes())
             write_zip(finished, out)
         else:
             rename_into_place(finished, out)
@@ -169,8 +184,8 @@ def _publish_labels(source: FinishedDataset, dest: Path, naming: Naming, terms: 
         rename_into_place(folder, dest)
 
 
-def _describe(dataset: FinishedDataset, folder: Path, naming: Naming, terms: Terms) -> None:
-    """Write the card, the labels table, the metadata and last the manifest."""
+def _describe(dataset: FinishedDataset, folder: Path, naming: Naming, terms: Terms, *, page: bool = False) -> None:
+    """Write the card, the labels table, the metadata, the page if wanted, and last the manifest."""
     if not np.any([terms.publishes(licence) for licence in dataset.column("licence").tolist()]):
         raise StoreError(f"{dataset.path}: no structure may be published under these terms; nothing was written")
     facts = facts_of(dataset, naming, terms)
@@ -180,6 +195,8 @@ def _describe(dataset: FinishedDataset, folder: Path, naming: Naming, terms: Ter
     known = dataset.files if facts.has_arrays else {}
     described = {name: entry for name, entry in entries(folder, known).items() if "/" not in name}
     files.write_bytes(folder / CROISSANT, files.to_json(croissant(facts, described)))
+    if page:
+        files.write_bytes(folder / PAGE, page_bytes())
     write_manifest(folder, known)
 
 

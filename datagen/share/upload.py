@@ -45,10 +45,15 @@ def upload(folder: Path, url: str, display: Display | None = None) -> None:
             for count, name in enumerate(names, start=1):
                 path = folder / name
                 if uploaded.get(name) != path.stat().st_size:
-                    store.put(name, path)
+                    store.put(name, path, attributes=_shown(name))
                     done += path.stat().st_size
                 display.advance(count, size(done))
         store.delete(MARKER)
+
+
+def _shown(name: str) -> dict[str, str] | None:
+    """Return what makes browsers show a page instead of saving it."""
+    return {"Content-Type": "text/html; charset=utf-8"} if name.endswith(".html") else None
 
 
 def _in_order(folder: Path) -> list[str]:

@@ -60,7 +60,7 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
 
         def _answer(self, *, body: bool) -> None:
             state.asked += 1
-            path = state.folder / self.path.lstrip("/")
+            path = state.folder / self.path.partition("?")[0].lstrip("/")
             if state.gone_after is not None and state.asked > state.gone_after:
                 self._send(503, b"", {})
             elif not path.is_file():

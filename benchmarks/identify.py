@@ -37,7 +37,8 @@ from datagen.identification.axis import N_BINS, Observed, observe
 from datagen.identification.extinction import extinction_classes
 from datagen.identification.filters import allowed_structures
 from datagen.identification.identify import identify
-from datagen.identification.index import Index, open_index
+from datagen.identification.index import Index
+from datagen.identification.index_build import open_index
 from datagen.store.location import Where, locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
@@ -63,7 +64,7 @@ def simulated(
     split = read_split(source, "validation", count)
     generator = torch.Generator().manual_seed(7)
     inputs, _ = draw(split, torch.arange(len(split)), generator)
-    keys = {int(row): names["group"] for row, names in zip(index.row, index.names, strict=True)}
+    keys = dict(zip(index.row.tolist(), index.names.column("group").tolist(), strict=True))
     scans = [Observed(one[0].double().numpy() ** 2, one[1].numpy() > 0.5, 1.5405929) for one in inputs]
     return scans, split.space_group.numpy() + 1, inputs, [keys.get(int(row), "") for row in rows]
 
@@ -118,7 +119,7 @@ def score(
         both = np.array([combined(a.space_group, p) for a, p in zip(answers, network, strict=True)])
         found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
     if keys is not None:
-        groups = np.array([names["group"] for names in index.names])
+        groups = index.names.column("group")
         others = [identify([index], [s], allowed=[groups != key])[0] for s, key in zip(scans, keys, strict=True)]
         seen = np.isin(keys, groups)
         found["seen_scans"] = float(seen.sum())

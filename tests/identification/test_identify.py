@@ -14,7 +14,8 @@ from curation.niggli import metric_of, reduce_metric
 from datagen.errors import DatagenError
 from datagen.identification.axis import STEP, observe
 from datagen.identification.identify import identify
-from datagen.identification.index import Index, build_index, load_index
+from datagen.identification.index import Index, load_index
+from datagen.identification.index_build import build_index
 from tests.identification.conftest import MINERALS
 from tests.identification.scans import observed, scan_of, stretched
 

@@ -19,7 +19,8 @@ from datagen.commands.app import app
 from datagen.commands.identify_tables import with_uncertainty
 from datagen.errors import ConfigError, DatagenError, StoreError
 from datagen.identification.answer import combined
-from datagen.identification.index import folder_of, load_index, open_index
+from datagen.identification.index import folder_of, load_index
+from datagen.identification.index_build import open_index
 from datagen.identification.network import Network
 from tests.identification.scans import scan_of
 from tests.identification.test_identify import crystals

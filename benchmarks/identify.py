@@ -54,9 +54,7 @@ MEASURED_MIXTURES = {"CoO-ZnO.xrdml": "Co,Zn,O", "clinker_NIST.xrdml": "Ca,Si,Al
 """With the elements that are known to be there."""
 
 
-def simulated(
-    dataset: str, index: Index, count: int
-) -> tuple[list[Observed], NDArray[np.int64], torch.Tensor, list[str]]:
+def simulated(dataset: str, count: int) -> tuple[list[Observed], NDArray[np.int64], torch.Tensor, list[str]]:
     """Return scans of validation structures with artefacts, their groups, the network's inputs and group keys."""
     source = open_dataset(dataset)
     rows = source.rows("validation")
@@ -64,9 +62,9 @@ def simulated(
     split = read_split(source, "validation", count)
     generator = torch.Generator().manual_seed(7)
     inputs, _ = draw(split, torch.arange(len(split)), generator)
-    keys = dict(zip(index.row.tolist(), index.names.column("group").tolist(), strict=True))
+    groups = source.text("group")
     scans = [Observed(one[0].double().numpy() ** 2, one[1].numpy() > 0.5, 1.5405929) for one in inputs]
-    return scans, split.space_group.numpy() + 1, inputs, [keys.get(int(row), "") for row in rows]
+    return scans, split.space_group.numpy() + 1, inputs, [groups[row] for row in rows.tolist()]
 
 
 def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
@@ -205,7 +203,7 @@ def main() -> None:
     show("rruff_raw", score(index, *measured(scans, weights), keys, niggli))
     show("rruff_processed", score(index, *measured(list(processed(folder))[:: arguments.every], weights), None, None))
     if arguments.simulated:
-        observed, truth, inputs, keys = simulated(arguments.simulated, index, arguments.count)
+        observed, truth, inputs, keys = simulated(arguments.simulated, arguments.count)
         network = None if weights is None else np.array([p.space_group for p in predict_inputs(weights, inputs)])
         named = [(str(i), scan) for i, scan in enumerate(observed)]
         show("simulated", score(index, named, truth, network, keys, None))

@@ -32,7 +32,7 @@ from benchmarks._mixtures import mixed_scans, mixture_figures, threshold_figures
 from benchmarks.measured import Scan, calibration_error, processed, raw
 from curation.composition import reduced_formula
 from curation.split import group_of
-from datagen.identification.answer import Identified, combined
+from datagen.identification.answer import Identified
 from datagen.identification.axis import N_BINS, Observed, observe
 from datagen.identification.extinction import extinction_classes
 from datagen.identification.filters import allowed_structures
@@ -114,7 +114,7 @@ def score(
         found |= cells(answers, niggli)
     if network is not None:
         found |= {f"network_{k}": v for k, v in figures(network, truth).items()}
-        both = np.array([combined(a.space_group, p) for a, p in zip(answers, network, strict=True)])
+        both = np.array([a.combination.of(a.space_group, p) for a, p in zip(answers, network, strict=True)])
         found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
     if keys is not None:
         groups = index.names.column("group")
@@ -130,7 +130,7 @@ def score(
         if niggli is not None:
             found |= {f"unseen_{k}": v for k, v in cells(others, niggli).items()}
         if network is not None:
-            both = np.array([combined(a.space_group, p) for a, p in zip(others, network, strict=True)])
+            both = np.array([a.combination.of(a.space_group, p) for a, p in zip(others, network, strict=True)])
             found |= {f"unseen_both_{k}": v for k, v in figures(both, truth).items()}
     return found
 

@@ -20,8 +20,8 @@ LINE_WEIGHT = 0.25
 FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
 NETWORK_FLOOR, LIBRARY_FLOOR = 0.003, 0.003
-NETWORK_WEIGHT, NETWORK_SLOPE = 0.664, -0.632
-LIBRARY_WEIGHT, LIBRARY_SLOPE = 0.995, 1.322
+NETWORK_WEIGHT, NETWORK_SLOPE = 0.60, -0.71
+LIBRARY_WEIGHT, LIBRARY_SLOPE = 1.01, 1.17
 """Of the product of both: the weights where the best structure has the cosine TYPICAL, and how they change with it."""
 TYPICAL = 0.75
 LEAST_WEIGHT = 0.02

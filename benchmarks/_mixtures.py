@@ -110,7 +110,7 @@ def mixture_figures(index: Index, scans: list[MixedScan], most: int) -> dict[str
     within 1 % and 1 degree; an answer is false where neither holds for any true phase.
     """
     began = time.perf_counter()
-    groups = [names["group"] for names in index.names]
+    groups = index.names.column("group")
     counts: Counter[str] = Counter()
     errors: list[float] = []
     cell_ratio: list[float] = []
@@ -167,7 +167,7 @@ def threshold_figures(index: Index, scans: list[MixedScan]) -> dict[str, float]:
 
     Without it, another structure of the right space group and cell is a right answer: the type is there.
     """
-    groups = np.array([names["group"] for names in index.names])
+    groups = index.names.column("group")
     counts: Counter[str] = Counter()
     for number, mixed in enumerate(scans):
         (structure,), cell = mixed.structures, np.array(_niggli(mixed.lattices[0]))

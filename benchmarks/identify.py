@@ -32,12 +32,13 @@ from benchmarks._mixtures import mixed_scans, mixture_figures, threshold_figures
 from benchmarks.measured import Scan, calibration_error, processed, raw
 from curation.composition import reduced_formula
 from curation.split import group_of
-from datagen.identification.answer import Identified, combined
+from datagen.identification.answer import Identified
 from datagen.identification.axis import N_BINS, Observed, observe
 from datagen.identification.extinction import extinction_classes
 from datagen.identification.filters import allowed_structures
 from datagen.identification.identify import identify
-from datagen.identification.index import Index, open_index
+from datagen.identification.index import Index
+from datagen.identification.index_build import open_index
 from datagen.store.location import Where, locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
@@ -53,9 +54,7 @@ MEASURED_MIXTURES = {"CoO-ZnO.xrdml": "Co,Zn,O", "clinker_NIST.xrdml": "Ca,Si,Al
 """With the elements that are known to be there."""
 
 
-def simulated(
-    dataset: str, index: Index, count: int
-) -> tuple[list[Observed], NDArray[np.int64], torch.Tensor, list[str]]:
+def simulated(dataset: str, count: int) -> tuple[list[Observed], NDArray[np.int64], torch.Tensor, list[str]]:
     """Return scans of validation structures with artefacts, their groups, the network's inputs and group keys."""
     source = open_dataset(dataset)
     rows = source.rows("validation")
@@ -63,9 +62,9 @@ def simulated(
     split = read_split(source, "validation", count)
     generator = torch.Generator().manual_seed(7)
     inputs, _ = draw(split, torch.arange(len(split)), generator)
-    keys = {int(row): names["group"] for row, names in zip(index.row, index.names, strict=True)}
+    groups = source.text("group")
     scans = [Observed(one[0].double().numpy() ** 2, one[1].numpy() > 0.5, 1.5405929) for one in inputs]
-    return scans, split.space_group.numpy() + 1, inputs, [keys.get(int(row), "") for row in rows]
+    return scans, split.space_group.numpy() + 1, inputs, [groups[row] for row in rows.tolist()]
 
 
 def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
@@ -115,10 +114,10 @@ def score(
         found |= cells(answers, niggli)
     if network is not None:
         found |= {f"network_{k}": v for k, v in figures(network, truth).items()}
-        both = np.array([combined(a.space_group, p) for a, p in zip(answers, network, strict=True)])
+        both = np.array([a.combination.of(a.space_group, p) for a, p in zip(answers, network, strict=True)])
         found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
     if keys is not None:
-        groups = np.array([names["group"] for names in index.names])
+        groups = index.names.column("group")
         others = [identify([index], [s], allowed=[groups != key])[0] for s, key in zip(scans, keys, strict=True)]
         seen = np.isin(keys, groups)
         found["seen_scans"] = float(seen.sum())
@@ -131,7 +130,7 @@ def score(
         if niggli is not None:
             found |= {f"unseen_{k}": v for k, v in cells(others, niggli).items()}
         if network is not None:
-            both = np.array([combined(a.space_group, p) for a, p in zip(others, network, strict=True)])
+            both = np.array([a.combination.of(a.space_group, p) for a, p in zip(others, network, strict=True)])
             found |= {f"unseen_both_{k}": v for k, v in figures(both, truth).items()}
     return found
 
@@ -204,7 +203,7 @@ def main() -> None:
     show("rruff_raw", score(index, *measured(scans, weights), keys, niggli))
     show("rruff_processed", score(index, *measured(list(processed(folder))[:: arguments.every], weights), None, None))
     if arguments.simulated:
-        observed, truth, inputs, keys = simulated(arguments.simulated, index, arguments.count)
+        observed, truth, inputs, keys = simulated(arguments.simulated, arguments.count)
         network = None if weights is None else np.array([p.space_group for p in predict_inputs(weights, inputs)])
         named = [(str(i), scan) for i, scan in enumerate(observed)]
         show("simulated", score(index, named, truth, network, keys, None))

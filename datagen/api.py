@@ -315,7 +315,7 @@ def identify(
     from datagen.identification.axis import observe
     from datagen.identification.filters import allowed_structures
     from datagen.identification.identify import identify as find
-    from datagen.identification.index import open_index
+    from datagen.identification.index_build import open_index
     from datagen.identification.network import Network
     from datagen.identification.scan_files import Unreadable, read_scans
     from datagen.share.registry import resolve_dataset

@@ -138,7 +138,8 @@ def index(
 
 
 def _open(location: Where, workers: int | None = None) -> Index:
-    from datagen.identification.index import folder_of, load_index, open_index
+    from datagen.identification.index import folder_of, load_index
+    from datagen.identification.index_build import open_index
 
     found = load_index(location, folder_of(location))
     if found is not None:

@@ -19,8 +19,12 @@ TEMPERATURE = 0.03
 LINE_WEIGHT = 0.25
 FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
-NETWORK_WEIGHT, NETWORK_FLOOR, LIBRARY_FLOOR = 0.6, 0.003, 0.003
-"""Of the product with a network's probabilities; chosen on 300 simulated scans, with and without their structures."""
+NETWORK_FLOOR, LIBRARY_FLOOR = 0.003, 0.003
+NETWORK_WEIGHT, NETWORK_SLOPE = 0.60, -0.71
+LIBRARY_WEIGHT, LIBRARY_SLOPE = 1.01, 1.17
+"""Of the product of both: the weights where the best structure has the cosine TYPICAL, and how they change with it."""
+TYPICAL = 0.75
+LEAST_WEIGHT = 0.02
 EXPLAINED = 0.65
 """Cosine below which no structure of the library explains a scan: 1 % of right answers are below it (120 simulated
 scans, each with and without its own structure; none of 57 RRUFF scans), and 31 % of wrong ones (RRUFF: 72 %)."""
@@ -119,6 +123,11 @@ class Identified:
         return bool(self.candidates) and self.candidates[0].cosine >= EXPLAINED
 
     @property
+    def combination(self) -> Combination:
+        """Return how a network's answer is to be combined with the library's."""
+        return combination(self.candidates[0].cosine if self.candidates else 0.0)
+
+    @property
     def decided_by(self) -> str:
         """Return what ranks the most probable space group first: "library", "network", "both" or "neither"."""
         if self.network is None:
@@ -187,8 +196,28 @@ def vote(share: Array, space_group: NDArray[np.int64]) -> Array:
     return np.asarray(found / found.sum(), dtype=np.float64)
 
 
-def combined(library: Array, network: Array) -> Array:
-    """Return probabilities of the space groups by the library's vote and a network's answer, as a weighted product."""
-    value = NETWORK_WEIGHT * np.log(network + NETWORK_FLOOR) + np.log(library + LIBRARY_FLOOR)
-    found = np.exp(value - value.max())
-    return np.asarray(found / found.sum(), dtype=np.float64)
+@dataclass(frozen=True)
+class Combination:
+    """How the probabilities of a network and of a library become one: a product of powers."""
+
+    network_weight: float
+    network_floor: float
+    library_weight: float
+    library_floor: float
+
+    def of(self, library: Array, network: Array) -> Array:
+        """Return the probabilities of the space groups by both."""
+        value = self.network_weight * np.log(network + self.network_floor)
+        value += self.library_weight * np.log(library + self.library_floor)
+        found = np.exp(value - value.max())
+        return np.asarray(found / found.sum(), dtype=np.float64)
+
+
+def combination(cosine: float) -> Combination:
+    """Return the weights for a scan whose best structure has this cosine: the better it fits, the more it says."""
+    return Combination(
+        max(NETWORK_WEIGHT + NETWORK_SLOPE * (cosine - TYPICAL), LEAST_WEIGHT),
+        NETWORK_FLOOR,
+        max(LIBRARY_WEIGHT + LIBRARY_SLOPE * (cosine - TYPICAL), LEAST_WEIGHT),
+        LIBRARY_FLOOR,
+    )

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from curation.labels import CRYSTAL_SYSTEMS
 from datagen.errors import ConfigError
-from datagen.identification.answer import LIBRARY_FLOOR, NETWORK_FLOOR, NETWORK_WEIGHT, Identified, Match
+from datagen.identification.answer import Identified, Match
 from datagen.identification.extinction import members
 
 CELL = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -57,11 +58,7 @@ class _Lines:
             {
                 **answer.to_dict(self.most),
                 "library_space_group": np.round(answer.library, 6).tolist(),
-                "combination": {
-                    "network_weight": NETWORK_WEIGHT,
-                    "network_floor": NETWORK_FLOOR,
-                    "library_floor": LIBRARY_FLOOR,
-                },
+                "combination": asdict(answer.combination),
             }
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.errors import ConfigError
-from datagen.identification.answer import Identified, combined
+from datagen.identification.answer import Identified
 from datagen.identification.axis import Observed
 
 
@@ -46,7 +46,7 @@ def with_network(answers: Sequence[Identified], scans: Sequence[Observed], netwo
     return [
         replace(
             answer,
-            space_group=combined(answer.library, found) if answer.candidates else found,
+            space_group=answer.combination.of(answer.library, found) if answer.candidates else found,
             network=found,
         )
         for answer, found in zip(answers, network.space_groups(scans), strict=True)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from datagen.identification import lines
 from datagen.identification.axis import Observed
 from datagen.identification.coarse import Coarse
-from datagen.identification.index import Index, entry
+from datagen.identification.index import Index, Names, rough_of
+from datagen.identification.index_build import entry
 from datagen.identification.refine import refine
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ def index_of(verdict: Verdict) -> Index | None:
         return None
     return Index(
         library="truth",
+        rough=rough_of(found["pattern"][None]),
         pattern=found["pattern"][None],
         first=np.array([0, len(found["hkl"])]),
         hkl=found["hkl"].astype(np.int16),
@@ -108,5 +111,5 @@ def index_of(verdict: Verdict) -> Index | None:
         space_group=np.array([found["space_group"]], dtype=np.uint8),
         row=np.array([0]),
         elements=found["elements"][None],
-        names=[found["name"]],
+        names=Names(pa.Table.from_pylist([found["name"]])),
     )

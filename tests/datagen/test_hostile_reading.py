@@ -19,7 +19,7 @@ import datagen
 from curation.crystal import Crystal
 from curation.reflections import half_sphere
 from datagen.errors import StoreError
-from datagen.identification.index import build_index
+from datagen.identification.index_build import build_index
 from datagen.inspect.describe import inspect
 from datagen.inspect.find_verdict import look_up
 from datagen.inspect.replay import replay

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from datagen.config.config import config_for_path
-from datagen.identification.index import Index, build_index, load_index
+from datagen.identification.index import Index, load_index
+from datagen.identification.index_build import build_index
 from datagen.run import run
 from tests.faults.runs import EXAMPLES
 

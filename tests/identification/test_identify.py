@@ -12,9 +12,13 @@ from curation.atoms import cell_parameters
 from curation.crystal import Crystal
 from curation.niggli import metric_of, reduce_metric
 from datagen.errors import DatagenError
+from datagen.identification import coarse
+from datagen.identification.answer import combination
 from datagen.identification.axis import STEP, observe
+from datagen.identification.coarse import search
 from datagen.identification.identify import identify
-from datagen.identification.index import Index, build_index, load_index
+from datagen.identification.index import Index, load_index
+from datagen.identification.index_build import build_index
 from tests.identification.conftest import MINERALS
 from tests.identification.scans import observed, scan_of, stretched
 
@@ -143,3 +147,25 @@ def test_two_programs_may_make_an_index_at_a_time(library: Path, tmp_path: Path)
     assert found is not None
     assert len(found) == len(MINERALS)
     assert [path.name for path in tmp_path.iterdir()] == ["twice.index"]
+
+
+def test_the_first_look_keeps_the_structure(library: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {name: search(index, [observed(crystals(library)[name])], 60)[0] for name in MINERALS}
+    monkeypatch.setattr(coarse, "KEPT", 2)
+    for name, every in whole.items():
+        (found,) = search(index, [observed(crystals(library)[name])], 1)
+        assert names_of(index)[int(found.structure[0])] == name
+        assert (found.structure[0], found.shift[0]) == (every.structure[0], every.shift[0])
+        assert found.cosine[0] == pytest.approx(every.cosine[0], abs=1e-6)
+
+
+def test_a_library_says_more_the_better_its_structure_fits() -> None:
+    good, poor = combination(0.9), combination(0.4)
+    assert good.library_weight > poor.library_weight > 0
+    assert 0 < good.network_weight < poor.network_weight
+    assert combination(-5.0).library_weight > 0
+    library, network = np.full((2, 230), 0.1 / 229)
+    library[61] = network[224] = 0.9
+    first = [int(weights.of(library, network).argmax()) + 1 for weights in (good, poor)]
+    assert first == [62, 225]
+    assert good.of(library, network).sum() == pytest.approx(1)

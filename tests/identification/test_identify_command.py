@@ -18,8 +18,8 @@ from catalogs.example_set import FOLDER
 from datagen.commands.app import app
 from datagen.commands.identify_tables import with_uncertainty
 from datagen.errors import ConfigError, DatagenError, StoreError
-from datagen.identification.answer import combined
-from datagen.identification.index import folder_of, load_index, open_index
+from datagen.identification.index import folder_of, load_index
+from datagen.identification.index_build import open_index
 from datagen.identification.network import Network
 from tests.identification.scans import scan_of
 from tests.identification.test_identify import crystals
@@ -125,7 +125,7 @@ def test_a_network_is_combined_and_says_who_decided(folder: Path) -> None:
     assert both.network is not None
     assert alone.decided_by == "library"
     np.testing.assert_array_equal(alone.space_group, both.library)
-    np.testing.assert_allclose(both.space_group, combined(both.library, both.network))
+    np.testing.assert_allclose(both.space_group, both.combination.of(both.library, both.network))
     assert both.to_dict()["space_group"][0]["number"] == found["space_group"][0]["number"]
 
 

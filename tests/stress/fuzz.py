@@ -36,7 +36,7 @@ ADDRESS_SPACE_bytes = 12 << 30
 def commands(dataset: Path, good: Path, out: Path) -> dict[str, Callable[[], object]]:
     """Return everything that is asked of a dataset from elsewhere."""
     import datagen
-    from datagen.identification.index import build_index
+    from datagen.identification.index_build import build_index
     from datagen.share.registry import resolve_dataset
     from datagen.store.damaged import MALFORMED
     from trainer.data.store import open_dataset

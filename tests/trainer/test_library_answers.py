@@ -12,7 +12,7 @@ from trainer.errors import TrainerError
 from trainer.prediction.library import read_library_answers, short_name, with_library
 from trainer.prediction.result import CellValue, RankedGroup, RankedSystem, ScanPrediction
 
-NUMBERS = {"network_weight": 0.6, "network_floor": 0.003, "library_floor": 0.003}
+NUMBERS = {"network_weight": 0.6, "network_floor": 0.003, "library_weight": 0.9, "library_floor": 0.003}
 SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 
 
@@ -52,11 +52,17 @@ def test_the_file_and_the_network_decide_together(
     for array, given in ((p, network), (q, library)):
         for number, value in given.items():
             array[number - 1] = value
-    wanted = (p + 0.003) ** 0.6 * (q + 0.003)
+    wanted = (p + 0.003) ** 0.6 * (q + 0.003) ** 0.9
     wanted /= wanted.sum()
     assert found.space_group[0].probability == pytest.approx(wanted[first - 1])
     assert sum(system.probability for system in found.crystal_system) == pytest.approx(1)
     assert found.crystal_system[0].name == ("cubic" if first == 225 else "orthorhombic")
+
+
+def test_a_file_of_an_earlier_version_has_a_library_of_weight_1(tmp_path: Path) -> None:
+    earlier = {name: value for name, value in NUMBERS.items() if name != "library_weight"}
+    (tmp_path / "a.jsonl").write_text(line("x.xy", {62: 0.9}, combination=earlier))
+    assert read_library_answers(tmp_path / "a.jsonl")["x.xy"].library_weight == 1.0
 
 
 def test_a_scan_without_an_answer_keeps_the_networks(tmp_path: Path) -> None:
@@ -74,6 +80,7 @@ def test_a_scan_without_an_answer_keeps_the_networks(tmp_path: Path) -> None:
         line("x", {62: 0.9}, library_space_group=[0.5]),
         line("x", {62: 0.9}, combination={}),
         line("x", {62: 0.9}, combination=NUMBERS | {"library_floor": 0.0}),
+        line("x", {62: 0.9}, combination=NUMBERS | {"library_weight": -1.0}),
         line("a/x", {62: 0.9}) + "\n" + line("b/x", {62: 0.9}),
         "[]",
     ],

@@ -20,7 +20,7 @@ from trainer.prediction.qmixer import CRYSTAL_SYSTEMS
 from trainer.prediction.result import RankedGroup, RankedSystem, ScanPrediction
 
 MOST_BYTES = 1 << 30
-NUMBERS = ("network_weight", "network_floor", "library_floor")
+NUMBERS = ("network_weight", "network_floor", "library_weight", "library_floor")
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,13 @@ class LibraryAnswer:
     space_group: NDArray[np.float64]
     network_weight: float
     network_floor: float
+    library_weight: float
     library_floor: float
 
     def combined(self, network: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weighted product of both."""
         value = self.network_weight * np.log(network + self.network_floor)
-        value += np.log(self.space_group + self.library_floor)
+        value += self.library_weight * np.log(self.space_group + self.library_floor)
         found = np.exp(value - value.max())
         return np.asarray(found / found.sum(), dtype=np.float64)
 
@@ -104,9 +105,11 @@ def with_library(found: ScanPrediction, answers: Mapping[str, LibraryAnswer], to
 
 def _answer(content: dict[str, Any]) -> LibraryAnswer:
     space_group = np.array(content["library_space_group"], dtype=np.float64)
-    numbers = [float(content["combination"][name]) for name in NUMBERS]
+    # A file of an earlier version has no weight of the library, which was 1.
+    stated = {"library_weight": 1.0, **content["combination"]}
+    numbers = [float(stated[name]) for name in NUMBERS]
     if space_group.shape != (SPACE_GROUPS,) or not np.isfinite(space_group).all() or (space_group < 0).any():
         raise ValueError(f"expected {SPACE_GROUPS} probabilities")
-    if not (np.isfinite(numbers).all() and min(numbers[1:]) > 0 and numbers[0] >= 0):
+    if not (np.isfinite(numbers).all() and min(numbers[1::2]) > 0 and min(numbers) >= 0):
         raise ValueError("expected positive weights")
     return LibraryAnswer(space_group, *numbers)

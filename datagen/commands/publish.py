@@ -63,7 +63,12 @@ def card(
 def publish(
     dataset: DatasetPath,
     dest: Annotated[
-        str, typer.Argument(metavar="DEST", help="New folder, file ending in .zarr.zip, or s3://bucket/name.")
+        str,
+        typer.Argument(
+            metavar="DEST",
+            help="New folder, file ending in .zarr.zip, s3://bucket/name, hf://ORG/NAME, zenodo: for a new record, or "
+            "zenodo:RECORD for a new version of one.",
+        ),
     ],
     name: Name = None,
     version: Version = "1.0.0",
@@ -74,6 +79,12 @@ def publish(
     restricted: RestrictedRows = "redact",
     declared_open: DeclaredOpen = None,
     source_metadata: SourceMetadata = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a new repository on the Hugging Face Hub private.")
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Publish the record on Zenodo without asking; it cannot be undone.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking for confirmation.")] = False,
 ) -> None:
     """Publish a complete, verified dataset: redacted, with a card, metadata and checksums.
@@ -86,6 +97,7 @@ def publish(
     from datagen.progress import Display
     from datagen.share.publish import licence_summaries, publish_to_url, source_metadata_names
     from datagen.share.publish import publish as write
+    from datagen.share.zenodo import SCHEME
     from datagen.store.location import is_url
 
     naming = _naming(dataset.absolute().name, name, version, creators, url, date)
@@ -101,11 +113,29 @@ def publish(
     say(console, f"source metadata of open rows: published {kept}; withheld {withheld} (--source-metadata NAME)")
     if not yes:
         typer.confirm(f"Write this to {dest}?", abort=True)
+    if dest.startswith(SCHEME):
+        _to_zenodo(dataset, dest, naming, terms, console, confirm=confirm)
+        return
     if is_url(dest):
-        publish_to_url(dataset, dest, naming, terms, Display())
+        publish_to_url(dataset, dest, naming, terms, Display(), private=private)
     else:
         write(dataset, Path(dest), naming, terms, Display())
     say(console, f"{dest}: version {version}, complete and verified; its README.md is the card")
+
+
+def _to_zenodo(dataset: Path, dest: str, naming: Naming, terms: Terms, console: Console, *, confirm: bool) -> None:
+    from datagen.progress import Display
+    from datagen.share.deposit import Deposit, publish_to_zenodo
+
+    def ask(deposit: Deposit) -> bool:
+        say(console, f"{deposit.page}: all files are there; the DOI is {deposit.doi}")
+        return confirm or typer.confirm("Publish this record? It can neither be changed nor removed afterwards.")
+
+    found = publish_to_zenodo(dataset, dest, naming, terms, ask, Display())
+    if found.is_published:
+        say(console, f"{found.page}: version {naming.version}, published as https://doi.org/{found.doi}")
+    else:
+        say(console, f"{found.page}: a draft; re-run the same command to publish it, or discard it on that page")
 
 
 def _naming(folder: str, name: str | None, version: str, creators: list[str] | None, url: str, date: str) -> Naming:

@@ -210,6 +210,7 @@ def test_the_validator_of_mlcommons_accepts_the_metadata_and_reads_the_labels(
         dataset = mlcroissant.Dataset(tmp_path / "out.zarr" / "croissant.json")
         assert not dataset.metadata.ctx.issues.errors
         assert not dataset.metadata.ctx.issues.warnings
+        assert dataset.metadata.conforms_to == "http://mlcommons.org/croissant/1.1" or profile
         records = list(dataset.records("structures"))
     assert [r["structures/formula"].decode() for r in records] == open_dataset(mixed).text("formula")
 

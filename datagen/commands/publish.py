@@ -100,6 +100,10 @@ def publish(
     from datagen.share.zenodo import SCHEME
     from datagen.store.location import is_url
 
+    if private and not dest.startswith("hf://"):
+        raise typer.BadParameter("expected a destination hf://ORG/NAME", param_hint="--private")
+    if confirm and not dest.startswith(SCHEME):
+        raise typer.BadParameter("expected a destination zenodo:", param_hint="--confirm")
     naming = _naming(dataset.absolute().name, name, version, creators, url, date)
     terms = _terms(profile, restricted, declared_open, source_metadata)
     console = Console()

@@ -70,8 +70,8 @@ def _copy(source: Location, name: str, folder: Path, checksum: str) -> int:
     path = path_inside(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with source.open(name) as file, replacing(path) as temporary, temporary.open("wb") as copy:
-            shutil.copyfileobj(file, copy, _BLOCK)
+        with replacing(path) as temporary, temporary.open("wb") as copy:
+            source.copy(name, copy, str(path.parent))
     except FileNotFoundError:
         raise StoreError(f"{source}: {name} is listed in {MANIFEST}, but missing; ask its publisher") from None
     _check(path, name, checksum, source)

@@ -65,7 +65,7 @@ class Client:
 
     def update(self, draft: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
         """Replace the metadata of a draft."""
-        kept = {name: draft[name] for name in ("access", "files", "pids") if name in draft}
+        kept: dict[str, Any] = {name: draft[name] for name in ("access", "files", "pids") if name in draft}
         return self._json("PUT", f"/api/records/{draft['id']}/draft", {**kept, "metadata": metadata})
 
     def reserve_doi(self, draft: dict[str, Any]) -> str:

@@ -94,13 +94,13 @@ class Address(Location):
     def view(self, name: str) -> memoryview:
         """Return the mapped bytes of a temporary copy, which is deleted with them."""
         with tempfile.TemporaryFile() as copy:
-            self._copy(name, copy)
+            self.copy(name, copy, tempfile.gettempdir())
             return mapped(copy)
 
     def arrow_file(self, name: str) -> pa.NativeFile:
         """Return a mapped copy of the file; its name is removed at once, its disk space with the map."""
         with tempfile.NamedTemporaryFile() as copy:
-            self._copy(name, copy)
+            self.copy(name, copy, tempfile.gettempdir())
             return pa.memory_map(copy.name)
 
     def open(self, name: str) -> IO[bytes]:
@@ -126,14 +126,15 @@ class Address(Location):
     def _get(self, name: str) -> GetResult:
         return self._store.get(checked_name(name, self))
 
-    def _copy(self, name: str, to: IO[bytes]) -> None:
+    def copy(self, name: str, to: IO[bytes], folder: str) -> None:
+        """Copy a file to an open one in a folder of this disk, in one request."""
         with errors_explained(self.url):
             found = self._get(name)
-            free = shutil.disk_usage(tempfile.gettempdir()).free
+            free = shutil.disk_usage(folder).free
             if (n_bytes := found.meta["size"]) > free:
                 raise StoreError(
-                    f"{self}/{name}: has {n_bytes:,} bytes, but {tempfile.gettempdir()} has {free:,} free; free disk "
-                    "space, or name another folder in TMPDIR"
+                    f"{self}/{name}: has {n_bytes:,} bytes, but {folder} has {free:,} free; free disk space, or name "
+                    "another folder (for temporary files, in TMPDIR)"
                 )
             for part in found.stream():
                 to.write(part)

@@ -79,13 +79,15 @@ def upload_to_hub(folder: Path, url: str, version: str, *, private: bool, displa
         api.create_repo(address.repository, repo_type="dataset", private=private, exist_ok=True)
         there = _files_of(api, address)
         _refuse_taken(url, version, _tags(api, address), there)
-        if MARKER in there and _content(url) != identity:
+        if MARKER in there and _content(url, MARKER) != identity:
             raise StoreError(
                 f"{url}: another publication is being uploaded here; re-run its command to finish it, or delete "
                 f"the file {MARKER} from the repository"
             )
         with display.phase("upload", len(names), "files"):
-            _Upload(api, address, folder, identity, version, display).send(names, there)
+            listed = _content(url, MANIFEST) if MANIFEST in there else ""
+            gone = {line[66:] for line in listed.splitlines()} & there.keys() - set(names)
+            _Upload(api, address, folder, identity, version, display).send(names, there, sorted(gone))
         api.create_tag(address.repository, tag=version, repo_type="dataset")
 
 
@@ -116,19 +118,20 @@ class _Upload:
         self._identity, self._version = identity, version
         self._done, self._sent = 0, 0
 
-    def send(self, names: Sequence[str], there: dict[str, HubFile]) -> None:
-        """Send what differs, in as few commits as the Hub accepts; the last one completes the dataset."""
+    def send(self, names: Sequence[str], there: dict[str, HubFile], gone: list[str]) -> None:
+        """Send what differs and delete what is gone, in as few commits as the Hub accepts; the last completes it."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         changed = [name for name in names if name not in there or not there[name].is_equal(self._folder / name)]
         self._advance(len(names) - len(changed))
-        gone = [name for name in there if name not in names and name not in _OWN]
+        if MARKER in there:
+            gone = [*gone, MARKER]
         commits = list(_parts(changed, FILES_OF_A_COMMIT)) or [[]]
         if len(commits) > 1 and MARKER not in there:
             marker = CommitOperationAdd(MARKER, self._identity.encode())
-            old = [CommitOperationDelete(name) for name in ("zarr.json", MANIFEST) if name in there]
+            old = [CommitOperationDelete(name) for name in ("zarr.json",) if name in there]
             self._commit([marker, *old], f"Begin version {self._version}")
-            gone = [name for name in gone if name not in ("zarr.json", MANIFEST)] + [MARKER]
+            gone = [name for name in gone if name != "zarr.json"] + [MARKER]
         for number, part in enumerate(commits, start=1):
             additions = [CommitOperationAdd(name, self._folder / name) for name in part]
             for batch in _parts(additions, _BATCH):
@@ -205,10 +208,10 @@ def _files_of(api: HfApi, address: HubAddress) -> dict[str, HubFile]:
     }
 
 
-def _content(url: str) -> str:
+def _content(url: str, name: str) -> str:
     from datagen.store.remote import Address
 
-    return Address(url).read(MARKER).decode(errors="replace")
+    return Address(url).read(name).decode(errors="replace")
 
 
 def _refuse_taken(url: str, version: str, tags: set[str], there: dict[str, HubFile]) -> None:

@@ -75,6 +75,7 @@ class Hub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     uploaded: list[str] = field(default_factory=list)
     """Hashes of the large files that were sent."""
     fault: Callable[[str, str], int | None] = lambda method, path: None
@@ -112,6 +113,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            hub.bodies.append(self.path.encode() + body)
             parts = urlsplit(self.path)
             path = unquote(parts.path)
             key = self.headers.get("Authorization")

@@ -19,7 +19,7 @@ from datagen.share.licences import Terms
 from datagen.share.publish import publish, publish_to_url
 from datagen.store.location import locate
 from tests.share.chunks import files_of
-from tests.share.hub_server import TOKEN, Hub, hub_server
+from tests.share.hub_server import TOKEN, Hub, Stored, hub_server
 from tests.share.test_cli_share import said
 from tests.trainer.test_cli import SMALL, trainer
 from trainer.data.store import open_dataset
@@ -132,12 +132,14 @@ def test_a_large_publication_is_committed_in_parts_and_is_complete_only_after_th
 def test_a_new_version_replaces_files_in_one_commit_and_the_old_one_stays_readable(hub: Hub, ours: Path) -> None:
     publish_to_url(ours, "hf://group/ours", NAMING, Terms())
     first = content(hub)
+    hub.repositories["group/ours"].files["figure.png"] = Stored(b"of the owner", large=False)
     with pytest.raises(StoreError, match=r"has version 1\.0\.0 already; choose another --version, such as 1\.1\.0"):
         publish_to_url(ours, "hf://group/ours", NAMING, Terms())
     sent = len(hub.uploaded)
     publish_to_url(ours, "hf://group/ours", Naming("Ours", "1.1.0"), Terms("patterns"))
     assert "reflections.parquet" in first
     assert "reflections.parquet" not in content(hub)
+    assert content(hub)["figure.png"] == b"of the owner"
     assert content(hub, "1.0.0") == first
     same = {name for name, data in first.items() if content(hub).get(name) == data}
     assert len(same) > 20

@@ -53,6 +53,7 @@ class Zenodo:
     url: str = ""
     records: dict[str, Record] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     """Names of the files whose content arrived whole."""
     ranges: bool = True
@@ -95,6 +96,7 @@ def _handler(state: Zenodo) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             body = self.rfile.read(length)
+            state.bodies.append(path.encode() + body)
             if status is not None:
                 self._json(status, {"status": status, "message": f"fault {status}"}, {"Retry-After": "1"})
                 return

@@ -92,7 +92,7 @@ def upload_to_hub(folder: Path, url: str, version: str, *, private: bool, displa
 
 
 def check_limits(url: str, sizes: dict[str, int]) -> None:
-    """Raise if the Hub does not accept so many or so large files."""
+    """Raise if the number or size of the files is above the limits of the Hub."""
     advice = "publish a zip or to an object store, or run with more structures in a shard (structures_per_shard)"
     if len(sizes) > MAX_FILES:
         raise StoreError(f"{url}: expected at most {MAX_FILES:,} files, found {len(sizes):,}; {advice}")
@@ -174,7 +174,7 @@ def _destination(url: str) -> HubAddress:
 
 def _api(url: str) -> HfApi:
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     token = hub_address.token()
     if token is None:
@@ -233,7 +233,7 @@ def _next(version: str) -> str:
 def _errors_explained(url: str) -> Iterator[None]:
     """Turn errors of the Hub and of the network into a StoreError with advice, without the token."""
     try:
-        from huggingface_hub.errors import HfHubHTTPError, HTTPError
+        from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
     except ImportError as missing:
         raise ConfigError(
             f"{url}: the Hugging Face Hub needs the package huggingface_hub: pip install huggingface_hub"

@@ -104,17 +104,17 @@ def check_naming(dest: str, naming: Naming) -> None:
     """Raise without what a record must state."""
     for value, option in ((naming.creators, "--creator"), (naming.date, "--date")):
         if not value:
-            raise ConfigError(f"{dest}: expected {option}, which a record must state")
+            raise ConfigError(f"{dest.rstrip(':')}: expected {option}, which a record must state")
     if naming.url:
-        raise ConfigError(f"{dest}: expected no --url; the record's DOI is used")
+        raise ConfigError(f"{dest.rstrip(':')}: expected no --url; the record's DOI is used")
 
 
 def check_limits(dest: str, n_files: int, n_bytes: int) -> None:
     """Raise if a record cannot hold so much."""
     if n_bytes > MAX_BYTES or n_files > MAX_FILES:
+        found = f"{n_files} and {size(n_bytes)}"
         raise StoreError(
-            f"{dest}: expected at most {MAX_FILES} files and {size(MAX_BYTES)}, found {n_files} and {size(n_bytes)}; "
-            "publish a subset, fewer patterns (datagen subset --patterns) or to an object store"
+            f"{dest.rstrip(':')}: expected at most {MAX_FILES} files and {size(MAX_BYTES)}, found {found}; publish a subset, fewer patterns (datagen subset --patterns) or to an object store"
         )
 
 

@@ -114,7 +114,8 @@ def check_limits(dest: str, n_files: int, n_bytes: int) -> None:
     if n_bytes > MAX_BYTES or n_files > MAX_FILES:
         found = f"{n_files} and {size(n_bytes)}"
         raise StoreError(
-            f"{dest.rstrip(':')}: expected at most {MAX_FILES} files and {size(MAX_BYTES)}, found {found}; publish a subset, fewer patterns (datagen subset --patterns) or to an object store"
+            f"{dest.rstrip(':')}: expected at most {MAX_FILES} files and {size(MAX_BYTES)}, found {found}; "
+            "publish a subset, fewer patterns (datagen subset --patterns) or to an object store"
         )
 
 

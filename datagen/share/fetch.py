@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 from catalogs.atomic_write import replacing, sha256_of
 from datagen.errors import StoreError
 from datagen.progress import Display, Silence, one_line, size
-from datagen.share.compose import private_folder, rename_into_place
+from datagen.share.compose import private_folder, refuse_taken, rename_into_place
 from datagen.share.manifest import MANIFEST
 from datagen.share.registry import resolve_dataset
 from datagen.share.zenodo import SCHEME, md5_of, parse
@@ -29,6 +29,7 @@ _BLOCK = 1 << 20
 
 def fetch(location: str, out: Path, display: Display | None = None) -> tuple[int, int]:
     """Copy a publication to a new folder, and return its number of files and bytes. A re-run resumes."""
+    refuse_taken(out)
     display = display or Silence()
     if location.startswith(SCHEME):
         return _fetch_record(location, out, display)

@@ -77,8 +77,8 @@ def _opening(facts: Facts) -> str:
     if not facts.has_arrays:
         return '```python\nimport pandas\nlabels = pandas.read_parquet("labels.parquet")\n```\n'
     on_hub = _HUB_PAGE.fullmatch(facts.naming.url)
-    path = f"hf://datasets/{on_hub[1]}" if on_hub else "PATH OF THIS FOLDER"
     tables = (
+        f"The folder: `datagen datasets download hf://{on_hub[1]} FOLDER`. "
         f'The tables: `datasets.load_dataset("{on_hub[1]}", "labels", split="{TABLE_SPLIT}")`'
         f"{' or `reflections`' if facts.has_reflections else ''}; the column `split` names the split for training.\n"
         if on_hub
@@ -87,7 +87,7 @@ def _opening(facts: Facts) -> str:
     return (
         "```python\n"
         "import xarray\n"
-        f'dataset = xarray.open_zarr("{path}")\n'
+        'dataset = xarray.open_zarr("PATH OF THIS FOLDER")\n'
         "dataset.pattern[0, 0].plot()  # relative intensity against 2θ\n"
         "```\n\n"
         "For a `.zarr.zip`, open `zarr.storage.ZipStore(PATH)` in place of the path. Rows are structures; every\n"

@@ -281,6 +281,9 @@ def test_the_front_matter_is_yaml_that_names_the_tables_and_nothing_foreign_adds
         "reflections": [{"split": "structures", "path": "reflections.parquet"}],
     }
     assert (read["license"], read["size_categories"]) == ("cc-by-4.0", ["n<1K"])
+    on_hub = card(replace(facts, naming=replace(NAMING, url="https://huggingface.co/datasets/group/ours")))
+    assert '`datasets.load_dataset("group/ours", "labels", split="structures")` or `reflections`' in on_hub
+    assert "load_dataset" not in card(facts)
     several = [*facts.licences, replace(facts.licences[0], licence="ICSD")]
     mixed = yaml.safe_load(card(replace(facts, licences=several, n_structures=41_322)).split("---\n", 2)[1])
     assert (mixed["license"], mixed["license_name"], mixed["size_categories"]) == (

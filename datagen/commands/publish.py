@@ -63,7 +63,12 @@ def card(
 def publish(
     dataset: DatasetPath,
     dest: Annotated[
-        str, typer.Argument(metavar="DEST", help="New folder, file ending in .zarr.zip, or s3://bucket/name.")
+        str,
+        typer.Argument(
+            metavar="DEST",
+            help="New folder, file ending in .zarr.zip, s3://bucket/name, hf://ORG/NAME, zenodo: for a new record, or "
+            "zenodo:RECORD for a new version of one.",
+        ),
     ],
     name: Name = None,
     version: Version = "1.0.0",
@@ -77,6 +82,12 @@ def publish(
     page: Annotated[
         bool, typer.Option("--page", help="Add a page to look at the dataset in a browser (see datagen browse).")
     ] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a new repository on the Hugging Face Hub private.")
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Publish the record on Zenodo without asking; it cannot be undone.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking for confirmation.")] = False,
 ) -> None:
     """Publish a complete, verified dataset: redacted, with a card, metadata and checksums.
@@ -89,8 +100,13 @@ def publish(
     from datagen.progress import Display
     from datagen.share.publish import licence_summaries, publish_to_url, source_metadata_names
     from datagen.share.publish import publish as write
+    from datagen.share.zenodo import SCHEME
     from datagen.store.location import is_url
 
+    if private and not dest.startswith("hf://"):
+        raise typer.BadParameter("expected a destination hf://ORG/NAME", param_hint="--private")
+    if confirm and not dest.startswith(SCHEME):
+        raise typer.BadParameter("expected a destination zenodo:", param_hint="--confirm")
     naming = _naming(dataset.absolute().name, name, version, creators, url, date)
     terms = _terms(profile, restricted, declared_open, source_metadata)
     console = Console()
@@ -104,11 +120,31 @@ def publish(
     say(console, f"source metadata of open rows: published {kept}; withheld {withheld} (--source-metadata NAME)")
     if not yes:
         typer.confirm(f"Write this to {dest}?", abort=True)
+    if dest.startswith(SCHEME):
+        if page:
+            raise typer.BadParameter("Zenodo serves archives, which no page can read", param_hint="--page")
+        _to_zenodo(dataset, dest, naming, terms, console, confirm=confirm)
+        return
     if is_url(dest):
-        publish_to_url(dataset, dest, naming, terms, Display(), page=page)
+        publish_to_url(dataset, dest, naming, terms, Display(), private=private, page=page)
     else:
         write(dataset, Path(dest), naming, terms, Display(), page=page)
     say(console, f"{dest}: version {version}, complete and verified; its README.md is the card")
+
+
+def _to_zenodo(dataset: Path, dest: str, naming: Naming, terms: Terms, console: Console, *, confirm: bool) -> None:
+    from datagen.progress import Display
+    from datagen.share.deposit import Deposit, publish_to_zenodo
+
+    def ask(deposit: Deposit) -> bool:
+        say(console, f"{deposit.page}: all files are there; the DOI is {deposit.doi}")
+        return confirm or typer.confirm("Publish this record? It can neither be changed nor removed afterwards.")
+
+    found = publish_to_zenodo(dataset, dest, naming, terms, ask, Display())
+    if found.is_published:
+        say(console, f"{found.page}: version {naming.version}, published as https://doi.org/{found.doi}")
+    else:
+        say(console, f"{found.page}: a draft; re-run the same command to publish it, or discard it on that page")
 
 
 def _naming(folder: str, name: str | None, version: str, creators: list[str] | None, url: str, date: str) -> Naming:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,6 +63,22 @@ def show_dataset(
         return
     for key, value in entry.model_dump().items():
         say(Console(), f"{key}: {one_line(', '.join(value) if isinstance(value, list) else value)}")
+
+
+@datasets.command("download")
+def download_dataset(
+    location: Annotated[
+        str,
+        typer.Argument(metavar="LOCATION", help="URL (hf://, s3://, https://), zenodo:RECORD or registered name."),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the dataset.")],
+) -> None:
+    """Copy a publication to this disk and check every file; a re-run resumes."""
+    from datagen.progress import Display, size
+    from datagen.share.fetch import fetch
+
+    n_files, n_bytes = fetch(location, out, Display())
+    say(Console(), f"{out}: {n_files:,} files, {size(n_bytes)}, every checksum correct")
 
 
 @datasets.command("remove")

@@ -20,11 +20,8 @@ LINE_WEIGHT = 0.25
 FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
 NETWORK_FLOOR, LIBRARY_FLOOR = 0.003, 0.003
-NETWORK_WEIGHT, NETWORK_SLOPE = 0.60, -0.71
-LIBRARY_WEIGHT, LIBRARY_SLOPE = 1.01, 1.17
-"""Of the product of both: the weights where the best structure has the cosine TYPICAL, and how they change with it."""
-TYPICAL = 0.75
-LEAST_WEIGHT = 0.02
+NETWORK_WEIGHT, LIBRARY_WEIGHT = 0.6, 1.0
+"""Of the product of both."""
 EXPLAINED = 0.65
 """Cosine below which no structure of the library explains a scan: 1 % of right answers are below it (120 simulated
 scans, each with and without its own structure; none of 57 RRUFF scans), and 31 % of wrong ones (RRUFF: 72 %)."""
@@ -125,7 +122,7 @@ class Identified:
     @property
     def combination(self) -> Combination:
         """Return how a network's answer is to be combined with the library's."""
-        return combination(self.candidates[0].cosine if self.candidates else 0.0)
+        return COMBINATION
 
     @property
     def decided_by(self) -> str:
@@ -213,11 +210,4 @@ class Combination:
         return np.asarray(found / found.sum(), dtype=np.float64)
 
 
-def combination(cosine: float) -> Combination:
-    """Return the weights for a scan whose best structure has this cosine: the better it fits, the more it says."""
-    return Combination(
-        max(NETWORK_WEIGHT + NETWORK_SLOPE * (cosine - TYPICAL), LEAST_WEIGHT),
-        NETWORK_FLOOR,
-        max(LIBRARY_WEIGHT + LIBRARY_SLOPE * (cosine - TYPICAL), LEAST_WEIGHT),
-        LIBRARY_FLOOR,
-    )
+COMBINATION = Combination(NETWORK_WEIGHT, NETWORK_FLOOR, LIBRARY_WEIGHT, LIBRARY_FLOOR)

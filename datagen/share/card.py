@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from datagen.progress import printable
 from datagen.share.facts import Facts
+from datagen.share.front_matter import TABLE_SPLIT, front_matter
 from datagen.share.origins import publications
 from datagen.store.schema import DENSITY_MEANINGS
 
@@ -33,7 +34,7 @@ def card(facts: Facts) -> str:
         "## Files\n",
         _files(facts),
     ]
-    return "\n".join(parts)
+    return front_matter(facts) + "\n".join(parts)
 
 
 def _what(facts: Facts) -> str:
@@ -75,6 +76,14 @@ def _numbers(facts: Facts) -> list[tuple[str, str]]:
 def _opening(facts: Facts) -> str:
     if not facts.has_arrays:
         return '```python\nimport pandas\nlabels = pandas.read_parquet("labels.parquet")\n```\n'
+    on_hub = _HUB_PAGE.fullmatch(facts.naming.url)
+    tables = (
+        f"The folder: `datagen datasets download hf://{on_hub[1]} FOLDER`. "
+        f'The tables: `datasets.load_dataset("{on_hub[1]}", "labels", split="{TABLE_SPLIT}")`'
+        f"{' or `reflections`' if facts.has_reflections else ''}; the column `split` names the split for training.\n"
+        if on_hub
+        else ""
+    )
     return (
         "```python\n"
         "import xarray\n"
@@ -82,7 +91,7 @@ def _opening(facts: Facts) -> str:
         "dataset.pattern[0, 0].plot()  # relative intensity against 2θ\n"
         "```\n\n"
         "For a `.zarr.zip`, open `zarr.storage.ZipStore(PATH)` in place of the path. Rows are structures; every\n"
-        "variable carries its units and meaning. `labels.parquet` has the labels as a plain table.\n"
+        "variable carries its units and meaning. `labels.parquet` has the labels as a plain table.\n" + tables
     )
 
 
@@ -143,7 +152,9 @@ def _named(publication: dict[str, Any]) -> str:
 
 def _files(facts: Facts) -> str:
     rows = [("labels.parquet", "labels as a table"), ("croissant.json", "MLCommons Croissant metadata")]
-    rows.append(("dataset.jsonld", "schema.org metadata"))
+    if facts.has_reflections:
+        rows.insert(1, ("reflections.parquet", "reflections of the open structures as a table"))
+    rows += [("dataset.jsonld", "schema.org metadata"), ("CITATION.cff", "citation, for reference managers")]
     if facts.has_arrays:
         rows.insert(0, ("zarr.json and its folders", "arrays, one Zarr v3 group"))
         rows.append(("curation.parquet", "verdicts on the inputs"))
@@ -172,4 +183,5 @@ def _url(foreign: str) -> str:
     return quote(foreign, safe="/:?#@!$&+,;=%~.-_") if _URL.match(foreign) else _text(foreign)
 
 
+_HUB_PAGE = re.compile(r"https?://[^/]+/datasets/([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)")
 _URL = re.compile(r"https?://|10\.\d{4,9}/")

@@ -12,6 +12,7 @@ from curation.labels import CRYSTAL_SYSTEMS
 from datagen.share.finished import FinishedDataset
 from datagen.share.licences import LicenceSummary, Terms, summary
 from datagen.share.published_settings import published_attributes
+from datagen.share.reflections_table import rows_with_reflections
 from datagen.store.schema import SPLITS
 
 
@@ -48,6 +49,8 @@ class Facts:
     n_atoms: tuple[int, int]
     licences: list[LicenceSummary]
     """Of the rows that are published."""
+    has_reflections: bool
+    """Whether the reflections of any structure are published."""
 
     @property
     def has_arrays(self) -> bool:
@@ -82,4 +85,5 @@ def facts_of(dataset: FinishedDataset, naming: Naming, terms: Terms) -> Facts:
         volume_A3=(float(volume.min(initial=np.inf)), float(volume.max(initial=0.0))),
         n_atoms=(int(n_atoms.min()), int(n_atoms.max())),
         licences=summary(licences[kept].tolist(), terms),
+        has_reflections=bool(rows_with_reflections(dataset, terms)),
     )

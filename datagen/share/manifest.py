@@ -34,15 +34,36 @@ def write_manifest(folder: Path, known: dict[str, dict[str, Any]]) -> None:
 
 def write_zip(folder: Path, out: Path) -> None:
     """Write a zip for Zarr's `ZipStore`: stored uncompressed, without dates, names sorted."""
+    _write_zip(folder, sorted(path for path in folder.rglob("*") if path.is_file()), out)
+
+
+def write_zips(folder: Path, out: Path, name: str, part_bytes: int) -> list[Path]:
+    """Write `NAME.zarr.zip`, or several of about `part_bytes` that unpack into one folder; return their paths."""
+    parts: list[list[Path]] = [[]]
+    filled = 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        n_bytes = path.stat().st_size
+        if parts[-1] and filled + n_bytes > part_bytes:
+            parts.append([])
+            filled = 0
+        parts[-1].append(path)
+        filled += n_bytes
+    numbers = [f".part-{i:02}-of-{len(parts):02}" if len(parts) > 1 else "" for i in range(1, len(parts) + 1)]
+    written = [out / f"{name}{number}.zarr.zip" for number in numbers]
+    for paths, path in zip(parts, written, strict=True):
+        _write_zip(folder, paths, path)
+    return written
+
+
+def _write_zip(folder: Path, paths: list[Path], out: Path) -> None:
     with replacing(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
-                entry.external_attr = 0o100444 << 16
-                entry.file_size = path.stat().st_size
-                with path.open("rb") as source, archive.open(entry, "w") as target:
-                    while data := source.read(1 << 20):
-                        target.write(data)
+        for path in paths:
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
+            entry.external_attr = 0o100444 << 16
+            entry.file_size = path.stat().st_size
+            with path.open("rb") as source, archive.open(entry, "w") as target:
+                while data := source.read(1 << 20):
+                    target.write(data)
 
 
 def file_entry(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from datagen.inspect.browse.page import PAGE, page_beside_zip, page_bytes
 from datagen.inspect.verify import verify
 from datagen.progress import Display, one_line
 from datagen.share.card import CARD, card
+from datagen.share.citation import CITATION, citation
 from datagen.share.compose import Recipe, compose, layout_of_rows, private_folder, refuse_taken, rename_into_place
 from datagen.share.curation_table import SourceRow, source_metadata_by_catalog, source_metadata_of, write_lines
 from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import FinishedDataset, open_finished
+from datagen.share.hub import check_hub_destination, upload_to_hub
 from datagen.share.labels_table import LABELS_TABLE, write_labels
 from datagen.share.licences import LicenceSummary, Terms, summary
 from datagen.share.manifest import entries, write_manifest, write_zip
@@ -33,8 +35,9 @@ from datagen.share.redact import (
     redacted_line,
     redacted_values,
 )
+from datagen.share.reflections_table import REFLECTIONS_TABLE, write_reflections
 from datagen.share.upload import check_destination, upload
-from datagen.store import files
+from datagen.store import files, hub_address
 from datagen.store.shard_reader import Value
 
 ZIP = ".zarr.zip"
@@ -111,19 +114,34 @@ def _refuse_restricted_scans(source: FinishedDataset, terms: Terms) -> None:
 
 
 def publish_to_url(
-    dataset: Path, url: str, naming: Naming, terms: Terms, display: Display | None = None, *, page: bool = False
+    dataset: Path,
+    url: str,
+    naming: Naming,
+    terms: Terms,
+    display: Display | None = None,
+    *,
+    private: bool = False,
+    page: bool = False,
 ) -> None:
-    """Publish to an object store: write a copy beside the dataset, upload it and remove it.
+    """Publish to an object store or the Hub: write a copy beside the dataset, upload it and remove it.
 
-    A repeated call resumes both writing and uploading.
+    A repeated call resumes both writing and uploading. A new repository on the Hub is public unless `private`.
     """
-    check_destination(url)
+    on_hub = hub_address.is_hub(url)
+    if on_hub:
+        check_hub_destination(url, naming.version)
+        naming = replace(naming, url=naming.url or hub_address.page_url(hub_address.parse(url).repository))
+    else:
+        check_destination(url)
     source = open_finished(dataset)
     request = json.dumps([source.content, _plain(asdict(naming)), _plain(asdict(terms)), page], sort_keys=True)
     staged = dataset.with_name(f".{dataset.name}.publication-{hashlib.sha256(request.encode()).hexdigest()[:12]}")
     if not staged.exists():  # complete, since it is renamed last; its name has a hash of the request
         publish(dataset, staged, naming, terms, display, page=page)
-    upload(staged, url, display)
+    if on_hub:
+        upload_to_hub(staged, url, naming.version, private=private, display=display)
+    else:
+        upload(staged, url, display)
     shutil.rmtree(staged)
 
 
@@ -190,11 +208,14 @@ def _describe(dataset: FinishedDataset, folder: Path, naming: Naming, terms: Ter
         raise StoreError(f"{dataset.path}: no structure may be published under these terms; nothing was written")
     facts = facts_of(dataset, naming, terms)
     write_labels(dataset, terms, folder / LABELS_TABLE)
+    if facts.has_reflections:
+        write_reflections(dataset, terms, folder / REFLECTIONS_TABLE)
     files.write_bytes(folder / CARD, card(facts).encode())
+    files.write_bytes(folder / CITATION, citation(facts).encode())
     files.write_bytes(folder / SCHEMA_ORG, files.to_json(schema_org(facts)))
     known = dataset.files if facts.has_arrays else {}
     described = {name: entry for name, entry in entries(folder, known).items() if "/" not in name}
-    files.write_bytes(folder / CROISSANT, files.to_json(croissant(facts, described)))
+    files.write_bytes(folder / CROISSANT, files.to_json(croissant(facts, described, dataset.layout)))
     if page:
         files.write_bytes(folder / PAGE, page_bytes())
     write_manifest(folder, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 ZIP = ".zip"
+_BLOCK = 1 << 20
 
 
 class Location(ABC):
@@ -60,6 +62,11 @@ class Location(ABC):
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """Open a file for random access."""
+
+    def copy(self, name: str, to: IO[bytes], folder: str) -> None:
+        """Copy a file to an open one in a folder of this disk."""
+        with self.open(name) as file:
+            shutil.copyfileobj(file, to, _BLOCK)
 
     @abstractmethod
     def names(self, folder: str) -> list[str] | None:

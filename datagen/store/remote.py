@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
 import pyarrow as pa
 
 from datagen.errors import ConfigError, StoreError
+from datagen.store import hub_address
 from datagen.store.confined import checked_name
 from datagen.store.location import ZIP, Location, mapped
 
@@ -45,7 +46,7 @@ _BUFFER = 1 << 20
 
 
 class Address(Location):
-    """A dataset at s3://, http(s):// or another address that obstore knows.
+    """A dataset at s3://, http(s)://, hf:// or another address that obstore knows.
 
     Credentials and endpoint are taken from the environment; without credentials, requests are unsigned.
     """
@@ -93,13 +94,13 @@ class Address(Location):
     def view(self, name: str) -> memoryview:
         """Return the mapped bytes of a temporary copy, which is deleted with them."""
         with tempfile.TemporaryFile() as copy:
-            self._copy(name, copy)
+            self.copy(name, copy, tempfile.gettempdir())
             return mapped(copy)
 
     def arrow_file(self, name: str) -> pa.NativeFile:
         """Return a mapped copy of the file; its name is removed at once, its disk space with the map."""
         with tempfile.NamedTemporaryFile() as copy:
-            self._copy(name, copy)
+            self.copy(name, copy, tempfile.gettempdir())
             return pa.memory_map(copy.name)
 
     def open(self, name: str) -> IO[bytes]:
@@ -111,8 +112,8 @@ class Address(Location):
             return cast(IO[bytes], _File(file, self.url))
 
     def names(self, folder: str) -> list[str] | None:
-        """Return the files directly in a folder, sorted; None for a web server."""
-        if self.url.startswith("http"):
+        """Return the files directly in a folder, sorted; None for a web server and the Hub."""
+        if self.url.startswith(("http", hub_address.SCHEME)):
             return None
         with errors_explained(self.url):
             paths = [entry["path"] for batch in self._store.list(f"{folder}/") for entry in batch]
@@ -125,14 +126,15 @@ class Address(Location):
     def _get(self, name: str) -> GetResult:
         return self._store.get(checked_name(name, self))
 
-    def _copy(self, name: str, to: IO[bytes]) -> None:
+    def copy(self, name: str, to: IO[bytes], folder: str) -> None:
+        """Copy a file to an open one in a folder of this disk, in one request."""
         with errors_explained(self.url):
             found = self._get(name)
-            free = shutil.disk_usage(tempfile.gettempdir()).free
+            free = shutil.disk_usage(folder).free
             if (n_bytes := found.meta["size"]) > free:
                 raise StoreError(
-                    f"{self}/{name}: has {n_bytes:,} bytes, but {tempfile.gettempdir()} has {free:,} free; free disk "
-                    "space, or name another folder in TMPDIR"
+                    f"{self}/{name}: has {n_bytes:,} bytes, but {folder} has {free:,} free; free disk space, or name "
+                    "another folder (for temporary files, in TMPDIR)"
                 )
             for part in found.stream():
                 to.write(part)
@@ -201,6 +203,8 @@ def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
     from obstore.store import from_url
 
     retry: Any = {"max_retries": RETRIES, "retry_timeout": _GIVE_UP}
+    if hub_address.is_hub(url):
+        return _open_hub(url, retry)
     plain = f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"
     # http:// is allowed where the address says so.
     client: Any = {"timeout": REQUEST_LIMIT, "connect_timeout": "5s", "allow_http": "http://" in plain}
@@ -209,6 +213,17 @@ def open_store(url: str, *, unsigned: bool = False) -> ObjectStore:
             raise ConfigError(f"{url}: credentials are missing; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         return from_url(url, retry_config=retry, client_options=client, skip_signature=True)
     return from_url(url, retry_config=retry, client_options=client)
+
+
+def _open_hub(url: str, retry: Any) -> ObjectStore:
+    """Return the files of a repository; they redirect to other hosts, to which the token is not sent."""
+    from obstore.store import HTTPStore
+
+    files_url, token = hub_address.parse(url).files_url, hub_address.token()
+    client: Any = {"timeout": REQUEST_LIMIT, "connect_timeout": "5s", "allow_http": files_url.startswith("http://")}
+    if token is not None:
+        client["default_headers"] = {"Authorization": f"Bearer {token}"}
+    return HTTPStore.from_url(files_url, retry_config=retry, client_options=client)
 
 
 @contextmanager
@@ -242,8 +257,11 @@ def _no_parts(url: str) -> StoreError:
 
 def _failed(url: str, error: Exception) -> StoreError:
     words = str(error).split("\n")[0]
+    credentials = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL"
+    if hub_address.is_hub(url):
+        credentials = "HF_TOKEN; a private dataset needs one"
     return StoreError(
         without_password(f"{url}: cannot be reached, read or written ({words})")
-        + "; check the address, the network and the credentials in the environment (AWS_ACCESS_KEY_ID, "
-        "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then re-run the same command"
+        + f"; check the address, the network and the credentials in the environment ({credentials}), then re-run "
+        "the same command"
     )

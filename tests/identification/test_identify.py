@@ -13,7 +13,6 @@ from curation.crystal import Crystal
 from curation.niggli import metric_of, reduce_metric
 from datagen.errors import DatagenError
 from datagen.identification import coarse
-from datagen.identification.answer import combination
 from datagen.identification.axis import STEP, observe
 from datagen.identification.coarse import search
 from datagen.identification.identify import identify
@@ -157,15 +156,3 @@ def test_the_first_look_keeps_the_structure(library: Path, index: Index, monkeyp
         assert names_of(index)[int(found.structure[0])] == name
         assert (found.structure[0], found.shift[0]) == (every.structure[0], every.shift[0])
         assert found.cosine[0] == pytest.approx(every.cosine[0], abs=1e-6)
-
-
-def test_a_library_says_more_the_better_its_structure_fits() -> None:
-    good, poor = combination(0.9), combination(0.4)
-    assert good.library_weight > poor.library_weight > 0
-    assert 0 < good.network_weight < poor.network_weight
-    assert combination(-5.0).library_weight > 0
-    library, network = np.full((2, 230), 0.1 / 229)
-    library[61] = network[224] = 0.9
-    first = [int(weights.of(library, network).argmax()) + 1 for weights in (good, poor)]
-    assert first == [62, 225]
-    assert good.of(library, network).sum() == pytest.approx(1)

@@ -20,10 +20,11 @@ from catalogs import config as catalog_config
 from datagen.config.config import config_for_path
 from datagen.errors import ConfigError, StoreError
 from datagen.run import run
+from datagen.share.deposit import publish_to_zenodo
 from datagen.share.facts import Naming
 from datagen.share.licences import PROFILES, Profile, Terms
 from datagen.share.merge import merge
-from datagen.share.publish import publish, source_metadata_names
+from datagen.share.publish import publish, publish_to_url, source_metadata_names
 from datagen.share.published_settings import _CATALOG, _CATALOG_FILES, published_attributes
 from datagen.share.redact import (
     KEPT_COLUMNS,
@@ -39,6 +40,8 @@ from tests.faults.runs import EXAMPLES
 from tests.share.chunks import decoded
 from tests.share.conftest import CONFIG
 from tests.share.hostile import reseal
+from tests.share.hub_server import hub_server
+from tests.share.zenodo_server import zenodo_server
 
 USER = "jdoe_4711"
 SECRET = "unpublished_synthesis_of_jane"
@@ -96,6 +99,31 @@ def test_no_byte_contains_a_path_a_user_name_or_a_secret_column(
     out = tmp_path / ("out.zarr.zip" if zipped else "out.zarr")
     publish(private, out, NAMING, Terms(profile))
     assert list(found(out, words)) == []
+
+
+@pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # of huggingface_hub, uploading
+@pytest.mark.parametrize("profile", ["full", "labels"])
+def test_no_byte_that_reaches_the_hub_or_zenodo_contains_a_path_a_user_name_or_a_secret_column(
+    private: Path, tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    words = [USER, "secret project", str(private.parent), SECRET]
+    with hub_server() as hub, zenodo_server() as zenodo:
+        publish_to_url(private, "hf://group/mine", NAMING, Terms(profile))
+        naming = Naming("Three oxides", "1.0.0", ("A Group",), date="2026-11-20")
+        publish_to_zenodo(private, "zenodo:", naming, Terms(profile), lambda _: True)
+        received = {f"hub/{n}": stored.content for n, stored in hub.repositories["group/mine"].files.items()}
+        received |= {f"zenodo/{n}": content or b"" for n, content in zenodo.records["1000"].files.items()}
+    for name, content in received.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert [word for body in [*hub.bodies, *zenodo.bodies] for word in words if word.encode() in body] == []
+    assert list(found(tmp_path / "hub", words)) == []
+    assert list(found(tmp_path / "zenodo", words)) == []
+    (packed,) = (tmp_path / "zenodo").glob("*.zip")
+    assert list(found(packed, words)) == []
 
 
 def test_datasets_derived_from_private_ones_are_published_without_paths(

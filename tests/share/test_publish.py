@@ -23,6 +23,7 @@ from datagen.inspect.regenerate import StructureWithheldError
 from datagen.inspect.replay import replay
 from datagen.inspect.verify import verify
 from datagen.share.card import card
+from datagen.share.citation import citation
 from datagen.share.facts import Naming, facts_of
 from datagen.share.finished import open_finished
 from datagen.share.licences import PROFILES, Profile, Restricted, Terms, summary
@@ -55,6 +56,10 @@ def secrets(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[bytes]]:
     for row in rows:
         sticks = dataset.sticks(row)
         found["sticks"] += [value.tobytes() for value in (*sticks.two_theta_deg, *sticks.intensity)]
+        (stored,) = dataset.reflections([row])
+        f2 = np.asarray(stored.f2).ravel()
+        found["sticks"] += [f2[at : at + 2].tobytes() for at in range(0, len(f2) - 1, 2)]
+        found["sticks"] += [repr(float(value)).encode() for value in f2 if len(repr(float(value))) > 9]  # of tables
         if dataset.values("has_density", row):
             density, peaks = dataset.density(row), dataset.xrd_peaks(row)
             found["densities"] += [density[i, j, :4].tobytes() for i in range(0, 50, 7) for j in range(0, 50, 7)]
@@ -75,6 +80,18 @@ def secrets(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[bytes]]:
 
 def restricted_rows(dataset: Dataset) -> list[int]:
     return [row for row, licence in enumerate(dataset.text("licence")) if licence == "ICSD"]
+
+
+def assert_reflections_are_those_of_open_rows(out: Path) -> None:
+    published = open_dataset(out)
+    table = pq.read_table(out / "reflections.parquet").to_pylist()
+    licences = published.text("licence")
+    assert [line["row"] for line in table] == [row for row, each in enumerate(licences) if each != "ICSD"]
+    for line in table:
+        (stored,) = published.reflections([line["row"]])
+        assert len(stored.f2) > 0
+        np.testing.assert_array_equal(np.float32(line["reflection_f2"]), np.asarray(stored.f2).ravel())
+        np.testing.assert_array_equal(line["reflection_hkl"], stored.hkl)
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
@@ -112,8 +129,11 @@ def test_no_redacted_byte_is_in_a_publication(
             for word in each:
                 assert word not in data, f"{name} holds {kind}: {word!r}"
         assert str(mixed.parent.parent).encode() not in data, f"{name} has a local path"
-    assert {"labels.parquet", "README.md", "croissant.json", "SHA256SUMS"} <= names
+    assert {"labels.parquet", "README.md", "CITATION.cff", "croissant.json", "SHA256SUMS"} <= names
     assert ("zarr.json" in names) is (profile != "labels")
+    assert ("reflections.parquet" in names) is (profile == "full")
+    if profile == "full" and not zipped:
+        assert_reflections_are_those_of_open_rows(out)
 
 
 def test_open_rows_are_published_unchanged_and_restricted_rows_keep_patterns_and_labels(
@@ -211,13 +231,30 @@ def test_the_validator_of_mlcommons_accepts_the_metadata_and_reads_the_labels(
         assert not dataset.metadata.ctx.issues.errors
         assert not dataset.metadata.ctx.issues.warnings
         records = list(dataset.records("structures"))
+        reflections = list(dataset.records("reflections")) if profile == "full" else []
+    described = json.loads((tmp_path / "out.zarr" / "croissant.json").read_text())
+    assert described["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    fields = {field["@id"]: field for each in described["recordSet"] for field in each["field"]}
+    assert ("arrays/pattern/values" in fields) is (profile != "labels")
+    if profile != "labels":
+        pattern = fields["arrays/pattern/values"]
+        assert (pattern["dataType"], pattern["isArray"], pattern["arrayShape"]) == ("cr:UInt16", True, "3,512")
+    for record in reflections:
+        (stored,) = open_dataset(tmp_path / "out.zarr").reflections([record["reflections/row"]])
+        np.testing.assert_array_equal(record["reflections/reflection_hkl"], stored.hkl)
+    assert len(reflections) == (5 if profile == "full" else 0)
     assert [r["structures/formula"].decode() for r in records] == open_dataset(mixed).text("formula")
+
+
+def page_of(text: str) -> str:
+    """Return a card without its front matter."""
+    return text.split("---\n", 2)[2]
 
 
 def test_the_card_describes_the_dataset_on_one_page(mixed: Path, tmp_path: Path) -> None:
     publish(mixed, tmp_path / "out.zarr", NAMING, Terms())
     text = (tmp_path / "out.zarr" / "README.md").read_text()
-    assert len(text.splitlines()) < 80
+    assert len(page_of(text).splitlines()) < 80
     for words in (
         "# Seven oxides",
         "27 simulated powder X-ray diffraction patterns of 9 curated",
@@ -231,6 +268,41 @@ def test_the_card_describes_the_dataset_on_one_page(mixed: Path, tmp_path: Path)
         assert words in text
     described = json.loads((tmp_path / "out.zarr" / "dataset.jsonld").read_text())
     assert (described["@type"], described["version"]) == ("Dataset", "1.2.0")
+
+
+def test_the_front_matter_is_yaml_that_names_the_tables_and_nothing_foreign_adds_a_key(ours: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    name = 'A "b": c\n---\nlicense: mit \U0001f600 <x>'
+    facts = facts_of(open_finished(ours), replace(NAMING, name=name), Terms())
+    read = yaml.safe_load(card(facts).split("---\n", 2)[1])
+    assert read["pretty_name"] == " ".join(name.split())
+    assert {each["config_name"]: each["data_files"] for each in read["configs"]} == {
+        "labels": [{"split": "structures", "path": "labels.parquet"}],
+        "reflections": [{"split": "structures", "path": "reflections.parquet"}],
+    }
+    assert (read["license"], read["size_categories"]) == ("cc-by-4.0", ["n<1K"])
+    on_hub = card(replace(facts, naming=replace(NAMING, url="https://huggingface.co/datasets/group/ours")))
+    assert '`datasets.load_dataset("group/ours", "labels", split="structures")` or `reflections`' in on_hub
+    assert "load_dataset" not in card(facts)
+    several = [*facts.licences, replace(facts.licences[0], licence="ICSD")]
+    mixed = yaml.safe_load(card(replace(facts, licences=several, n_structures=41_322)).split("---\n", 2)[1])
+    assert (mixed["license"], mixed["license_name"], mixed["size_categories"]) == (
+        "other",
+        "per-structure",
+        ["10K<n<100K"],
+    )
+
+
+def test_the_citation_is_yaml_with_the_doi_and_nothing_foreign_adds_a_key(ours: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    foreign = 'A "b"\ndoi: 10.1/x'
+    naming = replace(NAMING, name=foreign, creators=(foreign,), url="https://doi.org/10.5281/zenodo.7")
+    read = yaml.safe_load(citation(facts_of(open_finished(ours), naming, Terms())))
+    assert (read["title"], read["authors"]) == ('A "b" doi: 10.1/x', [{"name": 'A "b" doi: 10.1/x'}])
+    assert (read["doi"], read["date-released"], read["type"]) == ("10.5281/zenodo.7", "2026-11-20", "dataset")
+    plain = yaml.safe_load(citation(facts_of(open_finished(ours), Naming("Ours"), Terms())))
+    assert plain["authors"] == [{"name": "The publishers of this dataset"}]
+    assert not plain.keys() & {"doi", "url", "date-released"}
 
 
 def test_datasets_derived_from_publications_have_their_own_name_and_cite_them(
@@ -256,11 +328,11 @@ def test_foreign_text_adds_neither_html_nor_markup_to_the_card(ours: Path) -> No
         "derived_from": {"sources": [{"publication": cited}]},
     }
     licences = [replace(facts.licences[0], licence=foreign)]
-    page = card(replace(facts, attributes=attributes, licences=licences))
+    page = page_of(card(replace(facts, attributes=attributes, licences=licences)))
     assert "<" not in page
     assert not re.search(r"(?<!\\)\]\(", page)
     assert "\x1b" not in page
-    plain = card(facts_of(open_finished(ours), NAMING, Terms()))
+    plain = page_of(card(facts_of(open_finished(ours), NAMING, Terms())))
     for marker in ("# ", "| ", "- "):
         count = sum(line.startswith(marker) for line in page.splitlines())
         assert count == sum(line.startswith(marker) for line in plain.splitlines()) + (marker == "- ")

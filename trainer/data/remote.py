@@ -15,6 +15,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
+from trainer.data import hub_address
 from trainer.data.limits import MOST_CHUNK_BYTES
 from trainer.data.location import Location, refuse_large_file
 from trainer.errors import TrainerError
@@ -33,21 +34,25 @@ RETRIES = 5
 
 
 class Address(Location):
-    """A dataset at an s3://, http(s):// or other URL that obstore supports; credentials come from the environment."""
+    """A dataset at a URL (s3://, http(s)://, hf://, ...) that obstore supports; credentials are in the environment."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         if self.url.endswith(".zip"):
             raise TrainerError(f"{url}: a zip cannot be read remotely; download it first")
-        plain = "http://" in f"{url} {os.environ.get('AWS_ENDPOINT_URL', '')}"  # plain HTTP only if the URL says so
+        on_hub = url.startswith(hub_address.SCHEME)
+        address = hub_address.files_url(self.url) if on_hub else self.url
+        plain = "http://" in f"{address} {os.environ.get('AWS_ENDPOINT_URL', '')}"  # plain HTTP only if the URL says so
         retry: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)}
         client: Any = {"timeout": "120s", "connect_timeout": "5s", "allow_http": plain}
+        if on_hub and (token := hub_address.token()) is not None:
+            client["default_headers"] = {"Authorization": f"Bearer {token}"}  # not sent on to other hosts
         keyless = url.startswith("s3://") and not any(os.environ.get(name) for name in CREDENTIALS)
         public: Any = {"skip_signature": True} if keyless else {}
         with _explained(self.url):
             from obstore.store import from_url
 
-            self._store = from_url(self.url, retry_config=retry, client_options=client, **public)
+            self._store = from_url(address, retry_config=retry, client_options=client, **public)
 
     def __str__(self) -> str:
         return _without_password(self.url)
@@ -69,7 +74,7 @@ class Address(Location):
 
     def names(self, folder: str) -> list[str] | None:
         """List the files in a folder; web servers offer no listing."""
-        if self.url.startswith("http"):
+        if self.url.startswith(("http", hub_address.SCHEME)):
             return None
         with _explained(self.url):
             paths = [entry["path"] for batch in self._store.list(f"{folder}/") for entry in batch]
@@ -126,10 +131,12 @@ def _explained(url: str) -> Iterator[None]:
         ) from error
     except BaseError as error:
         words = str(error).split("\n")[0]
+        credentials = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL"
+        if url.startswith(hub_address.SCHEME):
+            credentials = "HF_TOKEN; a private dataset needs one"
         raise TrainerError(
             _without_password(f"{url}: cannot be reached or read ({words})")
-            + "; check the address, the network and the credentials in the environment (AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+            + f"; check the address, the network and the credentials in the environment ({credentials})"
         ) from error
 
 

@@ -1,19 +1,18 @@
-"""Draws of conventional cells: shapes by Bravais lattice at a given volume."""
+"""Conventional cells of a given volume, drawn by Bravais lattice, and their vectors."""
 
 from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.generated.statistics import Statistics
+from catalogs.generated.draws import Stream, quantile
 
 Floats = NDArray[np.float64]
-CellParameters = tuple[float, float, float, float, float, float]
-"""a, b, c in A; alpha, beta, gamma in degrees."""
 
-_FREE = {
+FREE = {
     "a": (0, 1, 2, 3, 4),
     "m": (0, 1, 3),
     "o": (0, 1),
@@ -32,36 +31,51 @@ def bravais_lattice(number: int, symbol: str) -> str:
     return family + ("S" if symbol[0] in "ABC" else symbol[0])
 
 
-def draw_cell(
-    lattice: str, volume_A3: float, statistics: Statistics, random: np.random.Generator
-) -> CellParameters | None:
-    """Return a cell of a Bravais lattice with a volume; None if the angles drawn enclose next to none."""
-    quantiles = statistics.shapes[lattice]
-    family = lattice[0]
-    shape = [0.0, 0.0, 90.0, 90.0, 120.0 if family == "h" else 90.0]
-    for i in _FREE[family]:
-        shape[i] = draw_quantile(quantiles[i], random)
-    alpha, beta, gamma = shape[2:]
-    ca, cb, cg = (0.0 if t == 90.0 else math.cos(math.radians(t)) for t in shape[2:])
-    square = 1.0 - ca * ca - cb * cb - cg * cg + 2.0 * ca * cb * cg
+def shape_quantiles(lattice: str, counted: dict[str, Floats]) -> Floats:
+    """Return the quantiles of ln(b/a), ln(c/a), alpha, beta, gamma, constant where the lattice leaves no freedom."""
+    found = np.zeros_like(counted[lattice])
+    found[2:] = 90.0
+    if lattice[0] == "h":
+        found[4] = 120.0
+    free = list(FREE[lattice[0]])
+    found[free] = counted[lattice][free]
+    return found
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def draw_cell(shapes: Floats, volume_A3: float, s: Stream, cell: Floats) -> bool:
+    """Draw a, b, c in A and alpha, beta, gamma in degrees; return False if the angles drawn enclose next to none."""
+    for i in range(5):
+        cell[i + 1] = shapes[i, 0] if shapes[i, 0] == shapes[i, -1] else quantile(shapes[i], s)
+    square = 1.0
+    product = 2.0
+    for i in range(3, 6):
+        cosine = _cosine(cell[i])
+        square -= cosine * cosine
+        product *= cosine
+    square += product
     if square < SMALLEST_ANGLE_FACTOR**2:
-        return None
-    b, c = math.exp(shape[0]), math.exp(shape[1])
+        return False
+    b, c = math.exp(cell[1]), math.exp(cell[2])
     a = (volume_A3 / (b * c * math.sqrt(square))) ** (1.0 / 3.0)
-    return a, a * b, a * c, alpha, beta, gamma
+    cell[0], cell[1], cell[2] = a, a * b, a * c
+    return True
 
 
-def draw_quantile(quantiles: Floats, random: np.random.Generator) -> float:
-    """Return a value of the distribution with these equally spaced quantiles."""
-    at = random.random() * (len(quantiles) - 1)
-    i = min(int(at), len(quantiles) - 2)
-    return float(quantiles[i] + (at - i) * (quantiles[i + 1] - quantiles[i]))
-
-
-def cell_vectors(cell: CellParameters) -> Floats:
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def cell_vectors(cell: Floats) -> Floats:
     """Return rows a, b, c in A, a along x and b in the xy plane."""
-    a, b, c, alpha, beta, gamma = cell
-    ca, cb, cg = (0.0 if t == 90.0 else math.cos(math.radians(t)) for t in (alpha, beta, gamma))
-    sg = 1.0 if gamma == 90.0 else math.sin(math.radians(gamma))
+    ca, cb, cg = _cosine(cell[3]), _cosine(cell[4]), _cosine(cell[5])
+    sg = 1.0 if cg == 0.0 else math.sin(math.radians(cell[5]))
     x, y = cb, (ca - cb * cg) / sg
-    return np.array([[a, 0.0, 0.0], [b * cg, b * sg, 0.0], [c * x, c * y, c * math.sqrt(1.0 - x * x - y * y)]])
+    found = np.zeros((3, 3))
+    found[0, 0] = cell[0]
+    found[1, 0], found[1, 1] = cell[1] * cg, cell[1] * sg
+    found[2, 0], found[2, 1] = cell[2] * x, cell[2] * y
+    found[2, 2] = cell[2] * math.sqrt(1.0 - x * x - y * y)
+    return found
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _cosine(angle_deg: float) -> float:
+    return 0.0 if angle_deg == 90.0 else math.cos(math.radians(angle_deg))

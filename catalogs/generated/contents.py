@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.generated.groups import Group
-from catalogs.generated.statistics import Statistics
+from catalogs.generated.draws import Stream, normal, pick, uniform
+from catalogs.generated.tables import ElementTables, GroupTables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -17,70 +16,84 @@ SPREAD = 0.5
 """Standard deviation of ln(multiplicity) and ln(share) when orbits are matched to elements by both."""
 
 
-@dataclass(frozen=True, eq=False)
-class Contents:
-    """Occupied orbits, fixed positions first, and the element of each as an index of the statistics' symbols."""
-
-    position: Ints
-    element: Ints
-
-
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def draw_contents(
-    group: Group, statistics: Statistics, allowed: Ints, max_atoms: int, random: np.random.Generator
-) -> Contents | None:
-    """Return random contents of a group's cell with elements of `allowed`; None if they are too many atoms."""
-    position = _draw_positions(group, statistics, random)
-    if position is None or group.multiplicity[position].sum() * group.n_centring > max_atoms:
-        return None
-    weights = statistics.n_elements[min(len(position), len(statistics.n_elements)) - 1]
-    n_elements = min(_pick(weights, random) + 1, len(position), len(allowed))
-    elements = _draw_elements(statistics, allowed, n_elements, random)
-    element = _assign(group.multiplicity[position], elements, statistics, random)
-    order = np.argsort(group.n_free[position], kind="stable")
-    return Contents(position[order], element[order])
+    g: GroupTables, known: ElementTables, element_weight: Floats, max_atoms: int, s: Stream
+) -> tuple[Ints, Ints]:
+    """Return the position and the element of each orbit, fixed positions first; nothing if no orbit fits.
+
+    Elements of weight 0 are not drawn. Orbits that would make more than `max_atoms` in the conventional cell are not
+    added.
+    """
+    position = _draw_positions(g, max_atoms // g.n_centring, s)
+    n = len(position)
+    if n == 0:
+        return position, position
+    wanted = pick(known.n_elements[min(n, len(known.n_elements)) - 1], s) + 1
+    elements = _draw_elements(known, element_weight, min(wanted, n), s)
+    element = _assign(g.multiplicity, position, elements, known, s)
+    for i in range(1, n):  # insertion sort by free parameters
+        j, p, e = i, position[i], element[i]
+        while j > 0 and g.n_free[position[j - 1]] > g.n_free[p]:
+            position[j], element[j] = position[j - 1], element[j - 1]
+            j -= 1
+        position[j], element[j] = p, e
+    return position, element
 
 
-def _draw_positions(group: Group, statistics: Statistics, random: np.random.Generator) -> Ints | None:
-    n_orbits = _pick(statistics.n_orbits[group.number - 1], random) + 1
-    weights = statistics.position_weight[group.number - 1].copy()
-    found = []
-    for _ in range(n_orbits):
-        if not weights.any():
-            return None
-        position = _pick(weights, random)
-        found.append(position)
-        if group.n_free[position] == 0:
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _draw_positions(g: GroupTables, most: int, s: Stream) -> Ints:
+    """Return the positions of orbits with at most so many atoms in the primitive cell."""
+    wanted = pick(g.n_orbits, s) + 1
+    weights = g.position_weight.copy()
+    found = np.empty(wanted, dtype=np.int64)
+    for n in range(wanted):
+        for i in range(len(weights)):
+            if g.multiplicity[i] > most:
+                weights[i] = 0.0
+        position = pick(weights, s)
+        if position < 0:
+            return found[:n]
+        found[n] = position
+        most -= g.multiplicity[position]
+        if g.n_free[position] == 0:
             weights[position] = 0.0
-    return np.array(found, dtype=np.int64)
-
-
-def _draw_elements(statistics: Statistics, allowed: Ints, n_elements: int, random: np.random.Generator) -> Ints:
-    """Return different elements, each drawn by its affinity to those before it."""
-    weights = np.zeros(len(statistics.symbols))
-    weights[allowed] = statistics.element_weight[allowed]
-    found = []
-    for _ in range(n_elements):
-        element = _pick(weights, random)
-        found.append(element)
-        weights *= statistics.affinity[element]
-        weights[found] = 0.0
-    return np.array(found, dtype=np.int64)
-
-
-def _assign(multiplicity: Ints, elements: Ints, statistics: Statistics, random: np.random.Generator) -> Ints:
-    """Return an element for each orbit: every element once, large orbits to elements of large share, then at random."""
-    n = len(multiplicity)
-    first = random.permutation(n)[: len(elements)]
-    by_size = first[np.argsort(np.log(multiplicity[first]) + SPREAD * random.standard_normal(len(first)))]
-    by_share = elements[np.argsort(np.log(statistics.share[elements]) + SPREAD * random.standard_normal(len(elements)))]
-    found = np.empty(n, dtype=np.int64)
-    found[by_size] = by_share
-    others = np.setdiff1d(np.arange(n), first)
-    more = np.cumsum(statistics.orbits_per_crystal[elements])
-    found[others] = elements[np.searchsorted(more, random.random(len(others)) * more[-1], side="right")]
     return found
 
 
-def _pick(weights: Floats, random: np.random.Generator) -> int:
-    total = np.cumsum(weights)
-    return int(np.searchsorted(total, random.random() * total[-1], side="right"))
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _draw_elements(known: ElementTables, element_weight: Floats, wanted: int, s: Stream) -> Ints:
+    """Return different elements, each drawn by its affinity to those before it."""
+    weights = element_weight.copy()
+    found = np.empty(wanted, dtype=np.int64)
+    for n in range(wanted):
+        element = pick(weights, s)
+        if element < 0:
+            return found[:n]
+        found[n] = element
+        for i in range(len(weights)):
+            weights[i] *= known.affinity[element, i]
+        weights[element] = 0.0
+    return found
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _assign(multiplicity: Ints, position: Ints, elements: Ints, known: ElementTables, s: Stream) -> Ints:
+    """Return an element for each orbit: every element once, large orbits to elements of large share, then at random."""
+    n, n_elements = len(position), len(elements)
+    order = np.arange(n)
+    for i in range(n - 1):  # shuffle
+        j = i + int(uniform(s) * (n - i))
+        order[i], order[j] = order[j], order[i]
+    size, share = np.empty(n_elements), np.empty(n_elements)
+    for i in range(n_elements):
+        size[i] = np.log(multiplicity[position[order[i]]]) + SPREAD * normal(s)
+        share[i] = known.log_share[elements[i]] + SPREAD * normal(s)
+    found = np.empty(n, dtype=np.int64)
+    by_size, by_share = np.argsort(size), np.argsort(share)
+    for i in range(n_elements):
+        found[order[by_size[i]]] = elements[by_share[i]]
+    weights = known.orbits_per_crystal[elements]
+    for i in range(n_elements, n):
+        found[order[i]] = elements[pick(weights, s)]
+    return found

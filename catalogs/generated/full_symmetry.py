@@ -13,6 +13,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs.generated.placement import plane_spacings
+from catalogs.generated.reduction import determinant
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -20,94 +23,125 @@ LENGTH_TOLERANCE_A = 0.102
 ANGLE_TOLERANCE_DEG = 5.1
 SITE_TOLERANCE_A = 0.225
 
-
-def _finite_rotations() -> Floats:
-    """Return the rotations that reduced cells can have: entries -1, 0, 1, determinant 1, a power 12 of 1."""
-    entries = np.array(list(itertools.product((-1, 0, 1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
-    proper = entries[np.rint(np.linalg.det(entries)) == 1]
-    identity = np.eye(3, dtype=np.int64)
-    found = proper[(np.linalg.matrix_power(proper, 12) == identity).all(axis=(1, 2))]
-    return np.asarray(found, dtype=np.float64)
-
-
-ROTATIONS = _finite_rotations()
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def reduce_cell(lattice_A: Floats) -> Floats:
-    """Return the integer change of basis to three shortest vectors (Minkowski's reduction), determinant +1."""
-    change = np.eye(3)
-    cell = lattice_A.copy()
-    for _ in range(200):
-        for i in range(2):  # sort by length
-            for j in range(2 - i):
-                if cell[j] @ cell[j] > cell[j + 1] @ cell[j + 1] * (1.0 + 1e-9):
-                    for k in range(3):
-                        cell[j, k], cell[j + 1, k] = cell[j + 1, k], cell[j, k]
-                        change[j, k], change[j + 1, k] = change[j + 1, k], change[j, k]
-        best, m_best, n_best, longest = 0.0, 0.0, 0.0, 2
-        m = np.rint((cell[0] @ cell[1]) / (cell[0] @ cell[0]))
-        if m != 0.0:
-            shorter = cell[1] - m * cell[0]
-            gain = cell[1] @ cell[1] - shorter @ shorter
-            if gain > 1e-9 * (cell[1] @ cell[1]):
-                best, m_best, longest = gain, m, 1
-        if longest == 2:
-            g00, g01, g11 = cell[0] @ cell[0], cell[0] @ cell[1], cell[1] @ cell[1]
-            g02, g12 = cell[0] @ cell[2], cell[1] @ cell[2]
-            det = g00 * g11 - g01 * g01
-            m0 = np.rint((g11 * g02 - g01 * g12) / det)
-            n0 = np.rint((g00 * g12 - g01 * g02) / det)
-            for dm in range(-1, 2):
-                for dn in range(-1, 2):
-                    shorter = cell[2] - (m0 + dm) * cell[0] - (n0 + dn) * cell[1]
-                    gain = cell[2] @ cell[2] - shorter @ shorter
-                    if gain > best and gain > 1e-9 * (cell[2] @ cell[2]):
-                        best, m_best, n_best = gain, m0 + dm, n0 + dn
-        if best == 0.0:
-            break
-        if longest == 1:
-            cell[1] -= m_best * cell[0]
-            change[1] -= m_best * change[0]
-        else:
-            cell[2] -= m_best * cell[0] + n_best * cell[1]
-            change[2] -= m_best * change[0] + n_best * change[1]
-    if np.linalg.det(change) < 0:
-        change = -change
-    return change
+_NEAREST = np.array([v for v in itertools.product((-1, 0, 1), repeat=3) if any(v)], dtype=np.float64)
+"""Vectors that a rotation of a lattice can make of those of its reduced cell."""
+_MOST_ROTATIONS = 192
+"""More than the 24 of a cubic lattice: within the tolerances, rotations of several lattices may be found."""
+_DIGITS = np.array([[1, 3, 9], [27, 81, 243], [729, 2187, 6561]], dtype=np.float64)
+_IDENTITY = float(np.trace(_DIGITS))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def has_more_symmetry(
-    lattice_A: Floats, fractional: Floats, kind: Ints, known: Floats, candidates: Floats, tolerances: Floats
+    lattice_A: Floats,
+    fractional: Floats,
+    kind: Ints,
+    known: Floats,
+    length_tolerance_A: float,
+    angle_tolerance_deg: float,
+    site_tolerance_A: float,
 ) -> bool:
     """Return whether the crystal may have an operation beyond the known rotations.
 
     `lattice_A` is a reduced primitive cell, `kind` the species of each atom, `known` the group's rotations acting on
-    fractional coordinates, `candidates` the proper rotations to try, each also with inversion; `tolerances` are of
-    lengths (A), angles (degrees) and sites (A).
+    fractional coordinates.
     """
-    g = lattice_A @ lattice_A.T
-    old = np.sqrt(np.diag(g))
+    codes = np.empty(len(known))
+    for k in range(len(known)):
+        codes[k] = _code(known[k])
+    rotations = np.empty((_MOST_ROTATIONS, 3, 3))
+    n_rotations = lattice_rotations(lattice_A, length_tolerance_A, angle_tolerance_deg, rotations)
+    spacing_A = plane_spacings(lattice_A)
     rarest = _rarest(kind)
     first = 0
     while kind[first] != rarest:
         first += 1
-    for c in range(len(candidates)):
-        if not _keeps_cell(candidates[c], g, old, tolerances[0], tolerances[1]):
+    r, translation = np.empty((3, 3)), np.empty(3)
+    for c in range(2 * n_rotations):
+        for i in range(3):
+            for j in range(3):
+                r[i, j] = rotations[c // 2, i, j] * (1.0 if c % 2 == 0 else -1.0)
+        code = _code(r)
+        is_identity = code == _IDENTITY
+        if not is_identity and (codes == code).any():
             continue
-        for sign in (1.0, -1.0):
-            r = sign * candidates[c]
-            is_identity = sign > 0 and r[0, 0] == 1 and r[1, 1] == 1 and r[2, 2] == 1
-            if not is_identity and _is_among(r, known):
+        for j in range(len(kind)):
+            if kind[j] != rarest or (is_identity and j == first):
                 continue
-            image = r @ fractional[first]
-            for j in range(len(kind)):
-                if kind[j] != rarest or (is_identity and j == first):
-                    continue
-                if _maps_all(lattice_A, fractional, kind, r, fractional[j] - image, tolerances[2] ** 2):
-                    return True
+            for k in range(3):
+                translation[k] = fractional[j, k] - _image(r, fractional[first], k)
+            if _maps_all(lattice_A, spacing_A, fractional, kind, r, translation, site_tolerance_A):
+                return True
     return False
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def lattice_rotations(lattice_A: Floats, length_tolerance_A: float, angle_tolerance_deg: float, found: Floats) -> int:
+    """Fill in the proper rotations that keep lengths and angles of a reduced cell within tolerances; return how many.
+
+    They are matrices that act on fractional coordinates: column j is the image of vector j.
+    """
+    vectors = _NEAREST @ lattice_A
+    lengths = np.sqrt((vectors * vectors).sum(axis=1))
+    own = np.sqrt((lattice_A * lattice_A).sum(axis=1))
+    least, most = np.empty((3, 3)), np.empty((3, 3))
+    for i in range(3):
+        for j in range(i):
+            angle = np.arccos((lattice_A[i] * lattice_A[j]).sum() / (own[i] * own[j]))
+            least[i, j] = np.cos(angle + np.radians(angle_tolerance_deg))
+            most[i, j] = np.cos(angle - np.radians(angle_tolerance_deg))
+    n, chosen, r = 0, np.empty(3, dtype=np.int64), np.empty((3, 3))
+    for a in range(len(_NEAREST)):
+        chosen[0] = a
+        if not _fits(vectors, lengths, own, least, most, chosen, 0, length_tolerance_A):
+            continue
+        for b in range(len(_NEAREST)):
+            chosen[1] = b
+            if not _fits(vectors, lengths, own, least, most, chosen, 1, length_tolerance_A):
+                continue
+            for c in range(len(_NEAREST)):
+                chosen[2] = c
+                if not _fits(vectors, lengths, own, least, most, chosen, 2, length_tolerance_A):
+                    continue
+                for i in range(3):
+                    for j in range(3):
+                        r[i, j] = _NEAREST[chosen[j], i]
+                if determinant(r) == 1.0 and n < len(found):
+                    found[n] = r
+                    n += 1
+    return n
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _fits(
+    vectors: Floats, lengths: Floats, own: Floats, least: Floats, most: Floats, chosen: Ints, i: int, tolerance_A: float
+) -> bool:
+    """Return whether the image chosen of vector i keeps its length and the angles with those before it."""
+    if abs(lengths[chosen[i]] - own[i]) > tolerance_A:
+        return False
+    for j in range(i):
+        cosine = 0.0
+        for k in range(3):
+            cosine += vectors[chosen[i], k] * vectors[chosen[j], k]
+        cosine /= lengths[chosen[i]] * lengths[chosen[j]]
+        if cosine < least[i, j] or cosine > most[i, j]:
+            return False
+    return True
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _code(r: Floats) -> float:
+    """Return a number that differs between matrices of -1, 0 and 1."""
+    found = 0.0
+    for i in range(3):
+        for j in range(3):
+            found += _DIGITS[i, j] * r[i, j]
+    return found
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _image(r: Floats, x: Floats, k: int) -> float:
+    return float(r[k, 0] * x[0] + r[k, 1] * x[1] + r[k, 2] * x[2])
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -124,52 +158,38 @@ def _rarest(kind: Ints) -> int:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _keeps_cell(r: Floats, g: Floats, old: Floats, length_A: float, angle_deg: float) -> bool:
-    """Return whether a rotation changes no length and no angle of the cell by more than the tolerances."""
-    image = r.T @ g @ r
-    for i in range(3):
-        if image[i, i] <= 0.0 or abs(np.sqrt(image[i, i]) - old[i]) > length_A:
-            return False
-    for i in range(3):
-        for j in range(i):
-            before = g[i, j] / (old[i] * old[j])
-            after = image[i, j] / np.sqrt(image[i, i] * image[j, j])
-            before, after = min(1.0, max(-1.0, before)), min(1.0, max(-1.0, after))
-            if abs(np.degrees(np.arccos(after) - np.arccos(before))) > angle_deg:
-                return False
-    return True
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _is_among(r: Floats, known: Floats) -> bool:
-    for k in range(len(known)):
-        same = True
-        for i in range(3):
-            for j in range(3):
-                same = same and known[k, i, j] == r[i, j]
-        if same:
-            return True
-    return False
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _maps_all(lattice_A: Floats, fractional: Floats, kind: Ints, r: Floats, translation: Floats, reach2: float) -> bool:
+def _maps_all(
+    lattice_A: Floats,
+    spacing_A: Floats,
+    fractional: Floats,
+    kind: Ints,
+    r: Floats,
+    translation: Floats,
+    reach_A: float,
+) -> bool:
     """Return whether an operation maps every atom onto one of its kind within a distance."""
-    d = np.empty(3)
+    image, d = np.empty(3), np.empty(3)
     for i in range(len(kind)):
-        image = r @ fractional[i] + translation
+        for k in range(3):
+            image[k] = _image(r, fractional[i], k) + translation[k]
         found = False
         for j in range(len(kind)):
             if kind[j] != kind[i]:
                 continue
+            is_near = True
             for k in range(3):
                 d[k] = image[k] - fractional[j, k]
                 d[k] -= np.rint(d[k])
+                if abs(d[k]) * spacing_A[k] >= reach_A:  # lattice planes between the two are too far apart
+                    is_near = False
+                    break
+            if not is_near:
+                continue
             length2 = 0.0
             for k in range(3):
                 x = d[0] * lattice_A[0, k] + d[1] * lattice_A[1, k] + d[2] * lattice_A[2, k]
                 length2 += x * x
-            if length2 < reach2:
+            if length2 < reach_A * reach_A:
                 found = True
                 break
         if not found:

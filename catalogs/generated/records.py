@@ -37,5 +37,5 @@ def choices_of(config: GeneratedCatalog) -> Choices:
     else:
         listed = range(1, N_GROUPS + 1) if config.space_groups == "uniform" else sorted(config.space_groups)
         groups, weights = np.array(listed, dtype=np.int64), np.ones(len(listed))
-    allowed = [i for i, s in enumerate(known.symbols) if not config.elements or s in config.elements]
-    return Choices(config.seed, groups, weights, np.array(allowed, dtype=np.int64), config.max_atoms)
+    allowed = np.array([not config.elements or s in config.elements for s in known.symbols])
+    return Choices(config.seed, groups, weights, np.where(allowed, known.element_weight, 0.0), config.max_atoms)

@@ -9,8 +9,9 @@ import numpy as np
 from catalogs import defects
 from catalogs.config import GeneratedCatalog
 from catalogs.generated.cif import cif_text
-from catalogs.generated.crystal import MOST_ATTEMPTS, Choices, generate
+from catalogs.generated.crystal import Choices, generate
 from catalogs.generated.groups import N_GROUPS
+from catalogs.generated.kernel import MOST_ATTEMPTS
 from catalogs.generated.statistics import statistics
 from catalogs.record import Defect, Record
 

@@ -47,6 +47,7 @@ class ElementTables(NamedTuple):
     log_share: Floats
     atomic_volume_A3: Floats
     volume_ratio: Floats
+    """One row of quantiles."""
     shortest_A: Floats
 
 
@@ -77,13 +78,12 @@ def group_tables(number: int) -> GroupTables:
 def element_tables() -> ElementTables:
     """Return the tables of the elements."""
     known = statistics()
-    longest = max(map(len, known.n_elements))
     return ElementTables(
-        np.array([np.pad(row, (0, longest - len(row))) for row in known.n_elements]),
+        known.n_elements,
         known.affinity,
         known.orbits_per_crystal,
         np.log(known.share),
         known.atomic_volume_A3,
-        known.volume_ratio,
+        known.volume_ratio[None],
         known.shortest_A,
     )

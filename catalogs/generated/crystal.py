@@ -13,7 +13,6 @@ from catalogs.generated.statistics import statistics
 from catalogs.generated.tables import element_tables, group_tables
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +36,8 @@ class Choices:
     """What may be drawn."""
 
     seed: int
-    groups: Ints
     group_weights: Floats
+    """Of space groups 1 to 230."""
     element_weights: Floats
     """By element of the statistics; 0 if it may not occur."""
     max_atoms: int
@@ -47,7 +46,7 @@ class Choices:
 def generate(choices: Choices, number: int) -> GeneratedCrystal | None:
     """Return crystal `number`, or None if no contents of its group fit."""
     random = stream(choices.seed, number)
-    g = group(int(choices.groups[pick(choices.group_weights, random)]))
+    g = group(pick(choices.group_weights, random) + 1)
     attempts, cell, position, element, first = make_crystal(
         group_tables(g.number), element_tables(), choices.element_weights, choices.max_atoms, random
     )

@@ -23,7 +23,7 @@ MOST_ATTEMPTS = 3000
 N_CELLS = 6
 EXPANSION = 1.04
 """Contents that do not fit are tried again, each time in a cell larger by this factor."""
-N_POINTS = 40
+N_POINTS = 16
 """Points tried for each orbit."""
 DIGITS = 1e6
 """Free parameters are multiples of the inverse, so that they can be written exactly."""
@@ -72,17 +72,15 @@ def _place_contents(
         n_atoms += n
         atoms_A3 += n * g.n_centring * known.atomic_volume_A3[element[o]]
     atoms, atom_kind = np.empty((n_atoms, 3)), np.empty(n_atoms, dtype=np.int64)
-    change = np.empty((3, 3))
     volume_A3 = atoms_A3 * draw_quantile(known.volume_ratio, 0, s)
     for _ in range(N_CELLS):
         is_cell = draw_cell(g.shapes, volume_A3, s, cell)
         volume_A3 *= EXPANSION
         if not is_cell:
             continue
-        reduced_A = reduce_cell(_product(g.primitive, cell_vectors(cell)), change)
-        to_reduced = _product(g.to_primitive, _inverse(change))
+        reduced_A, to_reduced = change_to_reduced(g, cell_vectors(cell))
         if place(reduced_A, to_reduced, g, position, kind, required_A, s, first, atoms, atom_kind):
-            known_codes = _rotation_codes(g.point_rotations, to_reduced)
+            known_codes = rotation_codes(g.point_rotations, to_reduced)
             if not has_more_symmetry(reduced_A, atoms, atom_kind, known_codes):
                 return True
     return False
@@ -236,6 +234,14 @@ def cell_vectors(cell: Floats) -> Floats:
 @compiled
 def _cosine(angle_deg: float) -> float:
     return 0.0 if angle_deg == 90.0 else math.cos(math.radians(angle_deg))
+
+
+@compiled
+def change_to_reduced(g: GroupTables, conventional_A: Floats) -> tuple[Floats, Floats]:
+    """Return the reduced primitive cell, and the change of row vectors from the conventional cell to it."""
+    change = np.empty((3, 3))
+    reduced_A = reduce_cell(_product(g.primitive, conventional_A), change)
+    return reduced_A, _product(g.to_primitive, _inverse(change))
 
 
 @compiled
@@ -560,7 +566,7 @@ def _metric_product(lattice_A: Floats, vectors: Floats, i: int, j: int) -> float
 
 
 @compiled
-def _rotation_codes(rotations: Floats, to_reduced: Floats) -> Floats:
+def rotation_codes(rotations: Floats, to_reduced: Floats) -> Floats:
     """Return the codes of rotations in coordinates of the reduced cell."""
     found = np.empty(len(rotations))
     forth = np.empty((3, 3))

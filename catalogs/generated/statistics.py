@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import gemmi
@@ -13,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.generated.groups import N_GROUPS, group
+from catalogs.generated.limits import STATISTICS
 
 Floats = NDArray[np.float64]
-
-TABLE = Path(__file__).with_name("statistics.json")
-"""Made by `benchmarks.count_crystals`; the key `source` says of what."""
 
 GROUP_PRIOR = 30.0
 """Crystals of a group whose orbits count as much as those of all groups of its crystal system."""
@@ -66,7 +63,7 @@ class Statistics:
 @cache
 def statistics() -> Statistics:
     """Return the statistics that the package includes."""
-    raw = json.loads(TABLE.read_text(encoding="utf-8"))
+    raw = json.loads(STATISTICS.read_text(encoding="utf-8"))
     symbols = tuple(raw["elements"])
     weight = np.array(list(raw["elements"].values()), dtype=np.float64)
     radius = np.array([gemmi.Element(s).covalent_r for s in symbols])

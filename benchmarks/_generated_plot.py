@@ -19,15 +19,6 @@ from trainer.evaluation.plots import figure
 Floats = NDArray[np.float64]
 
 COLUMNS = ["status", "reason", "space_group", "stated_space_group", "volume", "n_atoms", "n_reflections"]
-    "status",
-    "reason",
-    "space_group",
-    "stated_space_group",
-    "volume",
-    "n_atoms",
-    "n_reflections",
-    "structure_hash",
-]
 SAMPLE = 1500
 """Crystals of each table whose distances are computed; the other distributions are of all."""
 MOST_ATOMS = 100

@@ -18,7 +18,6 @@ from trainer.evaluation.plots import figure
 
 Floats = NDArray[np.float64]
 
-COLUMNS = ["status", "reason", "space_group", "stated_space_group", "volume", "n_atoms", "n_reflections"]
 SAMPLE = 1500
 """Crystals of each table whose distances are computed; the other distributions are of all."""
 MOST_ATOMS = 100
@@ -27,18 +26,18 @@ SHIFTS = np.array(list(itertools.product((-1, 0, 1), repeat=3)), dtype=np.float6
 
 def compare(generated: Path, known: Path | None, plot: Path | None) -> dict[str, Any]:
     """Return counts of a table of generated crystals, and medians of both; write the plot."""
-    table = pq.read_table(generated, columns=COLUMNS).to_pandas()
-    accepted = table[(table.status == "accepted") & (table.space_group == table.stated_space_group)]
-    counts = np.bincount(accepted.space_group.astype(int), minlength=231)[1:]
-    others = table[table.status != "accepted"].reason
+    table = columns_of(generated, ["status", "reason", "space_group", "stated_space_group"])
+    is_accepted = table["status"] == "accepted"
+    is_drawn = is_accepted & (table["space_group"] == table["stated_space_group"])
+    counts = np.bincount(table["space_group"][is_drawn].astype(int), minlength=231)[1:]
     result: dict[str, Any] = {
-        "rows": len(table),
-        "accepted_share": round(len(accepted) / len(table), 5),
+        "rows": len(is_drawn),
+        "accepted_share": round(float(is_drawn.mean()), 5),
         "groups": int(np.count_nonzero(counts)),
         "fewest_of_a_group": int(counts.min()),
         "most_of_a_group": int(counts.max()),
-        "reasons": dict(collections.Counter(others)),
-        "another_group": int(((table.status == "accepted") & (table.space_group != table.stated_space_group)).sum()),
+        "reasons": dict(collections.Counter(table["reason"][~is_accepted].tolist())),
+        "another_group": int((is_accepted & ~is_drawn).sum()),
     }
     if known is None or plot is None:
         return result
@@ -50,17 +49,25 @@ def compare(generated: Path, known: Path | None, plot: Path | None) -> dict[str,
     return result
 
 
+def columns_of(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
+    """Return columns of a Parquet table."""
+    table = pq.read_table(path, columns=names)
+    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in names}
+
+
 def distributions(path: Path) -> dict[str, Floats]:
     """Return samples of properties of a table's distinct accepted crystals."""
-    table = pq.read_table(path, columns=[*COLUMNS, "structure", "structure_hash"]).to_pandas()
-    table = table[table.status == "accepted"].drop_duplicates("structure_hash")
-    small = table[table.n_atoms <= MOST_ATOMS]
-    chosen = small.sample(min(SAMPLE, len(small)), random_state=0)
+    table = columns_of(path, ["status", "structure_hash", "volume", "n_atoms", "n_reflections", "structure"])
+    rows = np.flatnonzero(table["status"] == "accepted")
+    rows = rows[np.unique(table["structure_hash"][rows].astype(str), return_index=True)[1]]
+    volume, atoms = table["volume"][rows].astype(float), table["n_atoms"][rows].astype(float)
+    small = rows[atoms <= MOST_ATOMS]
+    chosen = np.random.default_rng(0).choice(small, min(SAMPLE, len(small)), replace=False)
     return {
-        "volume_per_atom_A3": (table.volume / table.n_atoms).to_numpy(),
-        "nearest_ratio": np.concatenate([nearest_ratios(Crystal.from_json(text)) for text in chosen.structure]),
-        "lines": table.n_reflections.to_numpy(dtype=np.float64),
-        "atoms": table.n_atoms.to_numpy(dtype=np.float64),
+        "volume_per_atom_A3": volume / atoms,
+        "nearest_ratio": np.concatenate([nearest_ratios(Crystal.from_json(table["structure"][i])) for i in chosen]),
+        "lines": table["n_reflections"][rows].astype(float),
+        "atoms": atoms,
     }
 
 

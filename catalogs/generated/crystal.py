@@ -47,8 +47,9 @@ def generate(choices: Choices, number: int) -> GeneratedCrystal | None:
     """Return crystal `number`, or None if no contents of its group fit."""
     random = stream(choices.seed, number)
     g = group(pick(choices.group_weights, random) + 1)
+    tables = group_tables(g.number)
     attempts, cell, position, element, first = make_crystal(
-        group_tables(g.number), element_tables(), choices.element_weights, choices.max_atoms, random
+        tables, element_tables(), choices.element_weights, choices.max_atoms, random
     )
     if attempts > MOST_ATTEMPTS:
         return None
@@ -58,6 +59,6 @@ def generate(choices: Choices, number: int) -> GeneratedCrystal | None:
         tuple(cell.tolist()),
         tuple(symbols[e] for e in element.tolist()),
         first,
-        tuple((g.multiplicity[position] * g.n_centring).tolist()),
+        tuple((g.multiplicity[position] * tables.n_centring).tolist()),
         attempts,
     )

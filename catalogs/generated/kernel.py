@@ -138,7 +138,7 @@ def draw_contents(
 
 @compiled
 def _draw_positions(g: GroupTables, most: int, s: Stream) -> Ints:
-    """Return the positions of orbits with at most so many atoms in the primitive cell."""
+    """Return the positions of orbits with at most `most` atoms in the primitive cell."""
     wanted = pick(g.n_orbits, s) + 1
     weights = g.position_weight.copy()
     found = np.empty(wanted, dtype=np.int64)

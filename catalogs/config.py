@@ -280,11 +280,41 @@ class GeneratedCatalog(_Catalog):
     space_groups: Literal["uniform", "database"] | tuple[SpaceGroupNumber, ...] = "uniform"
     """`uniform`: all 230 equally often; `database`: as often as in open collections; or numbers, equally often."""
     max_atoms: int = Field(default=200, ge=1)
-    """Largest number of atoms in the conventional cell."""
+    """Largest number of atoms in the conventional cell; groups that need more are not drawn, and an error in a list."""
     elements: tuple[str, ...] = ()
-    """Elements that may occur; by default those of open collections, as often as there."""
+    """Symbols of elements that may occur; by default those of open collections, as often as there."""
     licence: str = Field(default="CC0-1.0", min_length=1)
     """Licence; the crystals are copies of no data."""
+
+    @field_validator("elements")
+    @classmethod
+    def _elements_with_statistics(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        if symbols:
+            # Imported on use, as in the next method: it reads the catalog's tables.
+            from catalogs.generated.limits import known_elements
+
+            if unknown := [s for s in symbols if s not in known_elements()]:
+                raise ValueError(
+                    f"no statistics of {', '.join(map(repr, unknown))}; expected symbols such as 'Na' of these "
+                    f"{len(known_elements())} elements: {' '.join(known_elements())}"
+                )
+        return symbols
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        if not isinstance(self.space_groups, str):
+            from catalogs.generated.limits import fewest_atoms
+
+            if not self.space_groups:
+                raise ValueError("space_groups is empty; expected numbers, 'uniform' or 'database'")
+            needed = {number: fewest_atoms(len(set(self.elements)) == 1)[number - 1] for number in self.space_groups}
+            if small := {number: n for number, n in needed.items() if n > self.max_atoms}:
+                listed = ", ".join(f"{number} (at least {n})" for number, n in sorted(small.items()))
+                raise ValueError(
+                    f"max_atoms = {self.max_atoms} is too few for space groups {listed}; raise max_atoms, or leave "
+                    "these groups out"
+                )
+        return self
 
 
 class OptimadeCatalog(_Catalog):

@@ -9,8 +9,10 @@ import numpy as np
 from catalogs import defects
 from catalogs.config import GeneratedCatalog
 from catalogs.generated.cif import cif_text
-from catalogs.generated.crystal import MOST_ATTEMPTS, Choices, generate
+from catalogs.generated.crystal import Choices, generate
 from catalogs.generated.groups import N_GROUPS
+from catalogs.generated.kernel import MOST_ATTEMPTS
+from catalogs.generated.limits import fewest_atoms
 from catalogs.generated.statistics import statistics
 from catalogs.record import Defect, Record
 
@@ -30,12 +32,14 @@ def records(config: GeneratedCatalog) -> Iterator[Record]:
 
 
 def choices_of(config: GeneratedCatalog) -> Choices:
-    """Return what may be drawn."""
+    """Return what may be drawn: of the groups those whose crystals can have so few atoms."""
     known = statistics()
     if config.space_groups == "database":
-        groups, weights = np.arange(1, N_GROUPS + 1), known.group_weight
+        weights = known.group_weight.copy()
     else:
-        listed = range(1, N_GROUPS + 1) if config.space_groups == "uniform" else sorted(config.space_groups)
-        groups, weights = np.array(listed, dtype=np.int64), np.ones(len(listed))
-    allowed = [i for i, s in enumerate(known.symbols) if not config.elements or s in config.elements]
-    return Choices(config.seed, groups, weights, np.array(allowed, dtype=np.int64), config.max_atoms)
+        listed = range(1, N_GROUPS + 1) if config.space_groups == "uniform" else config.space_groups
+        weights = np.zeros(N_GROUPS)
+        weights[np.array(listed) - 1] = 1.0
+    weights[np.array(fewest_atoms(len(set(config.elements)) == 1)) > config.max_atoms] = 0.0
+    allowed = np.array([not config.elements or s in config.elements for s in known.symbols])
+    return Choices(config.seed, weights, np.where(allowed, known.element_weight, 0.0), config.max_atoms)

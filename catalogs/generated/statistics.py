@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import gemmi
@@ -13,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.generated.groups import N_GROUPS, group
+from catalogs.generated.limits import STATISTICS
 
 Floats = NDArray[np.float64]
-
-TABLE = Path(__file__).with_name("statistics.json")
-"""Made by `benchmarks.count_crystals`; the key `source` says of what."""
 
 GROUP_PRIOR = 30.0
 """Crystals of a group whose orbits count as much as those of all groups of its crystal system."""
@@ -25,6 +22,8 @@ POSITION_PRIOR = 30.0
 """Orbits of a group on its positions that count as much as the mean over all groups."""
 PAIR_PRIOR = 5.0
 """Expected crystals with two elements that count as much as those counted."""
+ORBITS_POOL = 50
+"""Crystals from which the numbers of elements are counted; if too few have a number of orbits, near ones count too."""
 DEFAULT_CONTACT = 0.9
 """Shortest contact of two elements that rarely occur together, as a fraction of the sum of their covalent radii."""
 _LAST_OF_SYSTEM = (2, 15, 74, 142, 167, 194, 230)
@@ -41,8 +40,8 @@ class Statistics:
     """By group: weights of 1, 2, 3, ... occupied orbits."""
     position_weight: tuple[Floats, ...]
     """By group: weight of each Wyckoff position for an orbit."""
-    n_elements: tuple[Floats, ...]
-    """By number of orbits: weights of 1, 2, 3, ... elements."""
+    n_elements: Floats
+    """(number of orbits, number of elements): weights, both counted from 1."""
     symbols: tuple[str, ...]
     element_weight: Floats
     """Crystals with each element."""
@@ -64,7 +63,7 @@ class Statistics:
 @cache
 def statistics() -> Statistics:
     """Return the statistics that the package includes."""
-    raw = json.loads(TABLE.read_text(encoding="utf-8"))
+    raw = json.loads(STATISTICS.read_text(encoding="utf-8"))
     symbols = tuple(raw["elements"])
     weight = np.array(list(raw["elements"].values()), dtype=np.float64)
     radius = np.array([gemmi.Element(s).covalent_r for s in symbols])
@@ -81,7 +80,7 @@ def statistics() -> Statistics:
         position_weight=tuple(
             counts + POSITION_PRIOR * p / p.sum() for counts, p in zip(positions, prior, strict=True)
         ),
-        n_elements=tuple(np.array(row, dtype=np.float64) for row in raw["n_elements"]),
+        n_elements=_element_number_weights(raw["n_elements"]),
         symbols=symbols,
         element_weight=weight,
         affinity=(together + PAIR_PRIOR) / (expected + PAIR_PRIOR),
@@ -112,6 +111,19 @@ def _orbit_weights(orbits: list[list[int]], number: int) -> Floats:
     rows = np.array([row + [0] * (longest - len(row)) for row in orbits], dtype=np.float64)
     pooled = rows[first - 1 : last].sum(axis=0)
     found: Floats = rows[number - 1] + GROUP_PRIOR * pooled / pooled.sum()
+    return found
+
+
+def _element_number_weights(counted: list[list[int]]) -> Floats:
+    """Return the weights of 1, 2, 3, ... elements for each number of orbits, from enough crystals."""
+    longest = max(map(len, counted))
+    rows = np.array([row + [0] * (longest - len(row)) for row in counted], dtype=np.float64)
+    found = np.empty_like(rows)
+    for i in range(len(rows)):
+        reach = 0
+        while rows[max(0, i - reach) : i + reach + 1].sum() < ORBITS_POOL and reach < len(rows):
+            reach += 1
+        found[i] = rows[max(0, i - reach) : i + reach + 1].sum(axis=0)
     return found
 
 

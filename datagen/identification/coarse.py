@@ -99,7 +99,7 @@ def _moved(scans: list[Observed], width: int, largest: int) -> _Moved:
 
 def _moved_scan(scan: Observed, width: int, shifts: NDArray[np.int64]) -> tuple[Floats, Floats]:
     values = np.asarray(scan.compared().reshape(-1, width).mean(axis=1), dtype=np.float32)
-    measured = scan.measured.reshape(-1, width).all(axis=1).astype(np.float32)
+    measured = np.asarray(scan.measured.reshape(-1, width).all(axis=1), dtype=np.float32)
     places = len(values)
     queries, masks = (np.zeros((len(shifts), places), dtype=np.float32) for _ in range(2))
     for i, shift in enumerate(shifts.tolist()):

@@ -23,7 +23,7 @@ from datagen.share.manifest import file_entry
 from datagen.share.row_reader import RowReader
 from datagen.steps.shards import shard_length
 from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store import files, ledger, reading, schema, zarr_store
+from datagen.store import files, ledger, schema, zarr_store
 from datagen.store.damaged import damage_explained
 from datagen.store.lock import locked
 from datagen.store.schema import Layout
@@ -119,7 +119,7 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
     display = display or Silence()
     with private_folder(out, recipe.fingerprint()) as making:
         dataset = making / "dataset"
-        two_theta_deg = np.asarray(reading.open_array(recipe.sources[0].path, "two_theta")[...])
+        two_theta_deg = recipe.sources[0].column("two_theta")
         labels = labels_of(recipe.sources, recipe.rows)
         zarr_store.create(dataset, recipe.layout, labels, two_theta_deg, recipe.attributes)
         keys = _write_shards(dataset, recipe, display)

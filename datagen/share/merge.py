@@ -17,7 +17,6 @@ from datagen.share.contradictions import refuse_contradictions
 from datagen.share.curation_table import SourceRow, write_lines
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.share.origins import derived_attributes
-from datagen.store import reading
 from datagen.store.location import Location, Where
 from datagen.store.schema import SPLITS
 
@@ -157,5 +156,5 @@ def _has_density(source: FinishedDataset) -> list[bool]:
 
 
 def _same_angles(a: FinishedDataset, b: FinishedDataset) -> bool:
-    angles = [np.asarray(reading.open_array(each.path, "two_theta")[...]) for each in (a, b)]
+    angles = [each.column("two_theta") for each in (a, b)]
     return bool(np.array_equal(angles[0], angles[1]))

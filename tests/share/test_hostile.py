@@ -30,7 +30,7 @@ from datagen.share.merge import merge
 from datagen.share.publish import publish
 from datagen.share.subset import Selection, subset
 from datagen.store.location import locate
-from tests.share.hostile import change_json, changed_copy
+from tests.share.hostile import change_json, changed_copy, reseal
 
 NAMING = Naming("Ours")
 OPERATIONS: dict[str, Callable[[Path, Path, Path], object]] = {
@@ -97,6 +97,19 @@ def test_malformed_attributes_are_refused_by_every_operation(
         if path[0] == "layout" or path == ("configuration",):
             fits = (path[-1], value) in (("density_method", None), ("extra_augmentations", []))
             assert refused == (0 if fits else len(OPERATIONS)), value
+
+
+@pytest.mark.parametrize("operation", ["subset", "merge", "diff"])
+def test_empty_bytes_in_place_of_the_angles_are_refused(
+    ours: Path, theirs: Path, tmp_path: Path, operation: str
+) -> None:
+    def damage(dataset: Path) -> None:
+        path = dataset / "two_theta" / "c" / "0"
+        path.write_bytes(bytes(path.stat().st_size))
+        reseal(dataset)
+
+    hostile = changed_copy(ours, tmp_path / "hostile.zarr", damage)
+    assert "two_theta" in (refusal(OPERATIONS[operation], hostile, theirs, tmp_path / "out.zarr") or "")
 
 
 def test_the_command_ends_with_one_sentence_and_exit_code_2(ours: Path, theirs: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.compiled import compiled
+from catalogs.compiled import compiled
 from curation.crystal import Crystal
 
 Array = NDArray[np.float64]

@@ -10,8 +10,9 @@ import json
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,16 @@ def run(
     """Make the dataset, or resume an interrupted run; a complete dataset is verified and left as it is."""
     began = time.monotonic()
     display = display or Display()
+    with at_work(config, dataset, profile or config.cluster.choose(), display) as (workers, lock):
+        job = begin(config, dataset)
+        return Run(config, job, dataset, workers, lock, display, Outcome(dataset), began).make()
+
+
+@contextmanager
+def at_work(config: DatagenConfig, dataset: Path, profile: Profile, display: Display) -> Iterator[tuple[Workers, Lock]]:
+    """Hold the dataset's lock, with workers at hand, its log and its monitor; complete an extension's move."""
     with ExitStack() as stack:
-        workers = stack.enter_context(Workers(profile or config.cluster.choose(), display))
+        workers = stack.enter_context(Workers(profile, display))
         refuse_foreign(dataset)
         if config.simulation.engine != "native":
             warm_up(job_of(config))  # fail before hours of curation if the engine is not installed
@@ -71,8 +80,7 @@ def run(
         if is_ready(dataset):
             display.say("completing an interrupted extension")
             move_next(dataset)
-        job = begin(config, dataset)
-        return Run(config, job, dataset, workers, lock, display, Outcome(dataset), began).make()
+        yield workers, lock
 
 
 def refuse_foreign(dataset: Path) -> None:

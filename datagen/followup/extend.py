@@ -11,7 +11,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,21 +21,19 @@ from catalogs.record import Record
 from cluster.config import Profile
 from curation.table import VERDICT_SCHEMA, concatenate, read_metadata
 from datagen.config.config import DatagenConfig
-from datagen.config.fingerprint import CurateJob, fingerprint_of, job_of, refuse_other_settings
+from datagen.config.fingerprint import CurateJob, fingerprint_of, refuse_other_settings
 from datagen.config.job import WORK
 from datagen.errors import PlanError, StoreError
 from datagen.followup.new_records import Known, new_records
 from datagen.progress import Display
-from datagen.run import CONFIG, Run, begin, refuse_foreign
+from datagen.run import CONFIG, Run, at_work, begin
 from datagen.steps.accepted import MOST_REFLECTIONS, Accepted
 from datagen.steps.curate import CRASHES, METADATA_KEY, TABLE, Summary, curate_locked
 from datagen.steps.curate_on_cluster import ClusterCurator
 from datagen.steps.curation_display import CurationDisplay
-from datagen.steps.monitor import monitored
 from datagen.steps.next_version import (
     NEXT,
     discard_next,
-    is_ready,
     mark_ready,
     move_next,
     next_version,
@@ -44,15 +41,11 @@ from datagen.steps.next_version import (
 )
 from datagen.steps.outcome import Outcome
 from datagen.steps.quarantine import FILE as QUARANTINE
-from datagen.steps.run_log import run_log
-from datagen.steps.shard_task import warm_up
 from datagen.steps.shards import Shard
 from datagen.steps.structures_table import CURATION_TABLE
 from datagen.steps.versions import FILE as VERSIONS
 from datagen.steps.versions import Version, Versions, read_versions, write_versions
-from datagen.steps.workers import Workers
 from datagen.store import files, ledger, reading
-from datagen.store.lock import locked
 from datagen.store.schema import Layout, sizes
 
 BEFORE = "before.json"
@@ -67,24 +60,9 @@ def extend(config: DatagenConfig, dataset: Path, *, profile: Profile, display: D
     """Add what is new in the configuration's catalogs to the dataset, or resume an interrupted extension."""
     began = time.monotonic()
     display = display or Display()
-    with ExitStack() as stack:
-        workers = stack.enter_context(Workers(profile, display))
-        refuse_foreign(dataset)
-        if not (dataset / WORK / CONFIG).exists():
-            raise StoreError(
-                f"{dataset}: expected a dataset that `datagen run` made, found none; make it without --extend"
-            )
-        if config.simulation.engine != "native":
-            warm_up(job_of(config))
-        stack.enter_context(files.disk_errors_explained(dataset))
-        lock = stack.enter_context(locked(dataset / WORK))
-        stack.enter_context(run_log(dataset / WORK))
-        stack.enter_context(
-            monitored(display, dataset, dataset / WORK, events=config.run.events, metrics=config.run.metrics)
-        )
-        if is_ready(dataset):
-            display.say("completing an interrupted extension")
-            move_next(dataset)
+    if not (dataset / WORK / CONFIG).exists():
+        raise StoreError(f"{dataset}: expected a dataset that `datagen run` made, found none; make it without --extend")
+    with at_work(config, dataset, profile, display) as (workers, lock):
         _refuse_unfit(config, dataset)
         folder = next_version(dataset)
         _begin_next(config, dataset, display)

@@ -10,7 +10,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,26 +22,21 @@ from catalogs.atomic_write import replacing
 from cluster.config import Profile
 from curation.table import COMPRESSION
 from datagen.config.config import DatagenConfig
-from datagen.config.fingerprint import attributes_of, job_of
+from datagen.config.fingerprint import attributes_of
 from datagen.config.job import WORK
 from datagen.config.mistakes import explain
 from datagen.config.overrides import apply_overrides, parse_overrides
 from datagen.errors import ConfigError, StoreError
 from datagen.progress import Display, one_line
-from datagen.run import Run, anything_done, begin, refuse_foreign
+from datagen.run import Run, anything_done, at_work, begin
 from datagen.share.finished import FinishedDataset
 from datagen.share.origins import DERIVED_FROM
 from datagen.steps.curate import TABLE, Summary
-from datagen.steps.monitor import monitored
 from datagen.steps.outcome import Outcome
 from datagen.steps.reasons import SIMULATION_REASONS
-from datagen.steps.run_log import run_log
-from datagen.steps.shard_task import warm_up
 from datagen.steps.structures_table import ADDED
-from datagen.steps.workers import Workers
 from datagen.store import files
 from datagen.store.bounded_table import read_batches
-from datagen.store.lock import locked
 
 SECTIONS = ("simulation", "store", "run", "cluster")
 """Of a configuration: what may differ from the dataset's; its structures are what they are."""
@@ -55,15 +49,7 @@ def render(
     """Make stored patterns of all structures of a dataset by `configuration_of`, or resume."""
     began = time.monotonic()
     display = display or Display()
-    with ExitStack() as stack:
-        workers = stack.enter_context(Workers(profile, display))
-        refuse_foreign(out)
-        if config.simulation.engine != "native":
-            warm_up(job_of(config))
-        stack.enter_context(files.disk_errors_explained(out))
-        lock = stack.enter_context(locked(out / WORK))
-        stack.enter_context(run_log(out / WORK))
-        stack.enter_context(monitored(display, out, out / WORK, events=config.run.events, metrics=config.run.metrics))
+    with at_work(config, out, profile, display) as (workers, lock):
         _refuse_other_source(source, out)
         job = begin(config, out)
         files.write_bytes(out / WORK / ORIGIN, files.to_json({"content_sha256": source.content}))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.compiled import compiled
+from catalogs.compiled import compiled
 from datagen.identification.axis import LN_Q_MIN, N_BINS, Q_MAX, STEP, Observed
 
 Array = NDArray[np.float64]

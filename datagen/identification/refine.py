@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.compiled import compiled
+from catalogs.compiled import compiled
 from datagen.identification.axis import LN_Q_MIN, N_BINS, STEP, Observed
 from datagen.identification.coarse import Coarse
 from datagen.identification.index import HALF_WIDTH, Index

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
-from curation.compiled import compiled
+from catalogs.compiled import compiled
 from datagen.identification.axis import LN_Q_MIN, N_BINS, STEP, Observed
 from datagen.identification.refine import Reflections
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.compiled import compiled, inlined
+from catalogs.compiled import compiled, inlined
 from datagen.simulate.axial import Quadrature
 
 F32 = NDArray[np.float32]

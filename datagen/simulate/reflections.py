@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.compiled import compiled
+from catalogs.compiled import compiled
 from curation.crystal import Crystal
 from curation.reflections import ABSENT, MERGE_TOLERANCE, f_squared, half_sphere
 from datagen.simulate.instrument import Instrument

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.compiled import compiled
+from catalogs.compiled import compiled
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.sticks import Sticks
 

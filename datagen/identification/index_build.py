@@ -96,8 +96,9 @@ def build_index(
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
         location = location_of(dataset)
-        entries = _entries_of(location, workers or usable_cores(), report)
-        write_index(entries, partial, location.checksum(TABLE), str(location))
+        with damage_explained(location, TABLE):
+            table_sha256 = location.checksum(TABLE)
+        write_index(_entries_of(location, workers or usable_cores(), report), partial, table_sha256, str(location))
         return _replaced(out, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

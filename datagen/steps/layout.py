@@ -62,7 +62,7 @@ def layout_for(
     text_bytes: dict[str, int] | None = None,
     label_rows: int | None = None,
 ) -> Layout:
-    """Return the layout of a dataset of crystals with at most so many reflections each, with these settings."""
+    """Return the layout of a dataset with these settings; `most_reflections` bounds those of each crystal."""
     simulation = job.simulation
     patterns = job.store.patterns == "all"
     with_densities = job.density.method == "independent_atoms" or any_density

@@ -357,7 +357,7 @@ def test_files_that_are_no_structure_get_their_reasons(tmp_path: Path) -> None:
     assert found["binary.cif"] == "binary_file"
     assert found["100 MB.cif"] == "too_large"
     assert found["no block.cif"] == "no_data_block"
-    assert found["mmcif.cif"] == "mmcif"
+    assert found["mmcif.cif"] == "no_symmetry"
     assert found["empty block.cif"] == "no_cell"
     assert found["packed badly.cif.gz"] == "damaged_entry"
     assert all(reason in REASONS for reason in found.values() if reason)

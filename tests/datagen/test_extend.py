@@ -37,7 +37,7 @@ SMALL = {
 
 
 class Told(Silence):
-    """What a user is told."""
+    """The lines that a user sees."""
 
     def __init__(self) -> None:
         super().__init__()

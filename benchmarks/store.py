@@ -37,13 +37,14 @@ from datagen.simulate.patterns import Patterns
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.xrd_peaks import xrd_peaks, xrd_peaks_cost_seconds
-from datagen.steps.labels import label_columns, most_reflections, shard_reflections
+from datagen.steps.labels import most_reflections, shard_reflections
 from datagen.steps.layout import draws
 from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import schema, zarr_store
 from datagen.store.quantise import dequantise, quantise
 from datagen.store.shard_file import CODEC
 from datagen.store.shard_writer import ShardWriter
+from tests.datagen.label_columns import label_columns
 from trainer.data.store import open_dataset
 
 EVERY = 10

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from catalogs.compiled import compiled
 from curation.crystal import Crystal
-from curation.reflections import ABSENT, MERGE_TOLERANCE, f_squared, half_sphere
+from curation.reflections import ABSENT, MERGE_TOLERANCE, half_sphere
 from datagen.simulate.instrument import Instrument
-from datagen.simulate.scattering import scattering_table
+from datagen.simulate.scattering import scattering_table, squared_amplitudes
 
 Array = NDArray[np.float64]
 
@@ -57,17 +57,7 @@ def crystal_reflections(crystal: Crystal, d_min_A: float, wavelengths_A: Sequenc
         return Reflections(np.zeros(0), np.zeros(0), none, np.zeros((0, 3), np.int32), identity)
     f2 = np.empty((len(q2), len(wavelengths_A)))
     for number, wavelength in enumerate(wavelengths_A):
-        table = scattering_table(crystal.species, wavelength)
-        f2[:, number] = f_squared(
-            hkl,
-            q2,
-            crystal.fractional,
-            crystal.occupancy,
-            crystal.u_iso_A2,
-            table.f0(0.25 * q2) + table.f1[:, None],
-            table.f2,
-            table.index,
-        )
+        f2[:, number] = squared_amplitudes(crystal, hkl, q2, scattering_table(crystal.species, wavelength))
     order = np.argsort(q2, kind="stable")
     hkl, q, f2 = hkl[order], np.sqrt(q2[order]), f2[order]
     rotations = _closed(_symmetries(hkl, f2[:, 0].copy(), lattice_rotations(crystal.lattice_A)))

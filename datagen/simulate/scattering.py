@@ -11,6 +11,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.crystal import Crystal
+from curation.reflections import f_squared
 from datagen.simulate.refusal import NoFormFactor
 
 Array = NDArray[np.float64]
@@ -131,3 +133,19 @@ def _ion(element: gemmi.Element, charge: int) -> gemmi.IT92Coef | None:
             return gemmi.IT92_get_exact(element, charge)
         finally:
             gemmi.IT92_set_ignore_charge(before)
+
+
+def squared_amplitudes(
+    crystal: Crystal, hkl: NDArray[np.int32], q2: NDArray[np.float64], table: ScatteringTable
+) -> NDArray[np.float64]:
+    """Return |F|^2 of reflections hkl at squares of 1/d, with the table of the crystal's species at a wavelength."""
+    return f_squared(
+        hkl,
+        q2,
+        crystal.fractional,
+        crystal.occupancy,
+        crystal.u_iso_A2,
+        table.f0(0.25 * q2) + table.f1[:, None],
+        table.f2,
+        table.index,
+    )

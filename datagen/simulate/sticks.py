@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
-from curation.reflections import f_squared, half_sphere, merge_peaks
+from curation.reflections import half_sphere, merge_peaks
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.refusal import NoReflections
-from datagen.simulate.scattering import scattering_table
+from datagen.simulate.scattering import scattering_table, squared_amplitudes
 
 Array = NDArray[np.float64]
 
@@ -78,18 +78,9 @@ def _sticks_of_line(crystal: Crystal, instrument: Instrument, number: int, strai
     q_max = 2.0 * math.sin(math.radians(instrument.two_theta_max_deg / 2)) / wavelength
     lattice_A = crystal.lattice_A if strained_A is None else strained_A
     hkl, q2 = half_sphere(lattice_A, q_min, q_max)
-    table = scattering_table(crystal.species, wavelength)
     own_q2 = q2 if strained_A is None else _q_squared(hkl, crystal.lattice_A)
-    f2 = f_squared(
-        hkl,
-        own_q2,
-        crystal.fractional,
-        crystal.occupancy,
-        crystal.u_iso_A2,
-        table.f0(0.25 * own_q2) + table.f1[:, None],
-        table.f2,
-        table.index,
-    )
+    table = scattering_table(crystal.species, wavelength)
+    f2 = squared_amplitudes(crystal, hkl, own_q2, table)
     order = np.argsort(q2, kind="stable")
     hkl, q = hkl[order], np.sqrt(q2[order])
     two_theta = 2.0 * np.arcsin(np.minimum(1.0, 0.5 * wavelength * q))

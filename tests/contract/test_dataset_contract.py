@@ -19,13 +19,14 @@ from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.xrd_peaks import xrd_peaks
-from datagen.steps.labels import composition, label_columns, most_reflections, shard_reflections
+from datagen.steps.labels import composition, most_reflections, shard_reflections
 from datagen.steps.layout import draws
 from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import zarr_store
 from datagen.store.density_codes import DensityRefused
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
+from tests.datagen.label_columns import label_columns
 from trainer.data.store import open_dataset
 
 INSTRUMENT = Instrument.preset("alphadiffract")

@@ -13,13 +13,14 @@ from datagen.simulate.instrument import Instrument
 from datagen.simulate.native import simulate
 from datagen.simulate.parameters import optionally_stored
 from datagen.simulate.reflections import crystal_reflections
-from datagen.steps.labels import composition, label_columns, most_reflections, shard_reflections
+from datagen.steps.labels import composition, most_reflections, shard_reflections
 from datagen.steps.layout import draws, extra_draws
 from datagen.steps.row import pattern_values, reflection_values
 from datagen.store import zarr_store
 from datagen.store.schema import Layout
 from datagen.store.shard_writer import ShardWriter
 from tests.datagen import datasets
+from tests.datagen.label_columns import label_columns
 
 CORUNDUM_LIKE = Crystal.canonical(
     np.array([[4.1, 0.0, 0.0], [0.3, 5.2, 0.0], [0.2, -0.4, 6.3]]),

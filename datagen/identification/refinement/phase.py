@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
-from curation.reflections import f_squared, half_sphere
+from curation.reflections import half_sphere
 from datagen.errors import DatagenError
 from datagen.identification.strain import free_strains
 from datagen.simulate.gsas2.cell import cell_parameters, symmetric
-from datagen.simulate.scattering import scattering_table
+from datagen.simulate.scattering import scattering_table, squared_amplitudes
 
 Array = NDArray[np.float64]
 MARGIN = 0.02
@@ -78,17 +78,7 @@ def phase_of(crystal: Crystal, name: str, wavelength_A: float, q_range: tuple[fl
     strains = np.concatenate([_ISOTROPIC[None], free])
     low, high = q_range
     hkl, q2 = half_sphere(crystal.lattice_A, low * (1 - MARGIN), high * (1 + MARGIN))
-    table = scattering_table(crystal.species, wavelength_A)
-    f2 = 2.0 * f_squared(
-        hkl,
-        q2,
-        crystal.fractional,
-        crystal.occupancy,
-        crystal.u_iso_A2,
-        table.f0(0.25 * q2) + table.f1[:, None],
-        table.f2,
-        table.index,
-    )
+    f2 = 2.0 * squared_amplitudes(crystal, hkl, q2, scattering_table(crystal.species, wavelength_A))
     present = f2 > ABSENT * f2.max(initial=0.0)
     if not present.any():
         raise DatagenError(f"{name}: no reflection between d = {1 / high:.2f} and {1 / max(low, 1e-9):.2f} A")

@@ -53,7 +53,7 @@ def main() -> None:
         if not table.exists():
             write_table(table, given.structures)
         found = measure_run(table, folder / "d.zarr", given)
-        found |= measure_use(folder / "d.zarr", folder)
+        found |= measure_use(folder / "d.zarr", folder, found["structures_made"] // 30)
     print(json.dumps({"benchmark": "scale", "structures": given.structures, "patterns": given.patterns, **found}))
 
 
@@ -99,7 +99,8 @@ def measure_run(table: Path, dataset: Path, given: argparse.Namespace) -> dict[s
         process = subprocess.Popen(command)
         watch(process, dataset, phases, until)
         code = process.wait()
-        print(f"{time.perf_counter() - began:,.0f} s: interrupted in {until}, exit code {code}", flush=True)
+        ended = f"interrupted in {until}" if until else "finished"
+        print(f"{time.perf_counter() - began:,.0f} s: {ended}, exit code {code}", flush=True)
         if until is None and code:
             raise SystemExit(f"the run failed with exit code {code}; see {dataset}/.run/run.log")
     total_s = time.perf_counter() - began
@@ -143,8 +144,8 @@ def watch(
             process.wait()
 
 
-def measure_use(dataset: Path, folder: Path) -> dict[str, Any]:
-    """Return the seconds of what users do with a dataset, each in a process of its own."""
+def measure_use(dataset: Path, folder: Path, n_sample: int) -> dict[str, Any]:
+    """Return the seconds of what users do with a dataset and a sample of it, each in a process of its own."""
     datagen = [sys.executable, "-m", "datagen"]
     small = folder / "small.zarr"
     uses = {
@@ -153,7 +154,7 @@ def measure_use(dataset: Path, folder: Path) -> dict[str, Any]:
         "verify": [*datagen, "verify", str(dataset)],
         "open": [sys.executable, "-c", f"import xarray; xarray.open_zarr({str(dataset)!r})"],
         "trainer_start": [sys.executable, "-c", _TRAINER.format(str(dataset))],
-        "subset": [*datagen, "subset", str(dataset), "--sample", "10000", "--out", str(small)],
+        "subset": [*datagen, "subset", str(dataset), "--sample", str(n_sample), "--out", str(small)],
         "merge": [*datagen, "merge", str(dataset), str(small), "--out", str(folder / "both.zarr")],
         "audit": [*datagen, "audit", str(dataset), str(small)],
     }

@@ -25,7 +25,7 @@ from datagen.share.diff import diff
 from datagen.share.subset import Selection, subset
 from datagen.steps.outcome import Outcome
 from datagen.store import reading
-from tests.datagen.small_runs import config_of, lines_of, make, misbehave, write_cifs
+from tests.datagen.small_runs import EXAMPLES, config_of, lines_of, make, misbehave, write_cifs
 from trainer.data.store import open_dataset
 
 OLD = ["halite", "quartz", "silicon"]
@@ -312,3 +312,17 @@ def test_too_many_reflections_for_its_shards_are_refused(grown: tuple[DatagenCon
     ):
         extended(config, dataset)
     assert content_of(dataset) == content
+
+
+def test_a_new_structure_brings_its_density_if_the_dataset_has_densities(tmp_path: Path) -> None:
+    densities = EXAMPLES / "densities"
+    for first, expected in (("quartz", 2), ("halite", 0)):  # halite has none, and then nor has the dataset
+        folder = tmp_path / first
+        cifs = write_cifs(folder / "cifs", [first])
+        if first == "quartz":
+            shutil.copy(densities / "quartz.CHGCAR.gz", cifs)
+        make(settings(cifs), folder / "d.zarr")
+        write_cifs(cifs, ["cassiterite"])
+        shutil.copy(densities / "cassiterite.CHGCAR.gz", cifs)
+        assert extended(settings(cifs), folder / "d.zarr").n_densities == expected
+        verify(folder / "d.zarr", sample=2)

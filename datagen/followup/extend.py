@@ -174,6 +174,13 @@ class Extension(Run):
         write_versions(self.work, replace(versions, versions=(*versions.versions[:-1], last)))
         super().initialise_store(accepted, shards)
         share_shards(self.present, range(layout.n_structures // layout.structures_per_shard))
+        if layout.density_method is None and (
+            given := sum(path is not None for path in accepted.column("density_path"))
+        ):
+            self.display.say(
+                f"[yellow]{given:,} new structures have a density[/], which is left out: the dataset was made without "
+                "any; make a new dataset to have them"
+            )
         widths = reading.read_layout(self.dataset).text_bytes
         if wider := [name for name, width in widths.items() if width > layout.text_bytes[name]]:
             self.display.say(

@@ -324,5 +324,7 @@ def test_a_new_structure_brings_its_density_if_the_dataset_has_densities(tmp_pat
         make(settings(cifs), folder / "d.zarr")
         write_cifs(cifs, ["cassiterite"])
         shutil.copy(densities / "cassiterite.CHGCAR.gz", cifs)
-        assert extended(settings(cifs), folder / "d.zarr").n_densities == expected
+        told = Told()
+        assert extended(settings(cifs), folder / "d.zarr", told).n_densities == expected
+        assert any("which is left out" in line for line in told.lines) == (expected == 0)
         verify(folder / "d.zarr", sample=2)

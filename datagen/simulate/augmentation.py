@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +16,6 @@ from datagen.simulate.parameters import (
     PARAMETERS,
     measured_ranges,
     measured_shares,
-    optionally_stored,
     realistic_ranges,
     stream_length,
 )
@@ -87,14 +87,17 @@ class AugmentationSettings(_Ranges):
 
 
 def effective(settings: AugmentationSettings) -> tuple[Parameter, ...]:
-    """Return the optional parameters that can have an effect under these settings."""
+    """Return the stored parameters that can have an effect under these settings, but need not."""
+    return tuple(p for p in _with_effect(settings) if p.stored)
 
+
+def _with_effect(settings: AugmentationSettings) -> tuple[Parameter, ...]:
     def varies(parameter: Parameter) -> bool:
         drawn = tuple(getattr(settings, parameter.name)) != (parameter.neutral, parameter.neutral)
         return drawn and getattr(settings.probability, parameter.name) > 0
 
     active = {p.name for p in PARAMETERS if p.is_augmentation and varies(p)}
-    return tuple(p for p in optionally_stored() if (p.part_of or p.name) in active)
+    return tuple(p for p in PARAMETERS if p.neutral is not None and (p.part_of or p.name) in active)
 
 
 def native_only(augmentations: Augmentations) -> list[str]:
@@ -158,14 +161,15 @@ def draw(
 ) -> Augmentations:
     """Return the augmentations of these indices; each index is drawn independently of the others."""
     index = np.asarray(indices, dtype=np.int64)
-    u = uniforms(seed, structure_hash, index, _STREAM_LENGTH)
+    parameters, decisions = _drawn(settings)
+    u = uniforms(seed, structure_hash, index, stream_length(parameters))
     drawn: dict[str, NDArray[Any]] = {}
-    for parameter in PARAMETERS:
+    for parameter in parameters:
         own = u[:, parameter.slot : parameter.slot + parameter.n_slots]
         bounds = getattr(settings, parameter.name) if parameter.default is not None else (0.0, 1.0)
         values = parameter.draw(bounds, own)
         drawn[parameter.name] = values if parameter.axis else values[:, 0]
-    for parameter, parts in _PARTS:
+    for parameter, parts in decisions:
         probability = getattr(settings.probability, parameter.name)
         if probability < 1.0:
             absent = u[:, parameter.probability_slot] >= probability
@@ -176,8 +180,25 @@ def draw(
                 values = drawn[part.name]
                 present = np.arange(values.shape[1]) < drawn[parameter.name][:, None]
                 drawn[part.name] = np.where(present, values, np.asarray(part.neutral, dtype=part.dtype))
-    return Augmentations({"index": index, **{p.name: drawn[p.name] for p in PARAMETERS if p.stored}})
+    return Augmentations(
+        {"index": index, **{p.name: drawn[p.name] if p.name in drawn else _neutral(p, len(index)) for p in _STORED}}
+    )
 
 
-_STREAM_LENGTH = stream_length(PARAMETERS)
-_PARTS = [(p, [part for part in PARAMETERS if part.part_of == p.name]) for p in PARAMETERS if p.is_augmentation]
+_STORED = [p for p in PARAMETERS if p.stored]
+
+
+@lru_cache(maxsize=8)
+def _drawn(settings: AugmentationSettings) -> tuple[list[Parameter], list[tuple[Parameter, list[Parameter]]]]:
+    """Return the parameters that can have an effect, and those of them that decide, with their parts."""
+    optional = _with_effect(settings)
+    drawn = [p for p in PARAMETERS if p.neutral is None or p in optional]
+    deciding = [p for p in optional if p.is_augmentation]
+    return drawn, [(p, [part for part in optional if part.part_of == p.name]) for p in deciding]
+
+
+@lru_cache(maxsize=256)
+def _neutral(parameter: Parameter, n: int) -> NDArray[Any]:
+    values = parameter.neutral_values(n)
+    values.setflags(write=False)
+    return values

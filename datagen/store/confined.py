@@ -7,6 +7,11 @@ from pathlib import Path, PurePosixPath
 
 from datagen.errors import StoreError
 
+LONGEST_PART_bytes = 255
+"""Of a file's or a folder's name in every common file system."""
+MOST_PARTS = 16
+"""Of a name: folders and file. No file of a dataset has half as many."""
+
 
 def checked_name(name: str, dataset: object) -> str:
     """Return a file name below a dataset as it is; raise StoreError if it could lead out of it.
@@ -14,11 +19,20 @@ def checked_name(name: str, dataset: object) -> str:
     Names come from ledgers and manifests, which may be from elsewhere.
     """
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or "://" in name:
+    outward = not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or "://" in name
+    if outward or not all(_can_be_named(part) for part in parts) or len(parts) > MOST_PARTS:
         raise StoreError(
             f"{dataset}: expected the name of a file inside the dataset, found {name[:200]!r}; do not use this dataset"
         )
     return name
+
+
+def _can_be_named(part: str) -> bool:
+    """Return whether a file system can have a file of this name."""
+    try:
+        return len(part.encode()) <= LONGEST_PART_bytes
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def path_inside(dataset: Path, name: str) -> Path:

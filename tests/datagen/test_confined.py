@@ -62,7 +62,11 @@ def test_links_within_the_dataset_and_to_it_are_fine(copied: Made, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/shadow", "../../etc/shadow", "a/../../b", "", "..", "c:\\x", "a\0b", "file:///etc/shadow"]
+    "name",
+    [
+        *("/etc/shadow", "../../etc/shadow", "a/../../b", "", "..", "c:\\x", "a\0b", "file:///etc/shadow"),
+        *("x" * 256, "ä" * 128, "\ud800", "a/" * 16 + "b"),
+    ],
 )
 def test_names_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="expected the name of a file inside the dataset"):

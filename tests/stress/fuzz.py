@@ -119,7 +119,7 @@ def run_case(seed: int, dataset: Path, work: Path) -> dict[str, Any]:
             shown.write(str(error))
         except BaseException as error:  # noqa: BLE001 - the finding
             if type(error).__name__ != "Exit":
-                found["failures"].append([name, "traceback", traceback.format_exc()[-3000:]])
+                found["failures"].append([name, "traceback", _shortened(traceback.format_exc())])
         text = shown.getvalue()
         printed.write(text)
         if "\x1b]0;" in text or "\x1b[31m\x1b" in text:
@@ -140,6 +140,10 @@ def run_case(seed: int, dataset: Path, work: Path) -> dict[str, Any]:
     if _listing(canary) != before or {p.name for p in work.iterdir()} != {"canary", "in", "out"}:
         found["failures"].append(["all", "a file outside was changed", ""])
     return found
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 4000 else f"{text[:2500]} [...] {text[-1500:]}"
 
 
 def _listing(folder: Path) -> dict[str, tuple[int, int]]:

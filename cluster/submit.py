@@ -35,6 +35,7 @@ R = TypeVar("R")
 #: Tasks in flight per worker: one runs, the others wait at the scheduler, so that no worker waits for the driver.
 IN_FLIGHT_PER_WORKER = 4
 RECEIPT_LIMIT_BYTES = 65_536
+LONGEST_TAKING_S = 0.5
 GATHER_TIMEOUT_S = 30
 
 
@@ -185,9 +186,12 @@ class _TaskRun(Generic[A, R]):
         if self.in_flight and limit - len(self.in_flight) < limit // 4:
             return  # Submitting in batches is cheaper, and enough tasks wait at the scheduler.
         batch: list[_Attempt[A]] = []
+        began = time.monotonic()  # tasks may be made while they are taken, and those at hand should not wait for others
         while len(self.in_flight) + len(batch) < limit and (attempt := self._next(source)):
             attempt.is_alone = False
             batch.append(attempt)
+            if time.monotonic() - began > LONGEST_TAKING_S:
+                break
         # Dask queues tasks at the scheduler, and so runs one per worker, only when their group outnumbers the workers
         # twofold (distributed: Scheduler.is_rootish). Of a smaller group no more than one per worker is submitted.
         if self.progress.submitted + len(batch) <= 2 * workers:

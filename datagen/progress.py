@@ -65,6 +65,9 @@ class Observer:
     def advanced(self, done: int, figures: Figures) -> None:
         """Called when the count of the phase changed."""
 
+    def expected(self, total: int) -> None:
+        """Called when the total of a phase that began without one is known."""
+
     def phase_ended(self) -> None:
         """Called when the phase is over, also by an error."""
 
@@ -150,6 +153,14 @@ class Display:
             log.info("%s", line.strip())
             if not self._quiet and not self.console.is_terminal:
                 self._show(line)
+
+    def expect(self, total: int) -> None:
+        """Set the total of a phase that began without one."""
+        self._total = total
+        for observer in self.observers:
+            observer.expected(total)
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, total=total)
 
     def elapsed(self) -> float:
         """Return the seconds since this phase began."""

@@ -40,9 +40,11 @@ def status(
     table.add_row("driver", found.driver or ("not needed" if complete else "not running: re-run the command to resume"))
     if found.extension:
         table.add_row("extension", f"{found.extension}; re-run its command with --extend to finish it")
-    if found.n_records is not None:
+    if found.n_records is not None or found.n_curated:
         accepted = found.verdicts["accepted"]
-        table.add_row("curated", f"{found.n_curated:,} of {found.n_records:,} records: {accepted:,} accepted")
+        known = f"{found.n_curated:,} of {found.n_records:,} records" if found.n_records is not None else ""
+        read = known or f"{found.n_curated:,} records, catalogs not read to the end"
+        table.add_row("curated", f"{read}: {accepted:,} accepted")
     for reason, count in found.verdicts.most_common():
         if reason != "accepted":
             table.add_row("", f"{count:,} {reason}")

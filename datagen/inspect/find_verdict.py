@@ -109,6 +109,8 @@ def _fingerprint(table: Path) -> dict[str, Any]:
         fingerprint: dict[str, Any] = json.loads(about)["fingerprint"]
         return fingerprint
     staged = read_staged(table.parent)
+    if staged is None and table.parent.name == UNFINISHED:
+        raise PlanError(f"{table}: its catalogs are still being read, or their reading broke off; finish the run first")
     if staged is None:
         raise PlanError(f"{table}: not a table that `datagen curate` wrote; name its folder with --dataset")
     return staged.fingerprint

@@ -73,12 +73,15 @@ def _look_at_curation(work: Path, status: Status) -> None:
         status.verdicts.update(about["counts"])
         status.phase = "simulate"
         return
-    staged = read_staged(work / UNFINISHED) if (work / UNFINISHED).is_dir() else None
-    if staged is None:
+    unfinished = work / UNFINISHED
+    if not unfinished.is_dir():
         return
-    status.phase, status.n_records = "curate", staged.n_records
-    for batch in staged.batches:
-        path = staged.folder / batch.file.replace("records-", "verdicts-")
+    staged = read_staged(unfinished)
+    status.phase, status.n_records = "curate", None if staged is None else staged.n_records
+    # While the catalogs are read there is no list yet.
+    names = [path.name for path in unfinished.glob("verdicts-*.parquet")] if staged is None else []
+    for name in sorted(names) if staged is None else [batch.verdicts for batch in staged.batches]:
+        path = unfinished / name
         try:
             counts = json.loads(read_metadata(path)["receipt"])["counts"]
         except FileNotFoundError:

@@ -63,9 +63,10 @@ def verify(dataset: Where, *, sample: int = 0, display: Display | None = None) -
     attributes, layout = reading.read_metadata(dataset)
     if not attributes.get("complete"):
         findings.mistakes.append("the dataset is not complete: expected every shard and the mark of completion")
-    _check_frame(dataset, findings)
-    receipts = _check_shards(dataset, layout, findings, display)
-    _check_counts(dataset, layout, receipts, findings)
+    with damage_explained(dataset, "its ledger"):
+        _check_frame(dataset, findings)
+        receipts = _check_shards(dataset, layout, findings, display)
+        _check_counts(dataset, layout, receipts, findings)
     if not findings.mistakes and not layout.measured:
         _check_sample(dataset, layout, sample, findings, display)
     findings.raise_if_any(dataset)

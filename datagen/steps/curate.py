@@ -1,4 +1,4 @@
-"""Curation of catalogs into one table with a verdict on every input: stage, curate, join.
+"""Curation of catalogs into one table with a verdict on every input: stage, curate while more is read, join.
 
 Every step leaves finished files or none, so that a killed command resumes when it is re-run. `datagen curate` uses a
 local pool of sandboxes, `datagen run` the workers of a cluster.
@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -32,7 +32,7 @@ from datagen import __version__
 from datagen.config.fingerprint import DECIDING_LIBRARIES, CurateJob, refuse_other_settings
 from datagen.errors import DatagenError, PlanError
 from datagen.steps.curate_locally import CurateBatches, CurationWork, Progress, curate_locally
-from datagen.steps.staging import Staged, read_staged, stage_records
+from datagen.steps.staging import Batch, Staged, Staging, read_staged
 from datagen.store.lock import Lock, locked
 
 TABLE = "curation.parquet"
@@ -101,28 +101,49 @@ def curate_locked(
         summary = _finished(table, fingerprint, began)
         shutil.rmtree(unfinished, ignore_errors=True)
         return summary
+    key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+
+    def receipt_of(batch: Batch) -> Receipt | None:
+        return read_receipt(unfinished / batch.verdicts, key=key, batch_sha256=batch.sha256)
+
+    def curated(batches: Iterator[Batch]) -> Iterable[Receipt]:
+        return curate_batches(CurationWork(job.settings, job.limits, unfinished, key, progress, lock), batches)
+
     staged = read_staged(unfinished)
     if staged is None:
-        shutil.rmtree(unfinished, ignore_errors=True)  # verdicts without a manifest cannot be assigned
-        progress.reading()
         excluded = Excluded()
         records = choose(open_catalogs(job.catalogs, excluded))
-        staged = stage_records(records, unfinished, fingerprint, on_record=progress.read, excluded=excluded)
+        resumed: list[Receipt] = []
+        progress.curating(None, Counter())
+        with Staging(records, unfinished, fingerprint, on_record=progress.read, excluded=excluded) as staging:
+            receipts = [*curated(_as_read(staging, receipt_of, resumed, progress))]
+        assert staging.staged is not None, "an executor takes every batch"
+        staged = staging.staged
     else:
         refuse_other_settings(staged.fingerprint, fingerprint, unfinished, RESTART)
         sweep(unfinished)
-    key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
-    receipts = {
-        batch.file: read_receipt(staged.verdicts_of(batch), key=key, batch_sha256=batch.sha256)
-        for batch in staged.batches
-    }
-    resumed = [receipt for receipt in receipts.values() if receipt is not None]
-    progress.curating(staged.n_records, _total(resumed))
-    left = [batch for batch in staged.batches if receipts[batch.file] is None]
-    for receipt in curate_batches(CurationWork(job.settings, job.limits, staged, key, progress, lock), left):
-        receipts[receipt.batch] = receipt
-    done = [receipts[batch.file] for batch in staged.batches]
-    return _join(staged, [r for r in done if r is not None], table, began, sum(r.rows for r in resumed))
+        found = {batch: receipt_of(batch) for batch in staged.batches}
+        resumed = [receipt for receipt in found.values() if receipt is not None]
+        progress.curating(staged.n_records, _total(resumed))
+        receipts = [*curated(iter([batch for batch, receipt in found.items() if receipt is None]))]
+    of_batch = {receipt.batch: receipt for receipt in (*receipts, *resumed)}
+    done = [of_batch[batch.file] for batch in staged.batches if batch.file in of_batch]
+    return _join(staged, done, table, began, sum(r.rows for r in resumed))
+
+
+def _as_read(
+    staging: Staging, receipt_of: Callable[[Batch], Receipt | None], resumed: list[Receipt], progress: Progress
+) -> Iterator[Batch]:
+    """Yield the batches without verdicts. A reading that broke off leaves verdicts, which count if it is the same."""
+    for batch in staging:
+        receipt = receipt_of(batch)
+        if receipt is None:
+            yield batch
+        else:
+            resumed.append(receipt)
+            progress.finished(receipt)
+    if staging.staged is not None:
+        progress.all_read(staging.staged.n_records)
 
 
 def _total(receipts: list[Receipt]) -> Counter[str]:
@@ -153,7 +174,7 @@ def _join(staged: Staged, receipts: list[Receipt], table: Path, began: float, n_
     }
     crashes = _write_crashes(receipts, table.with_name(CRASHES))
     schema = VERDICT_SCHEMA.with_metadata({METADATA_KEY: json.dumps(about)})
-    concatenate((staged.verdicts_of(batch) for batch in staged.batches), table, schema)
+    concatenate((staged.folder / batch.verdicts for batch in staged.batches), table, schema)
     shutil.rmtree(staged.folder)
     return Summary(table, staged.n_records, counts, n_resumed, time.monotonic() - began, crashes, staged.excluded)
 

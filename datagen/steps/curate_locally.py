@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from catalogs.record import Record
@@ -14,24 +15,24 @@ from curation.batch import FACTORY, Receipt, curate_batch
 from curation.sandbox import Limits, Sandbox, SandboxInterruptedError
 from curation.settings import CurationSettings
 from datagen.progress import Figures
-from datagen.steps.staging import Batch, Staged
+from datagen.steps.staging import Batch
 from datagen.store.lock import Lock
 
 
 class Progress:
     """Events of curation, from several threads; this class ignores them."""
 
-    def reading(self) -> None:
-        """Called before the catalogs are read."""
+    def curating(self, total: int | None, finished: Counter[str]) -> None:
+        """Called before the first batch is curated; an earlier run finished some records, counted by reason.
+
+        `total` is None as long as the catalogs are being read.
+        """
 
     def read(self, record: Record) -> None:
         """Called after a record was read."""
 
-    def curating(self, total: int, finished: Counter[str]) -> None:
-        """Called before curation; of `total` records, an earlier run finished some, counted by reason."""
-
-    def started(self) -> None:
-        """Called when the workers begin."""
+    def all_read(self, total: int) -> None:
+        """Called after the last record was read."""
 
     def working(self, figures: Figures) -> None:
         """Called about once a second by executors with workers."""
@@ -40,28 +41,29 @@ class Progress:
         """Called after each verdict, by executors that see each."""
 
     def finished(self, receipt: Receipt) -> None:
-        """Called after each batch, by executors that see whole batches."""
+        """Called after each batch that an executor sees whole, or that an earlier run had finished."""
 
 
 @dataclass(frozen=True)
 class CurationWork:
-    """Settings, staged records and callbacks that an executor needs."""
+    """Settings, folder and callbacks that an executor needs."""
 
     settings: CurationSettings
     limits: Limits
-    staged: Staged
+    folder: Path
+    """Of staged records and verdicts."""
     key: str
     """Kept with every finished batch: it counts only under the same key."""
     progress: Progress
     lock: Lock
 
 
-CurateBatches = Callable[[CurationWork, list[Batch]], Iterable[Receipt]]
+CurateBatches = Callable[[CurationWork, Iterator[Batch]], Iterable[Receipt]]
+"""Batches come as they are read."""
 
 
-def curate_locally(work: CurationWork, batches: list[Batch], *, processes: int) -> list[Receipt]:
+def curate_locally(work: CurationWork, batches: Iterator[Batch], *, processes: int) -> list[Receipt]:
     """Return the receipts of all batches, in the order they were finished, from `processes` local sandboxes."""
-    work.progress.started()
     return _Work(work).do(batches, processes)
 
 
@@ -73,20 +75,18 @@ class _Work:
     _sandboxes: list[Sandbox] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def do(self, batches: list[Batch], processes: int) -> list[Receipt]:
+    def do(self, batches: Iterator[Batch], processes: int) -> list[Receipt]:
         """Return the receipts of all batches, in the order they were finished."""
         receipts: list[Receipt] = []
-        left = iter(batches)
         take = threading.Lock()
 
         def next_batch() -> Batch | None:
             with take:
-                return None if self._stop.is_set() else next(left, None)
+                return None if self._stop.is_set() else next(batches, None)
 
-        n_threads = max(1, min(processes, len(batches)))
         settings = self.work.settings.model_dump(mode="json")
-        self._sandboxes = [Sandbox(FACTORY, settings, self.work.limits) for _ in range(n_threads)]
-        with ThreadPoolExecutor(n_threads, thread_name_prefix="curate") as pool:
+        self._sandboxes = [Sandbox(FACTORY, settings, self.work.limits) for _ in range(processes)]
+        with ThreadPoolExecutor(processes, thread_name_prefix="curate") as pool:
             futures = [pool.submit(self._keep_busy, sandbox, next_batch, receipts) for sandbox in self._sandboxes]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
@@ -100,13 +100,15 @@ class _Work:
 
     def _keep_busy(self, sandbox: Sandbox, next_batch: Callable[[], Batch | None], receipts: list[Receipt]) -> None:
         work = self.work
+        batch = next_batch()
+        if batch is None:
+            return
         with sandbox:
-            while (batch := next_batch()) is not None:
+            while batch is not None:
                 work.lock.check()
-                staged = work.staged
                 receipt = curate_batch(
-                    staged.path_of(batch),
-                    staged.verdicts_of(batch),
+                    work.folder / batch.file,
+                    work.folder / batch.verdicts,
                     work.settings,
                     work.limits,
                     key=work.key,
@@ -114,6 +116,7 @@ class _Work:
                     on_verdict=work.progress.curated,
                 )
                 receipts.append(receipt)
+                batch = next_batch()
 
     def _end_if_needed(self, unfinished: bool) -> None:
         if unfinished:  # Ctrl-C, or another thread failed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from cluster.submit import Task, TaskProgress, run_tasks
@@ -45,39 +47,39 @@ class ClusterCurator:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
-    def __call__(self, work: CurationWork, batches: list[Batch]) -> list[Receipt]:
+    def __call__(self, work: CurationWork, batches: Iterator[Batch]) -> list[Receipt]:
         """Return the receipts of all these batches."""
         receipts: list[Receipt] = []
-        if not batches:
-            return receipts
+        first = next(batches, None)
+        if first is None:
+            return receipts  # no worker is started for nothing
         settings, limits = work.settings.model_dump_json(), work.limits.model_dump_json()
-        tasks = [
+        tasks = (
             Task(
                 batch.file,
                 BatchOrder(
-                    str(work.staged.path_of(batch).absolute()),
-                    str(work.staged.verdicts_of(batch).absolute()),
+                    str((work.folder / batch.file).absolute()),
+                    str((work.folder / batch.verdicts).absolute()),
                     settings,
                     limits,
                     work.key,
                 ),
             )
-            for batch in batches
-        ]
+            for batch in chain([first], batches)
+        )
 
         def received(_: Task[BatchOrder], receipt: Receipt) -> None:
             receipts.append(receipt)
             work.progress.finished(receipt)
 
         def failed(task: Task[BatchOrder], failure: Failure) -> None:
-            raise explained(failure, f"curation of {task.key}", work.staged.folder, PlanError)
+            raise explained(failure, f"curation of {task.key}", work.folder, PlanError)
 
         def beat(tasks: TaskProgress) -> None:
             work.lock.check()
             work.progress.working(figures_of(tasks))
 
         cluster = self._workers.cluster()
-        work.progress.started()
         run_tasks(
             cluster,
             curate_one_batch,

@@ -1,4 +1,4 @@
-"""Curation's events on a display: records read, then records curated."""
+"""Curation's events on a display: records curated, of as many as have been read so far or in all."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from datagen.steps.curate_locally import Progress
 
 
 class CurationDisplay(Progress):
-    """Show reading and curation as two phases; use as a context manager."""
+    """Show curation as a phase whose total is known when all is read; use as a context manager."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
         self._phase = ExitStack()
         self._counts: Counter[str] = Counter()
         self._guard = threading.Lock()
-        self._n_read = self._total = 0
+        self._n_read = 0
+        self._all_read = True
 
     def __enter__(self) -> Self:
         return self
@@ -31,24 +32,23 @@ class CurationDisplay(Progress):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._phase.__exit__(kind, error, tb)
 
-    def reading(self) -> None:
-        """Begin to show records as they are read."""
-        self._phase.enter_context(self._display.phase("read", None, "records"))
+    def curating(self, total: int | None, finished: Counter[str]) -> None:
+        """Begin; an earlier run `finished` some records, counted by reason; `total` is None while catalogs are read."""
+        self._counts, self._all_read = Counter(finished), total is not None
+        self._phase.enter_context(self._display.phase("curate", total, "records", done=self._counts.total()))
 
     def read(self, record: Record) -> None:
-        """Count a record."""
+        """Count a record that was read."""
         del record
-        self._n_read += 1
-        self._display.advance(self._n_read)
+        with self._guard:
+            self._n_read += 1
+            self._display.advance(self._counts.total(), self._facts())
 
-    def curating(self, total: int, finished: Counter[str]) -> None:
-        """End reading; an earlier run `finished` some of `total` records, counted by reason."""
-        self._phase.close()
-        self._total, self._counts = total, Counter(finished)
-
-    def started(self) -> None:
-        """Begin to show verdicts."""
-        self._phase.enter_context(self._display.phase("curate", self._total, "records", done=self._counts.total()))
+    def all_read(self, total: int) -> None:
+        """Note how many records there are."""
+        with self._guard:
+            self._all_read = True
+            self._display.expect(total)
 
     def working(self, figures: Figures) -> None:
         """Show how many workers there are."""
@@ -69,4 +69,5 @@ class CurationDisplay(Progress):
 
     def _facts(self) -> str:
         done, accepted = self._counts.total(), self._counts[ACCEPTED]
-        return f"{accepted:,} accepted, {done - accepted:,} refused, {self._display.rate():.1f}/s"
+        read = "" if self._all_read else f"{self._n_read:,} read so far, "
+        return f"{read}{accepted:,} accepted, {done - accepted:,} refused, {self._display.rate():.1f}/s"

@@ -118,6 +118,11 @@ class Monitor(Observer):
             self._event("progress", **{name: getattr(shot, name) for name in PROGRESS})
         self._write()
 
+    def expected(self, total: int) -> None:
+        """Note the total."""
+        self.snapshot.total = total
+        self._write(now=True)
+
     def phase_ended(self) -> None:
         """End a phase."""
         shot = self.snapshot

@@ -1,14 +1,20 @@
-"""Records of the catalogs as Parquet batches with a manifest, so that tasks need a path only."""
+"""Records of the catalogs as Parquet batches with a manifest, so that tasks need a path only.
+
+Batches are curated while further records are read; the manifest is written when all have been.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
 
 from catalogs.atomic_write import sha256_of, sweep, write_text
 from catalogs.record import Record
@@ -24,6 +30,7 @@ BATCHES_AIMED_AT = 64
 is seconds to minutes of work, far shorter than any walltime. Their size is a function of the input alone."""
 BATCH_BYTES = 32_000_000
 """Bounds memory where records are large; a single larger record is a batch by itself."""
+STOPS_WITHIN_s = 5.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,11 @@ class Batch:
     file: str
     rows: int
     sha256: str
+
+    @property
+    def verdicts(self) -> str:
+        """Return the name of the file with the verdicts on its records."""
+        return self.file.replace("records-", "verdicts-")
 
 
 @dataclass(frozen=True)
@@ -51,50 +63,87 @@ class Staged:
         """Number of records in all batches."""
         return sum(batch.rows for batch in self.batches)
 
-    def path_of(self, batch: Batch) -> Path:
-        """Return the path of a batch."""
-        return self.folder / batch.file
 
-    def verdicts_of(self, batch: Batch) -> Path:
-        """Return the path of the verdicts on its records."""
-        return self.folder / batch.file.replace("records-", "verdicts-")
+class Staging:
+    """Records on their way into batches, read by a thread of its own: iterate it once, in a `with` statement.
 
-
-def stage_records(
-    records: Iterable[Record],
-    folder: Path,
-    fingerprint: dict[str, Any],
-    *,
-    batch_rows: int | None = None,
-    batch_bytes: int = BATCH_BYTES,
-    on_record: Callable[[Record], None] | None = None,
-    excluded: Excluded | None = None,
-) -> Staged:
-    """Write records to batches in `folder` and, last, the manifest; memory is bounded by two batches.
-
-    Batches of an interrupted attempt are replaced. The caller holds the folder's lock. `excluded` counts what the
-    catalogs leave out while they are read.
+    Each batch comes when it is written. After the last, the manifest is written too, and `staged` has it. Memory is
+    bounded by two batches. Batches of an interrupted attempt are replaced; the caller holds the folder's lock.
+    `excluded` counts what the catalogs leave out while they are read. `on_record` is called in the reading thread.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    discard_staged(folder)
-    batches: list[Batch] = []
-    with ThreadPoolExecutor(1) as writer:  # the batch is written while the next one is read
-        under_way: Future[Batch] | None = None
-        for number, rows in enumerate(_in_batches(records, batch_rows, batch_bytes, on_record)):
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        folder: Path,
+        fingerprint: dict[str, Any],
+        *,
+        batch_rows: int | None = None,
+        batch_bytes: int = BATCH_BYTES,
+        on_record: Callable[[Record], None] | None = None,
+        excluded: Excluded | None = None,
+    ) -> None:
+        self.staged: Staged | None = None
+        self._rows = _in_batches(records, batch_rows, batch_bytes, on_record)
+        self._folder, self._fingerprint = folder, fingerprint
+        self._excluded = excluded or Excluded()
+        self._ready: SimpleQueue[Batch | BaseException | None] = SimpleQueue()
+        """Batches, and last None or what broke the reading off."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="read catalogs", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join(STOPS_WITHIN_s)  # a source that does not answer is left behind; nothing more is written
+
+    def __iter__(self) -> Iterator[Batch]:
+        while (found := self._ready.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+
+    def _read(self) -> None:
+        try:
+            self._write_batches()
+            self._ready.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where batches are taken
+            self._ready.put(error)
+
+    def _write_batches(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        discard_staged(self._folder)
+        batches: list[Batch] = []
+        with ThreadPoolExecutor(1) as writer:  # the batch is written while the next one is read
+            under_way: Future[Batch] | None = None
+            for number, rows in enumerate(self._rows):
+                if self._stop.is_set():
+                    return
+                before = under_way
+                under_way = writer.submit(_write_batch, rows, self._folder / f"records-{number:06d}.parquet")
+                if before is not None:
+                    batches.append(before.result())
+                    self._ready.put(batches[-1])
             if under_way is not None:
                 batches.append(under_way.result())
-            under_way = writer.submit(_write_batch, rows, folder / f"records-{number:06d}.parquet")
-        if under_way is not None:
-            batches.append(under_way.result())
-    staged = Staged(folder, fingerprint, tuple(batches), excluded or Excluded())
-    manifest = {
-        "format": FORMAT,
-        "fingerprint": fingerprint,
-        "excluded": asdict(staged.excluded),
-        "batches": [asdict(batch) for batch in batches],
-    }
-    write_text(folder / MANIFEST, json.dumps(manifest, indent=1))
-    return staged
+        if self._stop.is_set():
+            return
+        self._write_manifest(batches)
+        for last in batches[-1:]:
+            self._ready.put(last)
+
+    def _write_manifest(self, batches: list[Batch]) -> None:
+        manifest = {
+            "format": FORMAT,
+            "fingerprint": self._fingerprint,
+            "excluded": asdict(self._excluded),
+            "batches": [asdict(batch) for batch in batches],
+        }
+        write_text(self._folder / MANIFEST, json.dumps(manifest, indent=1))
+        self.staged = Staged(self._folder, self._fingerprint, tuple(batches), self._excluded)
 
 
 def _write_batch(rows: list[dict[str, Any]], path: Path) -> Batch:

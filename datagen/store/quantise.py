@@ -39,7 +39,10 @@ def dequantise(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
     return stored.astype(np.float32) * np.float32(PATTERN_STEP)
 
 
-_BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+_BITS: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(np.float32): np.dtype(np.int32),
+    np.dtype(np.float64): np.dtype(np.int64),
+}
 """Bits as whole numbers: those of positive reals ascend as the reals do, up to infinity and then not-a-number, and
 those of negative reals are negative. Comparing whole numbers needs no care for not-a-number, so it runs in vectors."""
 

@@ -166,6 +166,11 @@ def check_arrays(dataset: Where, layout: Layout, content: dict[str, Any] | None 
         found = {name: {key: entry.get(key) for key in _FIXED} for name, entry in arrays.items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{dataset}: zarr.json has no metadata of arrays; fetch the dataset again") from error
+    with damage_explained(dataset, "its layout"):
+        _compare(dataset, layout, found)
+
+
+def _compare(dataset: Where, layout: Layout, found: dict[str, dict[str, Any]]) -> None:
     for variable in schema.variables(layout):
         expected = array_metadata(variable, layout)
         for key in _FIXED:

@@ -47,6 +47,7 @@ ROTATIONS = 24
 """Most proper rotations of a point group."""
 
 Home = Literal["label", "shard", "coordinate"]
+DRAW_TYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,13 @@ class Draw:
     dtype: str = "float64"
     names: tuple[str, ...] = ()
     """Meanings of the values 0, 1, ..., if they are numbers of a list."""
+
+    def __post_init__(self) -> None:
+        texts = (self.name, self.units, self.long_name, self.dtype)
+        if not all(type(text) is str for text in texts) or self.dtype not in DRAW_TYPES:
+            raise ValueError(f"draw {str(self.name)[:80]!r}: expected texts and a number's type, found another")
+        if self.axis is not None and (type(self.axis[0]) is not str or type(self.axis[1]) is not int):
+            raise ValueError(f"draw {self.name[:80]!r}: expected name and length of an axis, found others")
 
     def variable(self) -> Variable:
         """Return its variable."""

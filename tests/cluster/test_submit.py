@@ -15,6 +15,7 @@ import pytest
 
 from cluster import Cluster, ClusterError, Failure, Task, TaskProgress, connect, run_tasks, run_tasks_inline
 from cluster.config import LocalProfile
+from cluster.submit import LONGEST_TAKING_S
 from tests.cluster import jobs
 
 
@@ -91,6 +92,23 @@ def test_the_iterator_is_read_only_for_what_is_in_flight(two_workers: Cluster) -
     run(two_workers, jobs.double, source(), on_receipt=receive)
     assert len(book.receipts) == 60
     assert max(ahead) <= 8, "four per worker"
+
+
+def test_tasks_that_are_made_slowly_do_not_wait_for_one_another(two_workers: Cluster) -> None:
+    received = threading.Event()
+
+    def tasks() -> Iterator[Task[int]]:
+        for number in range(4):
+            if number == 3:
+                assert received.wait(60)  # would end the run if nothing were submitted before all are taken
+            time.sleep(LONGEST_TAKING_S + 0.1 if number == 2 else 0.0)
+            yield Task(str(number), number)
+
+    def receive(task: Task[int], receipt: Any) -> None:
+        received.set()
+
+    _, progress = run(two_workers, jobs.double, tasks(), on_receipt=receive)
+    assert progress.done == 4
 
 
 def test_an_exception_is_told_in_words_and_not_tried_forever(two_workers: Cluster) -> None:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from catalogs.record import Record
 from catalogs.selection import Excluded
 from curation import batch
 from curation.reasons import REASONS
@@ -33,6 +34,7 @@ from datagen.config.fingerprint import CurateJob
 from datagen.errors import DatagenError, PlanError
 from datagen.steps.curate import METADATA_KEY, TABLE, UNFINISHED, curate
 from datagen.steps.curate_locally import Progress
+from datagen.steps.staging import MANIFEST
 from tests.curation.cifs import rock_salt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +206,46 @@ class StopAfter(Progress):
             raise KeyboardInterrupt
 
 
+class StopAfterReading(StopAfter):
+    """Stop when that many are curated and all are read."""
+
+    def __init__(self, left: int, manifest: Path) -> None:
+        super().__init__(left)
+        self.manifest = manifest
+
+    def curated(self, row: dict[str, Any]) -> None:
+        while self.left == 1 and not self.manifest.exists():
+            time.sleep(0.01)
+        super().curated(row)
+
+
+class BreakReadingOff(StopAfter):
+    """Break the reading off at record 100, once two batches are curated."""
+
+    n_read = 0
+
+    def read(self, record: Record) -> None:
+        self.n_read += 1
+        while self.n_read == 100 and self.curated_now < 64:
+            time.sleep(0.01)
+        if self.n_read == 100:
+            raise OSError(5, "Input/output error", record.source_id)
+
+
+def test_verdicts_of_a_reading_that_broke_off_count_where_the_next_one_finds_the_same(
+    pile: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DatagenError, match="Input/output error"):
+        curate(job(pile), tmp_path, progress=BreakReadingOff(-1))
+    assert not (tmp_path / UNFINISHED / MANIFEST).exists()
+    result = run("explain", "halide 4.cif", "--dataset", tmp_path)
+    assert "catalogs are still being read" in " ".join(str(result.exception or result.output).split())
+    resumed = StopAfter(-1)
+    assert curate(job(pile), tmp_path, progress=resumed).n_resumed == 64
+    assert resumed.curated_now == 110 - 64
+    assert rows_of(tmp_path) == rows_of(undisturbed)
+
+
 def test_finished_batches_are_not_done_twice_and_the_source_is_not_read_again(
     pile: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -212,7 +254,7 @@ def test_finished_batches_are_not_done_twice_and_the_source_is_not_read_again(
     for file in pile.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     with pytest.raises(KeyboardInterrupt):
-        curate(job(copy), tmp_path / "out", progress=StopAfter(70))
+        curate(job(copy), tmp_path / "out", progress=StopAfterReading(70, tmp_path / "out" / UNFINISHED / MANIFEST))
     for file in copy.iterdir():
         file.unlink()
     resumed = StopAfter(-1)

@@ -72,6 +72,18 @@ def test_metadata_that_is_none(copied: Made, reader: str, content: str) -> None:
         READERS[reader](copied.dataset)
 
 
+@pytest.mark.parametrize("reader", ["inspect", "replay", "open"])
+@pytest.mark.parametrize("of", ["microstrain", "pattern"])
+@pytest.mark.parametrize("wrong", [[-(2**63)], None, {"x": 1}, "object", "x" * 100_000])
+def test_a_type_that_is_none(copied: Made, reader: str, of: str, wrong: object) -> None:
+    def retype(content: dict[str, Any]) -> None:
+        content["consolidated_metadata"]["metadata"][of]["data_type"] = wrong
+
+    change_json(copied.dataset / "zarr.json", retype)
+    with pytest.raises(StoreError):
+        READERS[reader](copied.dataset)
+
+
 @pytest.mark.parametrize("field", ["n_structures", "first_row", "n_densities", "key", "notes", "files"])
 @pytest.mark.parametrize("value", [None, -1, 10**30, "x", [1], {"a": {"size": 10**30, "sha256": "0"}}])
 def test_a_receipt_with_other_values(copied: Made, field: str, value: object) -> None:

@@ -51,7 +51,7 @@ def test_a_run_leaves_its_snapshot_events_and_metrics(tmp_path: Path) -> None:
     assert found.driver_memory_bytes > 1e7
     events = [json.loads(line) for line in (dataset / WORK / EVENTS).read_text().splitlines()]
     phases = [event["phase"] for event in events if event["event"] == "phase_began"]
-    assert phases == ["read", "curate", "simulate", "verify", "replay", "replay", "report"]
+    assert phases == ["curate", "simulate", "verify", "replay", "replay", "report"]
     assert [event["phase"] for event in events if event["event"] == "phase_ended"] == phases
     assert events[-1] | {"time": ""} == {"time": "", "event": "run_ended", "state": "finished", "error": None}
     assert 'datagen_run_state{dataset="d.zarr",state="finished"} 1\n' in metrics.read_text()

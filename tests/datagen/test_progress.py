@@ -24,11 +24,10 @@ def display(verbosity: Verbosity = Verbosity.NORMAL, **console: Any) -> tuple[Di
 
 def curate(shown: Display) -> None:
     with CurationDisplay(shown) as events:
-        events.reading()
+        events.curating(None, Counter({"accepted": 1}))
         for name in "abc":
             events.read(Record("s", name, "", name, "MIT"))
-        events.curating(3, Counter({"accepted": 1}))
-        events.started()
+        events.all_read(3)
         events.curated({"reason": "no_cell"})
         events.finished(Receipt("b", 1, {"accepted": 1}, 0.1, ""))
 
@@ -41,9 +40,8 @@ def test_curation_is_shown_in_plain_lines_and_logged(
     with caplog.at_level(logging.INFO, "datagen"):
         curate(shown)
     lines = out.getvalue().splitlines()
-    assert lines[0] == "read ..."
-    assert "  read: 3 records" in lines[3]
-    assert "curate: 3 records, 1 of them finished before" in lines
+    assert lines[0] == "curate ..., 1 of them finished before"
+    assert lines[3].startswith("  curate: 1 records  3 read so far, 1 accepted, 0 refused")
     assert lines[-1].startswith("  curate: 3 of 3  2 accepted, 1 refused")
     assert any(message.startswith("curate     3 records in") for message in caplog.messages)
 
@@ -52,7 +50,6 @@ def test_on_a_terminal_a_finished_phase_leaves_one_line() -> None:
     shown, out = display(force_terminal=True, color_system=None)
     curate(shown)
     text = out.getvalue()
-    assert "read       3 records in 0 s" in text
     assert "curate     3 records in 0 s" in text
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,20 @@ from catalogs.selection import Excluded
 from curation.table import iterate_rows, record_from_row
 from datagen.config.fingerprint import differences
 from datagen.errors import PlanError
-from datagen.steps.staging import MANIFEST, Staged, discard_staged, read_staged, stage_records
+from datagen.steps.staging import MANIFEST, Staged, Staging, discard_staged, read_staged
 from tests.curation.cifs import record
 
 
+def stage_records(records: Iterable[Record], folder: Path, fingerprint: dict[str, Any], **options: Any) -> Staged:
+    with Staging(records, folder, fingerprint, **options) as staging:
+        batches = tuple(staging)
+    assert staging.staged is not None
+    assert staging.staged.batches == batches
+    return staging.staged
+
+
 def all_records(staged: Staged) -> list[Record]:
-    return [record_from_row(row) for batch in staged.batches for row in iterate_rows(staged.path_of(batch))]
+    return [record_from_row(row) for batch in staged.batches for row in iterate_rows(staged.folder / batch.file)]
 
 
 def test_records_come_back_in_order_and_the_manifest_tells_the_truth(tmp_path: Path) -> None:
@@ -29,7 +39,37 @@ def test_records_come_back_in_order_and_the_manifest_tells_the_truth(tmp_path: P
     assert all_records(staged) == records
     assert staged.n_records == 25
     assert [batch.rows for batch in staged.batches] == [10, 10, 5]
-    assert all(sha256_of(staged.path_of(batch)) == batch.sha256 for batch in staged.batches)
+    assert all(sha256_of(staged.folder / batch.file) == batch.sha256 for batch in staged.batches)
+
+
+def test_a_batch_is_there_while_later_records_are_read(tmp_path: Path) -> None:
+    first_taken = threading.Event()
+
+    def records() -> Iterator[Record]:
+        for i in range(50):
+            if i == 30:
+                assert first_taken.wait(60)
+            yield record(str(i), "data_x")
+
+    with Staging(records(), tmp_path, {}, batch_rows=10) as staging:
+        batches = iter(staging)
+        assert (tmp_path / next(batches).file).exists()
+        assert read_staged(tmp_path) is None
+        first_taken.set()
+        assert len(list(batches)) == 4
+    assert read_staged(tmp_path) == staging.staged
+
+
+def test_a_reading_that_is_not_wanted_any_more_stops(tmp_path: Path) -> None:
+    def endless() -> Iterator[Record]:
+        i = 0
+        while True:
+            yield record(str(i := i + 1), "data_x")
+
+    with Staging(endless(), tmp_path, {}, batch_rows=10) as staging:
+        next(iter(staging))
+    assert not staging._thread.is_alive()
+    assert read_staged(tmp_path) is None
 
 
 def test_batches_are_bounded_by_bytes_too(tmp_path: Path) -> None:

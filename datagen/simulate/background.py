@@ -36,7 +36,10 @@ def add_background(
 
 def background(instrument: Instrument, augmentations: Augmentations) -> Array | None:
     """Return backgrounds (augmentation, two_theta) relative to the highest point of the peaks, None without any."""
-    a, angle = augmentations, instrument.two_theta_deg
+    a = augmentations
+    if not (a.background_height.any() or a.air_height.any() or a.second_hump_height.any()):
+        return None
+    angle = instrument.two_theta_deg
     start, stop = instrument.two_theta_min_deg, instrument.two_theta_max_deg
     parts = []
     if a.background_height.any():
@@ -50,7 +53,7 @@ def background(instrument: Instrument, augmentations: Augmentations) -> Array | 
         centre = hump_centre_deg(a.second_hump_d_A, instrument.lines[0].wavelength_A)[:, None]
         off = (angle - centre) / a.second_hump_fwhm_deg[:, None]
         parts.append(a.second_hump_height[:, None] * np.exp(-4.0 * np.log(2.0) * off**2))
-    return np.sum(parts, axis=0) if parts else None
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def without_background(intensity: NDArray[np.float32] | Array, window: float) -> NDArray[np.float32]:

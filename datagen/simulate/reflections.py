@@ -140,10 +140,38 @@ def _closed(rotations: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rotations if they are a group, else the identity alone: tolerances may cut through one."""
     if len(rotations) == 1:
         return rotations
-    code = 3 ** np.arange(9)
-    products = np.einsum("aij,bjk->abik", rotations, rotations).reshape(-1, 9)
-    inside = np.abs(products).max() <= 1 and np.isin((products + 1) @ code, (rotations.reshape(-1, 9) + 1) @ code).all()
-    return rotations if inside and len(rotations) <= MOST_ROTATIONS else rotations[:1]
+    return rotations if len(rotations) <= MOST_ROTATIONS and _is_closed(rotations) else rotations[:1]
+
+
+@compiled
+def _is_closed(rotations: NDArray[np.int64]) -> bool:
+    """Return whether the product of any two of the matrices is one of them."""
+    known = np.zeros(3**9, np.bool_)
+    for number in range(rotations.shape[0]):
+        known[_code(rotations[number])] = True
+    product = np.empty((3, 3), np.int64)
+    for a in range(rotations.shape[0]):
+        for b in range(rotations.shape[0]):
+            for i in range(3):
+                for k in range(3):
+                    product[i, k] = 0
+                    for j in range(3):
+                        product[i, k] += rotations[a, i, j] * rotations[b, j, k]
+                    if abs(product[i, k]) > 1:
+                        return False
+            if not known[_code(product)]:
+                return False
+    return True
+
+
+@compiled
+def _code(matrix: NDArray[np.int64]) -> int:
+    """Return the number of a matrix of -1, 0 and 1."""
+    code = 0
+    for i in range(3):
+        for j in range(3):
+            code = 3 * code + matrix[i, j] + 1
+    return code
 
 
 def _places(hkl: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -23,7 +23,7 @@ def quantise(intensity: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.fl
     stored = np.empty(rows.shape, dtype=np.uint16)
     maxima = np.empty(rows.shape[0])
     bits = rows.view(_BITS[rows.dtype])
-    infinity = np.array(np.inf, dtype=rows.dtype).view(bits.dtype)[()]
+    infinity = int(np.array(np.inf, dtype=rows.dtype).view(bits.dtype))
     bad = int(_quantise(rows, bits, infinity, stored, maxima, 1.0 / PATTERN_STEP))
     if bad >= 0:
         row = rows[bad]

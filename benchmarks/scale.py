@@ -3,12 +3,14 @@
 `python -m benchmarks.scale --structures 312267 --patterns 10` makes a table of scaled copies of the Materials Project
 archive, runs `datagen run` on it in a process of its own, interrupts it twice and resumes it, then times what users do
 with the result. `--patterns 0` keeps reflections alone. Memory is that of the driver's process and of the largest
-worker, as the run itself reports. The last line is JSON.
+worker, as the run itself reports; processor time is that of all processes of the run, which other programs on the
+machine change less than they change seconds. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -93,11 +95,12 @@ def command_of(table: Path, dataset: Path, given: argparse.Namespace) -> list[st
 def measure_run(table: Path, dataset: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Run and resume; return seconds and largest memory by phase."""
     phases: dict[str, dict[str, float]] = {}
+    spent: dict[int, float] = {}
     command = command_of(table, dataset, given)
     began = time.perf_counter()
     for until in (*INTERRUPTED_AT, None):
         process = subprocess.Popen(command)
-        watch(process, dataset, phases, until)
+        watch(process, dataset, phases, until, spent)
         code = process.wait()
         ended = f"interrupted in {until}" if until else "finished"
         print(f"{time.perf_counter() - began:,.0f} s: {ended}, exit code {code}", flush=True)
@@ -112,6 +115,8 @@ def measure_run(table: Path, dataset: Path, given: argparse.Namespace) -> dict[s
         "seconds": round(total_s, 1),
         "structures_made": made,
         "structures_per_second_per_core": round(made / total_s / given.workers, 2),
+        "core_seconds": round(sum(spent.values())),
+        "structures_per_core_second": round(made / sum(spent.values()), 1),
         "files": len(files),
         "bytes": sum(path.stat().st_size for path in files),
         "driver_memory_MB": round(max(seen["driver_MB"] for seen in phases.values())),
@@ -121,27 +126,47 @@ def measure_run(table: Path, dataset: Path, given: argparse.Namespace) -> dict[s
 
 
 def watch(
-    process: subprocess.Popen[bytes], dataset: Path, phases: dict[str, dict[str, float]], until: str | None
+    process: subprocess.Popen[bytes],
+    dataset: Path,
+    phases: dict[str, dict[str, float]],
+    until: str | None,
+    spent: dict[int, float],
 ) -> None:
-    """Follow a run until it ends; interrupt it in the middle of phase `until`."""
+    """Follow a run until it ends; interrupt it in the middle of phase `until`. `spent` is processor time by process."""
     driver = psutil.Process(process.pid)
+    looked = time.perf_counter()
     while process.poll() is None:
         time.sleep(POLL_s)
         try:
             shot = json.loads((dataset / ".run" / "progress.json").read_bytes())
             memory_MB = driver.memory_info().rss / 1e6
+            now = _core_seconds(driver)
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             continue
+        before = sum(spent.values())
+        spent.update(now)
         if shot["pid"] != process.pid:
             continue
         name = shot["phase"]
-        seen = phases.setdefault(name, {"seconds": 0.0, "driver_MB": 0.0, "worker_MB": 0.0})
-        seen["seconds"] = round(seen["seconds"] + POLL_s, 1)
+        seen = phases.setdefault(name, {"seconds": 0.0, "core_s": 0.0, "driver_MB": 0.0, "worker_MB": 0.0})
+        seen["seconds"] = round(seen["seconds"] + time.perf_counter() - looked, 1)
+        seen["core_s"] = round(seen["core_s"] + sum(spent.values()) - before, 1)
+        looked = time.perf_counter()
         seen["driver_MB"] = max(seen["driver_MB"], memory_MB)
         seen["worker_MB"] = max(seen["worker_MB"], (shot["worker_memory_bytes"] or 0.0) / 1e6)
         if name == until and shot["total"] and shot["done"] > shot["total"] / 3:
             process.send_signal(signal.SIGTERM)
             process.wait()
+
+
+def _core_seconds(driver: psutil.Process) -> dict[int, float]:
+    """Return the processor time so far of a process and those it started, by process."""
+    found = {}
+    for each in (driver, *driver.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            found[each.pid] = times.user + times.system
+    return found
 
 
 def measure_use(dataset: Path, folder: Path, n_sample: int) -> dict[str, Any]:

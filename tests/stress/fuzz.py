@@ -110,7 +110,7 @@ def run_case(seed: int, dataset: Path, work: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"seed": seed, "mutations": done, "failures": []}
     printed = io.StringIO()
     for name, command in commands(victim, dataset, out).items():
-        began, before_kB = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began, before_kB = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         shown = io.StringIO()
         try:
             with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
@@ -127,8 +127,9 @@ def run_case(seed: int, dataset: Path, work: Path) -> dict[str, Any]:
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kB) * 1024
         if grown > MEMORY_LIMIT_bytes:
             found["failures"].append([name, "memory", f"{grown / 1e9:.2f} GB"])
-        if time.monotonic() - began > TIME_LIMIT_s / 4:
-            found["failures"].append([name, "slow", f"{time.monotonic() - began:.0f} s"])
+        # By the processor's clock, which a busy machine does not change; the alarm ends what hangs.
+        if time.process_time() - began > TIME_LIMIT_s / 4:
+            found["failures"].append([name, "slow", f"{time.process_time() - began:.0f} s"])
         if _listing(victim) != damaged and not found["failures"]:
             found["failures"].append([name, "the dataset was changed", ""])
         found["last"] = name

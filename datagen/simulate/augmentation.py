@@ -181,7 +181,10 @@ def draw(
                 present = np.arange(values.shape[1]) < drawn[parameter.name][:, None]
                 drawn[part.name] = np.where(present, values, np.asarray(part.neutral, dtype=part.dtype))
     return Augmentations(
-        {"index": index, **{p.name: drawn[p.name] if p.name in drawn else _neutral(p, len(index)) for p in _STORED}}
+        {
+            "index": index,
+            **{p.name: drawn[p.name] if p.name in drawn else _neutral(p, len(index)).copy() for p in _STORED},
+        }
     )
 
 
@@ -199,6 +202,4 @@ def _drawn(settings: AugmentationSettings) -> tuple[list[Parameter], list[tuple[
 
 @lru_cache(maxsize=256)
 def _neutral(parameter: Parameter, n: int) -> NDArray[Any]:
-    values = parameter.neutral_values(n)
-    values.setflags(write=False)
-    return values
+    return parameter.neutral_values(n)

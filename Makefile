@@ -31,7 +31,7 @@ demo: $(BASE)
 	$(BIN)/datagen demo
 
 test: $(TEST)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(TEST)
 	$(BIN)/ruff check .

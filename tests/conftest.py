@@ -8,6 +8,24 @@ from pathlib import Path
 
 import pytest
 
+LONG = (
+    *(
+        "frame/test_distribution.py",
+        "faults/test_run_faults.py",
+        "faults/test_disturbances.py",
+        "share/test_acceptance.py",
+    ),
+    *("curation/test_archives.py", "cluster/test_connect.py", "trainer/test_distributed.py", "trainer/test_export.py"),
+    *("datagen/test_curate_command.py", "frame/test_docs_python.py", "datagen/test_browse_page.py"),
+)
+"""Files that take longest. They come first, so that no process is left with one when the others have finished."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:

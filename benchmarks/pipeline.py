@@ -2,12 +2,14 @@
 
 `python -m benchmarks.pipeline [CATALOG]` makes the same dataset three times in turn: in a plain loop of the same
 functions (cluster kind `inline`), with one worker process and with two. Rates exclude the start of processes, which is
-given separately, and include reading, finalising and verifying. The limit of the machine is measured as well: two
-independent plain loops against one. The last line is JSON.
+given separately, and include reading, finalising and verifying. The limits of the machine are measured as well: two
+independent plain loops against one, and what a structure's patterns cost if nothing is done but to copy them once in
+memory, compress them and take their checksum. The last line is JSON.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -19,6 +21,8 @@ from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
+import numpy as np
+
 from benchmarks._data import shared_data
 from cluster import dask_config
 from cluster.config import InlineProfile, LocalProfile, Profile
@@ -27,10 +31,13 @@ from datagen.inspect.estimate import estimate
 from datagen.progress import Silence, duration
 from datagen.run import run
 from datagen.steps.outcome import Outcome
+from datagen.store.reading import open_array
+from datagen.store.shard_file import encode_chunk
 
 ROUNDS = 2
 PAPER_STRUCTURES = 312_267
 READY_WITHIN_s = 600.0
+LIMIT_SAMPLE = 100
 
 
 def main() -> None:
@@ -51,8 +58,9 @@ def main() -> None:
                 outcomes[name].append(outcome)
                 print(f"{name}: {working_seconds(outcome):.1f} s of work, {outcome.phase_seconds}", flush=True)
         ceiling = machine_ceiling(catalog, Path(scratch))
+        floor_ms = storing_alone_ms(outcomes["plain loop"][0].dataset)
     plan_seconds = time_plan(config)
-    report(outcomes, plan_seconds, ceiling)
+    report(outcomes, plan_seconds, ceiling, floor_ms)
 
 
 def compile_kernels(config: DatagenConfig, scratch: Path) -> None:
@@ -72,6 +80,17 @@ def machine_ceiling(catalog: Path, scratch: Path) -> float:
     together = median(side_by_side(catalog, scratch, 2) for _ in range(ROUNDS))
     print(f"plain loops side by side: one takes {alone:.1f} s, two take {together:.1f} s")
     return 2 * alone / together
+
+
+def storing_alone_ms(dataset: Path) -> float:
+    """Return the processor time in ms of copying, compressing and hashing one structure's patterns, of a sample."""
+    stored = open_array(dataset, "pattern")
+    rows = np.linspace(0, stored.shape[0] - 1, min(LIMIT_SAMPLE, stored.shape[0])).astype(int)
+    patterns = [np.asarray(stored[row]) for row in rows.tolist()]
+    began = time.process_time()
+    for one in patterns:
+        hashlib.sha256(encode_chunk(one.copy()))
+    return 1e3 * (time.process_time() - began) / len(patterns)
 
 
 def side_by_side(catalog: Path, scratch: Path, count: int) -> float:
@@ -115,7 +134,7 @@ def time_plan(config: DatagenConfig) -> float:
     return seconds
 
 
-def report(outcomes: dict[str, list[Outcome]], plan_seconds: float, ceiling: float) -> None:
+def report(outcomes: dict[str, list[Outcome]], plan_seconds: float, ceiling: float, floor_ms: float) -> None:
     """Print a table, then the results as JSON."""
     one = outcomes["one worker"][0]
     seconds = {name: median(working_seconds(o) for o in found) for name, found in outcomes.items()}
@@ -135,6 +154,8 @@ def report(outcomes: dict[str, list[Outcome]], plan_seconds: float, ceiling: flo
         "scaling_machine_ceiling": ceiling,
         "peak_memory_mb": max(o.peak_worker_memory_MB for found in outcomes.values() for o in found),
         "start_workers_seconds": one.phase_seconds["start workers"],
+        "storing_alone_ms": floor_ms,
+        "structure_ms": 1e3 * seconds["one worker"] / one.n_structures,
         "stage_share": {stage: spent / total for stage, spent in stages.items()},
         "plan_of_312267_seconds": plan_seconds,
     }

@@ -94,6 +94,10 @@ class Sandbox:
         """Start the child and wait until it is ready; otherwise the first call does."""
         self._ready_child()
 
+    def resident_bytes(self) -> float:
+        """Return the memory that the child takes now; 0 without one."""
+        return self._child.resident_bytes() if self._child is not None else 0.0
+
     def interrupt(self) -> None:
         """Make the current call, in any thread, and all later ones raise `SandboxInterruptedError`."""
         self._interrupted.set()

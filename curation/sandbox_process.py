@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curation.sandbox_child import HEADER, MAGIC, write_message
-from curation.sandbox_meter import ItemMeter, TICK_s
+from curation.sandbox_meter import ItemMeter, TICK_s, resident_bytes
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
 START_LIMIT_s = 300.0
@@ -159,6 +159,10 @@ class ChildProcess:
     def memory_bytes(self) -> int:
         """Return the resident memory beyond the libraries, bytes."""
         return ItemMeter(self._process.pid).memory_bytes - self._libraries_bytes
+
+    def resident_bytes(self) -> float:
+        """Return the memory that the child takes, libraries included."""
+        return resident_bytes(self._process.pid)
 
     def output(self) -> str:
         """Return the end of the output."""

@@ -132,6 +132,7 @@ def plan(
     n_workers = found.workers(profile)
     wall, hours = found.core_seconds / n_workers, found.core_seconds / 3600
     share = f"{found.accepted_share:.0%} of a sample of {found.sample:,}"
+    each = f"each worker {size(found.worker_bytes)} and {size(found.sandbox_bytes)} for its sandbox"
     console = Console()
     console.print(
         facts(
@@ -141,6 +142,7 @@ def plan(
                 ("patterns", f"{found.n_patterns:,}"),
                 ("shards, files", f"{found.n_shards:,}, {found.n_files:,}"),
                 ("disk space", f"{size(found.n_bytes)}, and {size(found.n_work_bytes)} more during the run"),
+                ("memory", f"driver {size(found.driver_bytes)}, {each}"),
                 ("work", f"{hours:,.2f} core-hours" if hours >= SMALL_h else f"under {SMALL_h} core-hours"),
                 *(
                     (f"  {stage}", f"{seconds / max(found.core_seconds, 1e-12):.0%}")

@@ -1,18 +1,22 @@
-"""Estimate of a run from a sample: structures, bytes, files and core-hours."""
+"""Estimate of a run from a sample: structures, bytes, files, core-hours and memory."""
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+import numpy as np
+
 from catalogs.open import open_catalogs
 from catalogs.record import Record
 from cluster.config import Profile
 from curation.batch import FACTORY
 from curation.sandbox import Sandbox, SandboxFailure
+from curation.sandbox_meter import resident_bytes
 from curation.table import record_to_row
 from curation.verdict import Verdict
 from datagen.config.config import DatagenConfig
@@ -23,12 +27,14 @@ from datagen.steps.labels import most_reflections
 from datagen.steps.layout import files_of, layout_for
 from datagen.steps.shard_task import STAGES, StageClock, simulate_structure, warm_up
 from datagen.steps.shards import shard_length
-from datagen.store.schema import Layout
+from datagen.store.schema import Layout, file_shape, variables
 from datagen.store.shard_file import encode_chunk
 
 SAMPLE = 48
 READ_FOR_SAMPLE = 4096
 """Records looked at when the whole number is given: the sample comes from these."""
+DRIVER_bytes, DRIVER_PER_RECORD_bytes = 0.4e9, 1000.0
+"""Memory of the driver: libraries and report, and what it keeps of each record (docs/scale.md)."""
 
 
 @dataclass
@@ -44,6 +50,11 @@ class Estimate:
     n_files: int
     n_bytes: float
     n_work_bytes: float
+    driver_bytes: float = 0.0
+    """Memory of the process that plans and watches; it also verifies and writes the report."""
+    worker_bytes: float = 0.0
+    sandbox_bytes: float = 0.0
+    """Of the process beside each worker in which structures are curated."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
     """Core-seconds by stage for the whole run."""
 
@@ -72,7 +83,7 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
         raise PlanError(f"the catalogs ({names}) hold no structure, or none that meets `where`; check them")
     seconds = dict.fromkeys(("curate", *STAGES), 0.0)
     with display.phase("measure", len(sample), "sample structures"):
-        verdicts = _curate(sample, config, seconds)
+        verdicts, sandbox_bytes = _curate(sample, config, seconds)
         accepted = [v for v in verdicts if v.accepted]
         n_bytes, n_simulated = _simulate(accepted, config, seconds, display)
     share = n_simulated / len(sample)
@@ -89,6 +100,9 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
         n_shards=layout.n_shards,
         n_files=files_of(layout),
         n_bytes=n_bytes * scale,
+        driver_bytes=DRIVER_bytes + DRIVER_PER_RECORD_bytes * n_records,
+        worker_bytes=resident_bytes() + _shard_bytes(layout),
+        sandbox_bytes=sandbox_bytes,
         n_work_bytes=n_text / max(n_read, 1) * n_records / 3 + 4000.0 * n_structures,
         stage_seconds={name: s * scale for name, s in seconds.items()},
     )
@@ -111,7 +125,8 @@ def _sample(records: Iterable[Record], display: Display) -> tuple[list[Record], 
     return kept, count, text
 
 
-def _curate(sample: list[Record], config: DatagenConfig, seconds: dict[str, float]) -> list[Verdict]:
+def _curate(sample: list[Record], config: DatagenConfig, seconds: dict[str, float]) -> tuple[list[Verdict], float]:
+    """Return the verdicts, and the memory of the sandbox."""
     verdicts = []
     with Sandbox(FACTORY, config.curation.model_dump(mode="json"), config.limits) as sandbox:
         sandbox.start()
@@ -123,7 +138,7 @@ def _curate(sample: list[Record], config: DatagenConfig, seconds: dict[str, floa
             seconds["curate"] += time.perf_counter() - began
             if not isinstance(answer, SandboxFailure):
                 verdicts.append(Verdict.from_row(answer))
-    return verdicts
+        return verdicts, sandbox.resident_bytes()
 
 
 def _simulate(
@@ -150,6 +165,12 @@ def _simulate(
     for stage, spent in clock.seconds.items():
         seconds[stage] += spent
     return n_bytes, n_simulated
+
+
+def _shard_bytes(layout: Layout) -> float:
+    """Return the memory of the arrays of a shard that a worker keeps until it is complete."""
+    small = [v for v in variables(layout) if v.home == "shard" and v.chunk is None]
+    return sum(math.prod(file_shape(v, layout)) * np.dtype(v.dtype).itemsize for v in small)
 
 
 def _layout(config: DatagenConfig, accepted: list[Verdict], n_structures: int) -> Layout:

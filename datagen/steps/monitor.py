@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import platform
-import resource
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from curation.sandbox_meter import resident_bytes
 from datagen.errors import StoreError, expected_errors
 from datagen.progress import Display, Figures, Observer
 from datagen.steps.metrics import metrics_text
@@ -163,7 +163,7 @@ class Monitor(Observer):
         clock = time.monotonic()
         if now or clock - self._written["snapshot"] >= SNAPSHOT_EVERY_s:
             self._written["snapshot"] = clock
-            self.snapshot.time, self.snapshot.driver_memory_bytes = _utc(), _memory_bytes()
+            self.snapshot.time, self.snapshot.driver_memory_bytes = _utc(), resident_bytes()
             self._try(self._snapshot_file, lambda p: files.write_bytes(p, files.to_json(asdict(self.snapshot))))
         if self._metrics_file and (now or clock - self._written["metrics"] >= METRICS_EVERY_s):
             self._written["metrics"] = clock
@@ -234,12 +234,3 @@ def _append(path: Path, line: str) -> None:
 
 def _utc() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
-
-def _memory_bytes() -> float:
-    """Return the memory that this process takes now, or its peak where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
-    return float(pages * resource.getpagesize())

@@ -36,6 +36,14 @@ def test_it_grows_with_the_number_of_structures(made: Made, found: Estimate) -> 
         check_disk_space(many.n_files, 0, Path(), made.config.store.max_files)
 
 
+def test_memory_is_that_of_processes_with_these_libraries(made: Made, found: Estimate) -> None:
+    assert 1e8 < found.worker_bytes < 2e9
+    assert 1e8 < found.sandbox_bytes < 1e9
+    assert 2e8 < found.driver_bytes < 1e9
+    many = estimate(made.config, display=Silence(), structures=312_267)
+    assert found.driver_bytes < many.driver_bytes < 1.1e9
+
+
 def test_workers_are_those_of_the_cluster(found: Estimate) -> None:
     assert found.workers(InlineProfile(kind="inline")) == 1
     assert found.workers(JobProfile(kind="slurm", workers=64)) == 64

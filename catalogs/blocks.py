@@ -22,6 +22,7 @@ _TOKEN = re.compile(
 )
 _TRIPLE = re.compile(r"'''|\"\"\"")
 _HEADING = re.compile(r"data_|global_", re.IGNORECASE)
+_OF_INTEREST = re.compile(r"^;|data_|global_", re.IGNORECASE | re.MULTILINE)
 
 
 MAX_BLOCKS = 100_000
@@ -59,7 +60,7 @@ def _headings(text: str) -> tuple[list[tuple[int, str | None]], bool]:
     headings: list[tuple[int, str | None]] = []
     cif2 = text.startswith("#\\#CIF_2.0")
     closing = ""  # end of the open multi-line value: a semicolon, or a triple quote of CIF 2
-    for start, line in _lines(text):
+    for start, line in _lines(text) if cif2 else _lines_of_interest(text):
         begin = 0
         if closing == ";":
             if not line.startswith(";"):
@@ -93,6 +94,17 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         start = end + 1
     if start < len(text):
         yield start, text[start:]
+
+
+def _lines_of_interest(text: str) -> Iterator[tuple[int, str]]:
+    """Yield offset and content of each line that may hold a heading, or begin or end a text field."""
+    end = 0
+    for found in _OF_INTEREST.finditer(text):
+        if found.start() >= end:
+            start = text.rfind("\n", 0, found.start()) + 1
+            end = text.find("\n", found.start())
+            end = end if end >= 0 else len(text)
+            yield start, text[start:end]
 
 
 def _heading_of(token: re.Match[str], start: int) -> list[tuple[int, str | None]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from curation.labels import N_ELEMENTS
 from curation.table import VERDICT_SCHEMA
 from datagen.steps.labels import composition, most_reflections
 from datagen.steps.shards import first_of_each
-from datagen.store.schema import SPLITS
+from datagen.store.schema import NIGGLI, SPLITS
 
 COLUMNS = (
     *("source", "source_id", "licence", "structure", "structure_hash", "formula", "group", "split"),
@@ -35,10 +35,10 @@ _DERIVED = (
     pa.field(_COMPOSITION, pa.list_(pa.float32(), N_ELEMENTS)),
     pa.field(MOST_REFLECTIONS, pa.int64()),
 )
+_NUMBERS = ("crystal_system", "space_group", "volume", "n_atoms")
 _LABELS = (
     *("source", "source_id", "licence", "structure_hash", "group", "formula", "split", _COMPOSITION),
-    *("crystal_system", "space_group", "volume", "n_atoms"),
-    *("niggli_a", "niggli_b", "niggli_c", "niggli_alpha", "niggli_beta", "niggli_gamma"),
+    *(*_NUMBERS, "niggli"),
 )
 _AT_ONCE = 4096
 
@@ -117,18 +117,39 @@ class Accepted:
         for position in positions:
             yield table.slice(position, 1).to_pylist()[0]
 
-    def labels(self, order: Sequence[int]) -> dict[str, NDArray[Any] | list[str]]:
+    def labels(self, order: Sequence[int]) -> LabelColumns:
         """Return the store's label columns for structures in this order."""
-        taken = self._table.select(list(_LABELS)).take(pa.array(order, type=pa.int64()))
-        labels: dict[str, NDArray[Any] | list[str]] = {
-            name: taken[name].to_pylist()
-            for name in ("source", "source_id", "licence", "structure_hash", "group", "formula")
-        }
-        for name in ("crystal_system", "space_group", "volume", "n_atoms"):
-            labels[name] = taken[name].to_numpy()
-        labels["split"] = np.array([SPLITS.index(s) for s in taken["split"].to_pylist()], dtype=np.uint8)
-        cell = [taken[f"niggli_{p}"].to_numpy() for p in ("a", "b", "c", "alpha", "beta", "gamma")]
-        labels["niggli"] = np.stack(cell, axis=1)
-        fractions = taken[_COMPOSITION].combine_chunks().flatten().to_numpy()
-        labels["composition"] = fractions.reshape(-1, N_ELEMENTS)
-        return labels
+        return LabelColumns(self._table, order)
+
+
+class LabelColumns(Mapping[str, "NDArray[Any] | list[str]"]):
+    """Label columns, each read when it is asked for: the texts of a million structures together take a gigabyte."""
+
+    def __init__(self, table: pa.Table, order: Sequence[int]) -> None:
+        self._table = table
+        self._order = None if list(order) == list(range(table.num_rows)) else pa.array(order, type=pa.int64())
+
+    def __getitem__(self, name: str) -> NDArray[Any] | list[str]:
+        if name not in _LABELS:
+            raise KeyError(name)
+        if name == "niggli":
+            return np.stack([self._column(f"niggli_{p}").to_numpy() for p in NIGGLI], axis=1)
+        column = self._column(name)
+        if name == "split":
+            return np.array([SPLITS.index(s) for s in column.to_pylist()], dtype=np.uint8)
+        if name == _COMPOSITION:
+            return np.asarray(column.combine_chunks().flatten().to_numpy().reshape(-1, N_ELEMENTS))
+        if name in _NUMBERS:
+            return np.asarray(column.to_numpy())
+        texts: list[str] = column.to_pylist()
+        return texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_LABELS)
+
+    def __len__(self) -> int:
+        return len(_LABELS)
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        column = self._table[name]
+        return column if self._order is None else column.take(self._order)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,7 @@ _DERIVED = (
 _NUMBERS = ("crystal_system", "space_group", "volume", "n_atoms")
 _LABELS = (
     *("source", "source_id", "licence", "structure_hash", "group", "formula", "split", _COMPOSITION),
-    *(*_NUMBERS, "niggli"),
+    *_NUMBERS,
 )
 _AT_ONCE = 4096
 
@@ -95,7 +95,8 @@ class Accepted:
     """The accepted structures, read by position."""
 
     def __init__(self, path: Path) -> None:
-        self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        self._path = path
+        self._table = _mapped(path)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -117,39 +118,58 @@ class Accepted:
         for position in positions:
             yield table.slice(position, 1).to_pylist()[0]
 
-    def labels(self, order: Sequence[int]) -> LabelColumns:
-        """Return the store's label columns for structures in this order."""
-        return LabelColumns(self._table, order)
+    def labels(self, order: Sequence[int]) -> dict[str, LabelColumn]:
+        """Return the store's label columns for structures in this order.
+
+        They read a map of their own, whose pages are given back when they are no longer used.
+        """
+        table = _mapped(self._path).select([*_LABELS, *(f"niggli_{p}" for p in NIGGLI)])
+        whole = list(order) == list(range(table.num_rows))
+        return {
+            name: LabelColumn(table, name, None if whole else np.asarray(order, dtype=np.int64))
+            for name in (*_LABELS, "niggli")
+        }
 
 
-class LabelColumns(Mapping[str, "NDArray[Any] | list[str]"]):
-    """Label columns, each read when it is asked for: the texts of a million structures together take a gigabyte."""
+class LabelColumn(Sequence[Any]):
+    """A label of all structures, read in parts: the labels of a million structures together take gigabytes."""
 
-    def __init__(self, table: pa.Table, order: Sequence[int]) -> None:
-        self._table = table
-        self._order = None if list(order) == list(range(table.num_rows)) else pa.array(order, type=pa.int64())
-
-    def __getitem__(self, name: str) -> NDArray[Any] | list[str]:
-        if name not in _LABELS:
-            raise KeyError(name)
-        if name == "niggli":
-            return np.stack([self._column(f"niggli_{p}").to_numpy() for p in NIGGLI], axis=1)
-        column = self._column(name)
-        if name == "split":
-            return np.array([SPLITS.index(s) for s in column.to_pylist()], dtype=np.uint8)
-        if name == _COMPOSITION:
-            return np.asarray(column.combine_chunks().flatten().to_numpy().reshape(-1, N_ELEMENTS))
-        if name in _NUMBERS:
-            return np.asarray(column.to_numpy())
-        texts: list[str] = column.to_pylist()
-        return texts
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_LABELS)
+    def __init__(self, table: pa.Table, name: str, order: NDArray[np.int64] | None) -> None:
+        self._table, self._name, self._order = table, name, order
 
     def __len__(self) -> int:
-        return len(_LABELS)
+        return int(self._table.num_rows) if self._order is None else len(self._order)
 
-    def _column(self, name: str) -> pa.ChunkedArray:
+    @overload
+    def __getitem__(self, which: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> NDArray[Any] | list[str]: ...
+
+    def __getitem__(self, which: int | slice) -> Any:
+        if not isinstance(which, slice):
+            return self[which : which + 1][0] if which >= 0 else self[which + len(self)]
+        start, stop, _ = which.indices(len(self))
+        name = self._name
+        if name == "niggli":
+            return np.stack([self._values(f"niggli_{p}", start, stop).to_numpy() for p in NIGGLI], axis=1)
+        values = self._values(name, start, stop)
+        if name == "split":
+            return np.array([SPLITS.index(s) for s in values.to_pylist()], dtype=np.uint8)
+        if name == _COMPOSITION:
+            return values.combine_chunks().flatten().to_numpy().reshape(-1, N_ELEMENTS)
+        return values.to_numpy() if name in _NUMBERS else values.to_pylist()
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self[start : start + _AT_ONCE]
+
+    def _values(self, name: str, start: int, stop: int) -> pa.ChunkedArray:
         column = self._table[name]
-        return column if self._order is None else column.take(self._order)
+        if self._order is None:
+            return column.slice(start, max(stop - start, 0))
+        return column.take(pa.array(self._order[start:stop]))
+
+
+def _mapped(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,7 @@ def create(
             if variable.home == "coordinate":
                 contents[schema.chunk_key(variable, 0)] = encode_chunk(coordinates[variable.name])
             elif variable.home == "label":
-                column = _label_column(variable, labels, layout)
-                for index, chunk in enumerate(_label_chunks(variable, column, layout)):
+                for index, chunk in enumerate(_label_chunks(variable, labels, layout)):
                     contents[schema.chunk_key(variable, index)] = encode_chunk(chunk)
         # The group's own metadata first: whatever else is found beside it is then known to be ours.
         metadata = {"zarr.json": _group_metadata(layout, attributes, complete=False)}
@@ -112,41 +111,44 @@ def _whole_steps(n_bytes: int) -> int:
     return max(-(-n_bytes // schema.TEXT_STEP_BYTES), 1) * schema.TEXT_STEP_BYTES
 
 
-def _label_column(variable: Variable, labels: Mapping[str, Any], layout: Layout) -> NDArray[Any]:
+def _label_chunks(variable: Variable, labels: Mapping[str, Any], layout: Layout) -> Iterator[NDArray[Any]]:
+    """Yield the files of a label, each made of the part of the column that it holds."""
     if variable.name not in labels:
         raise ValueError(f"labels lack a column {variable.name}")
-    whole = schema.shape(variable, layout)
+    column, whole = labels[variable.name], schema.shape(variable, layout)
+    if len(column) != whole[0]:
+        raise ValueError(f"labels: {variable.name}: expected {whole[0]} values, found {len(column)}")
+    per_file = schema.file_shape(variable, layout)
+    for first in range(0, len(column), per_file[0]):
+        chunk = np.full(per_file, variable.fill_value, dtype=variable.dtype)
+        part = _encoded(variable, column[first : first + per_file[0]], whole[1:])
+        chunk[: len(part)] = part
+        yield chunk
+
+
+def _encoded(variable: Variable, given: Any, inner: tuple[int, ...]) -> NDArray[Any]:
+    """Return a part of a column as it is stored."""
     if schema.is_text(variable):
-        return _encode_text(variable, labels[variable.name], whole)
-    given = np.asarray(labels[variable.name])
-    column = given.astype(variable.dtype)
-    if column.shape != whole or (column.dtype.kind in "iu" and not np.array_equal(column, given)):
+        return _encode_text(variable, given, inner[0])
+    values = np.asarray(given)
+    column = values.astype(variable.dtype)
+    if column.shape[1:] != inner or (column.dtype.kind in "iu" and not np.array_equal(column, values)):
         raise ValueError(
-            f"labels: {variable.name}: expected {variable.dtype} {whole}, found {given.dtype} {given.shape}"
+            f"labels: {variable.name}: expected {variable.dtype} of shape {inner}, found {values.dtype} of shape "
+            f"{values.shape[1:]}"
         )
     return column
 
 
-def _encode_text(variable: Variable, texts: Sequence[str], whole: tuple[int, ...]) -> NDArray[np.uint8]:
+def _encode_text(variable: Variable, texts: Sequence[str], width: int) -> NDArray[np.uint8]:
     rows = [text.encode() for text in texts]
     longest = max((len(row) for row in rows), default=0)
-    if len(rows) != whole[0] or longest > whole[1] or any(b"\0" in row for row in rows):
+    if longest > width or any(b"\0" in row for row in rows):
         raise ValueError(
-            f"labels: {variable.name}: expected {whole[0]} texts of at most {whole[1]} bytes without zero bytes, "
-            f"found {len(rows)} of at most {longest}"
+            f"labels: {variable.name}: expected texts of at most {width} bytes without zero bytes, found some of "
+            f"{longest}"
         )
-    return np.frombuffer(b"".join(row.ljust(whole[1], b"\0") for row in rows), dtype=np.uint8).reshape(whole)
-
-
-def _label_chunks(variable: Variable, column: NDArray[Any], layout: Layout) -> list[NDArray[Any]]:
-    per_file = schema.file_shape(variable, layout)
-    found = []
-    for first in range(0, len(column), per_file[0]):
-        chunk = np.full(per_file, variable.fill_value, dtype=variable.dtype)
-        part = column[first : first + per_file[0]]
-        chunk[: len(part)] = part
-        found.append(chunk)
-    return found
+    return np.frombuffer(b"".join(row.ljust(width, b"\0") for row in rows), dtype=np.uint8).reshape(-1, width)
 
 
 def _group_metadata(layout: Layout, attributes: Mapping[str, Any], *, complete: bool) -> bytes:

@@ -29,7 +29,7 @@ def read_batches(file: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         leaves = [table.schema.column(i).path for i in range(len(table.schema))]
     # A text read as a dictionary takes its memory once, however often it repeats.
     with pq.ParquetFile(file, read_dictionary=leaves) as table:
-        for batch in table.iter_batches(batch_size=BATCH_LINES, columns=list(names)):
+        for batch in _batches(table, names):
             columns = [batch.column(name) for name in names]
             n_bytes = sum(map(_expanded_bytes, columns))
             if n_bytes > MAX_BATCH_BYTES:
@@ -39,6 +39,12 @@ def read_batches(file: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
             fields = [schema.field(name) for name in names]
             arrays = [column.cast(field.type) for column, field in zip(columns, fields, strict=True)]
             yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _batches(table: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield batches of one row group after another: Arrow cannot join the dictionaries of two in a list of texts."""
+    for group in range(table.num_row_groups):
+        yield from table.iter_batches(batch_size=BATCH_LINES, row_groups=[group], columns=list(names))
 
 
 def read_lines(file: Any, filters: Sequence[tuple[str, str, Any]]) -> list[dict[str, Any]]:

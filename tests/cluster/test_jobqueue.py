@@ -14,7 +14,7 @@ import pytest
 from cluster import ClusterError
 from cluster.config import ClusterSection, JobProfile
 from cluster.connect import job_script
-from cluster.jobqueue import import_dask_jobqueue
+from cluster.job_script import import_dask_jobqueue
 from cluster.walltime import lifetime, walltime_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -234,7 +234,7 @@ def test_a_log_folder_that_no_script_can_name_is_refused(tmp_path: Path) -> None
 
 def test_importing_dask_jobqueue_our_way_leaves_ctrl_c_alone() -> None:
     code = (
-        "import signal; from cluster.jobqueue import import_dask_jobqueue; import_dask_jobqueue(); "
+        "import signal; from cluster.job_script import import_dask_jobqueue; import_dask_jobqueue(); "
         "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

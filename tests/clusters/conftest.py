@@ -1,0 +1,56 @@
+"""A dataset made in one process, to compare with, and a real SLURM of four nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.runs import ROOT, content_of, datagen, write_inputs
+from tests.slurm.conftest import skip_without_slurm, use
+from tests.slurm.controller import Controller, slurm
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A configuration without clusters and what a run without workers makes of it."""
+
+    config: Path
+    content: dict[str, str]
+
+    def with_profile(self, folder: Path, **settings: Any) -> Path:
+        """Write the configuration with a profile [cluster.tested] to `folder`; return its path."""
+        lines = [f"{name} = {_toml(value)}" for name, value in settings.items()]
+        config = folder / "config.toml"
+        text = self.config.read_text().replace('path = "cifs"', f'path = "{self.config.parent / "cifs"}"')
+        config.write_text("\n".join([text, "[cluster.tested]", *lines, ""]))
+        return config
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, str | Path) else str(value)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    folder = tmp_path_factory.mktemp("reference")
+    config = write_inputs(folder)
+    ended = datagen("run", config, "--out", folder / "inline.zarr", "--cluster", "inline", timeout_s=900)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return Reference(config, content_of(folder / "inline.zarr"))
+
+
+@pytest.fixture
+def four_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Controller]:
+    """A SLURM of this test alone: nodes that it kills stay dead."""
+    skip_without_slurm()
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with slurm(nodes=4, cpus=2) as controller:
+        use(controller, monkeypatch, tmp_path)
+        yield controller
+        (tmp_path / "slurm.log").write_text(controller.logs())

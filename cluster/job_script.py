@@ -9,6 +9,7 @@ are joined.
 from __future__ import annotations
 
 import importlib
+import re
 import shlex
 import signal
 import sys
@@ -93,6 +94,7 @@ def job_options(profile: JobProfile) -> dict[str, Any]:
             f"the folder for the jobs' output, {str(log_directory)!r}, has a blank in its name, which job scripts "
             "cannot express; set cluster.log_directory to a folder without"
         )
+    directives = [*(_user_setting(profile, "job-extra-directives") or []), *profile.directives]
     scratch_parent = str(profile.local_directory or _user_setting(profile, "local-directory") or "")
     options: dict[str, Any] = {
         "cores": cores,
@@ -104,7 +106,7 @@ def job_options(profile: JobProfile) -> dict[str, Any]:
         "local_directory": SHELL_EXPRESSION,
         "log_directory": str(log_directory),
         "worker_extra_args": [*(_user_setting(profile, "worker-extra-args") or []), *_worker_arguments(profile)],
-        "job_extra_directives": [*(_user_setting(profile, "job-extra-directives") or []), *profile.directives],
+        "job_extra_directives": [*_shell(profile.kind, directives), *directives],
         "job_script_prologue": [
             *(_user_setting(profile, "job-script-prologue") or []),
             *profile.prologue,
@@ -124,6 +126,13 @@ def job_options(profile: JobProfile) -> dict[str, Any]:
     if profile.kind in ("pbs", "sge"):
         options["resource_spec"] = profile.resource_spec
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _shell(kind: str, directives: list[str]) -> list[str]:
+    """Return the directive for the shell of the script; PBS and SGE take one that may be csh."""
+    if kind not in ("pbs", "sge") or any(re.match(r"-S\b", directive) for directive in directives):
+        return []
+    return ["-S /bin/bash"]
 
 
 def _worker_arguments(profile: JobProfile) -> list[str]:

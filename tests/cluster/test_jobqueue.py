@@ -129,6 +129,14 @@ def test_a_bash_shell_accepts_the_script(tmp_path: Path) -> None:
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
 
+def test_jobs_run_in_bash_also_where_the_queue_has_another_shell(tmp_path: Path) -> None:
+    assert "\n#$ -S /bin/bash\n" in script("sge", tmp_path)
+    assert "\n#PBS -S /bin/bash\n" in script("pbs", tmp_path)
+    assert "/bin/bash" not in script("sge", tmp_path, directives=("-S /opt/bin/bash5",)).replace("/opt/bin/bash5", "")
+    for kind in ("slurm", "lsf"):  # these follow the first line of the script
+        assert script(kind, tmp_path).startswith("#!/usr/bin/env bash\n")
+
+
 def test_workers_find_this_code_and_the_users_own_path(tmp_path: Path) -> None:
     lines = [line for line in script("slurm", tmp_path).splitlines() if line.startswith("export PYTHONPATH=")]
     assert len(lines) == 1

@@ -12,6 +12,7 @@ import pytest
 from tests.faults.runs import ROOT, content_of, datagen, write_inputs
 from tests.slurm.conftest import skip_without_slurm, use
 from tests.slurm.controller import Controller, slurm
+from tests.slurm.networks import why_no_networks
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def _toml(value: Any) -> str:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = tmp_path_factory.mktemp("reference")
     config = write_inputs(folder)
+    # More shards than workers, so that there is a middle.
+    config.write_text(config.read_text().replace("structures_per_shard = 2", "structures_per_shard = 1"))
     ended = datagen("run", config, "--out", folder / "inline.zarr", "--cluster", "inline", timeout_s=900)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return Reference(config, content_of(folder / "inline.zarr"))
@@ -51,6 +54,19 @@ def four_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cont
     skip_without_slurm()
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with slurm(nodes=4, cpus=2) as controller:
+        use(controller, monkeypatch, tmp_path)
+        yield controller
+        (tmp_path / "slurm.log").write_text(controller.logs())
+
+
+@pytest.fixture
+def four_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Controller]:
+    """Such a SLURM whose nodes have networks and addresses of their own."""
+    skip_without_slurm()
+    if missing := why_no_networks():
+        pytest.skip(missing)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with slurm(nodes=4, cpus=2, separate_networks=True) as controller:
         use(controller, monkeypatch, tmp_path)
         yield controller
         (tmp_path / "slurm.log").write_text(controller.logs())

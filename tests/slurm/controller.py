@@ -2,8 +2,8 @@
 
 `with slurm() as controller:` starts munged, slurmctld and one slurmd per node on 127.0.0.1 with their own key, ports
 and state, and ends these processes, and no others, when it is left. No accounting, no cgroups; works as root and, for
-one's own jobs, as anybody else. Each node has its own slurmd, port and spool folder; all share the machine's host name
-and file systems.
+one's own jobs, as anybody else. Each node has its own slurmd, port and spool folder, and on request its own network;
+all share the machine's host name and file systems.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from tests.slurm.networks import Networks, networks
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "squeue", "srun", "scontrol")
 #: More than most test machines have: what matters is that jobs run side by side.
 CPUS = 8
 MEMORY_MB = 8000
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Controller:
     environment: dict[str, str]
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     """Process of each node's slurmd, by the node's name."""
+    networks: Networks | None = None
 
     @property
     def nodes(self) -> list[str]:
@@ -96,16 +100,17 @@ def missing_programs() -> list[str]:
 
 
 @contextmanager
-def slurm(nodes: int = 1, cpus: int = CPUS) -> Iterator[Controller]:
-    """Start it, with `cpus` cores on each node, and end it."""
+def slurm(nodes: int = 1, cpus: int = CPUS, *, separate_networks: bool = False) -> Iterator[Controller]:
+    """Start it, with `cpus` cores on each node, and end it; nodes with networks of their own need root."""
     # Not in pytest's folder: the path of a Unix socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
     folder.chmod(0o755)
-    controller = Controller(folder, {"SLURM_CONF": str(folder / "slurm.conf")})
+    names = [f"node{number}" for number in range(1, nodes + 1)]
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        names = [f"node{number}" for number in range(1, nodes + 1)]
-        _write_configuration(folder, names, cpus)
+        network = stack.enter_context(networks(names)) if separate_networks else None
+        controller = Controller(folder, {"SLURM_CONF": str(folder / "slurm.conf")}, networks=network)
+        _write_configuration(controller, names, cpus)
         socket_path = folder / "munge" / "socket"
         munge = [
             "munged",
@@ -121,7 +126,8 @@ def slurm(nodes: int = 1, cpus: int = CPUS) -> Iterator[Controller]:
         stack.enter_context(_daemon(folder, ["slurmctld", "-D", "-f", configuration]))
         for name in names:
             command = ["slurmd", "-D", "-f", configuration, "-N", name]
-            controller.daemons[name] = stack.enter_context(_daemon(folder, command, name))
+            before = network.within(name) if network else []
+            controller.daemons[name] = stack.enter_context(_daemon(folder, command, name, before))
         _wait(
             "idle nodes",
             controller,
@@ -134,7 +140,8 @@ def slurm(nodes: int = 1, cpus: int = CPUS) -> Iterator[Controller]:
             _wait("the end of all jobs", controller, lambda: not _try(controller, "squeue", "--noheader").strip(), 60)
 
 
-def _write_configuration(folder: Path, nodes: list[str], cpus: int) -> None:
+def _write_configuration(controller: Controller, nodes: list[str], cpus: int) -> None:
+    folder, network = controller.folder, controller.networks
     for name in ("munge", "state", "spool"):
         (folder / name).mkdir(mode=0o755)
     key = folder / "munge" / "key"
@@ -143,12 +150,14 @@ def _write_configuration(folder: Path, nodes: list[str], cpus: int) -> None:
     host, user = socket.gethostname().split(".")[0], getpass.getuser()
     controller_port, *node_ports = _free_ports(1 + len(nodes))
     node_lines = "\n".join(
-        f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={MEMORY_MB}"
+        f"NodeName={name} NodeHostname={host} NodeAddr={network.nodes[name] if network else LOOPBACK} "
+        f"Port={port} CPUs={cpus} RealMemory={MEMORY_MB}"
         for name, port in zip(nodes, node_ports, strict=True)
     )
     (folder / "slurm.conf").write_text(f"""\
 ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({network.address if network else LOOPBACK})
+TreeWidth=100
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
@@ -182,12 +191,14 @@ PartitionName=test Nodes={",".join(nodes)} Default=YES MaxTime=INFINITE State=UP
 
 
 @contextmanager
-def _daemon(folder: Path, command: list[str], node: str = "") -> Iterator[subprocess.Popen[bytes]]:
+def _daemon(
+    folder: Path, command: list[str], node: str = "", before: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     program = _find(command[0])
     assert program is not None
     with (folder / f"{command[0]}{node and '.'}{node}.output.log").open("w") as output:
         process = subprocess.Popen(
-            [program, *command[1:]],
+            [*before, program, *command[1:]],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -16,16 +16,10 @@ SMALLEST_LAUNCH = 3
 #: Variables of rank and size: SLURM, Open MPI, MPICH and Intel MPI, launchers with PMIx.
 _RANK = {"slurm-runner": ("SLURM_PROCID",), "mpi": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")}
 _SIZE = {"slurm-runner": ("SLURM_NTASKS",), "mpi": ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")}
-#: Variables that differ between launches.
-_LAUNCH = (
-    "SLURM_JOB_ID",
-    "SLURM_STEP_ID",
-    "PMIX_NAMESPACE",
-    "OMPI_MCA_ess_base_jobid",
-    "PBS_JOBID",
-    "JOB_ID",
-    "LSB_JOBID",
-)
+#: Names that Open MPI and launchers with PMIx give a launch.
+_LAUNCH = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")
+#: Names of jobs and steps. Under `mpirun` some of them exist only on the first node, or only on the others.
+_JOB = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "JOB_ID", "LSB_JOBID")
 _PMI_ANSWER_S = 10
 
 
@@ -56,8 +50,16 @@ def find_rank(kind: str, environment: Mapping[str, str]) -> ProcessRank:
             f"cluster kind {kind!r}: expected at least {SMALLEST_LAUNCH} processes (scheduler, driver and a worker), "
             f"found {size}; ask for more tasks"
         )
-    names = [environment.get(name, "") for name in _LAUNCH]
-    return ProcessRank(rank, size, zlib.crc32("/".join([*names, _name_from_pmi(environment)]).encode()))
+    return ProcessRank(rank, size, zlib.crc32(_name_of_launch(kind, environment).encode()))
+
+
+def _name_of_launch(kind: str, environment: Mapping[str, str]) -> str:
+    """Return a name that all processes of the launch see, on every node, and no other launch has."""
+    if kind == "mpi":
+        names = [environment.get(name, "") for name in _LAUNCH]
+        if name := next(filter(None, names), "") or _name_from_pmi(environment):
+            return name
+    return "/".join(environment.get(name, "") for name in _JOB)
 
 
 def _name_from_pmi(environment: Mapping[str, str]) -> str:

@@ -77,6 +77,15 @@ def test_two_launches_in_one_job_meet_in_different_places() -> None:
     assert find_rank("slurm-runner", first).launch != find_rank("slurm-runner", second).launch
 
 
+def test_nodes_of_one_launch_meet_although_they_see_different_jobs() -> None:
+    # Open MPI within SLURM: it starts processes of the first node itself and those of other nodes by srun.
+    launch = {"OMPI_COMM_WORLD_SIZE": "8", "PMIX_NAMESPACE": "1557594113", "SLURM_JOB_ID": "7"}
+    first = {**launch, "OMPI_COMM_WORLD_RANK": "0"}
+    other = {**launch, "OMPI_COMM_WORLD_RANK": "7", "SLURM_STEP_ID": "0"}
+    assert find_rank("mpi", first).launch == find_rank("mpi", other).launch
+    assert find_rank("mpi", first).launch != find_rank("mpi", {**first, "PMIX_NAMESPACE": "1557594114"}).launch
+
+
 def answer_as_mpich(end: socket.socket, name: str) -> None:
     """Answer on one end of a socket as MPICH's launcher does."""
     with end, end.makefile("r") as lines:

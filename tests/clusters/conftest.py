@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.runs import ROOT, content_of, datagen, write_inputs
+from tests.faults.runs import ROOT, content_of, started, wait_until, write_inputs
 from tests.slurm.conftest import skip_without_slurm, use
 from tests.slurm.controller import Controller, slurm
 from tests.slurm.networks import why_no_networks
@@ -43,8 +43,10 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     config = write_inputs(folder)
     # More shards than workers, so that there is a middle.
     config.write_text(config.read_text().replace("structures_per_shard = 2", "structures_per_shard = 1"))
-    ended = datagen("run", config, "--out", folder / "inline.zarr", "--cluster", "inline", timeout_s=900)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    log = folder / "inline.log"
+    with started("run", config, "--out", folder / "inline.zarr", "--cluster", "inline", log=log) as run:
+        wait_until(lambda: run.poll() is not None, 900)
+        assert run.returncode == 0, log.read_text()
     return Reference(config, content_of(folder / "inline.zarr"))
 
 

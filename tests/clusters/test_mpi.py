@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from tests.clusters.conftest import Reference
 from tests.clusters.slow import slow_tasks
 from tests.faults.runs import command, content_of, environment, wait_until
+from tests.slurm.controller import Controller
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(1800)]
 
@@ -109,6 +111,22 @@ def test_a_process_killed_in_the_middle_ends_the_launch_and_the_next_one_resumes
     with launched(name, config, dataset, log) as run:
         assert run.wait(RUN_S) == 0, log.read_text()
     assert content_of(dataset) == reference.content
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_mpirun_over_four_nodes_of_slurm_makes_the_same_dataset(
+    name: str, four_networks: Controller, reference: Reference, tmp_path: Path
+) -> None:
+    config, dataset, output = profile_in(reference, tmp_path), tmp_path / "mpi.zarr", tmp_path / "job.log"
+    mpirun = launcher(name)[:-2]  # SLURM says how many processes and where
+    script = tmp_path / "job.sh"
+    script.write_text(
+        f"#!/bin/bash\n{shlex.join([*mpirun, *command('run', config, '--out', dataset, '--cluster', 'tested')])}\n"
+    )
+    four_networks.command(
+        "sbatch", "--wait", "--nodes=4", "--ntasks=6", f"--output={output}", str(script), timeout_s=RUN_S
+    )
+    assert content_of(dataset) == reference.content, output.read_text()
 
 
 def test_two_launches_by_mpich_with_one_shared_folder_do_not_meet(reference: Reference, tmp_path: Path) -> None:

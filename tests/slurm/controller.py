@@ -108,7 +108,7 @@ def slurm(nodes: int = 1, cpus: int = CPUS, *, separate_networks: bool = False) 
     names = [f"node{number}" for number in range(1, nodes + 1)]
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        network = stack.enter_context(networks(names)) if separate_networks else None
+        network = stack.enter_context(networks(names, folder)) if separate_networks else None
         controller = Controller(folder, {"SLURM_CONF": str(folder / "slurm.conf")}, networks=network)
         _write_configuration(controller, names, cpus)
         socket_path = folder / "munge" / "socket"
@@ -150,8 +150,8 @@ def _write_configuration(controller: Controller, nodes: list[str], cpus: int) ->
     host, user = socket.gethostname().split(".")[0], getpass.getuser()
     controller_port, *node_ports = _free_ports(1 + len(nodes))
     node_lines = "\n".join(
-        f"NodeName={name} NodeHostname={host} NodeAddr={network.nodes[name] if network else LOOPBACK} "
-        f"Port={port} CPUs={cpus} RealMemory={MEMORY_MB}"
+        f"NodeName={name} NodeHostname={name if network else host} "
+        f"NodeAddr={network.nodes[name] if network else LOOPBACK} Port={port} CPUs={cpus} RealMemory={MEMORY_MB}"
         for name, port in zip(nodes, node_ports, strict=True)
     )
     (folder / "slurm.conf").write_text(f"""\

@@ -6,9 +6,11 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,17 @@ class Networks:
     address: str
     nodes: dict[str, str]
     prefix: str
+    hosts: Path
+    """Names of the nodes, as in /etc/hosts."""
 
     def within(self, node: str) -> list[str]:
-        """Return the start of a command that runs in the network of a node."""
+        """Return the start of a command that runs in the network of a node, on a machine of the node's name."""
         # Not `ip netns exec`, which also hides the control groups that slurmd looks for.
-        return ["nsenter", f"--net=/run/netns/{self.prefix}-{node}"]
+        enter = (
+            f"mount --bind '{self.hosts}' /etc/hosts && hostname \"$0\" && "
+            f'exec nsenter --net=/run/netns/{self.prefix}-{node} "$@"'
+        )
+        return ["unshare", "--uts", "--mount", "sh", "-c", enter, node]
 
     def cut(self, node: str) -> None:
         """Take the node off the network: no packet arrives any more, and none says so, as when its power fails."""
@@ -36,15 +44,16 @@ def why_no_networks() -> str | None:
     if shutil.which("ip") is None:
         return "networks of nodes need the program ip; on Debian: apt-get install iproute2"
     try:
-        with networks(["node1"]):
-            return None
+        with tempfile.TemporaryDirectory() as folder, networks(["node1"], Path(folder)) as made:
+            subprocess.run([*made.within("node1"), "true"], check=True, capture_output=True, text=True, timeout=60)
+        return None
     except subprocess.CalledProcessError as error:
-        return f"networks of nodes cannot be made: {shutil.which('ip')}: {error.stderr.strip()}"
+        return f"networks of nodes cannot be made: {error.stderr.strip()}"
 
 
 @contextmanager
-def networks(nodes: list[str]) -> Iterator[Networks]:
-    """Make a bridge and a namespace per node, and remove them."""
+def networks(nodes: list[str], folder: Path) -> Iterator[Networks]:
+    """Make a bridge and a namespace per node, and remove them; `folder` holds what goes with them."""
     number = secrets.randbelow(250)
     prefix = f"pxrd{number}n"
     # 198.18.0.0/15 is reserved for tests of networks (RFC 2544).
@@ -69,7 +78,9 @@ def networks(nodes: list[str]) -> Iterator[Networks]:
                 ("link", "set", "lo", "up"),
             ):
                 _ip("-n", space, *words)
-        yield Networks(address, addresses, prefix)
+        hosts = folder / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {node}\n" for node, ip in addresses.items()))
+        yield Networks(address, addresses, prefix, hosts)
 
 
 def _ip(*words: str) -> None:

@@ -115,8 +115,8 @@ def job_options(profile: JobProfile) -> dict[str, Any]:
             *_path_to_this_code(),
             "export PYTHONSAFEPATH=1",  # a cluster.py in the folder of the job must not hide our package
         ],
-        # Not dask-jobqueue's own "tls://": Dask then takes a worker's address on the way to the internet, 127.0.0.1 on a
-        # node without, instead of that on the way to the scheduler.
+        # Not dask-jobqueue's own "tls://": Dask then takes a worker's address on the way to the internet (127.0.0.1 on
+        # nodes without) instead of one on the way to the scheduler.
         "protocol": "tls" if profile.encryption == "tls" else "tcp",
         "job_name": _user_setting(profile, "name") or "pxrd-datagen",
         "python": profile.python or _user_setting(profile, "python") or shlex.quote(sys.executable),

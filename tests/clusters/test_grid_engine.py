@@ -70,15 +70,15 @@ def test_grid_engine_makes_the_same_dataset_although_a_job_is_deleted(
 def test_jobs_that_grid_engine_ends_at_their_walltime_are_replaced(
     engine: GridEngine, reference: Reference, tmp_path: Path
 ) -> None:
-    settings = profile(tmp_path, walltime="00:00:50", lifetime_s=3600.0, directives=["-V"])
+    settings = profile(tmp_path, workers=1, walltime="00:02:00", lifetime_s=3600.0, directives=["-V"])
     config = reference.with_profile(tmp_path, **settings)
     dataset, log = tmp_path / "sge.zarr", tmp_path / "run.log"
-    slow = slow_tasks(tmp_path, 12)
+    slow = slow_tasks(tmp_path, 16)
     with started("run", config, "--out", dataset, "--cluster", "tested", log=log, extra=slow) as run:
         wait_until(lambda: run.poll() is not None, RUN_S)
         assert run.returncode == 0, log.read_text()
     assert content_of(dataset) == reference.content
-    assert len(list((tmp_path / "logs").glob("pxrd-datagen.o*"))) > 2, "jobs were submitted again"
+    assert len(list((tmp_path / "logs").glob("pxrd-datagen.o*"))) > 1, "another job was submitted"
 
 
 def test_jobs_that_fail_before_their_worker_connects_end_the_run_soon(

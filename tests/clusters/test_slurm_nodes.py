@@ -111,26 +111,26 @@ def test_a_node_whose_network_fails_in_the_middle_costs_nothing(
 def test_workers_leave_before_the_walltime_and_new_jobs_go_on(
     four_nodes: Controller, reference: Reference, tmp_path: Path
 ) -> None:
-    # One minute, of which workers use three quarters: the margin is at most a quarter.
-    config = reference.with_profile(tmp_path, **profile(tmp_path, workers=2, walltime="00:01:00"))
+    # Three minutes, of which workers use three quarters: the margin is at most a quarter.
+    config = reference.with_profile(tmp_path, **profile(tmp_path, workers=1, walltime="00:03:00"))
     dataset, log = tmp_path / "slurm.zarr", tmp_path / "run.log"
-    slow = slow_tasks(tmp_path, 12)
+    slow = slow_tasks(tmp_path, 16)
     with started("run", config, "--out", dataset, "--cluster", "tested", log=log, extra=slow) as run:
         wait_until(lambda: run.poll() is not None, RUN_S)
         assert run.returncode == 0, log.read_text()
     assert content_of(dataset) == reference.content
     states = states_of_jobs(four_nodes)
-    assert len(states) > 2, "jobs were submitted again"
+    assert len(states) > 1, "another job was submitted"
     assert "TIMEOUT" not in states, "no job reached its walltime"
 
 
 def test_jobs_that_slurm_ends_at_their_walltime_are_replaced(
     four_nodes: Controller, reference: Reference, tmp_path: Path
 ) -> None:
-    settings = profile(tmp_path, workers=2, walltime="00:01:00", lifetime_s=3600.0)
+    settings = profile(tmp_path, workers=1, walltime="00:02:00", lifetime_s=3600.0)
     config = reference.with_profile(tmp_path, **settings)
     dataset, log = tmp_path / "slurm.zarr", tmp_path / "run.log"
-    slow = slow_tasks(tmp_path, 25)
+    slow = slow_tasks(tmp_path, 20)
     with started("run", config, "--out", dataset, "--cluster", "tested", log=log, extra=slow) as run:
         wait_until(lambda: run.poll() is not None, RUN_S)
         assert run.returncode == 0, log.read_text()

@@ -51,8 +51,13 @@ class Controller:
         """End a node as a power cut does: SIGKILL to its daemon and to everything that runs on it; return the pids."""
         self.daemons[node].kill()
         self.daemons[node].wait()
+        return self.kill_jobs(node)
+
+    def kill_jobs(self, node: str) -> list[int]:
+        """Kill what runs on a node; return the pids."""
         killed: list[int] = []
-        while pids := self._processes_on(node):
+        deadline = time.monotonic() + 30
+        while (pids := self._processes_on(node)) and time.monotonic() < deadline:
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -61,19 +66,30 @@ class Controller:
         return killed
 
     def _processes_on(self, node: str) -> list[int]:
-        """Processes of this SLURM's jobs on a node, and the slurmstepd above them."""
+        """Processes of this SLURM's jobs on a node, and the slurmstepd above each."""
         found = []
         for process in psutil.process_iter():
             try:
-                environment = process.environ()
-                if environment.get("SLURMD_NODENAME") != node or process.status() == psutil.STATUS_ZOMBIE:
-                    continue
-                if environment.get("SLURM_CONF") != self.environment["SLURM_CONF"]:
-                    continue
-                found += [process.pid, *(one.pid for one in process.parents() if one.name().startswith("slurmstepd"))]
+                if process.status() != psutil.STATUS_ZOMBIE and (
+                    self._is_job(process, node) or self._is_step(process, node)
+                ):
+                    found.append(process.pid)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-        return sorted(set(found))
+        return found
+
+    def _is_job(self, process: psutil.Process, node: str) -> bool:
+        environment = process.environ()
+        return (environment.get("SLURM_CONF"), environment.get("SLURMD_NODENAME")) == (
+            self.environment["SLURM_CONF"],
+            node,
+        )
+
+    def _is_step(self, process: psutil.Process, node: str) -> bool:
+        # It writes its title over its environment; it has the log of its slurmd open.
+        return process.name().startswith("slurmstepd") and any(
+            file.path == str(self.folder / f"slurmd.{node}.log") for file in process.open_files()
+        )
 
     def command(self, *words: str, timeout_s: float = 60) -> str:
         """Run one of SLURM's commands and return what it says."""
@@ -110,6 +126,7 @@ def slurm(nodes: int = 1, cpus: int = CPUS, *, separate_networks: bool = False) 
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         network = stack.enter_context(networks(names, folder)) if separate_networks else None
         controller = Controller(folder, {"SLURM_CONF": str(folder / "slurm.conf")}, networks=network)
+        stack.callback(lambda: [controller.kill_jobs(name) for name in names])
         _write_configuration(controller, names, cpus)
         socket_path = folder / "munge" / "socket"
         munge = [

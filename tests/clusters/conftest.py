@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ class Reference:
 def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return f'"{value}"' if isinstance(value, str | Path) else str(value)
+    # Basic strings of TOML are written as JSON's.
+    return json.dumps(str(value)) if isinstance(value, str | Path) else str(value)
 
 
 @pytest.fixture(scope="session", autouse=True)

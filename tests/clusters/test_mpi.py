@@ -25,18 +25,18 @@ RUN_S = 1200
 PROCESSES = 5
 #: What `--version` of a launcher says, Debian's name of the program, its options, and its variable of the rank.
 LAUNCHERS = {
-    "Open MPI": ("Open MPI", "mpirun.openmpi", ["--oversubscribe"], "OMPI_COMM_WORLD_RANK"),
-    "MPICH": ("HYDRA", "mpirun.mpich", [], "PMI_RANK"),
+    "Open MPI": (("Open MPI", "OpenRTE"), "mpirun.openmpi", ["--oversubscribe"], "OMPI_COMM_WORLD_RANK"),
+    "MPICH": (("HYDRA",), "mpirun.mpich", [], "PMI_RANK"),
 }
 
 
 def launcher(name: str) -> list[str]:
     """Return the start of a command line; skip where this MPI is not installed."""
-    mark, program, options, _ = LAUNCHERS[name]
+    marks, program, options, _ = LAUNCHERS[name]
     for candidate in (program, "mpirun", "mpiexec"):
         if found := shutil.which(candidate):
             says = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=60, check=False)
-            if mark in says.stdout:
+            if any(mark in says.stdout for mark in marks):
                 as_root = ["--allow-run-as-root"] if name == "Open MPI" and os.geteuid() == 0 else []
                 return [found, *as_root, *options, "-n", str(PROCESSES)]
     pytest.skip(f"{name} is not installed; on Debian: apt-get install openmpi-bin mpich")

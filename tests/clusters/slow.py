@@ -7,6 +7,9 @@ from pathlib import Path
 
 from tests.faults.runs import ROOT, startup_code
 
+PACE = int(os.environ.get("PXRD_CLUSTERS_PACE", "1"))
+"""Factor of the walltimes, and of the tasks that outlast them, for a machine that is busy with other things."""
+
 CODE = """
 import functools
 import importlib.util

@@ -10,7 +10,7 @@ import pytest
 
 from tests.clusters.conftest import Reference
 from tests.clusters.grid_engine import GridEngine, grid_engine, missing_programs
-from tests.clusters.slow import slow_tasks
+from tests.clusters.slow import PACE, slow_tasks
 from tests.faults.runs import ROOT, content_of, datagen, started, wait_until
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(1800)]
@@ -70,10 +70,10 @@ def test_grid_engine_makes_the_same_dataset_although_a_job_is_deleted(
 def test_jobs_that_grid_engine_ends_at_their_walltime_are_replaced(
     engine: GridEngine, reference: Reference, tmp_path: Path
 ) -> None:
-    settings = profile(tmp_path, workers=1, walltime="00:02:00", lifetime_s=3600.0, directives=["-V"])
+    settings = profile(tmp_path, workers=1, walltime=f"00:{2 * PACE:02}:00", lifetime_s=3600.0, directives=["-V"])
     config = reference.with_profile(tmp_path, **settings)
     dataset, log = tmp_path / "sge.zarr", tmp_path / "run.log"
-    slow = slow_tasks(tmp_path, 16)
+    slow = slow_tasks(tmp_path, 16 * PACE)
     with started("run", config, "--out", dataset, "--cluster", "tested", log=log, extra=slow) as run:
         wait_until(lambda: run.poll() is not None, RUN_S)
         assert run.returncode == 0, log.read_text()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.clusters.conftest import Reference
-from tests.clusters.slow import slow_tasks
+from tests.clusters.slow import PACE, slow_tasks
 from tests.faults.runs import content_of, datagen, started, wait_until
 from tests.slurm.controller import Controller
 
@@ -112,9 +112,9 @@ def test_workers_leave_before_the_walltime_and_new_jobs_go_on(
     four_nodes: Controller, reference: Reference, tmp_path: Path
 ) -> None:
     # Three minutes, of which workers use three quarters: the margin is at most a quarter.
-    config = reference.with_profile(tmp_path, **profile(tmp_path, workers=1, walltime="00:03:00"))
+    config = reference.with_profile(tmp_path, **profile(tmp_path, workers=1, walltime=f"00:{3 * PACE:02}:00"))
     dataset, log = tmp_path / "slurm.zarr", tmp_path / "run.log"
-    slow = slow_tasks(tmp_path, 16)
+    slow = slow_tasks(tmp_path, 16 * PACE)
     with started("run", config, "--out", dataset, "--cluster", "tested", log=log, extra=slow) as run:
         wait_until(lambda: run.poll() is not None, RUN_S)
         assert run.returncode == 0, log.read_text()
@@ -127,10 +127,10 @@ def test_workers_leave_before_the_walltime_and_new_jobs_go_on(
 def test_jobs_that_slurm_ends_at_their_walltime_are_replaced(
     four_nodes: Controller, reference: Reference, tmp_path: Path
 ) -> None:
-    settings = profile(tmp_path, workers=1, walltime="00:02:00", lifetime_s=3600.0)
+    settings = profile(tmp_path, workers=1, walltime=f"00:{2 * PACE:02}:00", lifetime_s=3600.0)
     config = reference.with_profile(tmp_path, **settings)
     dataset, log = tmp_path / "slurm.zarr", tmp_path / "run.log"
-    slow = slow_tasks(tmp_path, 20)
+    slow = slow_tasks(tmp_path, 20 * PACE)
     with started("run", config, "--out", dataset, "--cluster", "tested", log=log, extra=slow) as run:
         wait_until(lambda: run.poll() is not None, RUN_S)
         assert run.returncode == 0, log.read_text()

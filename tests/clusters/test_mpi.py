@@ -81,6 +81,13 @@ def process_of_rank(name: str, mpirun: int, rank: int) -> psutil.Process:
     return next(process for process in ranked if process.ppid() not in numbers)
 
 
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def profile_in(reference: Reference, folder: Path) -> Path:
     return reference.with_profile(folder, kind="mpi", shared_directory=folder, memory_per_worker="1 GB")
 
@@ -106,7 +113,7 @@ def test_a_process_killed_in_the_middle_ends_the_launch_and_the_next_one_resumes
         everything = psutil.Process(run.pid).children(recursive=True)
         os.kill(process_of_rank(name, run.pid, PROCESSES - 1).pid, signal.SIGKILL)
         assert run.wait(120) != 0, "mpirun ends everything when one of its processes is killed"
-        wait_until(lambda: not [one for one in everything if one.is_running() and one.status() != "zombie"], 120)
+        wait_until(lambda: not any(lives(one) for one in everything), 120)
     assert len(list((dataset / "ledger").glob("shard-*.json"))) < 10
     with launched(name, config, dataset, log) as run:
         assert run.wait(RUN_S) == 0, log.read_text()

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dask
 from distributed import Security
 
 from cluster import dask_config, dask_private, queue_state
@@ -37,6 +38,9 @@ def job_cluster(profile: JobProfile) -> Iterator[JobCluster]:
     """Start a scheduler in this process and submit jobs of workers; cancel them at the end."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask_config.applied(profile.longest_hold_s))
+        # `tend` replaces lost jobs. Dask's own timer would cancel the replacement, which has the same name and may
+        # still be waiting in the queue.
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "3650 days"}))
         security = None
         if profile.encryption == "tls":
             folder = stack.enter_context(certificate_folder(profile.shared_directory.expanduser()))

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
+from dask.utils import parse_timedelta
 
 from cluster import ClusterError, Failure, Task, attendance, connect, jobqueue, queue_state, run_tasks
 from cluster.attendance import StartWatch
@@ -90,6 +92,14 @@ def test_a_start_that_fails_at_first_is_repeated(queue: Path, tmp_path: Path, ca
     said = [record.getMessage() for record in caplog.records if record.name == "cluster.jobqueue"]
     assert [line.partition(" ended")[0] for line in said] == ["cluster 'slurm': job 1", "cluster 'slurm': job 2"]
     assert "it left no output" in said[0]
+
+
+def test_dask_leaves_lost_jobs_to_us(queue: Path, tmp_path: Path) -> None:
+    # Its timer cancels whatever job has the name of a lost worker then: the replacement, if that waits in the queue.
+    with connect(profile(tmp_path, workers=1, prologue=("exit 1",))) as cluster:
+        assert parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")) > 365 * 86400
+        assert cluster.worker_count() == 0
+    assert len(list((queue / "jobs").glob("*.sh"))) == 1
 
 
 def test_one_look_that_misses_a_job_is_no_verdict() -> None:

@@ -99,7 +99,7 @@ def test_a_node_whose_network_fails_in_the_middle_costs_nothing(
     with started("run", config, "--out", dataset, "--cluster", "tested", log=log, extra=slow) as run:
         wait_until(lambda: shards(dataset) >= 1, RUN_S)
         node = next(iter(nodes_of_jobs(four_networks).values()))
-        # Nobody is notified, and what runs on the node goes on and writes its shard beside the repeated task.
+        # No message says so, and what runs on the node continues: it writes its shard beside the repeated task.
         network.cut(node)
         assert shards(dataset) < SHARDS, "in the middle"
         wait_until(lambda: run.poll() is not None, RUN_S)

@@ -6,7 +6,7 @@ BASE := $(VENV)/.base-installed
 TEST := $(VENV)/.test-installed
 TRAINER := $(VENV)/.trainer-installed
 
-.PHONY: demo test lint bench trainer docs dist page stress test-slurm pretrained clean
+.PHONY: demo test lint bench trainer docs dist page stress test-slurm test-clusters pretrained clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another with make PYTHON=/path/to/python3")'
@@ -61,6 +61,11 @@ stress: $(TEST)
 
 test-slurm: $(TEST)
 	$(BIN)/python -m pytest -m slurm --timeout 1200 -rs
+
+# Runs on SLURM with four nodes, Open MPI, MPICH and Grid Engine, as far as they are installed. On Debian, as root:
+# apt-get install slurm-wlm munge openmpi-bin mpich gridengine-master gridengine-exec gridengine-client
+test-clusters: $(TEST)
+	$(BIN)/python -m pytest -m clusters --timeout 1800 -rs
 
 # The weights of the package: reflections of structures and of generated crystals to d = 1 A, then QMixer by the clock;
 # resumes. On a GPU: MINUTES=9.35 QMIXER='--batch-size 2048 --learning-rate 2.5e-3 --compile'.

@@ -4,7 +4,7 @@
 
 The same command is started on every core (`srun datagen run ...`, `mpirun datagen run ...`). Process 0 becomes the
 scheduler, process 1 continues as the driver, all others become workers; dask-jobqueue's SLURMRunner assigns the roles.
-MPI is only the launcher: rank and size are read from the environment that it sets.
+MPI is only the launcher: rank and size are read from the environment that it sets (`cluster.launch`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ import signal
 import sys
 import threading
 import time
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,61 +28,14 @@ from cluster import dask_config
 from cluster.certificates import CERTIFICATE, KEY, security_in_memory, write_certificate
 from cluster.config import AllocationProfile
 from cluster.errors import ClusterError
-from cluster.jobqueue import import_dask_jobqueue
+from cluster.job_script import import_dask_jobqueue
+from cluster.launch import ProcessRank, find_rank
 from cluster.scratch import private_scratch
 
-#: Variables of rank and size: SLURM, Open MPI, MPICH and Intel MPI, launchers with PMIx.
-_RANK = {"slurm-runner": ("SLURM_PROCID",), "mpi": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")}
-_SIZE = {"slurm-runner": ("SLURM_NTASKS",), "mpi": ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")}
-#: Variables that differ between launches.
-_LAUNCH = (
-    "SLURM_JOB_ID",
-    "SLURM_STEP_ID",
-    "PMIX_NAMESPACE",
-    "OMPI_MCA_ess_base_jobid",
-    "PBS_JOBID",
-    "JOB_ID",
-    "LSB_JOBID",
-)
-_ROLES = 3
 #: Time that the shared folder must be missing, in seconds: a shared file system may not show it for a moment.
 _ABSENT_S = 10
 #: Time that the driver may be disconnected before the scheduler closes, in seconds.
 _DRIVER_AWAY_S = 60.0
-
-
-@dataclass(frozen=True)
-class ProcessRank:
-    """Rank and size of this process within its launch."""
-
-    rank: int
-    size: int
-    launch: int
-
-
-def find_rank(kind: str, environment: Mapping[str, str]) -> ProcessRank:
-    """Return the rank from the variables that the launcher set."""
-
-    def first(names: tuple[str, ...]) -> int:
-        for name in names:
-            if environment.get(name, "").isdigit():
-                return int(environment[name])
-        raise ClusterError(
-            f"cluster kind {kind!r}: expected a start by {'srun' if kind == 'slurm-runner' else 'mpirun'} "
-            f"on at least {_ROLES} processes, but none of {', '.join(names)} is set"
-        )
-
-    process = ProcessRank(
-        first(_RANK[kind]),
-        first(_SIZE[kind]),
-        zlib.crc32("/".join(environment.get(name, "") for name in _LAUNCH).encode()),
-    )
-    if process.size < _ROLES:
-        raise ClusterError(
-            f"cluster kind {kind!r}: expected at least {_ROLES} processes (scheduler, driver and a worker), "
-            f"found {process.size}; ask for more tasks"
-        )
-    return process
 
 
 @contextmanager

@@ -154,7 +154,7 @@ def job_script(profile: Profile) -> str | None:
     """Return the script of a job, or None for kinds without jobs; start nothing."""
     if not isinstance(profile, JobProfile):
         return None
-    from cluster.jobqueue import job_script as script_of_job
+    from cluster.job_script import job_script as script_of_job
 
     return script_of_job(profile)
 

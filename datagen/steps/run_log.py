@@ -43,6 +43,18 @@ class _Handler(RotatingFileHandler):
             print(f"datagen: cannot write {self.baseFilename}: {sys.exception()}; the run continues", file=sys.stderr)
 
 
+class _Forward(logging.Handler):
+    """Dask's warnings for the log: Dask raises the level of every stream that it finds at its own logger."""
+
+    def __init__(self, target: logging.Handler) -> None:
+        super().__init__(logging.WARNING)
+        self.target = target
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        self.target.handle(record)
+
+
 @contextmanager
 def run_log(folder: Path) -> Iterator[Path]:
     """Log to `folder/run.log` what this process does; errors leave their message, unexpected ones a traceback."""
@@ -92,13 +104,16 @@ def _attach(handler: logging.Handler) -> dict[str, int]:
         if logger.getEffectiveLevel() > logging.INFO:
             logger.setLevel(logging.INFO)
         logger.addHandler(handler)
-    logging.getLogger(FOREIGN).addHandler(handler)
+    logging.getLogger(FOREIGN).addHandler(_Forward(handler))
     return levels
 
 
 def _detach(handler: logging.Handler, levels: dict[str, int]) -> None:
-    for name in (*PACKAGES, FOREIGN):
+    for name in PACKAGES:
         logging.getLogger(name).removeHandler(handler)
+    foreign = logging.getLogger(FOREIGN)
+    for forward in [one for one in foreign.handlers if isinstance(one, _Forward) and one.target is handler]:
+        foreign.removeHandler(forward)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     if logging.lastResort is not None:

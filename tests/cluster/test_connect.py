@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +13,9 @@ import pytest
 from distributed import LocalCluster
 
 from cluster import Cluster, ClusterError, Task, connect, run_tasks
-from cluster.allocation import find_rank
 from cluster.certificates import CERTIFICATE, KEY, security_from_files, write_certificate
 from cluster.config import AddressProfile, LocalProfile
+from cluster.launch import find_rank
 from tests.cluster import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +75,48 @@ def test_two_launches_in_one_job_meet_in_different_places() -> None:
     first = {"SLURM_PROCID": "1", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
     second = {**first, "SLURM_STEP_ID": "1"}
     assert find_rank("slurm-runner", first).launch != find_rank("slurm-runner", second).launch
+
+
+def test_nodes_of_one_launch_meet_although_they_see_different_jobs() -> None:
+    # Open MPI within SLURM: it starts processes of the first node itself and those of other nodes by srun.
+    launch = {"OMPI_COMM_WORLD_SIZE": "8", "PMIX_NAMESPACE": "1557594113", "SLURM_JOB_ID": "7"}
+    first = {**launch, "OMPI_COMM_WORLD_RANK": "0"}
+    other = {**launch, "OMPI_COMM_WORLD_RANK": "7", "SLURM_STEP_ID": "0"}
+    assert find_rank("mpi", first).launch == find_rank("mpi", other).launch
+    assert find_rank("mpi", first).launch != find_rank("mpi", {**first, "PMIX_NAMESPACE": "1557594114"}).launch
+
+
+def answer_as_mpich(end: socket.socket, name: str) -> None:
+    """Answer on one end of a socket as MPICH's launcher does."""
+    with end, end.makefile("r") as lines:
+        for line in lines:
+            said = {
+                "cmd=init pmi_version=1 pmi_subversion=1": "cmd=response_to_init pmi_version=1 pmi_subversion=1 rc=0",
+                "cmd=get_my_kvsname": f"cmd=my_kvsname kvsname={name}",
+                "cmd=finalize": "cmd=finalize_ack",
+            }[line.strip()]
+            end.sendall(f"{said}\n".encode())
+
+
+def test_two_launches_by_mpich_meet_in_different_places() -> None:
+    launches = []
+    for name in ("kvs_71_0_1_host", "kvs_71_0_1_host", "kvs_72_0_1_host"):
+        ours, theirs = socket.socketpair()
+        thread = threading.Thread(target=answer_as_mpich, args=(theirs, name))
+        thread.start()
+        with ours:
+            variables = {"PMI_RANK": "1", "PMI_SIZE": "4", "PMI_FD": str(ours.fileno())}
+            launches.append(find_rank("mpi", variables).launch)
+        thread.join(10)
+    assert launches[0] == launches[1] != launches[2]
+
+
+def test_a_launcher_that_has_gone_names_no_launch() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        variables = {"PMI_RANK": "1", "PMI_SIZE": "4", "PMI_FD": str(ours.fileno())}
+        assert find_rank("mpi", variables).rank == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from cluster import ClusterError
 from cluster.config import ClusterSection, JobProfile
 from cluster.connect import job_script
-from cluster.jobqueue import import_dask_jobqueue
+from cluster.job_script import import_dask_jobqueue
 from cluster.walltime import lifetime, walltime_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ def test_the_script_names_the_certificate_and_holds_no_key(kind: str, tmp_path: 
     folder = tmp_path / "with a blank"
     text = script(kind, folder, log_directory=tmp_path / "logs")
     command = worker_command(text)
-    assert option(command, "--protocol") == "tls://"
+    assert option(command, "--protocol") == "tls", "with tls:// workers listen on 127.0.0.1 where there is no internet"
     assert option(command, "--tls-key") == str(folder / "tls-of-this-run" / "key.pem")
     assert "PRIVATE KEY" not in text
     assert list(tmp_path.rglob("*.pem")) == [], "writing the script makes no certificate"
@@ -127,6 +127,14 @@ def test_a_bash_shell_accepts_the_script(tmp_path: Path) -> None:
     text = script("slurm", tmp_path / "it's here", log_directory=tmp_path)
     text = text.replace("<address of the scheduler>", "ADDRESS").replace("<name of the job>", "NAME")
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+
+
+def test_jobs_run_in_bash_also_where_the_queue_has_another_shell(tmp_path: Path) -> None:
+    assert "\n#$ -S /bin/bash\n" in script("sge", tmp_path)
+    assert "\n#PBS -S /bin/bash\n" in script("pbs", tmp_path)
+    assert "/bin/bash" not in script("sge", tmp_path, directives=("-S /opt/bin/bash5",)).replace("/opt/bin/bash5", "")
+    for kind in ("slurm", "lsf"):  # these follow the first line of the script
+        assert script(kind, tmp_path).startswith("#!/usr/bin/env bash\n")
 
 
 def test_workers_find_this_code_and_the_users_own_path(tmp_path: Path) -> None:
@@ -234,7 +242,7 @@ def test_a_log_folder_that_no_script_can_name_is_refused(tmp_path: Path) -> None
 
 def test_importing_dask_jobqueue_our_way_leaves_ctrl_c_alone() -> None:
     code = (
-        "import signal; from cluster.jobqueue import import_dask_jobqueue; import_dask_jobqueue(); "
+        "import signal; from cluster.job_script import import_dask_jobqueue; import_dask_jobqueue(); "
         "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -108,7 +108,7 @@ def test_a_worker_that_stays_away_is_replaced() -> None:
 
 DRIVER = """
 import sys
-from cluster import Task, connect, jobqueue, run_tasks
+from cluster import Task, connect, job_script, run_tasks
 from cluster.config import LocalProfile
 from tests.cluster import jobs
 
@@ -121,7 +121,7 @@ def main():
 
 if __name__ == "__main__":
     # dask-jobqueue changes what Ctrl-C does when it is imported, unless it is imported our way.
-    jobqueue.import_dask_jobqueue()
+    job_script.import_dask_jobqueue()
     main()
 """
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from distributed.utils import silence_logging_cmgr
 
 from datagen.errors import PlanError
 from datagen.inspect.verify import verify
@@ -66,6 +67,20 @@ def test_what_the_packages_and_dask_say_is_kept_and_levels_are_restored(tmp_path
     assert "restarting" in text
     assert "a font" not in text
     assert "afterwards" not in text
+
+
+def test_a_cluster_that_silences_dask_silences_no_log(tmp_path: Path) -> None:
+    with run_log(tmp_path), silence_logging_cmgr(logging.CRITICAL):  # as each cluster of Dask's does while it lives
+        logging.getLogger("distributed.nanny").warning("restarting")
+        logging.getLogger("cluster.submit").warning("worker died")
+        logging.getLogger("datagen.progress").info("curate: 10 records")
+    text = (tmp_path / LOG).read_text()
+    for line in (
+        "distributed.nanny: restarting",
+        "cluster.submit: worker died",
+        "datagen.progress: curate: 10 records",
+    ):
+        assert line in text
 
 
 def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

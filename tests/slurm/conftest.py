@@ -12,8 +12,7 @@ from tests.slurm.controller import Controller, missing_programs, slurm
 
 @pytest.fixture(scope="session")
 def running_slurm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    if missing := missing_programs():
-        pytest.skip(f"SLURM is not installed: no {', '.join(missing)}; on Debian: apt-get install slurm-wlm munge")
+    skip_without_slurm()
     with slurm() as controller:
         yield controller
         evidence = tmp_path_factory.mktemp("slurm") / "slurm.log"
@@ -24,8 +23,17 @@ def running_slurm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def controller(running_slurm: Controller, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Controller:
-    """SLURM's commands work in this process and its children, and no configuration of a person's own interferes."""
-    for name, value in running_slurm.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
+    use(running_slurm, monkeypatch, tmp_path)
     return running_slurm
+
+
+def skip_without_slurm() -> None:
+    if missing := missing_programs():
+        pytest.skip(f"SLURM is not installed: no {', '.join(missing)}; on Debian: apt-get install slurm-wlm munge")
+
+
+def use(controller: Controller, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let SLURM's commands work in this process and its children, without a person's own configuration in the way."""
+    for name, value in controller.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(folder)

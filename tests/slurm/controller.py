@@ -1,8 +1,9 @@
-"""A real SLURM of one node, in a folder of its own, beside whatever else the machine runs.
+"""A real SLURM of one or several nodes, in a folder of its own, beside whatever else the machine runs.
 
-`with slurm() as controller:` starts munged, slurmctld and slurmd on 127.0.0.1 with their own key, ports and state, and
-ends these processes, and no others, when it is left. No accounting, no cgroups; works as root and, for one's own jobs,
-as anybody else.
+`with slurm() as controller:` starts munged, slurmctld and one slurmd per node on 127.0.0.1 with their own key, ports
+and state, and ends these processes, and no others, when it is left. No accounting, no cgroups; works as root and, for
+one's own jobs, as anybody else. Each node has its own slurmd, port and spool folder, and on request its own network;
+all share the machine's host name and file systems.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import getpass
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
+
+from tests.slurm.networks import Networks, networks
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "squeue", "srun", "scontrol")
 #: More than most test machines have: what matters is that jobs run side by side.
 CPUS = 8
 MEMORY_MB = 8000
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,57 @@ class Controller:
 
     folder: Path
     environment: dict[str, str]
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    """Process of each node's slurmd, by the node's name."""
+    networks: Networks | None = None
+
+    @property
+    def nodes(self) -> list[str]:
+        return list(self.daemons)
+
+    def kill_node(self, node: str) -> list[int]:
+        """End a node as a power cut does: SIGKILL to its daemon and to everything that runs on it; return the pids."""
+        self.daemons[node].kill()
+        self.daemons[node].wait()
+        return self.kill_jobs(node)
+
+    def kill_jobs(self, node: str) -> list[int]:
+        """Kill what runs on a node; return the pids."""
+        killed: list[int] = []
+        deadline = time.monotonic() + 30
+        while (pids := self._processes_on(node)) and time.monotonic() < deadline:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            killed += [pid for pid in pids if pid not in killed]
+            time.sleep(0.05)
+        return killed
+
+    def _processes_on(self, node: str) -> list[int]:
+        """Processes of this SLURM's jobs on a node, and the slurmstepd above each."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE and (
+                    self._is_job(process, node) or self._is_step(process, node)
+                ):
+                    found.append(process.pid)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def _is_job(self, process: psutil.Process, node: str) -> bool:
+        environment = process.environ()
+        return (environment.get("SLURM_CONF"), environment.get("SLURMD_NODENAME")) == (
+            self.environment["SLURM_CONF"],
+            node,
+        )
+
+    def _is_step(self, process: psutil.Process, node: str) -> bool:
+        # It writes its title over its environment; it has the log of its slurmd open.
+        return process.name().startswith("slurmstepd") and any(
+            file.path == str(self.folder / f"slurmd.{node}.log") for file in process.open_files()
+        )
 
     def command(self, *words: str, timeout_s: float = 60) -> str:
         """Run one of SLURM's commands and return what it says."""
@@ -58,15 +116,18 @@ def missing_programs() -> list[str]:
 
 
 @contextmanager
-def slurm() -> Iterator[Controller]:
-    """Start it, and end it."""
+def slurm(nodes: int = 1, cpus: int = CPUS, *, separate_networks: bool = False) -> Iterator[Controller]:
+    """Start it, with `cpus` cores on each node, and end it; nodes with networks of their own need root."""
     # Not in pytest's folder: the path of a Unix socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
     folder.chmod(0o755)
-    controller = Controller(folder, {"SLURM_CONF": str(folder / "slurm.conf")})
+    names = [f"node{number}" for number in range(1, nodes + 1)]
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        _write_configuration(folder)
+        network = stack.enter_context(networks(names, folder)) if separate_networks else None
+        controller = Controller(folder, {"SLURM_CONF": str(folder / "slurm.conf")}, networks=network)
+        stack.callback(lambda: [controller.kill_jobs(name) for name in names])
+        _write_configuration(controller, names, cpus)
         socket_path = folder / "munge" / "socket"
         munge = [
             "munged",
@@ -80,8 +141,15 @@ def slurm() -> Iterator[Controller]:
         _wait("munged's socket", controller, socket_path.exists)
         configuration = str(folder / "slurm.conf")
         stack.enter_context(_daemon(folder, ["slurmctld", "-D", "-f", configuration]))
-        stack.enter_context(_daemon(folder, ["slurmd", "-D", "-f", configuration]))
-        _wait("an idle node", controller, lambda: "idle" in _try(controller, "sinfo", "--noheader", "--format=%T"))
+        for name in names:
+            command = ["slurmd", "-D", "-f", configuration, "-N", name]
+            before = network.within(name) if network else []
+            controller.daemons[name] = stack.enter_context(_daemon(folder, command, name, before))
+        _wait(
+            "idle nodes",
+            controller,
+            lambda: _try(controller, "sinfo", "--noheader", "--Node", "--format=%T").split() == ["idle"] * nodes,
+        )
         try:
             yield controller
         finally:
@@ -89,30 +157,36 @@ def slurm() -> Iterator[Controller]:
             _wait("the end of all jobs", controller, lambda: not _try(controller, "squeue", "--noheader").strip(), 60)
 
 
-def _write_configuration(folder: Path) -> None:
+def _write_configuration(controller: Controller, nodes: list[str], cpus: int) -> None:
+    folder, network = controller.folder, controller.networks
     for name in ("munge", "state", "spool"):
         (folder / name).mkdir(mode=0o755)
     key = folder / "munge" / "key"
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(128))
     host, user = socket.gethostname().split(".")[0], getpass.getuser()
-    controller_port, node_port = _free_ports(2)
+    controller_port, *node_ports = _free_ports(1 + len(nodes))
+    node_lines = "\n".join(
+        f"NodeName={name} NodeHostname={name if network else host} "
+        f"NodeAddr={network.nodes[name] if network else LOOPBACK} Port={port} CPUs={cpus} RealMemory={MEMORY_MB}"
+        for name, port in zip(nodes, node_ports, strict=True)
+    )
     (folder / "slurm.conf").write_text(f"""\
 ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({network.address if network else LOOPBACK})
+TreeWidth=100
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
 CredType=cred/munge
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -125,20 +199,23 @@ JobCompType=jobcomp/none
 MpiDefault=none
 ReturnToService=2
 KillWait=5
+SlurmdTimeout=15
 OverTimeLimit=0
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MB} State=UNKNOWN
-PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
+{node_lines}
+PartitionName=test Nodes={",".join(nodes)} Default=YES MaxTime=INFINITE State=UP LLN=YES
 """)
 
 
 @contextmanager
-def _daemon(folder: Path, command: list[str]) -> Iterator[None]:
+def _daemon(
+    folder: Path, command: list[str], node: str = "", before: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     program = _find(command[0])
     assert program is not None
-    with (folder / f"{command[0]}.output.log").open("w") as output:
+    with (folder / f"{command[0]}{node and '.'}{node}.output.log").open("w") as output:
         process = subprocess.Popen(
-            [program, *command[1:]],
+            [*before, program, *command[1:]],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -147,7 +224,7 @@ def _daemon(folder: Path, command: list[str]) -> Iterator[None]:
             start_new_session=True,
         )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:

@@ -79,7 +79,7 @@ def test_one_allocation_runs_the_whole_command(controller: Controller, tmp_path:
         f"--out '{dataset}' --cluster all\n"
     )
     output = tmp_path / "job.log"
-    done = controller.command("sbatch", "--wait", "--ntasks=4", f"--output={output}", str(script))
+    done = controller.command("sbatch", "--wait", "--ntasks=4", f"--output={output}", str(script), timeout_s=500)
     assert "Submitted" in done
     here = datagen("run", config, "--out", tmp_path / "here.zarr", "--cluster", "inline")
     assert here.returncode == 0

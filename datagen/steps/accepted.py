@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -131,7 +131,7 @@ class Accepted:
         }
 
 
-class LabelColumn(Sequence[Any]):
+class LabelColumn:
     """A label of all structures, read in parts: the labels of a million structures together take gigabytes."""
 
     def __init__(self, table: pa.Table, name: str, order: NDArray[np.int64] | None) -> None:
@@ -139,12 +139,6 @@ class LabelColumn(Sequence[Any]):
 
     def __len__(self) -> int:
         return int(self._table.num_rows) if self._order is None else len(self._order)
-
-    @overload
-    def __getitem__(self, which: int) -> Any: ...
-
-    @overload
-    def __getitem__(self, which: slice) -> NDArray[Any] | list[str]: ...
 
     def __getitem__(self, which: int | slice) -> Any:
         if not isinstance(which, slice):

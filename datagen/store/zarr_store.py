@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,20 @@ from datagen.store.shard_file import encode_chunk
 from datagen.store.shard_writer import clear_partial
 
 
+class Column(Protocol):
+    """Values of a label: an array, a list of texts, or anything that gives parts of itself."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __getitem__(self, which: slice, /) -> Any: ...
+
+
 def create(
     dataset: Path,
     layout: Layout,
-    labels: Mapping[str, NDArray[Any] | Sequence[str]],
+    labels: Mapping[str, Column],
     two_theta_deg: NDArray[np.float64],
     attributes: Mapping[str, Any],
 ) -> None:
@@ -98,7 +108,7 @@ def finalise(dataset: Path, attributes: Mapping[str, Any], keys: Sequence[str] |
         ledger.write_frame(dataset, {**frame, "zarr.json": ledger.entry_of(metadata)})
 
 
-def text_bytes(labels: Mapping[str, NDArray[Any] | Sequence[str]]) -> dict[str, int]:
+def text_bytes(labels: Mapping[str, Column]) -> dict[str, int]:
     """Return the width of each text variable that holds these labels."""
     return {
         v.name: _whole_steps(max((len(str(text).encode()) for text in labels[v.name]), default=1))
@@ -111,7 +121,7 @@ def _whole_steps(n_bytes: int) -> int:
     return max(-(-n_bytes // schema.TEXT_STEP_BYTES), 1) * schema.TEXT_STEP_BYTES
 
 
-def _label_chunks(variable: Variable, labels: Mapping[str, Any], layout: Layout) -> Iterator[NDArray[Any]]:
+def _label_chunks(variable: Variable, labels: Mapping[str, Column], layout: Layout) -> Iterator[NDArray[Any]]:
     """Yield the files of a label, each made of the part of the column that it holds."""
     if variable.name not in labels:
         raise ValueError(f"labels lack a column {variable.name}")

@@ -3,6 +3,8 @@
     python -m benchmarks.identify --library open.zarr [--weights FILE.safetensors] [--simulated 200] [--every N]
     python -m benchmarks.identify --library open.zarr --only mixtures [--mixtures 200]
 
+With `--keep FOLDER` the search is done once, and another vote or calibration is scored in seconds.
+
 `open.zarr` is any dataset of the structures to compare with, such as one made by `datagen run` from the shared table of
 open structures. Three sets: RRUFF as distributed (processed) and as measured (raw), both public and used for choosing
 constants; and simulated scans with laboratory artefacts of structures of the library's validation split. Each figure
@@ -17,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,29 +28,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks._candidates import candidates_of
 from benchmarks._data import shared_data
 from benchmarks._mixtures import mixed_scans, mixture_figures, threshold_figures
 from benchmarks.measured import Scan, calibration_error, processed, raw
 from curation.composition import reduced_formula
 from curation.split import group_of
-from datagen.identification.answer import Identified
+from datagen.identification.answer import COMBINATION, EXPLAINED, Identified
 from datagen.identification.axis import N_BINS, Observed, observe
 from datagen.identification.extinction import extinction_classes
 from datagen.identification.filters import allowed_structures
-from datagen.identification.identify import identify
+from datagen.identification.identify import Fit, answer, ballot, identify
 from datagen.identification.index import Index
 from datagen.identification.index_build import open_index
 from datagen.store.location import Where, locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
-from trainer.prediction.qmixer import Weights, load_weights, predict_inputs, predict_scan
+from trainer.prediction.qmixer import Weights, load_weights, predict_inputs
 from trainer.scans.read import read_bytes
+from trainer.simulate.log_q import network_input, scan_on_grid
 from trainer.training.fit_qmixer import draw
 from trainer.training.structures import read_split
 
 Array = NDArray[np.float64]
 
 MOST_PHASES = 4
+NETWORK_BATCH = 64
 MEASURED_MIXTURES = {"CoO-ZnO.xrdml": "Co,Zn,O", "clinker_NIST.xrdml": "Ca,Si,Al,Fe,Mg,O"}
 """With the elements that are known to be there."""
 
@@ -96,43 +100,60 @@ def cells(answers: list[Identified], truth: list[Array]) -> dict[str, float]:
 
 
 def score(
+    name: str,
     index: Index,
     scans: list[tuple[str, Observed]],
     truth: NDArray[np.int64],
     network: Array | None,
     keys: list[str] | None,
     niggli: list[Array] | None,
+    kept: Path | None,
 ) -> dict[str, float]:
     """Return all figures of a set."""
-    began = time.perf_counter()
-    answers = identify([index], scans)
-    found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": (time.perf_counter() - began) / len(scans)}
-    found["nothing_explains"] = float(np.mean([not a.is_explained for a in answers]))
-    groups_found = np.array([a.space_group for a in answers])
-    found |= figures(groups_found, truth)
-    if niggli is not None:
-        found |= cells(answers, niggli)
-    if network is not None:
-        found |= {f"network_{k}": v for k, v in figures(network, truth).items()}
-        both = np.array([a.combination.of(a.space_group, p) for a, p in zip(answers, network, strict=True)])
-        found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
+    candidates = candidates_of(index, [scan for _, scan in scans], kept / f"{name}.npz" if kept else None)
+    found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": float(np.mean([c.seconds for c in candidates]))}
+    found |= _figures("", [one.voting() for one in candidates], scans, truth, network, niggli)
     if keys is not None:
         groups = index.names.column("group")
-        others = [identify([index], [s], allowed=[groups != key])[0] for s, key in zip(scans, keys, strict=True)]
         seen = np.isin(keys, groups)
         found["seen_scans"] = float(seen.sum())
-        for name, rows in (("seen", seen), ("not_in_library", ~seen)):
-            if rows.any():
-                found |= {f"{name}_{k}": v for k, v in figures(groups_found[rows], truth[rows]).items()}
-                if network is not None:
-                    found |= {f"{name}_network_{k}": v for k, v in figures(network[rows], truth[rows]).items()}
-        found |= {f"unseen_{k}": v for k, v in figures(np.array([a.space_group for a in others]), truth).items()}
-        if niggli is not None:
-            found |= {f"unseen_{k}": v for k, v in cells(others, niggli).items()}
-        if network is not None:
-            both = np.array([a.combination.of(a.space_group, p) for a, p in zip(others, network, strict=True)])
-            found |= {f"unseen_both_{k}": v for k, v in figures(both, truth).items()}
+        for part, rows in (("seen_", seen), ("not_in_library_", ~seen)):
+            chosen = np.flatnonzero(rows).tolist()
+            if chosen:
+                fits = [candidates[k].voting() for k in chosen]
+                some = None if network is None else network[rows]
+                found |= _figures(part, fits, [scans[k] for k in chosen], truth[rows], some, None)
+        others = [one.voting(groups != key) for one, key in zip(candidates, keys, strict=True)]
+        found |= _figures("unseen_", others, scans, truth, network, niggli)
     return found
+
+
+def _figures(
+    prefix: str,
+    fits: list[Fit],
+    scans: list[tuple[str, Observed]],
+    truth: NDArray[np.int64],
+    network: Array | None,
+    niggli: list[Array] | None,
+) -> dict[str, float]:
+    """Return the figures of the library, of the network and of both."""
+    ballots = [ballot([fit]) for fit in fits]
+    library = np.array([groups for _, groups in ballots])
+    best = np.array([fit.fitted.cosine[share.argmax()] for fit, (share, _) in zip(fits, ballots, strict=True)])
+    found = {"nothing_explains": float((best < EXPLAINED).mean()), **figures(library, truth)}
+    if niggli is not None:
+        found |= cells([answer(*scan, [fit])[0] for scan, fit in zip(scans, fits, strict=True)], niggli)
+    if network is not None:
+        found |= {f"network_{k}": v for k, v in figures(network, truth).items()}
+        both = np.array([COMBINATION.of(a, b) for a, b in zip(library, network, strict=True)])
+        found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
+    return {prefix + key: value for key, value in found.items()}
+
+
+def network_answers(weights: Weights, inputs: torch.Tensor) -> Array:
+    """Return the network's probabilities of the space groups (scan, 230)."""
+    parts = inputs.split(NETWORK_BATCH)
+    return np.array([one.space_group for part in parts for one in predict_inputs(weights, part)])
 
 
 def measured(scans: list[Scan], weights: Weights | None) -> tuple[list[tuple[str, Observed]], NDArray[np.int64], Any]:
@@ -140,9 +161,11 @@ def measured(scans: list[Scan], weights: Weights | None) -> tuple[list[tuple[str
     observed = [(s.name, observe(s.two_theta_deg, s.intensity, s.wavelength_A)) for s in scans]
     network = None
     if weights is not None:
-        network = np.array(
-            [predict_scan(weights, s.two_theta_deg, s.intensity, s.wavelength_A).space_group for s in scans]
-        )
+        grids = [scan_on_grid(s.two_theta_deg, s.intensity, s.wavelength_A) for s in scans]
+        usable = [grid for grid in grids if grid is not None]
+        assert len(usable) == len(scans), "every scan of these sets is in range"
+        inputs = network_input(torch.stack([g[0] for g in usable]), torch.stack([g[1] for g in usable]))
+        network = network_answers(weights, inputs)
     return observed, np.array([s.space_group for s in scans]), network
 
 
@@ -159,11 +182,11 @@ def mixtures(library: Where, index: Index, folder: Path, count: int) -> Iterator
             assert scan.wavelength_A is not None
             observed = observe(scan.two_theta_deg, scan.intensity, scan.wavelength_A)
             mask = allowed_structures(index, only=elements)
-            (answer,) = identify([index], [(name, observed)], allowed=[mask], phases=MOST_PHASES)
-            assert answer.mixture is not None
-            for phase in answer.mixture.phases:
+            (found,) = identify([index], [(name, observed)], allowed=[mask], phases=MOST_PHASES)
+            assert found.mixture is not None
+            for phase in found.mixture.phases:
                 print(f"  {name}: {phase.formula} {phase.space_group} {phase.weight_fraction:.1%}")
-            yield name, {"phases": len(answer.mixture.phases), "explained_lines": answer.mixture.explained_lines}
+            yield name, {"phases": len(found.mixture.phases), "explained_lines": found.mixture.explained_lines}
 
 
 def main() -> None:
@@ -176,6 +199,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="number of simulated scans")
     parser.add_argument("--mixtures", type=int, default=0, help="number of simulated mixtures of two and three phases")
     parser.add_argument("--only", choices=("mixtures",), help="leave out the other parts")
+    parser.add_argument("--keep", type=Path, help="folder of fitted candidates: they are kept there, and used again")
     parser.add_argument("--every", type=int, default=1, help="use every Nth measured scan")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -200,13 +224,15 @@ def main() -> None:
     scans = list(raw(folder))[:: arguments.every]
     keys = [group_of(_formula(s.name), s.space_group) for s in scans]
     niggli = [s.niggli for s in scans if s.niggli is not None]
-    show("rruff_raw", score(index, *measured(scans, weights), keys, niggli))
-    show("rruff_processed", score(index, *measured(list(processed(folder))[:: arguments.every], weights), None, None))
+    kept = arguments.keep
+    show("rruff_raw", score("rruff_raw", index, *measured(scans, weights), keys, niggli, kept))
+    scans = list(processed(folder))[:: arguments.every]
+    show("rruff_processed", score("rruff_processed", index, *measured(scans, weights), None, None, kept))
     if arguments.simulated:
         observed, truth, inputs, keys = simulated(arguments.simulated, arguments.count)
-        network = None if weights is None else np.array([p.space_group for p in predict_inputs(weights, inputs)])
+        network = None if weights is None else network_answers(weights, inputs)
         named = [(str(i), scan) for i, scan in enumerate(observed)]
-        show("simulated", score(index, named, truth, network, keys, None))
+        show("simulated", score("simulated", index, named, truth, network, keys, None, kept))
     print(json.dumps(results))
 
 

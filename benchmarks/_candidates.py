@@ -6,14 +6,16 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datagen.identification.axis import Observed
 from datagen.identification.coarse import search
-from datagen.identification.identify import CANDIDATES, SCANS_AT_ONCE, Fit, fit
+from datagen.identification.identify import CANDIDATES, SCANS_AT_ONCE, Fit, compared, fit
 from datagen.identification.index import Index
+from datagen.identification.network import Network
 from datagen.identification.refine import Fitted
 
 Array = NDArray[np.float64]
@@ -61,6 +63,21 @@ def candidates_of(index: Index, scans: list[Observed], kept: Path | None = None)
     return found[: len(scans)]
 
 
+def likeness_of(network: Network, scans: list[Observed], fits: list[Fit], kept: Path | None = None) -> Array:
+    """Return how alike the network sees each scan and its voting candidates (scan, candidate), NaN where not asked."""
+    found = np.full((len(scans), CANDIDATES), np.nan)
+    done = 0
+    if kept is not None and kept.exists():
+        before = np.load(kept)[: len(scans)]
+        found[: len(before)], done = before, len(before)
+    for k in range(done, len(scans)):
+        one = compared(scans[k], [fits[k]], network)
+        found[k, : len(one)] = one
+        if kept is not None and (k % (_KEPT_EVERY * SCANS_AT_ONCE) == 0 or k == len(scans) - 1):
+            np.save(kept, found[: k + 1])
+    return found
+
+
 def _read(index: Index, kept: Path) -> list[Candidates]:
     with np.load(kept) as data:
         arrays = {name: data[name] for name in data.files}
@@ -77,27 +94,21 @@ def _read(index: Index, kept: Path) -> list[Candidates]:
 def _write(index: Index, kept: Path, found: list[Candidates]) -> None:
     count = np.array([len(one.rank) for one in found])
 
-    def padded(values: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+    def padded(values: list[NDArray[Any]]) -> NDArray[Any]:
         array = np.zeros((len(values), int(count.max(initial=0)), *values[0].shape[1:]), dtype=values[0].dtype)
         for k, part in enumerate(values):
             array[k, : len(part)] = part
         return array
 
-    arrays = {name: padded([getattr(one.fit.fitted, name) for one in found]) for name in _FITTED}
+    arrays: dict[str, Any] = {name: padded([getattr(one.fit.fitted, name) for one in found]) for name in _FITTED}
+    arrays |= {"odds": padded([one.fit.odds for one in found]), "rank": padded([one.rank for one in found])}
+    arrays |= {"seconds": np.array([one.seconds for one in found]), "count": count, "checksum": _checksum(index)}
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.with_suffix(".part").open("wb") as file:
-        np.savez_compressed(
-            file,
-            **arrays,
-            odds=padded([one.fit.odds for one in found]),
-            rank=padded([one.rank for one in found]),
-            seconds=np.array([one.seconds for one in found]),
-            count=count,
-            checksum=np.array(_checksum(index)),
-        )
+        np.savez_compressed(file, **arrays)
     kept.with_suffix(".part").replace(kept)
 
 
 def _checksum(index: Index) -> int:
     """Return a number that tells libraries apart."""
-    return zlib.crc32(np.ascontiguousarray(index.reciprocal))
+    return zlib.crc32(np.ascontiguousarray(index.reciprocal).tobytes())

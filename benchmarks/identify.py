@@ -21,32 +21,31 @@ import argparse
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks._candidates import candidates_of
+from benchmarks._candidates import candidates_of, likeness_of
 from benchmarks._data import shared_data
 from benchmarks._mixtures import mixed_scans, mixture_figures, threshold_figures
-from benchmarks.measured import Scan, calibration_error, processed, raw
+from benchmarks.measured import calibration_error, processed, raw
 from curation.composition import reduced_formula
 from curation.split import group_of
-from datagen.identification.answer import COMBINATION, EXPLAINED, Identified
+from datagen.identification.answer import EXPLAINED, combination
 from datagen.identification.axis import N_BINS, Observed, observe
 from datagen.identification.extinction import extinction_classes
 from datagen.identification.filters import allowed_structures
-from datagen.identification.identify import Fit, answer, ballot, identify
+from datagen.identification.identify import Fit, ballot, best_cell, identify
 from datagen.identification.index import Index
 from datagen.identification.index_build import open_index
+from datagen.identification.network import Network
 from datagen.store.location import Where, locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
-from trainer.prediction.qmixer import Weights, load_weights, predict_inputs
 from trainer.scans.read import read_bytes
-from trainer.simulate.log_q import network_input, scan_on_grid
 from trainer.training.fit_qmixer import draw
 from trainer.training.structures import read_split
 
@@ -58,17 +57,16 @@ MEASURED_MIXTURES = {"CoO-ZnO.xrdml": "Co,Zn,O", "clinker_NIST.xrdml": "Ca,Si,Al
 """With the elements that are known to be there."""
 
 
-def simulated(dataset: str, count: int) -> tuple[list[Observed], NDArray[np.int64], torch.Tensor, list[str]]:
-    """Return scans of validation structures with artefacts, their groups, the network's inputs and group keys."""
+def simulated(dataset: str, count: int) -> tuple[list[Observed], Truth]:
+    """Return scans of validation structures with artefacts."""
     source = open_dataset(dataset)
     rows = source.rows("validation")
     rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
     split = read_split(source, "validation", count)
-    generator = torch.Generator().manual_seed(7)
-    inputs, _ = draw(split, torch.arange(len(split)), generator)
+    inputs, _ = draw(split, torch.arange(len(split)), torch.Generator().manual_seed(7))
     groups = source.text("group")
     scans = [Observed(one[0].double().numpy() ** 2, one[1].numpy() > 0.5, 1.5405929) for one in inputs]
-    return scans, split.space_group.numpy() + 1, inputs, [groups[row] for row in rows.tolist()]
+    return scans, Truth(split.space_group.numpy() + 1, [groups[row] for row in rows.tolist()])
 
 
 def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
@@ -87,9 +85,8 @@ def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def cells(answers: list[Identified], truth: list[Array]) -> dict[str, float]:
+def cells(found: Array, truth: list[Array]) -> dict[str, float]:
     """Return the share of usable cells and the median error of lengths."""
-    found = np.array([answer.candidates[0].niggli for answer in answers])
     wanted = np.array(truth)
     length, angle = np.abs(found[:, :3] / wanted[:, :3] - 1), np.abs(found[:, 3:] - wanted[:, 3:])
     return {
@@ -99,74 +96,102 @@ def cells(answers: list[Identified], truth: list[Array]) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of the scans of a set."""
+
+    space_group: NDArray[np.int64]
+    keys: list[str] | None = None
+    """Formula and group, as structures of a library are grouped."""
+    niggli: list[Array] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Probabilities of space groups (scan, 230), and cells."""
+
+    library: Array
+    best_cosine: Array
+    niggli: Array
+    """Of the best candidate; with the network's comparison where there is one."""
+    network: Array | None
+    voted: Array | None
+    """By the library's candidates, with the network's comparison."""
+    both: Array | None
+
+    def figures(self, truth: NDArray[np.int64], rows: NDArray[np.bool_] | None = None) -> dict[str, float]:
+        """Return the figures of the library, of the network and of both, of all scans or of some."""
+        some = np.ones(len(truth), dtype=bool) if rows is None else rows
+        found = {"nothing_explains": float((self.best_cosine[some] < EXPLAINED).mean())}
+        parts = {"": self.library, "network_": self.network, "voted_": self.voted, "both_": self.both}
+        for prefix, groups in parts.items():
+            if groups is not None:
+                found |= {prefix + key: value for key, value in figures(groups[some], truth[some]).items()}
+        return found
+
+
 def score(
-    name: str,
-    index: Index,
-    scans: list[tuple[str, Observed]],
-    truth: NDArray[np.int64],
-    network: Array | None,
-    keys: list[str] | None,
-    niggli: list[Array] | None,
-    kept: Path | None,
+    name: str, index: Index, scans: list[Observed], truth: Truth, network: Network | None, kept: Path | None
 ) -> dict[str, float]:
     """Return all figures of a set."""
-    candidates = candidates_of(index, [scan for _, scan in scans], kept / f"{name}.npz" if kept else None)
+    candidates = candidates_of(index, scans, kept / f"{name}.npz" if kept else None)
     found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": float(np.mean([c.seconds for c in candidates]))}
-    found |= _figures("", [one.voting() for one in candidates], scans, truth, network, niggli)
-    if keys is not None:
+    own = None if network is None else network_answers(network, scans)
+    has_cells = truth.niggli is not None
+
+    def answers(fits: list[Fit], kind: str) -> Answers:
+        file = kept / f"{name}_{kind}.npy" if kept else None
+        likeness = None if network is None else likeness_of(network, scans, fits, file)
+        return _answers(scans, fits, own, likeness, has_cells)
+
+    whole = answers([one.voting() for one in candidates], "likeness")
+    found |= whole.figures(truth.space_group)
+    if truth.niggli is not None:
+        found |= cells(whole.niggli, truth.niggli)
+    if truth.keys is not None:
         groups = index.names.column("group")
-        seen = np.isin(keys, groups)
+        seen = np.isin(truth.keys, groups)
         found["seen_scans"] = float(seen.sum())
         for part, rows in (("seen_", seen), ("not_in_library_", ~seen)):
-            chosen = np.flatnonzero(rows).tolist()
-            if chosen:
-                fits = [candidates[k].voting() for k in chosen]
-                some = None if network is None else network[rows]
-                found |= _figures(part, fits, [scans[k] for k in chosen], truth[rows], some, None)
-        others = [one.voting(groups != key) for one, key in zip(candidates, keys, strict=True)]
-        found |= _figures("unseen_", others, scans, truth, network, niggli)
+            if rows.any():
+                found |= {part + key: value for key, value in whole.figures(truth.space_group, rows).items()}
+        fits = [one.voting(groups != key) for one, key in zip(candidates, truth.keys, strict=True)]
+        others = answers(fits, "unseen_likeness")
+        found |= {f"unseen_{key}": value for key, value in others.figures(truth.space_group).items()}
+        if truth.niggli is not None:
+            found |= {f"unseen_{key}": value for key, value in cells(others.niggli, truth.niggli).items()}
     return found
 
 
-def _figures(
-    prefix: str,
-    fits: list[Fit],
-    scans: list[tuple[str, Observed]],
-    truth: NDArray[np.int64],
-    network: Array | None,
-    niggli: list[Array] | None,
-) -> dict[str, float]:
-    """Return the figures of the library, of the network and of both."""
-    ballots = [ballot([fit]) for fit in fits]
-    library = np.array([groups for _, groups in ballots])
-    best = np.array([fit.fitted.cosine[share.argmax()] for fit, (share, _) in zip(fits, ballots, strict=True)])
-    found = {"nothing_explains": float((best < EXPLAINED).mean()), **figures(library, truth)}
-    if niggli is not None:
-        found |= cells([answer(*scan, [fit])[0] for scan, fit in zip(scans, fits, strict=True)], niggli)
-    if network is not None:
-        found |= {f"network_{k}": v for k, v in figures(network, truth).items()}
-        both = np.array([COMBINATION.of(a, b) for a, b in zip(library, network, strict=True)])
-        found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
-    return {prefix + key: value for key, value in found.items()}
+def _answers(
+    scans: list[Observed], fits: list[Fit], network: Array | None, likeness: Array | None, has_cells: bool
+) -> Answers:
+    """Let the candidates of each scan vote, alone and with the network's comparison."""
+    votes, cosine, niggli, voted, both = [], [], [], [], []
+    for k, (scan, fit) in enumerate(zip(scans, fits, strict=True)):
+        share, groups = ballot([fit])
+        votes.append(groups)
+        cosine.append(fit.fitted.cosine[share.argmax()])
+        if network is not None and likeness is not None:
+            share, groups = ballot([fit], likeness[k, : len(share)])
+            voted.append(groups)
+            both.append(combination(float(fit.fitted.cosine[share.argmax()])).of(groups, network[k]))
+        if has_cells:
+            niggli.append(best_cell(scan, fit, int(share.argmax())).niggli)
+    return Answers(
+        np.array(votes),
+        np.array(cosine),
+        np.array(niggli),
+        network,
+        np.array(voted) if voted else None,
+        np.array(both) if both else None,
+    )
 
 
-def network_answers(weights: Weights, inputs: torch.Tensor) -> Array:
+def network_answers(network: Network, scans: list[Observed]) -> Array:
     """Return the network's probabilities of the space groups (scan, 230)."""
-    parts = inputs.split(NETWORK_BATCH)
-    return np.array([one.space_group for part in parts for one in predict_inputs(weights, part)])
-
-
-def measured(scans: list[Scan], weights: Weights | None) -> tuple[list[tuple[str, Observed]], NDArray[np.int64], Any]:
-    """Return the scans on the axis, their groups, and the network's answers."""
-    observed = [(s.name, observe(s.two_theta_deg, s.intensity, s.wavelength_A)) for s in scans]
-    network = None
-    if weights is not None:
-        grids = [scan_on_grid(s.two_theta_deg, s.intensity, s.wavelength_A) for s in scans]
-        usable = [grid for grid in grids if grid is not None]
-        assert len(usable) == len(scans), "every scan of these sets is in range"
-        inputs = network_input(torch.stack([g[0] for g in usable]), torch.stack([g[1] for g in usable]))
-        network = network_answers(weights, inputs)
-    return observed, np.array([s.space_group for s in scans]), network
+    parts = [scans[start : start + NETWORK_BATCH] for start in range(0, len(scans), NETWORK_BATCH)]
+    return np.concatenate([network.space_groups(part) for part in parts])
 
 
 def mixtures(library: Where, index: Index, folder: Path, count: int) -> Iterator[tuple[str, dict[str, float]]]:
@@ -204,7 +229,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     folder = shared_data()
-    weights = None if arguments.no_network else load_weights(arguments.weights)
+    network = None if arguments.no_network else Network(arguments.weights)
     index = open_index(locate(arguments.library))
     print(f"{len(index):,} structures, {N_BINS} bins")
     results: dict[str, float] = {}
@@ -221,18 +246,18 @@ def main() -> None:
     if arguments.only == "mixtures":
         print(json.dumps(results))
         return
-    scans = list(raw(folder))[:: arguments.every]
-    keys = [group_of(_formula(s.name), s.space_group) for s in scans]
-    niggli = [s.niggli for s in scans if s.niggli is not None]
-    kept = arguments.keep
-    show("rruff_raw", score("rruff_raw", index, *measured(scans, weights), keys, niggli, kept))
-    scans = list(processed(folder))[:: arguments.every]
-    show("rruff_processed", score("rruff_processed", index, *measured(scans, weights), None, None, kept))
+    for name, read in (("rruff_raw", raw), ("rruff_processed", processed)):
+        scans = list(read(folder))[:: arguments.every]
+        observed = [observe(s.two_theta_deg, s.intensity, s.wavelength_A) for s in scans]
+        groups = np.array([s.space_group for s in scans])
+        niggli = [s.niggli for s in scans if s.niggli is not None]
+        # Processed scans come without formulas and cells.
+        keys = [group_of(_formula(s.name), s.space_group) for s in scans] if niggli else None
+        truth = Truth(groups, keys, niggli or None)
+        show(name, score(name, index, observed, truth, network, arguments.keep))
     if arguments.simulated:
-        observed, truth, inputs, keys = simulated(arguments.simulated, arguments.count)
-        network = None if weights is None else network_answers(weights, inputs)
-        named = [(str(i), scan) for i, scan in enumerate(observed)]
-        show("simulated", score("simulated", index, named, truth, network, keys, None, kept))
+        observed, truth = simulated(arguments.simulated, arguments.count)
+        show("simulated", score("simulated", index, observed, truth, network, arguments.keep))
     print(json.dumps(results))
 
 

@@ -27,10 +27,10 @@ class Vote:
 
 
 ALONE = Vote(score=20.0, lines=0.17, likeness=0.0)
-WITH_NETWORK = Vote(score=4.3, lines=0.12, likeness=10.2)
+WITH_NETWORK = Vote(score=14.0, lines=0.18, likeness=6.0)
 FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
-EVEN_COSINE, COSINE_STEP = 0.41, 0.22
+EVEN_COSINE, COSINE_STEP = 0.33, 0.22
 """Cosine of the best structure at which the network counts as much as the library, and by how much more its odds fall
 by e: the chance that the library lacks the structure."""
 EXPLAINED = 0.65

@@ -3,6 +3,8 @@
     python -m benchmarks.identify --library open.zarr [--weights FILE.safetensors] [--simulated 200] [--every N]
     python -m benchmarks.identify --library open.zarr --only mixtures [--mixtures 200]
 
+With `--keep FOLDER` the search is done once, and another vote or calibration is scored in seconds.
+
 `open.zarr` is any dataset of the structures to compare with, such as one made by `datagen run` from the shared table of
 open structures. Three sets: RRUFF as distributed (processed) and as measured (raw), both public and used for choosing
 constants; and simulated scans with laboratory artefacts of structures of the library's validation split. Each figure
@@ -17,32 +19,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks._candidates import candidates_of, likeness_of
 from benchmarks._data import shared_data
 from benchmarks._mixtures import mixed_scans, mixture_figures, threshold_figures
-from benchmarks.measured import Scan, calibration_error, processed, raw
+from benchmarks.measured import calibration_error, processed, raw
 from curation.composition import reduced_formula
 from curation.split import group_of
-from datagen.identification.answer import Identified
+from datagen.identification.answer import EXPLAINED, combination
 from datagen.identification.axis import N_BINS, Observed, observe
 from datagen.identification.extinction import extinction_classes
 from datagen.identification.filters import allowed_structures
-from datagen.identification.identify import identify
+from datagen.identification.identify import Fit, ballot, best_cell, identify
 from datagen.identification.index import Index
 from datagen.identification.index_build import open_index
+from datagen.identification.network import Network
 from datagen.store.location import Where, locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
-from trainer.prediction.qmixer import Weights, load_weights, predict_inputs, predict_scan
 from trainer.scans.read import read_bytes
 from trainer.training.fit_qmixer import draw
 from trainer.training.structures import read_split
@@ -50,21 +52,21 @@ from trainer.training.structures import read_split
 Array = NDArray[np.float64]
 
 MOST_PHASES = 4
+NETWORK_BATCH = 64
 MEASURED_MIXTURES = {"CoO-ZnO.xrdml": "Co,Zn,O", "clinker_NIST.xrdml": "Ca,Si,Al,Fe,Mg,O"}
 """With the elements that are known to be there."""
 
 
-def simulated(dataset: str, count: int) -> tuple[list[Observed], NDArray[np.int64], torch.Tensor, list[str]]:
-    """Return scans of validation structures with artefacts, their groups, the network's inputs and group keys."""
+def simulated(dataset: str, count: int) -> tuple[list[Observed], Truth]:
+    """Return scans of validation structures with artefacts."""
     source = open_dataset(dataset)
     rows = source.rows("validation")
     rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
     split = read_split(source, "validation", count)
-    generator = torch.Generator().manual_seed(7)
-    inputs, _ = draw(split, torch.arange(len(split)), generator)
+    inputs, _ = draw(split, torch.arange(len(split)), torch.Generator().manual_seed(7))
     groups = source.text("group")
     scans = [Observed(one[0].double().numpy() ** 2, one[1].numpy() > 0.5, 1.5405929) for one in inputs]
-    return scans, split.space_group.numpy() + 1, inputs, [groups[row] for row in rows.tolist()]
+    return scans, Truth(split.space_group.numpy() + 1, [groups[row] for row in rows.tolist()])
 
 
 def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
@@ -83,9 +85,8 @@ def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def cells(answers: list[Identified], truth: list[Array]) -> dict[str, float]:
+def cells(found: Array, truth: list[Array]) -> dict[str, float]:
     """Return the share of usable cells and the median error of lengths."""
-    found = np.array([answer.candidates[0].niggli for answer in answers])
     wanted = np.array(truth)
     length, angle = np.abs(found[:, :3] / wanted[:, :3] - 1), np.abs(found[:, 3:] - wanted[:, 3:])
     return {
@@ -95,55 +96,102 @@ def cells(answers: list[Identified], truth: list[Array]) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of the scans of a set."""
+
+    space_group: NDArray[np.int64]
+    keys: list[str] | None = None
+    """Formula and group, as structures of a library are grouped."""
+    niggli: list[Array] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Probabilities of space groups (scan, 230), and cells."""
+
+    library: Array
+    best_cosine: Array
+    niggli: Array
+    """Of the best candidate; with the network's comparison where there is one."""
+    network: Array | None
+    voted: Array | None
+    """By the library's candidates, with the network's comparison."""
+    both: Array | None
+
+    def figures(self, truth: NDArray[np.int64], rows: NDArray[np.bool_] | None = None) -> dict[str, float]:
+        """Return the figures of the library, of the network and of both, of all scans or of some."""
+        some = np.ones(len(truth), dtype=bool) if rows is None else rows
+        found = {"nothing_explains": float((self.best_cosine[some] < EXPLAINED).mean())}
+        parts = {"": self.library, "network_": self.network, "voted_": self.voted, "both_": self.both}
+        for prefix, groups in parts.items():
+            if groups is not None:
+                found |= {prefix + key: value for key, value in figures(groups[some], truth[some]).items()}
+        return found
+
+
 def score(
-    index: Index,
-    scans: list[tuple[str, Observed]],
-    truth: NDArray[np.int64],
-    network: Array | None,
-    keys: list[str] | None,
-    niggli: list[Array] | None,
+    name: str, index: Index, scans: list[Observed], truth: Truth, network: Network | None, kept: Path | None
 ) -> dict[str, float]:
     """Return all figures of a set."""
-    began = time.perf_counter()
-    answers = identify([index], scans)
-    found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": (time.perf_counter() - began) / len(scans)}
-    found["nothing_explains"] = float(np.mean([not a.is_explained for a in answers]))
-    groups_found = np.array([a.space_group for a in answers])
-    found |= figures(groups_found, truth)
-    if niggli is not None:
-        found |= cells(answers, niggli)
-    if network is not None:
-        found |= {f"network_{k}": v for k, v in figures(network, truth).items()}
-        both = np.array([a.combination.of(a.space_group, p) for a, p in zip(answers, network, strict=True)])
-        found |= {f"both_{k}": v for k, v in figures(both, truth).items()}
-    if keys is not None:
+    candidates = candidates_of(index, scans, kept / f"{name}.npz" if kept else None)
+    found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": float(np.mean([c.seconds for c in candidates]))}
+    own = None if network is None else network_answers(network, scans)
+    has_cells = truth.niggli is not None
+
+    def answers(fits: list[Fit], kind: str) -> Answers:
+        file = kept / f"{name}_{kind}.npy" if kept else None
+        likeness = None if network is None else likeness_of(network, scans, fits, file)
+        return _answers(scans, fits, own, likeness, has_cells)
+
+    whole = answers([one.voting() for one in candidates], "likeness")
+    found |= whole.figures(truth.space_group)
+    if truth.niggli is not None:
+        found |= cells(whole.niggli, truth.niggli)
+    if truth.keys is not None:
         groups = index.names.column("group")
-        others = [identify([index], [s], allowed=[groups != key])[0] for s, key in zip(scans, keys, strict=True)]
-        seen = np.isin(keys, groups)
+        seen = np.isin(truth.keys, groups)
         found["seen_scans"] = float(seen.sum())
-        for name, rows in (("seen", seen), ("not_in_library", ~seen)):
+        for part, rows in (("seen_", seen), ("not_in_library_", ~seen)):
             if rows.any():
-                found |= {f"{name}_{k}": v for k, v in figures(groups_found[rows], truth[rows]).items()}
-                if network is not None:
-                    found |= {f"{name}_network_{k}": v for k, v in figures(network[rows], truth[rows]).items()}
-        found |= {f"unseen_{k}": v for k, v in figures(np.array([a.space_group for a in others]), truth).items()}
-        if niggli is not None:
-            found |= {f"unseen_{k}": v for k, v in cells(others, niggli).items()}
-        if network is not None:
-            both = np.array([a.combination.of(a.space_group, p) for a, p in zip(others, network, strict=True)])
-            found |= {f"unseen_both_{k}": v for k, v in figures(both, truth).items()}
+                found |= {part + key: value for key, value in whole.figures(truth.space_group, rows).items()}
+        fits = [one.voting(groups != key) for one, key in zip(candidates, truth.keys, strict=True)]
+        others = answers(fits, "unseen_likeness")
+        found |= {f"unseen_{key}": value for key, value in others.figures(truth.space_group).items()}
+        if truth.niggli is not None:
+            found |= {f"unseen_{key}": value for key, value in cells(others.niggli, truth.niggli).items()}
     return found
 
 
-def measured(scans: list[Scan], weights: Weights | None) -> tuple[list[tuple[str, Observed]], NDArray[np.int64], Any]:
-    """Return the scans on the axis, their groups, and the network's answers."""
-    observed = [(s.name, observe(s.two_theta_deg, s.intensity, s.wavelength_A)) for s in scans]
-    network = None
-    if weights is not None:
-        network = np.array(
-            [predict_scan(weights, s.two_theta_deg, s.intensity, s.wavelength_A).space_group for s in scans]
-        )
-    return observed, np.array([s.space_group for s in scans]), network
+def _answers(
+    scans: list[Observed], fits: list[Fit], network: Array | None, likeness: Array | None, has_cells: bool
+) -> Answers:
+    """Let the candidates of each scan vote, alone and with the network's comparison."""
+    votes, cosine, niggli, voted, both = [], [], [], [], []
+    for k, (scan, fit) in enumerate(zip(scans, fits, strict=True)):
+        share, groups = ballot([fit])
+        votes.append(groups)
+        cosine.append(fit.fitted.cosine[share.argmax()])
+        if network is not None and likeness is not None:
+            share, groups = ballot([fit], likeness[k, : len(share)])
+            voted.append(groups)
+            both.append(combination(float(fit.fitted.cosine[share.argmax()])).of(groups, network[k]))
+        if has_cells:
+            niggli.append(best_cell(scan, fit, int(share.argmax())).niggli)
+    return Answers(
+        np.array(votes),
+        np.array(cosine),
+        np.array(niggli),
+        network,
+        np.array(voted) if voted else None,
+        np.array(both) if both else None,
+    )
+
+
+def network_answers(network: Network, scans: list[Observed]) -> Array:
+    """Return the network's probabilities of the space groups (scan, 230)."""
+    parts = [scans[start : start + NETWORK_BATCH] for start in range(0, len(scans), NETWORK_BATCH)]
+    return np.concatenate([network.space_groups(part) for part in parts])
 
 
 def mixtures(library: Where, index: Index, folder: Path, count: int) -> Iterator[tuple[str, dict[str, float]]]:
@@ -159,11 +207,11 @@ def mixtures(library: Where, index: Index, folder: Path, count: int) -> Iterator
             assert scan.wavelength_A is not None
             observed = observe(scan.two_theta_deg, scan.intensity, scan.wavelength_A)
             mask = allowed_structures(index, only=elements)
-            (answer,) = identify([index], [(name, observed)], allowed=[mask], phases=MOST_PHASES)
-            assert answer.mixture is not None
-            for phase in answer.mixture.phases:
+            (found,) = identify([index], [(name, observed)], allowed=[mask], phases=MOST_PHASES)
+            assert found.mixture is not None
+            for phase in found.mixture.phases:
                 print(f"  {name}: {phase.formula} {phase.space_group} {phase.weight_fraction:.1%}")
-            yield name, {"phases": len(answer.mixture.phases), "explained_lines": answer.mixture.explained_lines}
+            yield name, {"phases": len(found.mixture.phases), "explained_lines": found.mixture.explained_lines}
 
 
 def main() -> None:
@@ -176,11 +224,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="number of simulated scans")
     parser.add_argument("--mixtures", type=int, default=0, help="number of simulated mixtures of two and three phases")
     parser.add_argument("--only", choices=("mixtures",), help="leave out the other parts")
+    parser.add_argument("--keep", type=Path, help="folder of fitted candidates: they are kept there, and used again")
     parser.add_argument("--every", type=int, default=1, help="use every Nth measured scan")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     folder = shared_data()
-    weights = None if arguments.no_network else load_weights(arguments.weights)
+    network = None if arguments.no_network else Network(arguments.weights)
     index = open_index(locate(arguments.library))
     print(f"{len(index):,} structures, {N_BINS} bins")
     results: dict[str, float] = {}
@@ -197,16 +246,18 @@ def main() -> None:
     if arguments.only == "mixtures":
         print(json.dumps(results))
         return
-    scans = list(raw(folder))[:: arguments.every]
-    keys = [group_of(_formula(s.name), s.space_group) for s in scans]
-    niggli = [s.niggli for s in scans if s.niggli is not None]
-    show("rruff_raw", score(index, *measured(scans, weights), keys, niggli))
-    show("rruff_processed", score(index, *measured(list(processed(folder))[:: arguments.every], weights), None, None))
+    for name, read in (("rruff_raw", raw), ("rruff_processed", processed)):
+        scans = list(read(folder))[:: arguments.every]
+        observed = [observe(s.two_theta_deg, s.intensity, s.wavelength_A) for s in scans]
+        groups = np.array([s.space_group for s in scans])
+        niggli = [s.niggli for s in scans if s.niggli is not None]
+        # Processed scans come without formulas and cells.
+        keys = [group_of(_formula(s.name), s.space_group) for s in scans] if niggli else None
+        truth = Truth(groups, keys, niggli or None)
+        show(name, score(name, index, observed, truth, network, arguments.keep))
     if arguments.simulated:
-        observed, truth, inputs, keys = simulated(arguments.simulated, arguments.count)
-        network = None if weights is None else np.array([p.space_group for p in predict_inputs(weights, inputs)])
-        named = [(str(i), scan) for i, scan in enumerate(observed)]
-        show("simulated", score(index, named, truth, network, keys, None))
+        observed, truth = simulated(arguments.simulated, arguments.count)
+        show("simulated", score("simulated", index, observed, truth, network, arguments.keep))
     print(json.dumps(results))
 
 

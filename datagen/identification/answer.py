@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,14 +15,24 @@ from datagen.identification.extinction import members, of_space_groups
 
 Array = NDArray[np.float64]
 
-TEMPERATURE = 0.03
-"""Difference of score that makes one candidate e times as likely as another."""
-LINE_WEIGHT = 0.25
+
+@dataclass(frozen=True)
+class Vote:
+    """What a candidate's share grows with, by e for each unit."""
+
+    score: float
+    lines: float
+    """Weight of the log odds of its lines."""
+    likeness: float
+
+
+ALONE = Vote(score=20.0, lines=0.17, likeness=0.0)
+WITH_NETWORK = Vote(score=14.0, lines=0.18, likeness=6.0)
 FLOOR = 1e-4
 """Probability, before normalisation, of a space group without candidates."""
-NETWORK_FLOOR, LIBRARY_FLOOR = 0.003, 0.003
-NETWORK_WEIGHT, LIBRARY_WEIGHT = 0.6, 1.0
-"""Of the product of both."""
+EVEN_COSINE, COSINE_STEP = 0.33, 0.22
+"""Cosine of the best structure at which the network counts as much as the library, and by how much more its odds fall
+by e: the chance that the library lacks the structure."""
 EXPLAINED = 0.65
 """Cosine below which no structure of the library explains a scan: 1 % of right answers are below it (120 simulated
 scans, each with and without its own structure; none of 57 RRUFF scans), and 31 % of wrong ones (RRUFF: 72 %)."""
@@ -66,6 +77,8 @@ class Candidate(Match):
     line_odds: float
     """Log odds that the scan's peaks are lines of this cell."""
     probability: float
+    likeness: float | None = None
+    """How alike a network sees its pattern and the scan; None where it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,7 @@ class Identified:
     @property
     def combination(self) -> Combination:
         """Return how a network's answer is to be combined with the library's."""
-        return COMBINATION
+        return combination(self.candidates[0].cosine if self.candidates else 0.0)
 
     @property
     def decided_by(self) -> str:
@@ -180,9 +193,12 @@ class Identified:
         }
 
 
-def weights(score: Array, odds: Array) -> Array:
-    """Return the share of each candidate in the vote."""
-    value = score / TEMPERATURE + LINE_WEIGHT * np.maximum(odds, odds.max() - 60.0)
+def shares(score: Array, odds: Array, likeness: Array | None = None) -> Array:
+    """Return the share of each candidate in the vote; with `likeness` where a network has compared them."""
+    by = ALONE if likeness is None else WITH_NETWORK
+    value = by.score * score + by.lines * np.maximum(odds, odds.max() - 60.0)
+    if likeness is not None:
+        value = value + by.likeness * likeness
     share = np.exp(value - value.max())
     return np.asarray(share / share.sum(), dtype=np.float64)
 
@@ -195,19 +211,15 @@ def vote(share: Array, space_group: NDArray[np.int64]) -> Array:
 
 @dataclass(frozen=True)
 class Combination:
-    """How the probabilities of a network and of a library become one: a product of powers."""
+    """How the probabilities of a network and of a library become one: a mean with this weight of the network."""
 
-    network_weight: float
-    network_floor: float
-    library_weight: float
-    library_floor: float
+    network_share: float
 
     def of(self, library: Array, network: Array) -> Array:
         """Return the probabilities of the space groups by both."""
-        value = self.network_weight * np.log(network + self.network_floor)
-        value += self.library_weight * np.log(library + self.library_floor)
-        found = np.exp(value - value.max())
-        return np.asarray(found / found.sum(), dtype=np.float64)
+        return np.asarray((1.0 - self.network_share) * library + self.network_share * network, dtype=np.float64)
 
 
-COMBINATION = Combination(NETWORK_WEIGHT, NETWORK_FLOOR, LIBRARY_WEIGHT, LIBRARY_FLOOR)
+def combination(best_cosine: float) -> Combination:
+    """Return how to combine where the best structure of the library has this cosine."""
+    return Combination(1.0 / (1.0 + math.exp((best_cosine - EVEN_COSINE) / COSINE_STEP)))

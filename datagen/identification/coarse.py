@@ -67,10 +67,13 @@ def search(index: Index, scans: list[Observed], most: int, allowed: NDArray[np.b
     for start in range(0, len(index), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         rough[part] = look.cosines(index.rough[part]).max(axis=2)
+    index.release("rough")
     if allowed is not None:
         rough[~allowed] = -1.0
     kept = max(KEPT + int(KEPT_SHARE * len(index)), most)
-    return [_closer(index, scan, _best(rough[:, k], kept), most) for k, scan in enumerate(scans)]
+    found = [_closer(index, scan, _best(rough[:, k], kept), most) for k, scan in enumerate(scans)]
+    index.release("pattern", "hkl", "intensity")  # the latter two by the fits of the scans before
+    return found
 
 
 def _closer(index: Index, scan: Observed, structures: NDArray[np.int64], most: int) -> Coarse:

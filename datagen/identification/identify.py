@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.identification import lines
-from datagen.identification.answer import Candidate, Identified, Mixed, MixedPhase, vote, weights
+from datagen.identification.answer import Candidate, Identified, Mixed, MixedPhase, shares, vote
 from datagen.identification.axis import Observed
 from datagen.identification.cells import FittedCell, fitted_cell, polish
 from datagen.identification.coarse import Coarse, search
@@ -23,21 +23,28 @@ from datagen.identification.scales import Placed, fit_scales
 CANDIDATES = 60
 POLISHED = 10
 """Candidates whose cells are brought to the minimum, with uncertainties."""
+COMPARED = 20
+"""Candidates that a network compares with the scan."""
 FIRST = 25
 """Candidates that may be the first phase of a mixture."""
 SCANS_AT_ONCE = 8
 Allowed = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class _Fit:
+class Fit:
     """Fitted candidates of one library."""
 
     index: Index
     fitted: Fitted
-    cells: list[NDArray[np.float64]]
-    """Reciprocal cells, rows a*, b*, c*, 1/A."""
     odds: NDArray[np.float64]
+    """Log odds that the scan's peaks are lines of the fitted cells."""
+
+    @property
+    def space_group(self) -> NDArray[np.int64]:
+        """Return the candidates' space groups."""
+        return self.index.space_group[self.fitted.structure].astype(np.int64)
 
     def values(self, k: int) -> NDArray[np.float64]:
         """Return shift, zero and strains of candidate k."""
@@ -68,54 +75,89 @@ def identify(
         observed = [scan for _, scan in part]
         coarse = [search(index, observed, candidates, mask) for index, mask in zip(libraries, masks, strict=True)]
         for k, (name, scan) in enumerate(part):
-            answer, places = _answer(name, scan, [(i, c[k]) for i, c in zip(libraries, coarse, strict=True)])
+            fits = [fit(index, scan, first[k]) for index, first in zip(libraries, coarse, strict=True)]
+            one, places = answer(name, scan, fits, network)
             if phases > 1 and places:
-                first = [phase_at(f.index, int(f.fitted.structure[c]), scan, f.values(c)) for f, c in places[:FIRST]]
-                answer = replace(answer, mixture=_mixed(scan, first, libraries, masks, phases))
-            found.append(answer)
+                starts = [phase_at(f.index, int(f.fitted.structure[c]), scan, f.values(c)) for f, c in places[:FIRST]]
+                one = replace(one, mixture=_mixed(scan, starts, libraries, masks, phases))
+            found.append(one)
         if network is not None:
             found[start:] = with_network(found[start:], observed, network)
     return found
 
 
-def _answer(name: str, scan: Observed, coarse: list[tuple[Index, Coarse]]) -> tuple[Identified, list[tuple[_Fit, int]]]:
-    """Fit the candidates of one scan and let them vote; return the answer and the fits, best first."""
-    at, weight = lines.peaks(scan)
-    fits = []
-    for index, first in coarse:
-        if len(first.structure):
-            fitted = refine(index, scan, first)
-            cells = [fitted.reciprocal(index, k) for k in range(len(fitted.structure))]
-            fits.append(_Fit(index, fitted, cells, lines.log_odds(scan, at, weight, cells)))
-    if not fits:
+def fit(index: Index, scan: Observed, first: Coarse) -> Fit:
+    """Fit the cells of the candidates of the first search, and compare the scan's peaks with their lines."""
+    fitted = refine(index, scan, first)
+    cells = [fitted.reciprocal(index, k) for k in range(len(fitted.structure))]
+    return Fit(index, fitted, lines.log_odds(scan, *lines.peaks(scan), cells))
+
+
+def ballot(fits: Sequence[Fit], likeness: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return the shares of all candidates in the vote, and the probabilities of the space groups."""
+    score, odds = (np.concatenate(parts) for parts in ([f.fitted.score for f in fits], [f.odds for f in fits]))
+    share = shares(
+        score, odds, None if likeness is None else np.where(np.isnan(likeness), np.nanmin(likeness), likeness)
+    )
+    return share, vote(share, np.concatenate([f.space_group for f in fits]))
+
+
+def compared(scan: Observed, fits: Sequence[Fit], network: Network) -> Floats:
+    """Return how alike a network sees the scan and the best candidates, NaN for the others."""
+    share, _ = ballot(fits)
+    places = [(f, k) for f in fits for k in range(len(f.fitted.structure))]
+    best = np.argsort(-share, kind="stable")[:COMPARED]
+    patterns = [f.placed(k).of.lines(f.values(k), scan.wavelength_A) for f, k in (places[i] for i in best)]
+    found = np.full(len(share), np.nan)
+    found[best] = network.likeness(scan, np.array(patterns))
+    return found
+
+
+def answer(
+    name: str, scan: Observed, fits: Sequence[Fit], network: Network | None = None
+) -> tuple[Identified, list[tuple[Fit, int]]]:
+    """Let the candidates of one scan vote; return the answer and the fits, best first."""
+    if not any(len(f.fitted.structure) for f in fits):
         unknown = np.full(230, 1 / 230)
         return Identified(name, [], unknown, scan.covered, unknown), []
-    share = weights(np.concatenate([f.fitted.score for f in fits]), np.concatenate([f.odds for f in fits]))
-    groups = np.concatenate([f.index.space_group[f.fitted.structure].astype(np.int64) for f in fits])
+    likeness = None if network is None else compared(scan, fits, network)
+    share, probability = ballot(fits, likeness)
+    at, weight = lines.peaks(scan)
     places = [(f, k) for f in fits for k in range(len(f.fitted.structure))]
     order = np.argsort(-share, kind="stable").tolist()
+    alpha2 = _alpha2_share(scan, *places[order[0]])
     ranked = []
-    best, at_best = places[order[0]]
-    alpha2 = fit_scales(scan, [best.placed(at_best)]).alpha2_share
     for rank, i in enumerate(order):
-        fit, k = places[i]
-        structure, values = int(fit.fitted.structure[k]), fit.values(k)
+        of, k = places[i]
+        structure, values = int(of.fitted.structure[k]), of.values(k)
         if rank < POLISHED:
-            cell = polish(fit.index, structure, scan, values, alpha2)
+            cell = polish(of.index, structure, scan, values, alpha2)
         else:
-            cell = fitted_cell(fit.index, structure, values)
+            cell = fitted_cell(of.index, structure, values)
         ranked.append(
             Candidate(
-                **_match(fit.index, structure, cell),
-                explained_lines=lines.explained(scan, at, weight, fit.cells[k], float(fit.fitted.zero_rad[k])),
-                score=float(fit.fitted.score[k]),
-                cosine=float(fit.fitted.cosine[k]),
-                line_odds=float(fit.odds[k]),
+                **_match(of.index, structure, cell),
+                explained_lines=lines.explained(
+                    scan, at, weight, of.fitted.reciprocal(of.index, k), float(of.fitted.zero_rad[k])
+                ),
+                score=float(of.fitted.score[k]),
+                cosine=float(of.fitted.cosine[k]),
+                line_odds=float(of.odds[k]),
                 probability=float(share[i]),
+                likeness=None if likeness is None or np.isnan(likeness[i]) else float(likeness[i]),
             )
         )
-    probability = vote(share, groups)
     return Identified(name, ranked, probability, scan.covered, probability), [places[i] for i in order]
+
+
+def best_cell(scan: Observed, of: Fit, k: int) -> FittedCell:
+    """Return the cell of candidate k at its minimum."""
+    return polish(of.index, int(of.fitted.structure[k]), scan, of.values(k), _alpha2_share(scan, of, k))
+
+
+def _alpha2_share(scan: Observed, of: Fit, k: int) -> float:
+    """Return the intensity of K-alpha2 in a scan that candidate k explains."""
+    return fit_scales(scan, [of.placed(k)]).alpha2_share
 
 
 def _mixed(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,16 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def release(self, *names: str) -> None:
+        """Give mapped pages of these arrays back: they stay in the system's cache, but are none of this process's.
+
+        A search passes all structures once; what it leaves mapped would count as memory where that is limited.
+        """
+        for name in names:
+            mapped = getattr(self, name).base
+            if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def load_index(dataset: Path | Location, folder: Path) -> Index | None:

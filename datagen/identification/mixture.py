@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.identification import lines
-from datagen.identification.answer import LINE_WEIGHT, TEMPERATURE
 from datagen.identification.axis import POWER, Observed
 from datagen.identification.cells import FittedCell, polish
 from datagen.identification.coarse import search
@@ -24,8 +23,10 @@ from datagen.identification.scales import Placed, fit_scales, rest
 
 Array = NDArray[np.float64]
 
+COSINE_UNIT, LINE_WEIGHT = 0.03, 0.25
+"""Of a set's score: this much cosine counts as one unit of log odds, and the log odds of lines with this weight."""
 SUPPORT = 1.2
-"""Log odds, on the scale of the vote, that a further phase must add."""
+"""Score that a further phase must add."""
 HYPOTHESES = 4
 """Sets of phases that are carried along."""
 CANDIDATES = 40
@@ -67,8 +68,8 @@ class PhaseSet:
 
     @property
     def score(self) -> float:
-        """Log odds on the scale of the vote."""
-        return self.cosine / TEMPERATURE + LINE_WEIGHT * self.line_odds
+        """Log odds of the set, relative to those of other sets."""
+        return self.cosine / COSINE_UNIT + LINE_WEIGHT * self.line_odds
 
 
 @dataclass(frozen=True, eq=False)

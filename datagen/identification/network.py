@@ -40,6 +40,18 @@ class Network:
         predicted = predict_bins(self.weights, roots, np.array([scan.measured for scan in scans]))
         return np.array([one.space_group for one in predicted])
 
+    def likeness(self, scan: Observed, patterns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how alike the network sees a scan and each pattern (structure, bin): -1 to 1.
+
+        It was trained on scans with artefacts, so that what a laboratory changes counts less than for a cosine.
+        """
+        from trainer.prediction.qmixer import likeness_of_bins
+
+        shown = np.where(scan.measured, patterns, 0.0)
+        shown /= shown.max(axis=1, keepdims=True).clip(min=1e-300)
+        roots = np.sqrt(np.concatenate([scan.intensity[None], shown]))
+        return likeness_of_bins(self.weights, roots, np.broadcast_to(scan.measured, roots.shape))
+
 
 def with_network(answers: Sequence[Identified], scans: Sequence[Observed], network: Network) -> list[Identified]:
     """Return the answers with the network's probabilities beside, and in, those of the library."""

@@ -156,3 +156,24 @@ def test_the_first_look_keeps_the_structure(library: Path, index: Index, monkeyp
         assert names_of(index)[int(found.structure[0])] == name
         assert (found.structure[0], found.shift[0]) == (every.structure[0], every.shift[0])
         assert found.cosine[0] == pytest.approx(every.cosine[0], abs=1e-6)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not say what is mapped")
+def test_a_search_leaves_no_pages_of_the_library_mapped(library: Path, index: Index) -> None:
+    def resident_kB(name: str) -> int:
+        found, inside = 0, False
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            if "-" in line.split(" ")[0]:
+                inside = line.endswith(str(getattr(index, name).filename))
+            elif inside and line.startswith("Rss:"):
+                found += int(line.split()[1])
+        return found
+
+    halite = observed(crystals(library)["halite"])
+    assert int(index.pattern[:].max()) == 255
+    assert resident_kB("pattern") > 0
+    before = search(index, [halite], 3)
+    assert [resident_kB(name) for name in ("rough", "pattern", "hkl", "intensity")] == [0, 0, 0, 0]
+    again = search(index, [halite], 3)
+    np.testing.assert_array_equal(before[0].structure, again[0].structure)
+    np.testing.assert_array_equal(before[0].cosine, again[0].cosine)

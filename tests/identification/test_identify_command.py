@@ -124,8 +124,14 @@ def test_a_network_is_combined_and_says_who_decided(folder: Path) -> None:
     (both,) = datagen.identify(folder / "calcite.xy", library, wavelength_A=1.5405929, network=True)
     assert both.network is not None
     assert alone.decided_by == "library"
-    np.testing.assert_array_equal(alone.space_group, both.library)
-    np.testing.assert_allclose(both.space_group, both.combination.of(both.library, both.network))
+    share = both.combination.network_share
+    np.testing.assert_allclose(both.space_group, (1 - share) * both.library + share * both.network)
+    # The network has compared the best candidates with the scan, and its own answer is another thing.
+    assert all(one.likeness is None for one in alone.candidates)
+    judged = {one.source_id: one.likeness for one in both.candidates if one.likeness is not None}
+    assert judged
+    assert max(judged, key=lambda name: judged[name]) == "calcite.cif" == both.candidates[0].source_id
+    assert all(-1 <= value <= 1 for value in judged.values())
     assert both.to_dict()["space_group"][0]["number"] == found["space_group"][0]["number"]
 
 

@@ -12,6 +12,7 @@ from trainer.errors import TrainerError
 from trainer.prediction.library import read_library_answers, short_name, with_library
 from trainer.prediction.result import CellValue, RankedGroup, RankedSystem, ScanPrediction
 
+SHARE = {"network_share": 0.3}
 NUMBERS = {"network_weight": 0.6, "network_floor": 0.003, "library_weight": 0.9, "library_floor": 0.003}
 SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 
@@ -28,7 +29,7 @@ def line(scan: str, groups: dict[int, float], **changes: object) -> str:
     found = np.full(230, (1 - sum(groups.values())) / (230 - len(groups)))
     for number, p in groups.items():
         found[number - 1] = p
-    return json.dumps({"scan": scan, "library_space_group": found.tolist(), "combination": NUMBERS} | changes)
+    return json.dumps({"scan": scan, "library_space_group": found.tolist(), "combination": SHARE} | changes)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ def line(scan: str, groups: dict[int, float], **changes: object) -> str:
         ({225: 0.9}, {225: 0.8}, 225, "both"),
         ({225: 0.4, 62: 0.3}, {62: 0.95}, 62, "library"),
         ({225: 0.95}, {62: 0.05, 225: 0.04}, 225, "network"),
+        ({225: 0.6, 14: 0.35}, {62: 0.3, 14: 0.28}, 14, "neither"),
     ],
 )
 def test_the_file_and_the_network_decide_together(
@@ -52,17 +54,21 @@ def test_the_file_and_the_network_decide_together(
     for array, given in ((p, network), (q, library)):
         for number, value in given.items():
             array[number - 1] = value
-    wanted = (p + 0.003) ** 0.6 * (q + 0.003) ** 0.9
-    wanted /= wanted.sum()
-    assert found.space_group[0].probability == pytest.approx(wanted[first - 1])
+    assert found.space_group[0].probability == pytest.approx(0.3 * p[first - 1] + 0.7 * q[first - 1])
     assert sum(system.probability for system in found.crystal_system) == pytest.approx(1)
-    assert found.crystal_system[0].name == ("cubic" if first == 225 else "orthorhombic")
+    assert found.crystal_system[0].name == {225: "cubic", 62: "orthorhombic", 14: "monoclinic"}[first]
 
 
-def test_a_file_of_an_earlier_version_has_a_library_of_weight_1(tmp_path: Path) -> None:
-    earlier = {name: value for name, value in NUMBERS.items() if name != "library_weight"}
+@pytest.mark.parametrize("weight", [None, 0.9])
+def test_a_file_of_an_earlier_version_states_a_product(tmp_path: Path, weight: float | None) -> None:
+    """The first version has no weight of the library, which was 1."""
+    earlier = {name: value for name, value in NUMBERS.items() if weight is not None or name != "library_weight"}
     (tmp_path / "a.jsonl").write_text(line("x.xy", {62: 0.9}, combination=earlier))
-    assert read_library_answers(tmp_path / "a.jsonl")["x.xy"].library_weight == 1.0
+    answer = read_library_answers(tmp_path / "a.jsonl")["x.xy"]
+    network = np.full(230, 0.1 / 229)
+    network[224] = 0.9
+    wanted = (network + 0.003) ** 0.6 * (answer.space_group + 0.003) ** (weight or 1.0)
+    np.testing.assert_allclose(answer.combined(network), wanted / wanted.sum())
 
 
 def test_a_scan_without_an_answer_keeps_the_networks(tmp_path: Path) -> None:
@@ -79,6 +85,8 @@ def test_a_scan_without_an_answer_keeps_the_networks(tmp_path: Path) -> None:
         "not json",
         line("x", {62: 0.9}, library_space_group=[0.5]),
         line("x", {62: 0.9}, combination={}),
+        line("x", {62: 0.9}, combination={"network_share": 1.2}),
+        line("x", {62: 0.9}, combination={"network_share": "nan"}),
         line("x", {62: 0.9}, combination=NUMBERS | {"library_floor": 0.0}),
         line("x", {62: 0.9}, combination=NUMBERS | {"library_weight": -1.0}),
         line("a/x", {62: 0.9}) + "\n" + line("b/x", {62: 0.9}),

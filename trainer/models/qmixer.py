@@ -97,11 +97,15 @@ class QMixer(nn.Module):
         self.space_group = nn.Linear(c.features, SPACE_GROUPS)
         self.lattice = nn.Sequential(nn.Linear(c.hidden, c.features), nn.GELU(), nn.Linear(c.features, LATTICES * 6))
 
+    def embedding(self, inputs: Tensor) -> Tensor:
+        """Return the hidden layer (batch, hidden) from which groups and lattices follow."""
+        x = self.stem(inputs).transpose(1, 2) + self.position
+        hidden: Tensor = self.hidden(self.reduce(self.blocks(x)).flatten(1))
+        return hidden
+
     def forward(self, inputs: Tensor) -> QMixerOutput:
         """Return logits and standardised lattices."""
-        x = self.stem(inputs).transpose(1, 2) + self.position
-        x = self.reduce(self.blocks(x)).flatten(1)
-        hidden = self.hidden(x)
+        hidden = self.embedding(inputs)
         # bfloat16 would quantise lattices and logits.
         with torch.autocast(inputs.device.type, enabled=False):
             space_group = self.space_group(self.features(hidden.float()))

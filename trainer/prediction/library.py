@@ -21,6 +21,7 @@ from trainer.prediction.result import RankedGroup, RankedSystem, ScanPrediction
 
 MOST_BYTES = 1 << 30
 NUMBERS = ("network_weight", "network_floor", "library_weight", "library_floor")
+"""Of the product of both, in files before the mean."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,19 @@ class LibraryAnswer:
     """Probabilities of space groups by a library, and how the file says to combine them with a network's."""
 
     space_group: NDArray[np.float64]
-    network_weight: float
-    network_floor: float
-    library_weight: float
-    library_floor: float
+    network_share: float | None
+    """Weight of the network in the mean of both; None in a file of an earlier version, which states a product."""
+    product: tuple[float, ...] = ()
+    """NUMBERS."""
 
     def combined(self, network: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weighted product of both."""
-        value = self.network_weight * np.log(network + self.network_floor)
-        value += self.library_weight * np.log(self.space_group + self.library_floor)
+        """Return the probabilities by both."""
+        if self.network_share is not None:
+            found = (1.0 - self.network_share) * self.space_group + self.network_share * network
+            return np.asarray(found / found.sum(), dtype=np.float64)
+        network_weight, network_floor, library_weight, library_floor = self.product
+        value = network_weight * np.log(network + network_floor)
+        value += library_weight * np.log(self.space_group + library_floor)
         found = np.exp(value - value.max())
         return np.asarray(found / found.sum(), dtype=np.float64)
 
@@ -105,11 +110,16 @@ def with_library(found: ScanPrediction, answers: Mapping[str, LibraryAnswer], to
 
 def _answer(content: dict[str, Any]) -> LibraryAnswer:
     space_group = np.array(content["library_space_group"], dtype=np.float64)
-    # A file of an earlier version has no weight of the library, which was 1.
-    stated = {"library_weight": 1.0, **content["combination"]}
-    numbers = [float(stated[name]) for name in NUMBERS]
     if space_group.shape != (SPACE_GROUPS,) or not np.isfinite(space_group).all() or (space_group < 0).any():
         raise ValueError(f"expected {SPACE_GROUPS} probabilities")
+    if "network_share" in content["combination"]:
+        share = float(content["combination"]["network_share"])
+        if not 0.0 <= share <= 1.0:
+            raise ValueError("expected a share from 0 to 1")
+        return LibraryAnswer(space_group, share)
+    # The first version has no weight of the library, which was 1.
+    stated = {"library_weight": 1.0, **content["combination"]}
+    numbers = [float(stated[name]) for name in NUMBERS]
     if not (np.isfinite(numbers).all() and min(numbers[1::2]) > 0 and min(numbers) >= 0):
         raise ValueError("expected positive weights")
-    return LibraryAnswer(space_group, *numbers)
+    return LibraryAnswer(space_group, None, tuple(numbers))

@@ -188,6 +188,19 @@ def predict_bins(weights: Weights, roots: NDArray[np.float64], measured: NDArray
     return predict_inputs(weights, torch.from_numpy(np.stack([roots, measured], axis=1)).float())
 
 
+@torch.no_grad()
+def likeness_of_bins(weights: Weights, roots: NDArray[np.float64], measured: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how alike the network sees the first pattern and each other: the correlation of its hidden layers.
+
+    Patterns are square roots of background-free intensities in the bins of ln q (pattern, bin), masks likewise.
+    """
+    inputs = torch.from_numpy(np.stack([roots, measured], axis=1)).float()
+    hidden = weights.model.embedding(inputs).double().numpy()
+    hidden = hidden - hidden.mean(axis=1, keepdims=True)
+    hidden /= np.linalg.norm(hidden, axis=1, keepdims=True).clip(min=1e-12)
+    return np.asarray(hidden[1:] @ hidden[0], dtype=np.float64)
+
+
 def answers_of_view(weights: Weights, inputs: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
     """Return probabilities of space groups (view, 230) and numbers of lattices (view, 14, 6) of shifted inputs.
 

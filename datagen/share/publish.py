@@ -214,7 +214,8 @@ def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, term
         PUBLICATION: _plain(asdict(naming) | asdict(terms)),
     }
     layout = layout_of_rows([source], rows, source.layout.n_augmentations)
-    return Recipe([source], rows, layout, attributes, table, change, keeps_library=terms.profile == "full", place=place)
+    kept = terms.profile == "full" and not _restricted_phases(source, terms)
+    return Recipe([source], rows, layout, attributes, table, change, keeps_library=kept, place=place)
 
 
 def _publish_labels(source: FinishedDataset, dest: Path, naming: Naming, terms: Terms) -> None:

@@ -47,7 +47,7 @@ SEED = 13
 D_MIN_A = 1.0
 """Finer planes are beyond the axis of the network at every strain."""
 BATCH = 64
-PATTERNS_OF_A_TEST_STRUCTURE = 2
+PATTERNS_OF_A_TEST_STRUCTURE = 1
 FIGURES = ("crystal_system", "space_group", "space_group_top5")
 CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 COLUMNS = ("structure", "structure_hash", "space_group", "volume", "split", "source_metadata")

@@ -32,16 +32,16 @@ _NOT_IN_A_NAME = re.compile(r"[^\w.()+*'-]")
 
 def with_library(content: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Return a configuration's content with the name of the library whose crystals it names by a path."""
-    found = dict(content)
-    simulation = found.get("simulation")
+    simulation = content.get("simulation")
     augmentation = simulation.get("augmentation") if isinstance(simulation, Mapping) else None
-    named = augmentation.get("phase_library") if isinstance(augmentation, Mapping) else None
+    if not isinstance(simulation, Mapping) or not isinstance(augmentation, Mapping):
+        return dict(content)  # anything else is refused by the models
+    named = augmentation.get("phase_library")
     if not isinstance(named, str) or re.fullmatch(NAMES, named):
-        return found
+        return dict(content)
     where = locate(named if is_url(named) else str(base / Path(named).expanduser()))
     library = load_library(library_of(where))
-    found["simulation"] = {**simulation, "augmentation": {**augmentation, "phase_library": library}}
-    return found
+    return {**content, "simulation": {**simulation, "augmentation": {**augmentation, "phase_library": library}}}
 
 
 def library_of(where: Where) -> bytes:

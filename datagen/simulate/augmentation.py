@@ -182,8 +182,8 @@ def draw(
                 values = drawn[part.name]
                 present = np.arange(values.shape[1]) < drawn[parameter.name][:, None]
                 drawn[part.name] = np.where(present, values, np.asarray(part.neutral, dtype=part.dtype))
-    values = {"index": index, **{p.name: drawn[p.name] for p in PARAMETERS if p.stored}}
-    return Augmentations(values, settings.phase_library)
+    stored = {"index": index, **{p.name: drawn[p.name] for p in PARAMETERS if p.stored}}
+    return Augmentations(stored, settings.phase_library)
 
 
 _STREAM_LENGTH = stream_length(PARAMETERS)

@@ -235,7 +235,7 @@ def change(config: Settings, path: str, text: str) -> Settings:
     if first not in known:
         raise TrainerError(f"--set {path}: unknown; expected one of {', '.join(sorted(known))}")
     if first == "schedule" and not rest and value in _SCHEDULES:
-        return replace(config, schedule=_SCHEDULES[value]())  # type: ignore[call-arg]
+        return replace(config, schedule=_SCHEDULES[value]())
     if not rest:
         built: Settings = _build(type(config), {**_shallow(config), first: value}, "--set")
         return built

@@ -57,7 +57,7 @@ def library_of(where: Where) -> bytes:
         if len(lines) > MOST_PHASES:
             raise ConfigError(
                 f"{SETTING}: {where} has more than {MOST_PHASES:,} accepted crystals; take some of them with datagen "
-                f"subset --sample {MOST_PHASES}"
+                f"subset --sample {MOST_PHASES}, or curate fewer with --limit {MOST_PHASES}"
             )
     if not lines:
         raise ConfigError(f"{SETTING}: {where} has no accepted crystal with coordinates")

@@ -168,10 +168,11 @@ def _with_names(path: Location, layout: Layout) -> Layout:
         return layout
     stated = {draw.name: draw.names for draw in reading.read_layout(path).extra_draws}
     for draw in layout.extra_draws:
-        names = stated[draw.name]
+        names = stated.get(draw.name, ())
         if draw.names and not (1 <= len(names) <= MOST_PHASES and all(map(PHASE_NAME.fullmatch, names))):
             raise StoreError(f"{path}: {draw.name}: its flag_meanings are malformed; fetch the dataset again")
-    return replace(layout, extra_draws=tuple(replace(draw, names=stated[draw.name]) for draw in layout.extra_draws))
+    renamed = [replace(draw, names=stated[draw.name]) if draw.names else draw for draw in layout.extra_draws]
+    return replace(layout, extra_draws=tuple(renamed))
 
 
 def _layout(path: Location, plain: Mapping[str, Any], format_version: int) -> Layout:

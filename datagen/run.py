@@ -27,6 +27,7 @@ from datagen.errors import PlanError, StoreError
 from datagen.inspect.report import REPORT, draw_report, write_report
 from datagen.inspect.verify import verify
 from datagen.progress import Display
+from datagen.simulate.phase_library import BUNDLED, LIBRARY_FILE, library_bytes
 from datagen.steps.accepted import MOST_REFLECTIONS, Accepted, write_accepted
 from datagen.steps.curate import TABLE, UNFINISHED, Summary, curate_locked
 from datagen.steps.curate_on_cluster import ClusterCurator
@@ -42,10 +43,11 @@ from datagen.steps.run_log import run_log
 from datagen.steps.shard_task import ACCEPTED, prepare, warm_up
 from datagen.steps.shards import Shard, cut_shards, fill_holes, shard_length
 from datagen.steps.staging import read_staged
-from datagen.steps.structures_table import CURATION_TABLE, write_structures_table
+from datagen.steps.structures_table import write_structures_table
 from datagen.steps.versions import read_versions
 from datagen.steps.workers import Workers
 from datagen.store import files, ledger, reading, zarr_store
+from datagen.store.bounded_table import CURATION_TABLE
 from datagen.store.confined import refuse_links_out
 from datagen.store.lock import Lock, locked
 
@@ -278,8 +280,13 @@ class Run:
             self.dataset, table, plan.accepted, plan.shards, plan.duplicates, self.work
         )
         frame = ledger.read_frame(self.dataset) or {}
-        entry = ledger.entry_of((self.dataset / CURATION_TABLE).read_bytes())
-        ledger.write_frame(self.dataset, {**frame, CURATION_TABLE: entry})
+        kept = {CURATION_TABLE: (self.dataset / CURATION_TABLE).read_bytes()}
+        library = self.job.simulation.augmentation.phase_library
+        if library != BUNDLED:
+            kept[LIBRARY_FILE] = library_bytes(library)
+            files.write_bytes(self.dataset / LIBRARY_FILE, kept[LIBRARY_FILE])
+        entries = {name: ledger.entry_of(data) for name, data in kept.items()}
+        ledger.write_frame(self.dataset, {**frame, **entries})
         zarr_store.finalise(self.dataset, {}, [shard.key for shard in plan.shards])
         self.count_what_is_made()
 

@@ -18,6 +18,7 @@ from curation.sandbox import Limits
 from curation.settings import CurationSettings
 from datagen.config.mistakes import explain
 from datagen.config.overrides import apply_overrides, parse_overrides
+from datagen.config.phases import with_library
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.errors import ConfigError
 from datagen.simulate.density.make import DensitySettings
@@ -98,7 +99,7 @@ def parse_config(content: Mapping[str, Any], *, where: str, base: Path, override
     """Validate a configuration; `where` names it in messages, relative paths start at `base`."""
     parsed = parse_overrides(overrides)
     try:
-        config = DatagenConfig.model_validate(apply_overrides(dict(content), parsed))
+        config = DatagenConfig.model_validate(with_library(apply_overrides(dict(content), parsed), base))
     except ValidationError as error:
         raise ConfigError(explain(error, DatagenConfig, where, [override.place for override in parsed])) from None
     return config.model_copy(update={"catalog": tuple(catalog.resolved(base) for catalog in config.catalog)})

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from datagen.config.phases import use_library
 from datagen.config.settings import RunSettings, SimulationSettings, StoreSettings
 from datagen.simulate.density.make import DensitySettings
+from datagen.simulate.phase_library import BUNDLED, LIBRARY_FILE, library_bytes
 from datagen.simulate.scattering import GSAS2_HC_EV_A
 from datagen.simulate.strain import largest_strain
 from datagen.store import files
@@ -71,13 +73,18 @@ class Job(BaseModel):
 
 
 def write_job(dataset: Path, job: Job) -> None:
-    """Put the settings where the tasks find them."""
+    """Put the settings, and a library of second phases, where the tasks find them."""
+    library = job.simulation.augmentation.phase_library
+    if library != BUNDLED:
+        files.write_bytes(dataset / WORK / LIBRARY_FILE, library_bytes(library))
     files.write_bytes(dataset / WORK / JOB, (job.model_dump_json(indent=1) + "\n").encode())
 
 
 def read_job(dataset: Path) -> Job:
-    """Return the settings of the run that makes this dataset."""
-    return Job.model_validate_json((dataset / WORK / JOB).read_bytes())
+    """Return the settings of the run that makes this dataset, and load its library of second phases."""
+    job = Job.model_validate_json((dataset / WORK / JOB).read_bytes())
+    use_library(dataset / WORK, job.simulation.augmentation.phase_library)
+    return job
 
 
 @cache

@@ -42,10 +42,10 @@ from datagen.steps.next_version import (
 from datagen.steps.outcome import Outcome
 from datagen.steps.quarantine import FILE as QUARANTINE
 from datagen.steps.shards import Shard
-from datagen.steps.structures_table import CURATION_TABLE
 from datagen.steps.versions import FILE as VERSIONS
 from datagen.steps.versions import Version, Versions, read_versions, write_versions
 from datagen.store import files, ledger, reading
+from datagen.store.bounded_table import CURATION_TABLE
 from datagen.store.schema import Layout, sizes
 
 BEFORE = "before.json"

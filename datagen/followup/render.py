@@ -26,11 +26,13 @@ from datagen.config.fingerprint import attributes_of
 from datagen.config.job import WORK
 from datagen.config.mistakes import explain
 from datagen.config.overrides import apply_overrides, parse_overrides
+from datagen.config.phases import use_library, with_library
 from datagen.errors import ConfigError, StoreError
 from datagen.progress import Display, one_line
 from datagen.run import Run, anything_done, at_work, begin
 from datagen.share.finished import FinishedDataset
 from datagen.share.origins import DERIVED_FROM
+from datagen.simulate.phase_library import BUNDLED
 from datagen.steps.curate import TABLE, Summary
 from datagen.steps.outcome import Outcome
 from datagen.steps.reasons import SIMULATION_REASONS
@@ -78,7 +80,8 @@ def configuration_of(
                 f"{source.path} are curated already"
             )
     try:
-        config = DatagenConfig.model_validate(apply_overrides(content, parsed))
+        use_library(source.path, stated["simulation"]["augmentation"].get("phase_library", BUNDLED))
+        config = DatagenConfig.model_validate(with_library(apply_overrides(content, parsed), Path.cwd()))
     except ValidationError as error:
         places = [override.place for override in parsed]
         raise ConfigError(explain(error, DatagenConfig, f"configuration of {source.path}", places)) from None

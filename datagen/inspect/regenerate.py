@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
+from datagen.config.phases import use_library
 from datagen.config.settings import SimulationSettings
 from datagen.errors import StoreError
 from datagen.simulate import engine
 from datagen.simulate.augmentation import Augmentations, draw
 from datagen.simulate.patterns import Patterns
 from datagen.simulate.refusal import Unsimulable
-from datagen.steps.structures_table import CURATION_TABLE
-from datagen.store.bounded_table import read_lines
+from datagen.store.bounded_table import CURATION_TABLE, read_lines
 from datagen.store.damaged import damage_explained
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import quantise
@@ -25,7 +25,7 @@ from datagen.store.reading import read_attributes, read_layout
 
 
 class StructureWithheldError(StoreError):
-    """The dataset was published without this structure's coordinates."""
+    """The dataset was published without coordinates that a pattern is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,7 @@ def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regene
             "when this dataset was published; its patterns can be read but not made again"
         )
     settings = simulation_settings(dataset)
+    _load_library(dataset, settings)
     with damage_explained(dataset, f"the structure of row {row}"):
         crystal = Crystal.from_json(entry["structure"])
         drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
@@ -68,6 +69,16 @@ def simulation_settings(dataset: Where) -> SimulationSettings:
     """Return the settings of the dataset's simulation."""
     with damage_explained(dataset, "its simulation settings"):
         return SimulationSettings.model_validate(read_attributes(dataset)["configuration"]["simulation"])
+
+
+def _load_library(dataset: Where, settings: SimulationSettings) -> None:
+    """Load the library of second phases that the patterns have, if it is not the bundled one."""
+    if settings.augmentation.second_phases[1] == 0 or use_library(dataset, settings.augmentation.phase_library):
+        return
+    raise StructureWithheldError(
+        f"{dataset}: its library of second phases was withheld when this dataset was published; its patterns can be "
+        "read but not made again"
+    )
 
 
 def structure_of(dataset: Where, row: int) -> dict[str, Any]:

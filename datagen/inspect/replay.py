@@ -15,9 +15,8 @@ from datagen.errors import StoreError
 from datagen.inspect.reflections import different, made_again, stored_reflections
 from datagen.inspect.regenerate import Regenerated, regenerate, simulation_settings, table_lines
 from datagen.steps.row import STRAINED_CELL, strained_cells
-from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, reading
-from datagen.store.bounded_table import read_batches
+from datagen.store.bounded_table import CURATION_TABLE, read_batches
 from datagen.store.damaged import damage_explained
 from datagen.store.location import Where, location_of
 from datagen.store.quantise import dequantise

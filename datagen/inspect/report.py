@@ -21,8 +21,8 @@ from datagen.progress import duration, size
 from datagen.simulate.patterns import width_curve
 from datagen.steps.curate import METADATA_KEY
 from datagen.steps.reasons import REFUSALS
-from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, ledger
+from datagen.store.bounded_table import CURATION_TABLE
 from datagen.store.quantise import dequantise
 from datagen.store.schema import SPLITS, UNKNOWN
 

@@ -15,9 +15,8 @@ from datagen.inspect.reflections import different, made_again, stored_reflection
 from datagen.inspect.regenerate import StructureWithheldError, regenerate
 from datagen.progress import Display, Silence, one_line
 from datagen.steps.row import STRAINED_CELL, strained_cells
-from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import ledger, reading, schema
-from datagen.store.bounded_table import read_batches
+from datagen.store.bounded_table import CURATION_TABLE, read_batches
 from datagen.store.damaged import MALFORMED, damage_explained
 from datagen.store.location import Where, location_of
 

@@ -19,8 +19,8 @@ from datagen.errors import DatagenError, StoreError
 from datagen.measured.fit import ScanFit, fit_scan
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.refusal import Unsimulable
-from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import reading
+from datagen.store.bounded_table import CURATION_TABLE
 from trainer.scans.scan import Radiation, Scan, Unit
 
 Array = NDArray[np.float64]

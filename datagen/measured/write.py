@@ -47,8 +47,9 @@ from datagen.steps.labels import most_reflections, shard_reflections
 from datagen.steps.layout import draws
 from datagen.steps.row import reflection_values
 from datagen.steps.shards import shard_length
-from datagen.steps.structures_table import ADDED, CURATION_TABLE
+from datagen.steps.structures_table import ADDED
 from datagen.store import ledger, zarr_store
+from datagen.store.bounded_table import CURATION_TABLE
 from datagen.store.quantise import quantise
 from datagen.store.schema import SPLITS, Layout
 from datagen.store.shard_writer import ShardWriter

@@ -14,7 +14,7 @@ from datagen.progress import Display, Silence, one_line
 from datagen.share.curation_table import batches
 from datagen.share.fingerprint import SUFFIX, Fingerprint, fingerprint_of, read_fingerprint, read_salt
 from datagen.share.finished import FinishedDataset, open_finished
-from datagen.steps.structures_table import CURATION_TABLE
+from datagen.store.bounded_table import CURATION_TABLE
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
 

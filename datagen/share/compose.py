@@ -21,9 +21,10 @@ from datagen.share.curation_table import SourceRow
 from datagen.share.finished import FinishedDataset
 from datagen.share.manifest import file_entry
 from datagen.share.row_reader import RowReader
+from datagen.simulate.phase_library import LIBRARY_FILE
 from datagen.steps.shards import shard_length
-from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import files, ledger, schema, zarr_store
+from datagen.store.bounded_table import CURATION_TABLE
 from datagen.store.damaged import damage_explained
 from datagen.store.lock import locked
 from datagen.store.schema import Layout
@@ -43,6 +44,8 @@ class Recipe:
     """Writes the curation table to a path."""
     change: Callable[[SourceRow, dict[str, Value]], dict[str, Value]] | None = None
     """Function from a row's arrays to those that are written; must be determined by `attributes` and the row."""
+    keeps_library: bool = True
+    """Whether a library of second phases that the sources keep is kept too."""
     place: Callable[[Path, Path], None] = field(default=lambda finished, out: rename_into_place(finished, out))
     """Moves the finished dataset to its final path."""
 
@@ -124,6 +127,7 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
         zarr_store.create(dataset, recipe.layout, labels, two_theta_deg, recipe.attributes)
         keys = _write_shards(dataset, recipe, display)
         _write_table(dataset, recipe)
+        _copy_library(dataset, recipe)
         zarr_store.finalise(dataset, {}, keys)
         verify(dataset, display=display)
         recipe.place(dataset, out)
@@ -188,6 +192,17 @@ def _write_shards(dataset: Path, recipe: Recipe, display: Display) -> list[str]:
                     writer.commit(keys[-1])
             display.advance(shard + 1)
     return keys
+
+
+def _copy_library(dataset: Path, recipe: Recipe) -> None:
+    """Copy the library of second phases, which is that of all sources: their settings name its content."""
+    source = recipe.sources[0]
+    if not recipe.keeps_library or LIBRARY_FILE not in source.frame:
+        return
+    data = source.bytes_of({LIBRARY_FILE: source.frame[LIBRARY_FILE]})[LIBRARY_FILE]
+    files.write_bytes(dataset / LIBRARY_FILE, bytes(data))
+    frame = ledger.read_frame(dataset) or {}
+    ledger.write_frame(dataset, {**frame, LIBRARY_FILE: file_entry(dataset / LIBRARY_FILE)})
 
 
 def _write_table(dataset: Path, recipe: Recipe) -> None:

@@ -17,8 +17,8 @@ from curation.table import COMPRESSION, VERDICT_SCHEMA
 from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.share.finished import FinishedDataset
-from datagen.steps.structures_table import ADDED, CURATION_TABLE
-from datagen.store.bounded_table import TableLimitError, read_batches
+from datagen.steps.structures_table import ADDED
+from datagen.store.bounded_table import CURATION_TABLE, TableLimitError, read_batches
 
 METADATA_KEY = b"pxrd_datagen"
 _TIMING = "seconds"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from datagen.errors import StoreError
 from datagen.share.foreign_chunk import decode
 from datagen.share.foreign_metadata import checked_layout, checked_receipts
-from datagen.steps.structures_table import CURATION_TABLE
 from datagen.store import ledger, reading, schema
+from datagen.store.bounded_table import CURATION_TABLE
 from datagen.store.location import Location, Where, location_of
 from datagen.store.schema import Layout
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from datagen.errors import StoreError
 from datagen.progress import one_line
+from datagen.simulate.phase_library import MOST_PHASES, PHASE_NAME
 from datagen.steps.layout import draws, known_draws
 from datagen.store import ledger, reading, schema
 from datagen.store.location import Location
@@ -140,7 +142,7 @@ def checked_layout(path: Location, attributes: Mapping[str, Any]) -> Layout:
         raise StoreError(f"{path}: attribute layout has no shard_reflections; fetch the dataset again")
     layout = _layout(path, attributes["layout"], attributes["format_version"])
     reading.check_arrays(path, layout)
-    return layout
+    return _with_names(path, layout)
 
 
 def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt]:
@@ -158,6 +160,19 @@ def checked_receipts(path: Location, layout: Layout) -> dict[int, ledger.Receipt
                 f"as many densities, found {one_line((*found, densities), 80)}; fetch the dataset again"
             )
     return receipts
+
+
+def _with_names(path: Location, layout: Layout) -> Layout:
+    """Return the layout with the names of second phases that the dataset states: its library may be another."""
+    if not any(draw.names for draw in layout.extra_draws):
+        return layout
+    stated = {draw.name: draw.names for draw in reading.read_layout(path).extra_draws}
+    for draw in layout.extra_draws:
+        names = stated.get(draw.name, ())
+        if draw.names and not (1 <= len(names) <= MOST_PHASES and all(map(PHASE_NAME.fullmatch, names))):
+            raise StoreError(f"{path}: {draw.name}: its flag_meanings are malformed; fetch the dataset again")
+    renamed = [replace(draw, names=stated[draw.name]) if draw.names else draw for draw in layout.extra_draws]
+    return replace(layout, extra_draws=tuple(renamed))
 
 
 def _layout(path: Location, plain: Mapping[str, Any], format_version: int) -> Layout:

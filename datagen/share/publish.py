@@ -37,6 +37,7 @@ from datagen.share.redact import (
 )
 from datagen.share.reflections_table import REFLECTIONS_TABLE, write_reflections
 from datagen.share.upload import check_destination, upload
+from datagen.simulate.phase_library import LIBRARY_FILE, Phase, library, load_library
 from datagen.store import files, hub_address
 from datagen.store.shard_reader import Value
 
@@ -95,6 +96,7 @@ def publish(
         return
     if source.layout.measured and terms.restricted != "leave-out":
         _refuse_restricted_scans(source, terms)
+    _refuse_restricted_phases(source, terms)
     rows: list[SourceRow] = [
         (0, row) for row, licence in enumerate(source.column("licence")) if terms.publishes(licence)
     ]
@@ -111,6 +113,29 @@ def _refuse_restricted_scans(source: FinishedDataset, terms: Terms) -> None:
             f"{source.path}: holds measured scans under {one_line(', '.join(closed), 200)}, which is not an open "
             "licence: leave them out with --restricted leave-out, or declare the licence open"
         )
+
+
+def _refuse_restricted_phases(source: FinishedDataset, terms: Terms) -> None:
+    """Raise if lines of crystals that are to be left out are in the patterns of all others."""
+    if terms.restricted == "leave-out" and (closed := _restricted_phases(source, terms)):
+        raise ConfigError(
+            f"{source.path}: its patterns hold second phases under {one_line(', '.join(closed), 200)}, which is not an "
+            "open licence: make it with a phase_library of open crystals, declare the licence open, or redact "
+            "restricted structures instead of leaving them out"
+        )
+
+
+def _restricted_phases(source: FinishedDataset, terms: Terms) -> list[str]:
+    """Return the licences of second phases that are not open."""
+    return sorted({phase.licence for phase in phases_of(source) if not terms.is_open(phase.licence)})
+
+
+def phases_of(source: FinishedDataset) -> tuple[Phase, ...]:
+    """Return the phases of the library that a dataset keeps; none if it is the bundled one."""
+    if LIBRARY_FILE not in source.frame:
+        return ()
+    data = source.bytes_of({LIBRARY_FILE: source.frame[LIBRARY_FILE]})[LIBRARY_FILE]
+    return library(load_library(bytes(data)))
 
 
 def publish_to_url(
@@ -189,7 +214,8 @@ def _recipe(source: FinishedDataset, rows: list[SourceRow], naming: Naming, term
         PUBLICATION: _plain(asdict(naming) | asdict(terms)),
     }
     layout = layout_of_rows([source], rows, source.layout.n_augmentations)
-    return Recipe([source], rows, layout, attributes, table, change, place)
+    kept = terms.profile == "full" and not _restricted_phases(source, terms)
+    return Recipe([source], rows, layout, attributes, table, change, keeps_library=kept, place=place)
 
 
 def _publish_labels(source: FinishedDataset, dest: Path, naming: Naming, terms: Terms) -> None:

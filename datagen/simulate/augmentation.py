@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from datagen.simulate.parameter import Parameter, whole_number
+from datagen.simulate.parameter import Parameter, phase_number, whole_number
 from datagen.simulate.parameters import (
     PARAMETERS,
     measured_ranges,
@@ -19,7 +19,7 @@ from datagen.simulate.parameters import (
     realistic_ranges,
     stream_length,
 )
-from datagen.simulate.phase_library import LibraryName
+from datagen.simulate.phase_library import BUNDLED, NAMES, library
 from datagen.simulate.rng import uniforms
 
 
@@ -31,8 +31,9 @@ class _Count(BaseModel):
     `measured`, with probabilities, what laboratory scans show, backgrounds and second phases included."""
     count: int = Field(default=100, ge=1, le=100_000)
     """Patterns per structure."""
-    phase_library: LibraryName = "bundled-1"
-    """Library of second phases: `bundled-1`, the 95 bundled crystals."""
+    phase_library: str = Field(default=BUNDLED, pattern=NAMES)
+    """Library of second phases: `bundled-1`, the 95 bundled crystals; or the path of a dataset or of a folder by
+    `datagen curate`, whose accepted crystals, 2,000 at most, are then kept in the dataset and named by their hash."""
 
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class Augmentations:
     """
 
     values: Mapping[str, NDArray[Any]]
+    phase_library: str = BUNDLED
+    """Name of the library that numbers of second phases belong to."""
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         if name.startswith("_") or name == "values" or name not in self.values:
@@ -131,13 +134,13 @@ class Augmentations:
         return dict(self.values)
 
     def __getitem__(self, which: slice | NDArray[np.int64]) -> Augmentations:
-        return Augmentations({name: values[which] for name, values in self.values.items()})
+        return Augmentations({name: values[which] for name, values in self.values.items()}, self.phase_library)
 
     def changed(self, **values: NDArray[Any]) -> Augmentations:
         """Return the same augmentations with other values of some parameters."""
         if unknown := sorted(set(values) - set(self.values)):
             raise TypeError(f"augmentations have no parameter {unknown[0]!r}")
-        return Augmentations({**self.values, **values})
+        return Augmentations({**self.values, **values}, self.phase_library)
 
     @classmethod
     def of(cls, **given: Sequence[float] | NDArray[Any]) -> Augmentations:
@@ -167,6 +170,8 @@ def draw(
     for parameter in parameters:
         own = u[:, parameter.slot : parameter.slot + parameter.n_slots]
         bounds = getattr(settings, parameter.name) if parameter.default is not None else (0.0, 1.0)
+        if parameter.draw is phase_number:
+            bounds = (0.0, float(len(library(settings.phase_library))))
         values = parameter.draw(bounds, own)
         drawn[parameter.name] = values if parameter.axis else values[:, 0]
     for parameter, parts in decisions:
@@ -180,12 +185,8 @@ def draw(
                 values = drawn[part.name]
                 present = np.arange(values.shape[1]) < drawn[parameter.name][:, None]
                 drawn[part.name] = np.where(present, values, np.asarray(part.neutral, dtype=part.dtype))
-    return Augmentations(
-        {
-            "index": index,
-            **{p.name: drawn[p.name] if p.name in drawn else _neutral(p, len(index)).copy() for p in _STORED},
-        }
-    )
+    stored = {p.name: drawn[p.name] if p.name in drawn else _neutral(p, len(index)).copy() for p in _STORED}
+    return Augmentations({"index": index, **stored}, settings.phase_library)
 
 
 _STORED = [p for p in PARAMETERS if p.stored]

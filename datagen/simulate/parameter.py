@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, FiniteFloat
 
-from datagen.simulate.phase_library import N_PHASES
-
 Array = NDArray[np.float64]
 Range = tuple[float, float]
 
@@ -53,9 +51,8 @@ def low_index_plane(bounds: Range, u: Array) -> NDArray[np.int64]:
 
 
 def phase_number(bounds: Range, u: Array) -> NDArray[np.int64]:
-    """Return numbers of phases of the library, all equally likely."""
-    del bounds
-    return np.asarray(np.floor(N_PHASES * u), dtype=np.int64)
+    """Return numbers of phases from 0 to below the upper bound, all equally likely."""
+    return np.asarray(np.floor(bounds[1] * u), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +90,8 @@ class Parameter:
     are neutral."""
     axis: tuple[str, int] | None = None
     """Further axis of each value, name and length."""
-    names: Callable[[], tuple[str, ...]] | None = None
-    """Meanings of the numbers 0, 1, ..."""
+    names: Callable[[str], tuple[str, ...]] | None = None
+    """Meanings of the numbers 0, 1, ..., for the name of a library of second phases."""
     stored: bool = True
     """Whether the dataset stores the value; if not, its parts determine it."""
     of_peaks: bool = False

@@ -11,7 +11,7 @@ from curation.crystal import Crystal
 from datagen.simulate.augmentation import Augmentations
 from datagen.simulate.instrument import Instrument
 from datagen.simulate.peaks import sum_peaks
-from datagen.simulate.phase_library import density_g_cm3, library
+from datagen.simulate.phase_library import MOST_PHASES, density_g_cm3, library
 from datagen.simulate.refusal import NoReflections
 from datagen.simulate.sticks import Sticks, compute_sticks
 
@@ -38,14 +38,15 @@ def add_second_phases(
     if lattices_A is not None:
         density *= crystal.volume_A3 / np.abs(np.linalg.det(lattices_A))
     weight = 1.0 - a.phase_fraction.sum(axis=1)
+    phases = library(a.phase_library)
     for k in range(a.phase_fraction.shape[1]):
         numbers = np.where(a.phase_fraction[:, k] > 0.0, a.phase_number[:, k], -1)
         for number in np.unique(numbers[numbers >= 0]).tolist():
-            sticks = _sticks(number, instrument)
+            sticks = _sticks(a.phase_library, number, instrument)
             if sticks is None:
                 continue
             rows = np.flatnonzero(numbers == number)
-            factor = a.phase_fraction[rows, k] / weight[rows] * density[rows] / library()[number].density_g_cm3
+            factor = a.phase_fraction[rows, k] / weight[rows] * density[rows] / phases[number].density_g_cm3
             added = sum_peaks(sticks, instrument, _of_phase(a[rows], k)).intensity
             intensity[rows] += factor[:, None].astype(np.float32) * added
     maximum[:] = intensity.max(axis=1)
@@ -62,10 +63,10 @@ def _of_phase(augmentations: Augmentations, k: int) -> Augmentations:
     )
 
 
-@lru_cache(maxsize=512)
-def _sticks(number: int, instrument: Instrument) -> Sticks | None:
+@lru_cache(maxsize=MOST_PHASES)
+def _sticks(library_name: str, number: int, instrument: Instrument) -> Sticks | None:
     """Return the sticks of a phase; None if it has no reflection in the instrument's range."""
     try:
-        return compute_sticks(library()[number].crystal, instrument)
+        return compute_sticks(library(library_name)[number].crystal, instrument)
     except NoReflections:
         return None

@@ -11,14 +11,16 @@ from datagen.config.job import Job
 from datagen.simulate.augmentation import AugmentationSettings, effective
 from datagen.simulate.parameter import Parameter
 from datagen.simulate.parameters import always_stored, optionally_stored
+from datagen.simulate.phase_library import BUNDLED
 from datagen.steps.labels import shard_reflections
 from datagen.steps.row import STRAINED_CELL
 from datagen.store.schema import NIGGLI, Draw, Layout, variables
 
 
-def _as_stored(parameters: Iterable[Parameter]) -> tuple[Draw, ...]:
+def _as_stored(parameters: Iterable[Parameter], phase_library: str = BUNDLED) -> tuple[Draw, ...]:
     return tuple(
-        Draw(p.name, p.units, p.description, p.axis, _DTYPES[p.dtype], p.names() if p.names else ()) for p in parameters
+        Draw(p.name, p.units, p.description, p.axis, _DTYPES[p.dtype], p.names(phase_library) if p.names else ())
+        for p in parameters
     )
 
 
@@ -44,11 +46,11 @@ def extra_draws(settings: AugmentationSettings) -> tuple[Draw, ...]:
     """Return the draws that can have an effect under these settings and are therefore stored."""
     varied = effective(settings)
     strained = any(p.name.startswith("strain_") for p in varied)
-    return (*_as_stored(varied), *((STRAINED,) if strained else ()))
+    return (*_as_stored(varied, settings.phase_library), *((STRAINED,) if strained else ()))
 
 
 def known_draws() -> tuple[Draw, ...]:
-    """Return every draw that a dataset of this version can have."""
+    """Return every draw that a dataset of this version can have, with the names of the bundled second phases."""
     return (*draws(), *_as_stored(optionally_stored()), STRAINED)
 
 

@@ -19,8 +19,8 @@ from datagen.steps.quarantine import Quarantine
 from datagen.steps.shard_task import NOTES
 from datagen.steps.shards import Shard
 from datagen.store import ledger
+from datagen.store.bounded_table import CURATION_TABLE
 
-CURATION_TABLE = "curation.parquet"
 _TIMING = "seconds"
 """Left out: everything else is a function of the inputs, and so is the file."""
 _AT_ONCE = 4096

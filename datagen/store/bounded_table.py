@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+CURATION_TABLE = "curation.parquet"
+"""The verdict on every input, in a dataset and in a folder by `datagen curate`."""
 MAX_LINES = 100_000_000
 MAX_BATCH_BYTES = 300_000_000
 """Largest batch in memory, where a text of a few stored bytes may be repeated in every line."""

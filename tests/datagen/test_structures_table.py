@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 from curation.explain import checks_of, headline
 from curation.table import VERDICT_SCHEMA
 from datagen.inspect.find_verdict import find
-from datagen.steps.structures_table import ADDED, CURATION_TABLE
+from datagen.steps.structures_table import ADDED
+from datagen.store.bounded_table import CURATION_TABLE
 from tests.datagen.small_runs import Made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerConfig, QMixerOutput
 from trainer.prediction.qmixer import load_weights
 from trainer.simulate.artefacts import Artefacts, Simulator, at_steps, draw_peaks
-from trainer.simulate.log_q import LN_Q_STEP, N_ANGLES, N_BINS, Q_MIN, STEP_DEG, angles_deg
+from trainer.simulate.log_q import FEWEST_BINS, LN_Q_STEP, N_ANGLES, N_BINS, Q_MIN, STEP_DEG, angles_deg
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
+from trainer.training.config import with_settings
 from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer
 from trainer.training.structures import read_split
 
@@ -288,3 +290,78 @@ def test_the_command_trains_resumes_and_leaves_weights(minerals: Path, tmp_path:
     resumed = runner.invoke(app, [*command, "--patterns", "24", "--resume"])
     assert json.loads(resumed.stdout.splitlines()[-1])["patterns"] == 24
     assert load_weights(tmp_path / "qmixer.safetensors").facts["patterns"] == 24
+
+
+ANY = ["wavelengths_A=[0.4,2.3]", "start_deg=[2,12]", "stop_deg=[35,120]", "steps_deg=[0.005,0.1]"]
+
+
+def test_training_at_any_wavelength_range_and_step(minerals: Path, tmp_path: Path) -> None:
+    """The setting reaches the patterns, the weights say it, and a run is not resumed with another."""
+    settings = [argument for setting in ANY for argument in ("--set", f"artefacts.{setting}")]
+    command = ["fit", "qmixer", str(minerals), "--out", str(tmp_path), "--batch-size", "8", "--resume"]
+    runner = CliRunner()
+    first = runner.invoke(app, [*command[:-1], "--patterns", "16", *settings])
+    assert first.exit_code == 0, first.output
+    facts = load_weights(tmp_path / "qmixer.safetensors").facts["training"]["artefacts"]
+    assert facts["wavelengths_A"] == [0.4, 2.3]
+    assert facts["steps_deg"] == [0.005, 0.1]
+    other = runner.invoke(app, [*command, "--patterns", "24"])
+    assert other.exit_code == 2
+    assert "begun with another artefacts" in other.output
+    assert runner.invoke(app, [*command, "--patterns", "24", *settings]).exit_code == 0
+
+    config = with_settings(TRAINING, [f"artefacts.{setting}" for setting in ANY])
+    inputs, _ = next(batches(config, read_split(open_dataset(minerals), "train"), 0, 1))
+    covered = inputs[:, 1].sum(dim=1)
+    assert torch.isfinite(inputs).all()
+    assert len(covered.unique()) > 10
+    assert float(covered.min()) >= FEWEST_BINS
+
+
+def test_checkpoints_before_the_setting_are_resumed(minerals: Path, tmp_path: Path) -> None:
+    fit_qmixer(replace(TRAINING, patterns=16), [minerals], tmp_path)
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    del content["config"]["artefacts"]
+    torch.save(content, tmp_path / "last.pt")
+    assert fit_qmixer(replace(TRAINING, patterns=32), [minerals], tmp_path, resume=True).step == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("wavelengths_A=[2.3,0.4]", "artefacts.wavelengths_A: expected [minimum, maximum], found [2.3, 0.4]"),
+        ("wavelengths_A=[0,1]", "artefacts.wavelengths_A: expected more than 0, found [0, 1]"),
+        ("wavelengths_A=1.54", "expected tuple[float, float], found 1.54"),
+        ('steps_deg=[0.1,"a"]', "artefacts.steps_deg: expected [minimum, maximum]"),
+        ("stop_deg=[55,180]", "artefacts.stop_deg: expected less than 180, found 180"),
+        ("cut_share=1.5", "artefacts.cut_share: expected 0 to 1, found 1.5"),
+        ("strain=0.5", "artefacts.strain: expected 0 to 0.08, found 0.5"),
+        ("wavelength=1.54", "--set artefacts.wavelength: unknown; expected artefacts. and one of"),
+    ],
+)
+def test_settings_that_cannot_be(setting: str, message: str) -> None:
+    with pytest.raises(TrainerError, match=re.escape(message)):
+        with_settings(TRAINING, [f"artefacts.{setting}"])
+
+
+def test_ranges_that_leave_nothing_are_refused(minerals: Path, tmp_path: Path) -> None:
+    config = with_settings(TRAINING, ["artefacts.wavelengths_A=[0.1,1.54]"])
+    with pytest.raises(
+        TrainerError, match=r"at 0\.1 A a pattern from start_deg 20 to stop_deg 55 covers 0 bins of ln q"
+    ):
+        fit_qmixer(config, [minerals], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("batch=1", "batch: expected at least 2, found 1"),
+        ("ema=2", "ema: expected 0 to 1, found 2.0"),
+        ("learning_rate=0", "learning_rate: expected more than 0, found 0"),
+        ("model.bins=1024", "model.bins: expected 2048, found 1024"),
+    ],
+)
+def test_other_settings_that_cannot_be(setting: str, message: str) -> None:
+    with pytest.raises(TrainerError, match=re.escape(message)):
+        with_settings(TRAINING, [setting])

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from trainer.commands.options import CompileOption, DeviceOption, GeneratedOption, QMixerDatasets
+from trainer.commands.options import CompileOption, DeviceOption, GeneratedOption, QMixerDatasets, SetOption
 
 WEIGHTS = "qmixer.safetensors"
 
@@ -34,6 +34,7 @@ def fit_qmixer(
     threads: Annotated[int, typer.Option(min=1, help="Threads that draw patterns.")] = 1,
     save_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between checkpoints.")] = 3.0,
     validate_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between validations.")] = 10.0,
+    settings: SetOption = None,
 ) -> None:
     """Measured pattern at any wavelength to space group and lattice; patterns are simulated with artefacts.
 
@@ -43,6 +44,7 @@ def fit_qmixer(
     from trainer.errors import TrainerError
     from trainer.models.qmixer import SIZES
     from trainer.prediction.qmixer import export_weights
+    from trainer.training.config import with_settings
     from trainer.training.distributed import alone
     from trainer.training.fit_qmixer import LAST, QMixerTraining
     from trainer.training.fit_qmixer import fit_qmixer as fit
@@ -77,6 +79,7 @@ def fit_qmixer(
             save_minutes=save_minutes,
             validate_minutes=validate_minutes,
         )
+        config = with_settings(config, settings or ())
         state = fit(
             config,
             datasets,

@@ -33,7 +33,7 @@ class Beginning:
 
     def config(self, resumed: Config | None) -> Config:
         """Return the settings of the options, on top of those of the checkpoint that is resumed."""
-        from trainer.training.config import change
+        from trainer.training.config import change, with_settings
         from trainer.training.presets import PAPER, preset
 
         if resumed is not None and self.preset is not None:
@@ -44,12 +44,7 @@ class Beginning:
             if self.schedule not in SCHEDULES:
                 raise TrainerError(f"--schedule {self.schedule}: expected one of {', '.join(SCHEDULES)}")
             config = change(config, "schedule", SCHEDULES[self.schedule])
-        for setting in self.settings:
-            name, equals, value = setting.partition("=")
-            if not equals:
-                raise TrainerError(f"--set {setting}: expected NAME=VALUE")
-            config = change(config, name, value)
-        return config
+        return with_settings(config, self.settings)
 
 
 def run_training(

@@ -5,14 +5,15 @@ Datasets of format 1 hold positions and intensities of one instrument, which are
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainer.data.reflections import Reflections, ranges
 from trainer.data.reflections import lorentz_polarisation as polarised
-from trainer.data.reflections import ranges
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.simulate.flat_sticks import FlatSticks
@@ -33,12 +34,24 @@ def read_flat_sticks(dataset: Dataset, rows: NDArray[np.int64]) -> FlatSticks:
     if dataset.of_crystals:
         for block in dataset.by_shard(rows):
             for row, crystal in zip(block.tolist(), dataset.reflections(block.tolist()), strict=True):
-                peaks = crystal.peaks()
-                numbers = 2 * np.pi * peaks.inverse_d, peaks.f2, peaks.members, peaks.member_hkl, peaks.member_f2
-                found[row] = (*_kept(*numbers), crystal.reciprocal_metric)
+                found[row] = _of_crystal(crystal)
     else:
         found = _of_format_1(dataset, set(rows.tolist()))
-    parts = [found[row] for row in rows.tolist()]
+    return _flat([found[row] for row in rows.tolist()])
+
+
+def flat_sticks(crystals: Iterable[Reflections]) -> FlatSticks:
+    """Return the reflections of crystals in their order."""
+    return _flat([_of_crystal(crystal) for crystal in crystals])
+
+
+def _of_crystal(crystal: Reflections) -> tuple[NDArray[Any], ...]:
+    peaks = crystal.peaks()
+    numbers = 2 * np.pi * peaks.inverse_d, peaks.f2, peaks.members, peaks.member_hkl, peaks.member_f2
+    return (*_kept(*numbers), crystal.reciprocal_metric)
+
+
+def _flat(parts: Sequence[tuple[NDArray[Any], ...]]) -> FlatSticks:
     counts = np.array([len(part[0]) for part in parts])
     sizes = np.concatenate([part[2] for part in parts]) if parts else np.zeros(0)
     return FlatSticks(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 from trainer.models.qmixer import SYSTEM_ENDS, QMixer, QMixerConfig
-from trainer.simulate.log_q import LN_Q_STEP, N_BINS, network_input, scan_on_grid, shifted
+from trainer.simulate.log_q import FEWEST_BINS, LN_Q_STEP, N_BINS, network_input, scan_on_grid, shifted
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers
 
 FORMAT, FORMAT_VERSION = "pxrd-trainer-qmixer-weights", 1
@@ -29,8 +29,6 @@ PARTS = {"lattice_mean": (14, 6), "lattice_deviation": (14, 6), "log_prior": (23
 """Tensors beside the network's weights."""
 LARGEST_SIZE = 100_000
 """Of a layer."""
-FEWEST_BINS = 200
-"""Bins of ln q that a scan must cover, a tenth of the axis."""
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,27 @@ hand to cover what public laboratory scans (RRUFF) show.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
+from trainer.errors import TrainerError
 from trainer.simulate.flat_sticks import FlatSticks
-from trainer.simulate.log_q import CU_KALPHA1_A, N_ANGLES, STEP_DEG, TWO_THETA_MIN_DEG, network_input
+from trainer.simulate.log_q import (
+    CU_KALPHA1_A,
+    FEWEST_BINS,
+    LN_Q_STEP,
+    N_ANGLES,
+    STEP_DEG,
+    TWO_THETA_MIN_DEG,
+    network_input,
+)
 
 CU_KALPHA2_A = 1.5444274
 TWO_THETA_MAX_DEG = TWO_THETA_MIN_DEG + STEP_DEG * (N_ANGLES - 1)
+LARGEST_STRAIN = 0.08
+"""Reflections that a larger strain would bring into the range are not read."""
 LARGEST_SINE = 0.999
 """Of a reflection at the wavelength of its pattern."""
 PADDING = 560
@@ -63,6 +74,37 @@ class Artefacts:
     steps_deg: tuple[float, float] = (STEP_DEG, STEP_DEG)
     """Distance of measured points at the wavelength of each pattern, log-uniform; finer ones are as the grid."""
 
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                _check_range(name, value)
+            elif name.endswith("_share") and not 0 <= value <= 1:
+                raise TrainerError(f"artefacts.{name}: expected 0 to 1, found {value}")
+        if not 0 <= self.strain <= LARGEST_STRAIN:
+            raise TrainerError(f"artefacts.strain: expected 0 to {LARGEST_STRAIN}, found {self.strain}")
+        if not 0 <= self.jitter < math.inf:
+            raise TrainerError(f"artefacts.jitter: expected 0 or more, found {self.jitter}")
+        if self.stop_deg[1] >= 180:
+            raise TrainerError(f"artefacts.stop_deg: expected less than 180, found {self.stop_deg[1]}")
+
+    def refuse_narrow(self) -> None:
+        """Raise if a pattern could cover too little of the axis ln q for a prediction."""
+        for wavelength_A in self.wavelengths_A:
+            covered = self._bins(wavelength_A)
+            if covered < FEWEST_BINS:
+                raise TrainerError(
+                    f"artefacts: at {wavelength_A:g} A a pattern from start_deg {self.start_deg[1]:g} to stop_deg "
+                    f"{self.stop_deg[0]:g} covers {covered} bins of ln q, expected at least {FEWEST_BINS}; change "
+                    "artefacts.wavelengths_A, start_deg or stop_deg"
+                )
+
+    def _bins(self, wavelength_A: float) -> int:
+        """Return the bins that the shortest range covers at a wavelength."""
+        ends = torch.tensor([self.start_deg[1], self.stop_deg[0]])
+        low, high = _on_copper(ends, torch.tensor(wavelength_A)).clamp(TWO_THETA_MIN_DEG, TWO_THETA_MAX_DEG).tolist()
+        return max(0, int(math.log(math.sin(math.radians(high / 2)) / math.sin(math.radians(low / 2))) / LN_Q_STEP))
+
 
 @dataclass(frozen=True)
 class Widths:
@@ -91,7 +133,7 @@ class Simulator:
     """Draw inputs of the network for structures by their number."""
 
     sticks: FlatSticks
-    artefacts: Artefacts = Artefacts()
+    artefacts: Artefacts = field(default_factory=Artefacts)
 
     def __call__(self, structures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return inputs (pattern, 2, bin) and the logarithm of each crystal's scale (pattern,)."""
@@ -295,6 +337,15 @@ def _lines(
     skew = (widths.asymmetry[owner] * cosine_2.abs() / sine_2.clamp(min=0.05)).clamp(max=1)
     skew = torch.where(angle < 60, skew, 0.0)
     return torch.stack([owner.float(), angle, area, width, eta, skew])
+
+
+def _check_range(name: str, value: tuple[float, ...]) -> None:
+    """Raise unless a value is (minimum, maximum), positive except where it may be negative."""
+    numbers = [v for v in value if isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)]
+    if len(value) != 2 or len(numbers) != 2 or not value[0] <= value[1]:
+        raise TrainerError(f"artefacts.{name}: expected [minimum, maximum], found {list(value)}")
+    if name != "displacement_A2" and not value[0] > 0:
+        raise TrainerError(f"artefacts.{name}: expected more than 0, found {list(value)}")
 
 
 def _on_copper(two_theta_deg: Tensor, wavelength_A: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ SNIP_WINDOW_DEG = 1.5
 """Largest half window: features that are wider count as background (Ryan et al., Nucl. Instrum. Methods B 34, 396)."""
 FEWEST_POINTS = 20
 """Of a scan within the grid."""
+FEWEST_BINS = 200
+"""Bins of ln q that a scan must cover, a tenth of the axis."""
 COUNTS_AT_MAXIMUM = 3000.0
 """Scale at which SNIP takes its square root; it weighs noise against weak peaks."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import AlphaDiffractConfig
 from trainer.models.crystalnet import CrystalNetConfig
 from trainer.training.schedules import Constant, Cosine, Cyclic, Schedule, WarmRestarts
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 INPUTS = ("patterns", "sticks")
 BALANCES = ("none", "crystal-system", "space-group")
@@ -216,7 +219,10 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     return built
 
 
-def change(config: Config, path: str, text: str) -> Config:
+Settings = TypeVar("Settings", bound="DataclassInstance")
+
+
+def change(config: Settings, path: str, text: str) -> Settings:
     """Replace one value, such as `gemd_weight` or `model.drop_path`, given as text."""
     import json
 
@@ -231,7 +237,7 @@ def change(config: Config, path: str, text: str) -> Config:
     if first == "schedule" and not rest and value in _SCHEDULES:
         return replace(config, schedule=_SCHEDULES[value]())
     if not rest:
-        built: Config = _build(type(config), {**_shallow(config), first: value}, "--set")
+        built: Settings = _build(type(config), {**_shallow(config), first: value}, "--set")
         return built
     inner = getattr(config, first)
     names = {f.name for f in fields(inner)} if hasattr(inner, "__dataclass_fields__") else set()
@@ -240,6 +246,16 @@ def change(config: Config, path: str, text: str) -> Config:
             f"--set {path}: unknown; expected {first}. and one of {', '.join(sorted(names)) or 'nothing'}"
         )
     return replace(config, **{first: _build(type(inner), {**_shallow(inner), rest: value}, f"--set {first}")})
+
+
+def with_settings(config: Settings, settings: Iterable[str]) -> Settings:
+    """Replace values given as NAME=VALUE."""
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise TrainerError(f"--set {setting}: expected NAME=VALUE")
+        config = change(config, name, value)
+    return config
 
 
 def _shallow(config: Any) -> dict[str, Any]:

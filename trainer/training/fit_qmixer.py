@@ -28,7 +28,8 @@ from torch.nn import functional
 from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
 from trainer.models.qmixer import LATTICES, SYSTEM_ENDS, QMixer, QMixerConfig, QMixerOutput
-from trainer.simulate.artefacts import Simulator
+from trainer.simulate.artefacts import Artefacts, Simulator
+from trainer.simulate.log_q import N_BINS
 from trainer.training.packed import SUFFIX, unpack
 from trainer.training.structures import Structures, drawing_weights, join, read_split
 
@@ -37,6 +38,7 @@ LAST = "last.pt"
 FEW_ROWS = 3
 SMALLEST_DEVIATION = 0.05
 CPU = torch.device("cpu")
+NORMAL = Artefacts()
 LOSSES = ("space_group_loss", "system_loss", "lattice_loss")
 
 
@@ -67,10 +69,27 @@ class QMixerTraining:
     save_minutes: float = 3.0
     validation_structures: int = 1500
     model: QMixerConfig = field(default_factory=QMixerConfig)
+    artefacts: Artefacts = field(default_factory=Artefacts)
+    """What varies between patterns, wavelength, range and step included."""
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.patterns is None):
             raise TrainerError("expected a budget, either minutes or patterns")
+        for name, least in (("batch", 2), ("warm_up_steps", 1), ("validation_structures", 1)):
+            if getattr(self, name) < least:
+                raise TrainerError(f"{name}: expected at least {least}, found {getattr(self, name)}")
+        for name in ("minutes", "patterns", "learning_rate", "gradient_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise TrainerError(f"{name}: expected more than 0, found {value}")
+        for name in ("weight_decay", "lattice_weight", "seed", "validate_minutes", "save_minutes"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise TrainerError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        for name in ("ema", "label_smoothing", "class_power", "generated_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainerError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
+        if self.model.bins != N_BINS:
+            raise TrainerError(f"model.bins: expected {N_BINS}, found {self.model.bins}")
 
 
 @dataclass
@@ -156,6 +175,7 @@ def fit_on(
     report: Callable[[dict[str, Any]], None] = lambda values: None,
 ) -> State:
     """Train on structures that were read."""
+    config.artefacts.refuse_narrow()
     torch.manual_seed(config.seed)
     state = begin(config, train, device)
     if resume:
@@ -165,7 +185,7 @@ def fit_on(
     out.mkdir(parents=True, exist_ok=True)
     train, validation = train.to(device), validation.to(device)
     numbers = torch.arange(len(validation), device=device)
-    checks = [draw(validation, numbers, _generator(config.seed, -1, device))]
+    checks = [draw(validation, numbers, _generator(config.seed, -1, device), config.artefacts)]
     began, before = time.monotonic(), state.seconds
     validated = saved = began
     losses: deque[Tensor] = deque(maxlen=100)
@@ -223,9 +243,11 @@ def begin(config: QMixerTraining, train: Structures, device: torch.device = CPU)
     )
 
 
-def draw(structures: Structures, numbers: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+def draw(
+    structures: Structures, numbers: Tensor, generator: torch.Generator, artefacts: Artefacts = NORMAL
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Return inputs and labels of fresh patterns."""
-    inputs, log_scale = Simulator(structures.sticks)(numbers, generator)
+    inputs, log_scale = Simulator(structures.sticks, artefacts)(numbers, generator)
     lattice = structures.lattice[numbers].clone()
     lattice[:, :3] += log_scale[:, None]
     return inputs, {
@@ -245,7 +267,7 @@ def batches(
     def make(number: int) -> tuple[Tensor, dict[str, Tensor]]:
         generator = _generator(config.seed, number, device)
         numbers = torch.multinomial(weights, config.batch, replacement=True, generator=generator)
-        return draw(train, numbers, generator)
+        return draw(train, numbers, generator, config.artefacts)
 
     if device.type != "cpu":
         yield from (make(number) for number in count(first))
@@ -348,7 +370,9 @@ def restore(state: State, path: Path) -> None:
     if content.get("format") != FORMAT:
         raise TrainerError(f"{path}: expected a checkpoint of qmixer, found {content.get('format')!r}")
     free = ("minutes", "patterns", "validate_minutes", "save_minutes")
-    wanted, found = asdict(state.config), content["config"]
+    # A checkpoint may be older than a setting.
+    before = asdict(QMixerTraining(patterns=1))
+    wanted, found = asdict(state.config), {**before, **content["config"]}
     changed = [name for name in wanted if name not in free and wanted[name] != found[name]]
     if changed:
         raise TrainerError(f"{path}: begun with another {', '.join(changed)}; resume with the same")

@@ -16,12 +16,12 @@ from trainer.errors import TrainerError
 from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy
 from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction.predict import model_grid, to_model_grid
-from trainer.prediction.qmixer import FEWEST_BINS, Weights, predict_inputs
+from trainer.prediction.qmixer import Weights, predict_inputs
 from trainer.prediction.sources import as_scan
 from trainer.scans.bring import polarisation_ratio, snip
 from trainer.scans.scan import ScanError
 from trainer.simulate.broaden import broaden
-from trainer.simulate.log_q import CU_KALPHA1_A, network_input, scan_on_grid
+from trainer.simulate.log_q import CU_KALPHA1_A, FEWEST_BINS, network_input, scan_on_grid
 from trainer.simulate.noise import standardise
 from trainer.simulate.parameters import Instrument, draw_parameters
 from trainer.training.datasets import augmentation_of, group_hashes

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def configuration_of(
     content: dict[str, Any] = {
         name: stated[name] for name in ("catalog", "curation", "limits", "density") if name in stated
     }
+    content["catalog"] = _distinct(content.get("catalog", []))
     content["simulation"] = {**stated["simulation"], **simulation}
     content["store"] = {**stated["store"], "patterns": "all", "d_min_A": None}
     if source.attributes.get(DERIVED_FROM):
@@ -88,6 +90,19 @@ def configuration_of(
     if config.store.patterns != "all":
         raise ConfigError("store.patterns: expected 'all', found 'none'; rendering is the making of patterns")
     return config
+
+
+def _distinct(catalogs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Number catalogs of one name, as those of a merged dataset; none of them is read."""
+    taken: set[str] = set()
+    found = []
+    for catalog in catalogs:
+        stated = str(catalog.get("name"))
+        numbered = (f"{stated}-{number}" for number in count(2))
+        name = stated if stated not in taken else next(n for n in numbered if n not in taken)
+        taken.add(name)
+        found.append({**catalog, "name": name})
+    return found
 
 
 @dataclass(frozen=True)

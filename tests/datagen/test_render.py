@@ -92,6 +92,15 @@ def test_the_tools_work_without_patterns(sticks: Path, tmp_path: Path) -> None:
     assert "rendered_from" in reading.read_attributes(tmp_path / "cu.zarr")
 
 
+def test_a_merged_dataset_with_two_catalogs_of_one_name_is_rendered(sticks: Path, tmp_path: Path) -> None:
+    more = config_of(write_cifs(tmp_path / "cifs", ["fluorite"]), store={"patterns": "none", "d_min_A": 1.0})
+    make(more, tmp_path / "more.zarr")
+    merge([sticks, tmp_path / "more.zarr"], tmp_path / "both.zarr")
+    names = [catalog["name"] for catalog in open_finished(tmp_path / "both.zarr").configuration["catalog"]]
+    assert names == ["cifs", "cifs"]
+    assert rendered(tmp_path / "both.zarr", tmp_path / "cu.zarr").n_structures == 5
+
+
 def test_the_trainer_reads_them_on_any_instrument(sticks: Path) -> None:
     dataset = open_dataset(sticks)
     assert not dataset.with_patterns

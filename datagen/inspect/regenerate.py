@@ -61,7 +61,7 @@ def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regene
             patterns = engine(settings.engine)(crystal, settings.instrument, drawn)
         except Unsimulable as refused:
             raise StoreError(f"{dataset}: row {row} has patterns, but its structure has none: {refused}") from refused
-    stored, maximum = quantise(patterns.intensity)
+        stored, maximum = quantise(patterns.intensity)
     return Regenerated(row, drawn, patterns, stored, maximum, crystal)
 
 

@@ -173,11 +173,13 @@ def test_more_reflections_than_memory_holds_are_refused() -> None:
         half_sphere(np.eye(3) * 1000.0, 0.1, 2.0)
 
 
-@pytest.mark.parametrize("species", ["", "Xx", "x" * 1000])
-def test_a_row_of_a_structure_that_cannot_be_simulated(copied: Made, species: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"), [("species", ""), ("species", "Xx"), ("species", "x" * 1000), ("u_iso_A2", -(2.0**63))]
+)
+def test_a_row_of_a_structure_that_cannot_be_simulated(copied: Made, field: str, value: object) -> None:
     path = copied.dataset / "curation.parquet"
     table = pq.read_table(path)
-    lines = [line and json.dumps({**json.loads(line), "species": [species] * len(json.loads(line)["species"])})
+    lines = [line and json.dumps({**json.loads(line), field: [value] * len(json.loads(line)["species"])})
              for line in table["structure"].to_pylist()]  # fmt: skip
     changed = pa.array(lines, pa.string())
     pq.write_table(table.set_column(table.column_names.index("structure"), "structure", changed), path)

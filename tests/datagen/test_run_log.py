@@ -29,7 +29,7 @@ def test_a_run_and_its_resumption_are_logged_and_the_dataset_is_the_same(tmp_pat
     log = tmp_path / "a.zarr" / ".run" / LOG
     first = log.read_text()
     assert all(LINE.fullmatch(line) for line in first.splitlines()), first
-    assert "curate: 2 records" in first
+    assert "curate     2 records in" in first
     assert "simulate   2 structures in" in first
     assert first.rstrip().endswith("finished")
     before = files_of(tmp_path / "a.zarr")

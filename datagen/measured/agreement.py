@@ -12,7 +12,7 @@ from datagen.identification import lines
 from datagen.identification.axis import Observed
 from datagen.identification.coarse import Coarse
 from datagen.identification.index import Index, Names, rough_of
-from datagen.identification.index_build import entry
+from datagen.identification.index_entry import entry
 from datagen.identification.refine import refine
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pymatgen.core.structure import Structure
 
-    from cluster.config import Profile
+    from cluster.config import ClusterSection, Profile
     from curation.crystal import Crystal
     from curation.explain import Explanation
     from curation.settings import CurationSettings
@@ -106,8 +106,8 @@ def run(
     settings = load_config(config, overrides)
     dataset = Path(out) if out is not None else default_dataset(config)
     if extend:
-        return make_more(settings, dataset, profile=profile_of(settings, cluster, workers), display=display)
-    return make(settings, dataset, profile=profile_of(settings, cluster, workers), display=display)
+        return make_more(settings, dataset, profile=profile_of(settings.cluster, cluster, workers), display=display)
+    return make(settings, dataset, profile=profile_of(settings.cluster, cluster, workers), display=display)
 
 
 def render(
@@ -169,7 +169,7 @@ def render(
     given = {"instrument": instrument, "seed": seed, "augmentation": augmentation}
     simulation = {name: value for name, value in given.items() if value is not None}
     config = configuration_of(source, simulation, overrides)
-    return make(source, config, Path(out), profile=profile_of(config, cluster, workers), display=display)
+    return make(source, config, Path(out), profile=profile_of(config.cluster, cluster, workers), display=display)
 
 
 def curate(
@@ -469,9 +469,9 @@ def default_dataset(config: DatagenConfig | Mapping[str, Any] | PathLike) -> Pat
     return Path(f"{_stem(config, 'dataset')}.zarr")
 
 
-def profile_of(config: DatagenConfig, cluster: str | None = None, workers: int | None = None) -> Profile:
+def profile_of(section: ClusterSection, cluster: str | None = None, workers: int | None = None) -> Profile:
     """Return the cluster profile of that name or kind, with another number of workers if one is given."""
-    profile = config.cluster.choose(cluster)
+    profile = section.choose(cluster)
     if workers is None:
         return profile
     if "workers" not in type(profile).model_fields:

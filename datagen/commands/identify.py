@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from datagen.commands.arguments import AnyDataset
+from datagen.commands.arguments import AnyDataset, ClusterName
 from datagen.progress import Display, printable
 
 if TYPE_CHECKING:
@@ -125,13 +125,20 @@ def identify(
 def index(
     dataset: AnyDataset,
     workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes.")] = None,
+    cluster: ClusterName = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="CONFIG", help="A TOML file with the cluster's section.")
+    ] = None,
 ) -> None:
-    """Prepare a dataset for `identify`, which otherwise does it when it first meets the dataset."""
+    """Prepare a dataset for `identify`, which otherwise does it when it first meets the dataset.
+
+    With --cluster its workers do it; dataset and index have to be in folders that they reach.
+    """
     from datagen.identification.index import folder_of
     from datagen.share.registry import resolve_dataset
 
     location = resolve_dataset(dataset)
-    found = _open(location, workers)
+    found = _open(location, workers) if cluster is None else _open_on(cluster, config, location, workers)
     Console(highlight=False).print(
         f"index of {len(found):,} structures: {escape(printable(str(folder_of(location))))}", soft_wrap=True
     )
@@ -147,6 +154,21 @@ def _open(location: Where, workers: int | None = None) -> Index:
     display = Display()
     with display.phase("index", None, "structures"):
         return open_index(location, workers=workers, report=display.advance)
+
+
+def _open_on(cluster: str, config: Path | None, location: Where, workers: int | None) -> Index:
+    from cluster.config import ClusterSection
+    from datagen import api
+    from datagen.identification.index_build import open_index
+    from datagen.steps.workers import Workers
+
+    section = ClusterSection() if config is None else api.load_config(config).cluster
+    display = Display()
+    with (
+        Workers(api.profile_of(section, cluster, workers), display) as started,
+        display.phase("index", None, "structures"),
+    ):
+        return open_index(location, cluster=started, report=display.advance)
 
 
 def _show_batch(

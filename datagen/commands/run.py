@@ -127,7 +127,7 @@ def plan(
     from datagen.steps.disk_space import check_disk_space
 
     settings = api.load_config(config, with_selection(overrides, limit, from_list, where))
-    profile = api.profile_of(settings, cluster, workers)
+    profile = api.profile_of(settings.cluster, cluster, workers)
     found = estimate(settings, display=Display(), structures=structures)
     n_workers = found.workers(profile)
     wall, hours = found.core_seconds / n_workers, found.core_seconds / 3600

@@ -1,7 +1,4 @@
-"""Making of an index from the structures that `curation.parquet` lists, whatever the instrument of the dataset.
-
-Entries are written as they come, so that a million structures take no more memory than a thousand.
-"""
+"""Making of an index from the structures that `curation.parquet` lists, whatever the instrument of the dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +16,8 @@ from datagen.errors import StoreError
 from datagen.identification.index import TABLE, Index, folder_of, load_index
 from datagen.identification.index_entry import entry
 from datagen.identification.index_lines import structures_of
-from datagen.identification.index_writer import write_index
+from datagen.identification.index_writer import IndexWriter, write_facts
+from datagen.steps.workers import Workers
 from datagen.store.damaged import damage_explained
 from datagen.store.location import Location, location_of
 
@@ -28,22 +26,35 @@ _AT_ONCE = 64
 
 
 def open_index(
-    dataset: Path | Location, *, workers: int | None = None, report: Callable[[int], None] = lambda n: None
+    dataset: Path | Location,
+    *,
+    workers: int | None = None,
+    cluster: Workers | None = None,
+    report: Callable[[int], None] = lambda n: None,
 ) -> Index:
     """Return the index of a dataset, made first where there is none or it is stale."""
     folder = folder_of(dataset)
     found = load_index(dataset, folder)
     if found is None:
-        found = load_index(dataset, build_index(dataset, folder, workers=workers, report=report))
+        build_index(dataset, folder, workers=workers, cluster=cluster, report=report)
+        found = load_index(dataset, folder)
     if found is None:
         raise StoreError(f"{location_of(dataset)}: its table changed while its index was made; re-run the same command")
     return found
 
 
 def build_index(
-    dataset: Path | Location, out: Path, *, workers: int | None = None, report: Callable[[int], None] = lambda n: None
+    dataset: Path | Location,
+    out: Path,
+    *,
+    workers: int | None = None,
+    cluster: Workers | None = None,
+    report: Callable[[int], None] = lambda n: None,
 ) -> Path:
-    """Make the index of a dataset in folder `out`, whole or not at all."""
+    """Make the index of a dataset in folder `out`, whole or not at all: by processes here, or the workers of a cluster.
+
+    `report` is told how many structures are done.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     # Of its own name: two programs may make the index of one dataset at a time.
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
@@ -51,16 +62,24 @@ def build_index(
         location = location_of(dataset)
         with damage_explained(location, TABLE):
             table_sha256 = location.checksum(TABLE)
-        write_index(_entries_of(location, workers or usable_cores(), report), partial, table_sha256, str(location))
+        with IndexWriter(partial) as writer:
+            if cluster is None:
+                for done, one in enumerate(_entries_of(location, workers or usable_cores()), start=1):
+                    writer.add(one)
+                    report(done)
+            else:
+                from datagen.identification.index_on_cluster import index_on_cluster
+
+                index_on_cluster(cluster, location, writer, partial, report)
+        write_facts(partial, writer, table_sha256, str(location))
         return _replaced(out, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _entries_of(location: Location, workers: int, report: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+def _entries_of(location: Location, workers: int) -> Iterator[dict[str, Any]]:
     """Yield the entries of all structures, in their order; few batches ahead of the one that is yielded."""
     lines = structures_of(location)
-    done = 0
     with ProcessPoolExecutor(workers) as pool:
         ahead: deque[Future[list[dict[str, Any]]]] = deque()
         while (batch := list(islice(lines, _AT_ONCE))) or ahead:
@@ -70,8 +89,6 @@ def _entries_of(location: Location, workers: int, report: Callable[[int], None])
                 with damage_explained(location, f"a structure of {TABLE}"):
                     entries = ahead.popleft().result()
                 yield from entries
-                done += len(entries)
-                report(done)
 
 
 def _replaced(out: Path, partial: Path) -> Path:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from curation.table import VERDICT_SCHEMA
 from datagen.errors import DatagenError
 from datagen.identification.index import TABLE
-from datagen.store.bounded_table import read_batches
+from datagen.store.bounded_table import count_groups, read_batches
 from datagen.store.damaged import damage_explained
 from datagen.store.location import Location
 
@@ -21,8 +21,17 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def structures_of(location: Location) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a dataset's structures, in their order; raise StoreError for a damaged table."""
+def count_parts(location: Location) -> int:
+    """Return the number of parts in which a dataset's lines can be read, each by itself."""
+    with damage_explained(location, TABLE), location.arrow_file(TABLE) as source:
+        return count_groups(source)
+
+
+def structures_of(location: Location, part: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a dataset's structures, in their order, of one part or of all.
+
+    Raise StoreError for a damaged table.
+    """
     with damage_explained(location, TABLE):
         opened = location.arrow_file(TABLE)
     with opened as source:
@@ -31,7 +40,7 @@ def structures_of(location: Location) -> Iterator[dict[str, Any]]:
             missing = [name for name in _COLUMNS if name not in columns.names]
             if not missing:
                 _refuse_other_types(columns)
-            batches = read_batches(source, _COLUMNS)
+            batches = read_batches(source, _COLUMNS, part)
         if missing:
             raise DatagenError(f"{location}: its table {TABLE} has no column {missing[0]!r}, which an index needs")
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -23,15 +23,24 @@ class TableLimitError(ValueError):
     """A table that would take more memory than a table of this program does."""
 
 
-def read_batches(file: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield these columns in batches of `BATCH_LINES` lines; raise TableLimitError before a batch is expanded."""
+def count_groups(file: Any) -> int:
+    """Return the number of row groups of a table."""
+    with pq.ParquetFile(file) as table:
+        return int(table.num_row_groups)
+
+
+def read_batches(file: Any, names: Sequence[str], group: int | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield these columns in batches of `BATCH_LINES` lines, of one row group or of all.
+
+    Raise TableLimitError before a batch is expanded.
+    """
     with pq.ParquetFile(file) as table:
         schema = table.schema_arrow
         _check_counts(table.metadata)
         leaves = [table.schema.column(i).path for i in range(len(table.schema))]
     # A text read as a dictionary takes its memory once, however often it repeats.
     with pq.ParquetFile(file, read_dictionary=leaves) as table:
-        for batch in _batches(table, names):
+        for batch in _batches(table, names, range(table.num_row_groups) if group is None else (group,)):
             columns = [batch.column(name) for name in names]
             n_bytes = sum(map(_expanded_bytes, columns))
             if n_bytes > MAX_BATCH_BYTES:
@@ -43,9 +52,9 @@ def read_batches(file: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _batches(table: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _batches(table: pq.ParquetFile, names: Sequence[str], groups: Iterable[int]) -> Iterator[pa.RecordBatch]:
     """Yield batches of one row group after another: Arrow cannot join the dictionaries of two in a list of texts."""
-    for group in range(table.num_row_groups):
+    for group in groups:
         yield from table.iter_batches(batch_size=BATCH_LINES, row_groups=[group], columns=list(names))
 
 

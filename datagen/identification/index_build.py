@@ -53,7 +53,7 @@ def build_index(
 ) -> Path:
     """Make the index of a dataset in folder `out`, whole or not at all: by processes here, or the workers of a cluster.
 
-    `report` is told how many structures are done.
+    `report` is called with the number of structures done.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     # Of its own name: two programs may make the index of one dataset at a time.

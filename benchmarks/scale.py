@@ -1,10 +1,11 @@
 """A run of the paper's size on one machine: seconds, memory, files and bytes of every phase, interrupted twice.
 
 `python -m benchmarks.scale --structures 312267 --patterns 10` makes a table of scaled copies of the Materials Project
-archive, runs `datagen run` on it in a process of its own, interrupts it twice and resumes it, then times what users do
-with the result. `--patterns 0` keeps reflections alone. Memory is that of the driver's process and of the largest
-worker, as the run itself reports; processor time is that of all processes of the run, which other programs on the
-machine change less than they change seconds. The last line is JSON.
+archive (with `--generated` it takes crystals of the catalog `generated`), runs `datagen run` on it in a process of its
+own, interrupts it twice and resumes it, then times what users do with the result. `--patterns 0` keeps reflections
+alone. Memory is that of the driver's process and of the largest worker, as the run itself reports; processor time is
+that of all processes of the run, which other programs on the machine change less than they change seconds. The last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -45,16 +46,19 @@ def main() -> None:
     parser.add_argument("--structures", type=int, default=312_267)
     parser.add_argument("--patterns", type=int, default=10)
     parser.add_argument("--points", type=int, default=8192)
+    parser.add_argument("--generated", action="store_true", help="generated crystals instead of scaled copies")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="for table and dataset, kept; by default a temporary one")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        table = folder / "structures.parquet"
-        if not table.exists():
-            write_table(table, given.structures)
-        found = measure_run(table, folder / "d.zarr", given)
+        catalog = folder / ("generated.toml" if given.generated else "structures.parquet")
+        if given.generated:
+            catalog.write_text(f'[[catalog]]\nkind = "generated"\ncount = {given.structures}\nseed = 1\n')
+        elif not catalog.exists():
+            write_table(catalog, given.structures)
+        found = measure_run(catalog, folder / "d.zarr", given)
         found |= measure_use(folder / "d.zarr", folder, found["structures_made"] // 30)
     print(json.dumps({"benchmark": "scale", "structures": given.structures, "patterns": given.patterns, **found}))
 
@@ -82,21 +86,21 @@ def scaled(texts: dict[str, str]) -> Iterator[tuple[str, str]]:
         copy += 1
 
 
-def command_of(table: Path, dataset: Path, given: argparse.Namespace) -> list[str]:
+def command_of(catalog: Path, dataset: Path, given: argparse.Namespace) -> list[str]:
     """Return the command of the run."""
     settings = [f"simulation.instrument={{base = 'alphadiffract', n_points = {given.points}}}", "store.xrd_peaks=none"]
     settings += ["store.patterns=none", "store.d_min_A=1.0"] if not given.patterns else []
     settings += [f"simulation.augmentation.count={given.patterns}"] if given.patterns else []
     sets = [part for setting in settings for part in ("--set", setting)]
-    program = [sys.executable, "-m", "datagen", "run", str(table), "--out", str(dataset)]
+    program = [sys.executable, "-m", "datagen", "run", str(catalog), "--out", str(dataset)]
     return [*program, "--workers", str(given.workers), "--quiet", *sets]
 
 
-def measure_run(table: Path, dataset: Path, given: argparse.Namespace) -> dict[str, Any]:
+def measure_run(catalog: Path, dataset: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Run and resume; return seconds and largest memory by phase."""
     phases: dict[str, dict[str, float]] = {}
     spent: dict[int, float] = {}
-    command = command_of(table, dataset, given)
+    command = command_of(catalog, dataset, given)
     began = time.perf_counter()
     for until in (*INTERRUPTED_AT, None):
         process = subprocess.Popen(command)
@@ -111,8 +115,11 @@ def measure_run(table: Path, dataset: Path, given: argparse.Namespace) -> dict[s
     for name, seen in phases.items():
         print(f"  {name}: " + ", ".join(f"{key} {value:,.1f}" for key, value in seen.items()))
     made = json.loads((dataset / "zarr.json").read_bytes())["attributes"]["layout"]["n_structures"]
+    reasons = pq.read_table(dataset / "curation.parquet", columns=["reason"])["reason"].drop_null()
+    refused = {str(one["values"]): one["counts"].as_py() for one in reasons.value_counts()}
     return {
         "seconds": round(total_s, 1),
+        "refused": refused,
         "structures_made": made,
         "structures_per_second_per_core": round(made / total_s / given.workers, 2),
         "core_seconds": round(sum(spent.values())),

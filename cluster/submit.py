@@ -70,7 +70,7 @@ OnFailure = Callable[[Task[A], Failure], None]
 def run_tasks(
     cluster: Cluster,
     function: Callable[[A], R],
-    tasks: Iterable[Task[A]],
+    tasks: Iterable[Task[A] | None],
     *,
     on_receipt: OnReceipt[A, R],
     on_failure: OnFailure[A],
@@ -82,6 +82,7 @@ def run_tasks(
 ) -> TaskProgress:
     """Run every task once, in any order, and return the final counts.
 
+    `tasks` may be made while they are taken: None says that the next is not there yet, and should come within a second.
     `on_receipt(task, receipt)` is called in this thread for each finished task, `on_failure(task, failure)` for one
     that raised `retries + 1` times or whose worker died `max_deaths` times. A worker that leaves gracefully, for its
     walltime, does not count as a death; its task runs again on another worker, possibly while the first attempt still
@@ -94,7 +95,7 @@ def run_tasks(
     return run.run_on_workers(tasks, heartbeat_s)
 
 
-def run_tasks_inline(function: Callable[[A], R], tasks: Iterable[Task[A]], **options: Any) -> TaskProgress:
+def run_tasks_inline(function: Callable[[A], R], tasks: Iterable[Task[A] | None], **options: Any) -> TaskProgress:
     """Do the same as `run_tasks` in this process, one task after the other, for debuggers."""
     return run_tasks(Cluster(InlineProfile(kind="inline")), function, tasks, **options)
 
@@ -129,30 +130,36 @@ class _TaskRun(Generic[A, R]):
     # Died too often, but perhaps only beside another task: run each alone before it is reported.
     suspects: deque[_Attempt[A]] = field(default_factory=deque)
     in_flight: dict[Future[Any], _Attempt[A]] = field(default_factory=dict)
+    taken: bool = False
+    """Whether all tasks were taken from their source."""
     finished: queue.SimpleQueue[Future[Any]] = field(default_factory=queue.SimpleQueue)
     # Keys of an earlier call may be the same; the scheduler must not confuse them.
     group: str = field(default_factory=lambda: f"task-{uuid.uuid4().hex}")
 
-    def run_inline(self, tasks: Iterable[Task[A]]) -> TaskProgress:
+    def run_inline(self, tasks: Iterable[Task[A] | None]) -> TaskProgress:
         source = iter(tasks)
         self._count(workers=1)
-        while attempt := self._next(source):
+        while not self._is_done:
+            attempt = self._next(source)
+            if attempt is None:
+                continue
             attempt.number += 1
             self._count(submitted=1)
             self._deliver(attempt, perform(self.function, attempt.task.argument, self.receipt_limit_bytes))
             self._beat()
         return self.progress
 
-    def run_on_workers(self, tasks: Iterable[Task[A]], heartbeat_s: float) -> TaskProgress:
+    def run_on_workers(self, tasks: Iterable[Task[A] | None], heartbeat_s: float) -> TaskProgress:
         source = iter(tasks)
         watch = _WorkerWatch(self.cluster, heartbeat_s)
         try:
             self.progress = replace(self.progress, workers=watch.workers)
             while True:
                 self._submit(source, watch.workers)
-                if not self.in_flight:
+                if self.in_flight:
+                    self._collect(timeout_s=heartbeat_s)
+                elif self._is_done:
                     break
-                self._collect(timeout_s=heartbeat_s)
                 if watch.due():
                     workers, waiting_s, memory = watch.look()
                     self.progress = replace(
@@ -167,13 +174,20 @@ class _TaskRun(Generic[A, R]):
         self._beat()
         return self.progress
 
-    def _next(self, source: Iterator[Task[A]]) -> _Attempt[A] | None:
+    @property
+    def _is_done(self) -> bool:
+        return self.taken and not (self.retry or self.suspects or self.in_flight)
+
+    def _next(self, source: Iterator[Task[A] | None]) -> _Attempt[A] | None:
+        """Return what to run next; None if nothing is at hand."""
         if self.retry:
             return self.retry.popleft()
-        task = next(source, None)
-        return None if task is None else _Attempt(task)
+        for task in source:
+            return None if task is None else _Attempt(task)
+        self.taken = True
+        return None
 
-    def _submit(self, source: Iterator[Task[A]], workers: int) -> None:
+    def _submit(self, source: Iterator[Task[A] | None], workers: int) -> None:
         if any(attempt.is_alone for attempt in self.in_flight.values()):
             return
         if self.suspects:

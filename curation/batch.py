@@ -23,6 +23,8 @@ FACTORY = "curation.batch:curator"
 ACCEPTED = "accepted"
 _RECEIPT = "receipt"
 _UNREPRODUCIBLE = "seconds"
+MOST_CRASHES, MOST_OUTPUT = 64, 16_000
+"""Crashes whose output a receipt has, and characters of it in all: a receipt passes through the scheduler."""
 
 _SALT = """data_warm_up
 _cell_length_a 5.64
@@ -58,7 +60,7 @@ class Receipt:
     content_sha256: str
     """SHA-256 of all values except timings: equal for equal input, settings and code."""
     crashes: tuple[dict[str, str], ...] = ()
-    """Records that ended their sandbox: id, reason and the end of the output."""
+    """The first records that ended their sandbox: id, reason and the end of the output."""
 
     def to_json(self) -> str:
         """Return one line of JSON."""
@@ -78,20 +80,25 @@ def curate_batch(
     limits: Limits,
     *,
     key: str = "",
+    batch_sha256: str | None = None,
     sandbox: Sandbox | None = None,
     on_verdict: Callable[[dict[str, Any]], None] | None = None,
 ) -> Receipt:
     """Curate every record of a batch, write the verdicts atomically to `out_path`, and return the receipt.
 
     The result depends only on batch and settings, except for timings. `key` identifies the run and is stored in the
-    file for `read_receipt`. Without `sandbox`, one that stays warm in this process is used. `on_verdict` is called with
-    each row.
+    file for `read_receipt`, beside the checksum of the batch. Raises ValueError if the batch is not that of
+    `batch_sha256`, since it was written again after the task was given. Without `sandbox`, one that stays warm in this
+    process is used. `on_verdict` is called with each row.
     """
     began = time.monotonic()
     rows: list[dict[str, Any]] = []
     crashes: list[dict[str, str]] = []
     counts: Counter[str] = Counter()
     content = hashlib.sha256()
+    found_sha256 = sha256_of(batch_path)
+    if batch_sha256 is not None and found_sha256 != batch_sha256:
+        raise ValueError(f"{batch_path}: expected SHA-256 {batch_sha256}, found {found_sha256}: it was written again")
     with ExitStack() as stack:
         if sandbox is None:
             sandbox = stack.enter_context(borrowed_sandbox(FACTORY, settings.model_dump(mode="json"), limits))
@@ -111,7 +118,7 @@ def curate_batch(
         content_sha256=content.hexdigest(),
         crashes=tuple(crashes),
     )
-    write_verdicts(rows, out_path, {_RECEIPT: receipt.to_json(), "key": key, "batch_sha256": sha256_of(batch_path)})
+    write_verdicts(rows, out_path, {_RECEIPT: receipt.to_json(), "key": key, "batch_sha256": found_sha256})
     return receipt
 
 
@@ -149,6 +156,9 @@ def _curated(record_row: dict[str, Any], sandbox: Sandbox, crashes: list[dict[st
         row: dict[str, Any] = outcome
         return row
     reason = "internal_error" if outcome.reason == "raised" else outcome.reason
-    crashes.append({"source_id": record_row["source_id"], "reason": reason, "output": outcome.output})
+    room = MOST_OUTPUT - sum(len(crash["output"]) for crash in crashes)
+    if len(crashes) < MOST_CRASHES:
+        output = outcome.output[-room:] if room > 0 else ""
+        crashes.append({"source_id": record_row["source_id"], "reason": reason, "output": output})
     verdict = Verdict.refusal(record_from_row(record_row), reason, outcome.detail, seconds=outcome.seconds)
     return verdict.to_row()

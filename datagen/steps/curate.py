@@ -106,7 +106,7 @@ def curate_locked(
     def receipt_of(batch: Batch) -> Receipt | None:
         return read_receipt(unfinished / batch.verdicts, key=key, batch_sha256=batch.sha256)
 
-    def curated(batches: Iterator[Batch]) -> Iterable[Receipt]:
+    def curated(batches: Iterator[Batch | None]) -> Iterable[Receipt]:
         return curate_batches(CurationWork(job.settings, job.limits, unfinished, key, progress, lock), batches)
 
     staged = read_staged(unfinished)
@@ -133,10 +133,10 @@ def curate_locked(
 
 def _as_read(
     staging: Staging, receipt_of: Callable[[Batch], Receipt | None], resumed: list[Receipt], progress: Progress
-) -> Iterator[Batch]:
+) -> Iterator[Batch | None]:
     """Yield the batches without verdicts. A reading that broke off leaves verdicts, which count if it is the same."""
     for batch in staging:
-        receipt = receipt_of(batch)
+        receipt = None if batch is None else receipt_of(batch)
         if receipt is None:
             yield batch
         else:

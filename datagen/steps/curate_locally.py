@@ -58,11 +58,11 @@ class CurationWork:
     lock: Lock
 
 
-CurateBatches = Callable[[CurationWork, Iterator[Batch]], Iterable[Receipt]]
-"""Batches come as they are read."""
+CurateBatches = Callable[[CurationWork, Iterator[Batch | None]], Iterable[Receipt]]
+"""Batches come as they are read, and None while the next is still being read."""
 
 
-def curate_locally(work: CurationWork, batches: Iterator[Batch], *, processes: int) -> list[Receipt]:
+def curate_locally(work: CurationWork, batches: Iterator[Batch | None], *, processes: int) -> list[Receipt]:
     """Return the receipts of all batches, in the order they were finished, from `processes` local sandboxes."""
     return _Work(work).do(batches, processes)
 
@@ -75,14 +75,19 @@ class _Work:
     _sandboxes: list[Sandbox] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def do(self, batches: Iterator[Batch], processes: int) -> list[Receipt]:
+    def do(self, batches: Iterator[Batch | None], processes: int) -> list[Receipt]:
         """Return the receipts of all batches, in the order they were finished."""
         receipts: list[Receipt] = []
         take = threading.Lock()
 
         def next_batch() -> Batch | None:
             with take:
-                return None if self._stop.is_set() else next(batches, None)
+                for batch in batches:
+                    if self._stop.is_set():
+                        return None
+                    if batch is not None:
+                        return batch
+            return None
 
         settings = self.work.settings.model_dump(mode="json")
         self._sandboxes = [Sandbox(FACTORY, settings, self.work.limits) for _ in range(processes)]

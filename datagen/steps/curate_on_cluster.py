@@ -24,6 +24,7 @@ class BatchOrder:
     """Argument of a task: paths, settings and limits."""
 
     batch: str
+    sha256: str
     out: str
     settings: str
     limits: str
@@ -38,6 +39,7 @@ def curate_one_batch(order: BatchOrder) -> Receipt:
         CurationSettings.model_validate_json(order.settings),
         Limits.model_validate_json(order.limits),
         key=order.key,
+        batch_sha256=order.sha256,
     )
 
 
@@ -47,18 +49,21 @@ class ClusterCurator:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
-    def __call__(self, work: CurationWork, batches: Iterator[Batch]) -> list[Receipt]:
+    def __call__(self, work: CurationWork, batches: Iterator[Batch | None]) -> list[Receipt]:
         """Return the receipts of all these batches."""
         receipts: list[Receipt] = []
-        first = next(batches, None)
+        first = _first(work, batches)
         if first is None:
             return receipts  # no worker is started for nothing
         settings, limits = work.settings.model_dump_json(), work.limits.model_dump_json()
         tasks = (
-            Task(
+            None
+            if batch is None
+            else Task(
                 batch.file,
                 BatchOrder(
                     str((work.folder / batch.file).absolute()),
+                    batch.sha256,
                     str((work.folder / batch.verdicts).absolute()),
                     settings,
                     limits,
@@ -89,3 +94,12 @@ class ClusterCurator:
             heartbeat=beat,
         )
         return receipts
+
+
+def _first(work: CurationWork, batches: Iterator[Batch | None]) -> Batch | None:
+    """Return the first batch, as soon as it has been read; None if there is none."""
+    for batch in batches:
+        if batch is not None:
+            return batch
+        work.lock.check()
+    return None

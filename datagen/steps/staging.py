@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ is seconds to minutes of work, far shorter than any walltime. Their size is a fu
 BATCH_BYTES = 32_000_000
 """Bounds memory where records are large; a single larger record is a batch by itself."""
 STOPS_WITHIN_s = 5.0
+POLL_s = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ class Staged:
 class Staging:
     """Records on their way into batches, read by a thread of its own: iterate it once, in a `with` statement.
 
-    Each batch comes when it is written. After the last, the manifest is written too, and `staged` has it. Memory is
-    bounded by two batches. Batches of an interrupted attempt are replaced; the caller holds the folder's lock.
-    `excluded` counts what the catalogs leave out while they are read. `on_record` is called in the reading thread.
+    Each batch comes when it is written, and None when none is for half a second, so that whoever waits can look at
+    other things. When the iteration ends, the manifest is written too, and `staged` has it. Memory is bounded by two
+    batches. Batches of an interrupted attempt are replaced; the caller holds the folder's lock. `excluded` counts what
+    the catalogs leave out while they are read. `on_record` is called in the reading thread.
     """
 
     def __init__(
@@ -84,12 +86,13 @@ class Staging:
         excluded: Excluded | None = None,
     ) -> None:
         self.staged: Staged | None = None
-        self._rows = _in_batches(records, batch_rows, batch_bytes, on_record)
+        self._stop = threading.Event()
+        self._records = records
+        self._rows = _in_batches(records, batch_rows, batch_bytes, on_record, self._stop)
         self._folder, self._fingerprint = folder, fingerprint
         self._excluded = excluded or Excluded()
         self._ready: SimpleQueue[Batch | BaseException | None] = SimpleQueue()
         """Batches, and last None or what broke the reading off."""
-        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="read catalogs", daemon=True)
 
     def __enter__(self) -> Self:
@@ -100,15 +103,27 @@ class Staging:
         self._stop.set()
         self._thread.join(STOPS_WITHIN_s)  # a source that does not answer is left behind; nothing more is written
 
-    def __iter__(self) -> Iterator[Batch]:
-        while (found := self._ready.get()) is not None:
+    def __iter__(self) -> Iterator[Batch | None]:
+        while True:
+            try:
+                found = self._ready.get(timeout=POLL_s)
+            except Empty:
+                yield None
+                continue
+            if found is None:
+                return
             if isinstance(found, BaseException):
                 raise found
             yield found
 
     def _read(self) -> None:
         try:
-            self._write_batches()
+            try:
+                self._write_batches()
+            finally:  # here, since a database may be closed only by the thread that opened it
+                self._rows.close()
+                if isinstance(self._records, Generator):
+                    self._records.close()
             self._ready.put(None)
         except BaseException as error:  # noqa: BLE001 - raised again where batches are taken
             self._ready.put(error)
@@ -120,20 +135,20 @@ class Staging:
         with ThreadPoolExecutor(1) as writer:  # the batch is written while the next one is read
             under_way: Future[Batch] | None = None
             for number, rows in enumerate(self._rows):
+                if under_way is not None:
+                    batches.append(under_way.result())
                 if self._stop.is_set():
                     return
-                before = under_way
                 under_way = writer.submit(_write_batch, rows, self._folder / f"records-{number:06d}.parquet")
-                if before is not None:
-                    batches.append(before.result())
-                    self._ready.put(batches[-1])
+                under_way.add_done_callback(self._written)
             if under_way is not None:
                 batches.append(under_way.result())
-        if self._stop.is_set():
-            return
-        self._write_manifest(batches)
-        for last in batches[-1:]:
-            self._ready.put(last)
+        if not self._stop.is_set():
+            self._write_manifest(batches)
+
+    def _written(self, batch: Future[Batch]) -> None:
+        if batch.exception() is None:  # otherwise raised by the thread that waits for it
+            self._ready.put(batch.result())
 
     def _write_manifest(self, batches: list[Batch]) -> None:
         manifest = {
@@ -180,11 +195,17 @@ def discard_staged(folder: Path) -> None:
 
 
 def _in_batches(
-    records: Iterable[Record], batch_rows: int | None, batch_bytes: int, on_record: Callable[[Record], None] | None
-) -> Iterator[list[dict[str, Any]]]:
+    records: Iterable[Record],
+    batch_rows: int | None,
+    batch_bytes: int,
+    on_record: Callable[[Record], None] | None,
+    stop: threading.Event,
+) -> Generator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     size = before = 0
     for record in records:
+        if stop.is_set():
+            return
         wanted = batch_rows or min(max(before // BATCHES_AIMED_AT, SMALLEST_BATCH), LARGEST_BATCH)
         if rows and (len(rows) >= wanted or size + len(record.text) > batch_bytes):
             yield rows

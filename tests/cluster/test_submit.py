@@ -111,6 +111,27 @@ def test_tasks_that_are_made_slowly_do_not_wait_for_one_another(two_workers: Clu
     assert progress.done == 4
 
 
+@pytest.mark.parametrize("where", ["workers", "here"])
+def test_while_the_next_task_is_not_there_the_others_are_delivered(two_workers: Cluster, where: str) -> None:
+    """A source that waits for something else must not hold back receipts, heartbeats or lost workers."""
+    done: list[int] = []
+
+    def tasks() -> Iterator[Task[int] | None]:
+        for number in range(3):
+            yield Task(str(number), number)
+            while len(done) <= number:  # goes on only when the receipt of this task was delivered
+                time.sleep(0.01)
+                yield None
+
+    def receive(task: Task[int], receipt: Any) -> None:
+        done.append(receipt)
+
+    book, progress = run(None if where == "here" else two_workers, jobs.double, tasks(), on_receipt=receive)
+    assert done == [0, 2, 4]
+    assert progress.done == 3
+    assert book.failures == {}
+
+
 def test_an_exception_is_told_in_words_and_not_tried_forever(two_workers: Cluster) -> None:
     book, progress = run(two_workers, jobs.refuse_odd, numbered(6))
     assert sorted(book.receipts) == ["0", "2", "4"]

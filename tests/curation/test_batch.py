@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from catalogs.atomic_write import sha256_of
 from catalogs.record import Defect, Record
+from curation import batch as batch_module
 from curation.batch import Receipt, curate_batch, read_receipt
 from curation.curate import curate_record
-from curation.sandbox import Limits, Sandbox
+from curation.sandbox import Limits, Sandbox, SandboxFailure
 from curation.settings import CurationSettings
 from curation.table import read_verdicts, record_to_row, write_records
 from tests.curation.cifs import record, rock_salt
@@ -113,3 +115,31 @@ def test_whoever_watches_is_given_every_row(tmp_path: Path) -> None:
         batch, tmp_path / "o.parquet", SETTINGS, Limits(), on_verdict=lambda row: seen.append(row["source_id"])
     )
     assert seen == ["a", "b"]
+
+
+def test_a_batch_that_was_written_again_since_the_task_was_given_is_left_alone(tmp_path: Path) -> None:
+    batch = stage(tmp_path / "b.parquet", record("a"))
+    given = sha256_of(batch)
+    stage(tmp_path / "b.parquet", record("other"))
+    with pytest.raises(ValueError, match="it was written again"):
+        curate_batch(batch, tmp_path / "o.parquet", SETTINGS, Limits(), batch_sha256=given)
+    assert not (tmp_path / "o.parquet").exists()
+    receipt = curate_batch(batch, tmp_path / "o.parquet", SETTINGS, Limits(), batch_sha256=sha256_of(batch))
+    assert receipt.rows == 1
+
+
+def test_however_many_records_crash_a_receipt_stays_small() -> None:
+    failure = SandboxFailure("crashed", "x", "o" * 8000)
+
+    class Crashing:
+        def call(self, row: dict[str, Any]) -> SandboxFailure:
+            return failure
+
+    crashes: list[dict[str, str]] = []
+    for number in range(512):
+        row = record_to_row(record(f"{number}" * 20))
+        verdict = batch_module._curated(row, Crashing(), crashes)  # type: ignore[arg-type]
+        assert verdict["reason"] == "crashed"
+    assert len(crashes) == 64
+    assert sum(len(crash["output"]) for crash in crashes) == 16_000
+    assert len(json.dumps(crashes)) < 40_000

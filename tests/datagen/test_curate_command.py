@@ -15,6 +15,8 @@ import sys
 import tarfile
 import time
 import zipfile
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ from datagen.config.config import config_for_path
 from datagen.config.fingerprint import CurateJob
 from datagen.errors import DatagenError, PlanError
 from datagen.steps.curate import METADATA_KEY, TABLE, UNFINISHED, curate
-from datagen.steps.curate_locally import Progress
+from datagen.steps.curate_locally import CurationWork, Progress, curate_locally
 from datagen.steps.staging import MANIFEST
+from datagen.store.lock import locked
 from tests.curation.cifs import rock_salt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,16 +223,31 @@ class StopAfterReading(StopAfter):
 
 
 class BreakReadingOff(StopAfter):
-    """Break the reading off at record 100, once two batches are curated."""
+    """Break the reading off at record 100, once three batches are curated."""
 
     n_read = 0
 
     def read(self, record: Record) -> None:
         self.n_read += 1
-        while self.n_read == 100 and self.curated_now < 64:
+        while self.n_read == 100 and self.curated_now < 96:
             time.sleep(0.01)
         if self.n_read == 100:
             raise OSError(5, "Input/output error", record.source_id)
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_its_catalogs(pile: Path, tmp_path: Path) -> None:
+    def nothing_yet() -> Iterator[None]:
+        for number in count():
+            time.sleep(0.01)
+            if number == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield None
+
+    settings = job(pile)
+    with locked(tmp_path) as lock:
+        work = CurationWork(settings.settings, settings.limits, tmp_path, "key", Progress(), lock)
+        with pytest.raises(KeyboardInterrupt):
+            curate_locally(work, nothing_yet(), processes=2)
 
 
 def test_verdicts_of_a_reading_that_broke_off_count_where_the_next_one_finds_the_same(
@@ -241,8 +259,8 @@ def test_verdicts_of_a_reading_that_broke_off_count_where_the_next_one_finds_the
     result = run("explain", "halide 4.cif", "--dataset", tmp_path)
     assert "catalogs are still being read" in " ".join(str(result.exception or result.output).split())
     resumed = StopAfter(-1)
-    assert curate(job(pile), tmp_path, progress=resumed).n_resumed == 64
-    assert resumed.curated_now == 110 - 64
+    assert curate(job(pile), tmp_path, progress=resumed).n_resumed == 96
+    assert resumed.curated_now == 110 - 96
     assert rows_of(tmp_path) == rows_of(undisturbed)
 
 

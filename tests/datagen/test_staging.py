@@ -22,7 +22,7 @@ from tests.curation.cifs import record
 
 def stage_records(records: Iterable[Record], folder: Path, fingerprint: dict[str, Any], **options: Any) -> Staged:
     with Staging(records, folder, fingerprint, **options) as staging:
-        batches = tuple(staging)
+        batches = tuple(batch for batch in staging if batch is not None)
     assert staging.staged is not None
     assert staging.staged.batches == batches
     return staging.staged
@@ -47,12 +47,12 @@ def test_a_batch_is_there_while_later_records_are_read(tmp_path: Path) -> None:
 
     def records() -> Iterator[Record]:
         for i in range(50):
-            if i == 30:
+            if i == 11:
                 assert first_taken.wait(60)
             yield record(str(i), "data_x")
 
     with Staging(records(), tmp_path, {}, batch_rows=10) as staging:
-        batches = iter(staging)
+        batches = (batch for batch in staging if batch is not None)
         assert (tmp_path / next(batches).file).exists()
         assert read_staged(tmp_path) is None
         first_taken.set()
@@ -70,6 +70,36 @@ def test_a_reading_that_is_not_wanted_any_more_stops(tmp_path: Path) -> None:
         next(iter(staging))
     assert not staging._thread.is_alive()
     assert read_staged(tmp_path) is None
+
+
+def test_whoever_waits_for_a_slow_source_can_look_at_other_things(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def records() -> Iterator[Record]:
+        assert go_on.wait(60)
+        yield record("1", "data_x")
+
+    with Staging(records(), tmp_path, {}) as staging:
+        batches = iter(staging)
+        assert next(batches) is None
+        go_on.set()
+        assert [batch.rows for batch in batches if batch is not None] == [1]
+
+
+def test_a_source_is_closed_by_the_thread_that_read_it(tmp_path: Path) -> None:
+    closed_by: list[str] = []
+
+    def records() -> Iterator[Record]:
+        try:
+            for i in range(10_000_000):
+                yield record(str(i), "data_x")
+        finally:
+            closed_by.append(threading.current_thread().name)
+
+    source = records()
+    with Staging(source, tmp_path, {}, batch_rows=10) as staging:
+        next(iter(staging))
+    assert closed_by == ["read catalogs"]
 
 
 def test_batches_are_bounded_by_bytes_too(tmp_path: Path) -> None:

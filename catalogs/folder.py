@@ -11,6 +11,7 @@ from catalogs import defects, tar_archive, zip_archive
 from catalogs.config import FolderCatalog, TarCatalog, ZipCatalog
 from catalogs.densities import beside, by_block
 from catalogs.errors import CatalogError
+from catalogs.machine_errors import is_of_the_machine
 from catalogs.names import archive_kind, compression_of, format_of, is_hidden, is_read, is_table, natural_key
 from catalogs.nested import table_records, within
 from catalogs.reading import MB, Place, read_bounded, too_large
@@ -81,6 +82,8 @@ def read_file(path: Path, limit_MB: float) -> bytes | Defect:
             changed = _version(stream) != before  # half of a file may be a valid CIF with atoms missing
         return Defect(defects.UNREADABLE_FILE, "changed while it was read") if changed else raw
     except OSError as error:
+        if is_of_the_machine(error):
+            raise
         return Defect(defects.UNREADABLE_FILE, error.strerror or str(error))
 
 
@@ -117,6 +120,8 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, Defect |
         with os.scandir(folder) as entries:
             listed = [(entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name)]
     except OSError as error:
+        if is_of_the_machine(error):
+            raise
         if len(above) == 1:
             raise CatalogError(
                 "the folder cannot be listed", where=str(folder), found=error.strerror or "", do="check its permissions"

@@ -36,6 +36,8 @@ ACCEPTED = "accepted.arrow"
 STAGES = ("simulate", "reflections", "density", "xrd_peaks", "compress", "commit")
 NOTES = ("density_refusals", "xrd_peaks_refusals")
 """Notes of a receipt on its rows: lists of [line of the table of verdicts, reason, detail]."""
+MOST_QUARANTINED, LONGEST_DETAIL = 100, 400
+"""Structures of a report that cannot be simulated, and characters of each detail."""
 ROCK_SALT = Crystal.canonical(
     np.array([[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]),
     ["Na", "Cl"],
@@ -92,19 +94,20 @@ def simulate_shard(order: ShardOrder) -> ShardReport:
                     values, refusals = simulate_structure(row, job, layout, clock)
             except EngineError as broken:
                 raise EngineError(f"{row['source_id']}: {broken}") from broken
-            except (DatagenError, MemoryError):
+            except (DatagenError, MemoryError, OSError):
                 raise  # a fault of the machine or of memory, not yet of a structure
             except Unsimulable as refused:
-                quarantined.append((member, refused.reason, str(refused)))
-                continue
+                quarantined.append((member, refused.reason, str(refused)[:LONGEST_DETAIL]))
             except Exception as failure:  # noqa: BLE001 - quarantines this structure, with its reason in table and report
-                quarantined.append((member, FAILED, f"{type(failure).__name__}: {failure}"))
-                continue
-            for name, why in refusals.items():
-                notes[name].append([int(row["table_row"]), *why])
-            if not quarantined:
-                with clock.stage("compress"):
-                    writer.add(values)
+                quarantined.append((member, FAILED, f"{type(failure).__name__}: {failure}"[:LONGEST_DETAIL]))
+            else:
+                for name, why in refusals.items():
+                    notes[name].append([int(row["table_row"]), *why])
+                if not quarantined:
+                    with clock.stage("compress"):
+                        writer.add(values)
+            if len(quarantined) == MOST_QUARANTINED:
+                break  # a report stays small; the others are found when the new plan is made
         if quarantined:
             return ShardReport(order.shard, committed=False, quarantined=tuple(quarantined))
         with clock.stage("commit"):
@@ -192,7 +195,9 @@ def probe_shard(order: ShardOrder) -> ShardReport:
         for member in order.members:
             outcome = sandbox.call(member)
             if isinstance(outcome, SandboxFailure):
-                found.append((member, BY_FAILURE[outcome.reason], outcome.detail))
+                found.append((member, BY_FAILURE[outcome.reason], outcome.detail[:LONGEST_DETAIL]))
+                if len(found) == MOST_QUARANTINED:
+                    break
     return ShardReport(order.shard, committed=False, quarantined=tuple(found))
 
 

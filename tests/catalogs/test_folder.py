@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import socket
@@ -258,3 +259,17 @@ def test_a_folder_that_changes_while_it_is_read_gives_a_row_for_every_file_liste
         ("b.cif", "removed while the folder was read"),
         ("c", "folder cannot be listed: No such file or directory"),
     ]
+
+
+def test_a_machine_that_fails_says_nothing_about_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.cif").write_text("data_a")
+    real = Path.open
+
+    def failing(path: Path, *given: Any, **named: Any) -> Any:
+        if path.name == "a.cif":
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return real(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(OSError, match="Stale file handle"):
+        read(tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import json
 import tarfile
@@ -223,6 +224,15 @@ def test_files_that_cannot_be_had_are_refused_with_a_reason(tmp_path: Path) -> N
     assert code() == "truncated"
     path.write_bytes(whole)
     assert code(max_bytes=100) == "too_large"
+
+
+def test_a_machine_that_fails_says_nothing_about_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more_files(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", no_more_files)
+    with pytest.raises(OSError, match="Too many open files"):
+        read_density(DensityRef(tmp_path / "CHGCAR", "chgcar"))
 
 
 def test_real_files_read_as_pymatgen_reads_them(shared_data: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from datagen.config.job import WORK, read_job
 from datagen.errors import DatagenError, EngineError, StoreError
+from datagen.steps import shard_task
 from datagen.steps.accepted import Accepted
 from datagen.steps.shard_task import ACCEPTED, ShardOrder, probe_shard
 from tests.datagen.small_runs import Made, config_of, lines_of, make, misbehave, write_cifs
@@ -29,6 +31,24 @@ def test_a_structure_whose_simulation_fails_is_set_aside_with_its_reason(
     assert line["detail"] == "ZeroDivisionError: no width"
     assert outcome.set_aside == [("halite.cif", "simulation_failed")]
     assert outcome.counts == {"accepted": 1, "simulation_failed": 1}
+
+
+def test_a_report_stays_small_however_many_structures_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_task, "MOST_QUARANTINED", 2)
+    for element in ("Na", "Si", "Ca"):
+        misbehave(monkeypatch, element, raising(ZeroDivisionError("x" * 5000)))
+    names = ["halite", "quartz", "calcite", "periclase"]
+    outcome = make(config_of(write_cifs(tmp_path / "cifs", names)), tmp_path / "d.zarr")
+    assert outcome.counts == {"accepted": 1, "simulation_failed": 3}
+    lines = lines_of(tmp_path / "d.zarr")
+    assert len(lines["halite.cif"]["detail"]) == shard_task.LONGEST_DETAIL
+
+
+def test_a_full_disk_is_no_fault_of_the_structure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    misbehave(monkeypatch, "Na", raising(OSError(errno.ENOSPC, "No space left on device", "/tmp/pxrd-gsas2-x")))
+    with pytest.raises(DatagenError, match="free disk space"):
+        make(config_of(write_cifs(tmp_path / "cifs", ["halite", "quartz"])), tmp_path / "d.zarr")
+    assert not (tmp_path / "d.zarr" / WORK / "quarantine.json").exists()
 
 
 @pytest.mark.parametrize("error", [EngineError("GSAS-II failed: no licence"), StoreError("the disk is gone")])

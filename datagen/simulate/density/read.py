@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from catalogs.machine_errors import is_of_the_machine
 from catalogs.record import DensityRef
 from datagen.simulate.density.chgcar import parse_chgcar
 from datagen.simulate.density.cube import parse_cube
@@ -76,6 +77,8 @@ def _content(ref: DensityRef, max_bytes: int) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise DensityRefused("truncated", f"{ref.path.name}: cannot be unpacked: {error}") from None
     except (OSError, KeyError) as error:
+        if isinstance(error, OSError) and is_of_the_machine(error):
+            raise
         raise DensityRefused("unreadable", f"{ref.path.name}: {type(error).__name__}: {error}") from None
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ from typing import Any
 from curation.cores import usable_cores
 from datagen.errors import StoreError
 from datagen.identification.index import TABLE, Index, folder_of, load_index
-from datagen.identification.index_entry import entry
+from datagen.identification.index_entry import entry_of
 from datagen.identification.index_lines import structures_of
 from datagen.identification.index_writer import IndexWriter, write_facts
 from datagen.steps.workers import Workers
@@ -23,6 +26,7 @@ from datagen.store.location import Location, location_of
 
 REPLACEMENTS = 5
 _AT_ONCE = 64
+_PARTIAL = ".partial"
 
 
 def open_index(
@@ -56,8 +60,9 @@ def build_index(
     `report` is called with the number of structures done.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
     # Of its own name: two programs may make the index of one dataset at a time.
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    partial = Path(tempfile.mkdtemp(prefix=_prefix(out, os.getpid()), suffix=_PARTIAL, dir=out.parent))
     try:
         location = location_of(dataset)
         with damage_explained(location, TABLE):
@@ -77,6 +82,28 @@ def build_index(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _prefix(out: Path, process: int) -> str:
+    return f".{out.name}.{socket.gethostname()}-{process}."
+
+
+def _sweep(out: Path) -> None:
+    """Remove what programs on this machine have left that were killed."""
+    for leftover in out.parent.glob(f".{glob.escape(out.name)}.*{_PARTIAL}"):
+        process = leftover.name.removeprefix(f".{out.name}.{socket.gethostname()}-").split(".")[0]
+        if process.isdigit() and not _is_running(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
 def _entries_of(location: Location, workers: int) -> Iterator[dict[str, Any]]:
     """Yield the entries of all structures, in their order; few batches ahead of the one that is yielded."""
     lines = structures_of(location)
@@ -84,11 +111,9 @@ def _entries_of(location: Location, workers: int) -> Iterator[dict[str, Any]]:
         ahead: deque[Future[list[dict[str, Any]]]] = deque()
         while (batch := list(islice(lines, _AT_ONCE))) or ahead:
             if batch:
-                ahead.append(pool.submit(_entries, batch))
+                ahead.append(pool.submit(_entries, batch, str(location)))
             if len(ahead) > 4 * workers or not batch:
-                with damage_explained(location, f"a structure of {TABLE}"):
-                    entries = ahead.popleft().result()
-                yield from entries
+                yield from ahead.popleft().result()
 
 
 def _replaced(out: Path, partial: Path) -> Path:
@@ -103,5 +128,5 @@ def _replaced(out: Path, partial: Path) -> Path:
     raise StoreError(f"{out}: the new index could not be moved there; other programs make it at the same time")
 
 
-def _entries(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [entry(line) for line in lines]
+def _entries(lines: list[dict[str, Any]], dataset: str) -> list[dict[str, Any]]:
+    return [entry_of(line, dataset) for line in lines]

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from curation.crystal import Crystal
 from datagen.identification.axis import CU_KALPHA1_A, N_BINS, POWER, Q_MAX, Q_MIN, bin_of
-from datagen.identification.index import HALF_WIDTH, MARGIN, MOST, WEAKEST
+from datagen.identification.index import HALF_WIDTH, MARGIN, MOST, TABLE, WEAKEST
 from datagen.identification.strain import free_strains
 from datagen.simulate.gsas2.cell import quiet_spglib
 from datagen.simulate.instrument import Instrument, Line
 from datagen.simulate.phase_library import density_g_cm3
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.sticks import compute_sticks
+from datagen.store.damaged import damage_explained
 
 INSTRUMENT = Instrument(
     lines=(Line(wavelength_A=CU_KALPHA1_A),),
@@ -27,6 +28,12 @@ INSTRUMENT = Instrument(
     n_points=64,
     geometry="reflection",
 )
+
+
+def entry_of(line: dict[str, Any], dataset: str) -> dict[str, Any]:
+    """Return the same as `entry`; raise StoreError for a line that no version of this program writes."""
+    with damage_explained(dataset, f"a structure of {TABLE}"):
+        return entry(line)
 
 
 def entry(line: dict[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,11 @@ from pathlib import Path
 from cluster.submit import Task, run_tasks
 from cluster.task import Failure
 from datagen.errors import StoreError
-from datagen.identification.index import TABLE
-from datagen.identification.index_entry import entry
+from datagen.identification.index_entry import entry_of
 from datagen.identification.index_lines import count_parts, structures_of
 from datagen.identification.index_writer import IndexWriter
 from datagen.steps.task_errors import explained
 from datagen.steps.workers import Workers
-from datagen.store.damaged import damage_explained
 from datagen.store.location import Location, is_url, locate, location_of
 
 
@@ -45,24 +43,30 @@ def index_part(order: PartOrder) -> Part:
     try:
         with IndexWriter(partial) as writer:
             for line in structures_of(location, order.part):
-                with damage_explained(location, f"a structure of {TABLE}"):
-                    writer.add(entry(line))
-        if writer.structures and not out.exists():
-            partial.rename(out)
-    except OSError:
-        if not out.exists():  # another attempt has not been faster
-            raise
+                writer.add(entry_of(line, order.dataset))
+        if writer.structures:
+            _put(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Part(writer.structures, writer.left_out)
 
 
+def _put(partial: Path, out: Path) -> None:
+    try:
+        partial.rename(out)
+    except OSError:
+        if not out.exists():  # otherwise another attempt has been faster
+            raise
+
+
 def index_on_cluster(
     workers: Workers, location: Location, writer: IndexWriter, folder: Path, report: Callable[[int], None]
 ) -> None:
-    """Fill a writer with all structures of a dataset; parts are kept in `folder`, which all workers must reach."""
+    """Fill a writer with all structures of a dataset; parts are kept below `folder`, which all workers must reach."""
+    parts = folder.absolute() / "parts"
+    parts.mkdir()
     where = str(location) if is_url(str(location)) else str(Path(str(location)).absolute())
-    orders = [PartOrder(where, part, str(folder.absolute() / f"part-{part}")) for part in range(count_parts(location))]
+    orders = [PartOrder(where, part, str(parts / f"part-{part}")) for part in range(count_parts(location))]
     found: dict[int, Part] = {}
 
     def received(task: Task[PartOrder], part: Part) -> None:
@@ -85,3 +89,4 @@ def index_on_cluster(
         if part.structures:
             writer.join(Path(order.out))
             shutil.rmtree(order.out)
+    shutil.rmtree(parts)  # with what workers that died have left

@@ -26,7 +26,7 @@ _LONGEST = 200
 
 
 @contextmanager
-def damage_explained(dataset: Where, what: str) -> Iterator[None]:
+def damage_explained(dataset: Where | str, what: str) -> Iterator[None]:
     """Turn errors of reading content from elsewhere into a StoreError; the original is its cause (`--verbose`)."""
     try:
         yield

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +22,7 @@ from datagen.errors import StoreError
 from datagen.identification.index import folder_of
 from datagen.identification.index_build import build_index
 from datagen.identification.index_on_cluster import PartOrder, index_part
+from datagen.identification.index_writer import IndexWriter
 from datagen.progress import Silence
 from datagen.steps.workers import Workers
 
@@ -78,6 +84,33 @@ def test_a_damaged_part_is_one_sentence_and_leaves_nothing(parted: Path, tmp_pat
     with Workers(InlineProfile(kind="inline"), Silence()) as workers, pytest.raises(StoreError, match="is damaged"):
         build_index(parted, tmp_path / "there.index", cluster=workers)
     assert [path.name for path in tmp_path.iterdir()] == ["minerals.zarr"]
+
+
+def test_a_full_disk_is_not_taken_for_damage(parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(IndexWriter, "add", full)
+    with (
+        Workers(InlineProfile(kind="inline"), Silence()) as workers,
+        pytest.raises(StoreError, match="free disk space"),
+    ):
+        build_index(parted, tmp_path / "there.index", cluster=workers)
+    with pytest.raises(OSError, match="No space left"):
+        build_index(parted, tmp_path / "there.index", workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["minerals.zarr"]
+
+
+def test_what_killed_programs_have_left_is_removed(parted: Path, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = socket.gethostname()
+    left = [f".there.index.{host}-{ended.pid}.abc.partial", f".there.index.{host}-{os.getpid()}.abc.partial",
+            f".there.index.elsewhere-{ended.pid}.abc.partial"]  # fmt: skip
+    for name in left:
+        (tmp_path / name).mkdir()
+    build_index(parted, tmp_path / "there.index", workers=1)
+    assert [(tmp_path / name).exists() for name in left] == [False, True, True]
 
 
 def test_a_part_may_be_made_twice(parted: Path, tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.crystal import Crystal
-from datagen.inspect.regenerate import StructureWithheldError, simulation_settings, structure_of
+from datagen.inspect.regenerate import StructureWithheldError, crystal_of, simulation_settings, structure_of
 from datagen.simulate.reflections import crystal_reflections
 from datagen.simulate.refusal import Unsimulable
 from datagen.steps.row import reflection_values
@@ -38,8 +37,8 @@ def made_again(dataset: Where, row: int) -> dict[str, NDArray[Any]]:
     if entry["structure"] is None:
         raise StructureWithheldError(f"{dataset}: the coordinates of row {row} were withheld")
     instrument = simulation_settings(dataset).instrument
+    crystal = crystal_of(dataset, entry)
     with damage_explained(dataset, f"the structure of row {row}"):
-        crystal = Crystal.from_json(entry["structure"])
         d_min = float(attributes["reflections"]["d_min_A"])
         try:
             found = crystal_reflections(crystal, d_min, [line.wavelength_A for line in instrument.lines])

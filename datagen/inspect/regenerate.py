@@ -53,8 +53,8 @@ def regenerate(dataset: Where, row: int, augmentations: Sequence[int]) -> Regene
         )
     settings = simulation_settings(dataset)
     _load_library(dataset, settings)
+    crystal = crystal_of(dataset, entry)
     with damage_explained(dataset, f"the structure of row {row}"):
-        crystal = Crystal.from_json(entry["structure"])
         drawn = draw(settings.augmentation, settings.seed, entry["structure_hash"], list(augmentations))
     with damage_explained(dataset, f"the structure of row {row}"):
         try:
@@ -89,6 +89,19 @@ def structure_of(dataset: Where, row: int) -> dict[str, Any]:
             f"{dataset}: expected a line for row {row} in {CURATION_TABLE}, found none; run datagen verify"
         )
     return found[0]
+
+
+def crystal_of(dataset: Where, entry: dict[str, Any]) -> Crystal:
+    """Return the crystal of a line of the curation table; raise StoreError unless it is that of the line's hash."""
+    with damage_explained(dataset, f"the structure of row {entry['row']}"):
+        crystal = Crystal.from_json(entry["structure"])
+    if crystal.structure_hash() != entry["structure_hash"]:
+        raise StoreError(
+            f"{dataset}: row {entry['row']} of {CURATION_TABLE} has a structure of hash {crystal.structure_hash()}, "
+            f"expected its structure_hash, {str(entry['structure_hash'])[:64]}: the table was changed; fetch the "
+            "dataset again"
+        )
+    return crystal
 
 
 def table_lines(dataset: Where, filters: list[tuple[str, str, Any]]) -> list[dict[str, Any]]:

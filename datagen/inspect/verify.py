@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from datagen.errors import StoreError
 from datagen.inspect.reflections import different, made_again, stored_reflections
 from datagen.inspect.regenerate import StructureWithheldError, regenerate
+from datagen.inspect.verify_labels import label_mistakes
 from datagen.progress import Display, Silence, one_line
 from datagen.steps.row import STRAINED_CELL, strained_cells
 from datagen.store import ledger, reading, schema
@@ -63,22 +65,35 @@ def verify(dataset: Where, *, sample: int = 0, display: Display | None = None) -
     if not attributes.get("complete"):
         findings.mistakes.append("the dataset is not complete: expected every shard and the mark of completion")
     with damage_explained(dataset, "its ledger"):
-        _check_frame(dataset, findings)
+        frame = _check_frame(dataset, findings)
         receipts = _check_shards(dataset, layout, findings, display)
         _check_counts(dataset, layout, receipts, findings)
+        if not findings.mistakes:
+            _check_nothing_else(dataset, layout, ledger.named_files(receipts.values(), frame), findings)
+    if not findings.mistakes and not layout.measured and sample:
+        findings.mistakes += label_mistakes(dataset)
     if not findings.mistakes and not layout.measured:
         _check_sample(dataset, layout, sample, findings, display)
     findings.raise_if_any(dataset)
     return findings
 
 
-def _check_frame(dataset: Where, findings: Findings) -> None:
+def _check_frame(dataset: Where, findings: Findings) -> dict[str, dict[str, Any]] | None:
     frame = ledger.read_frame(dataset)
     if frame is None:
         findings.mistakes.append(f"{ledger.FOLDER}/{ledger.FRAME}: expected the frame's receipt, found none")
-        return
+        return None
     findings.mistakes += [str(damage) for damage in ledger.damages(dataset, frame)]
     _count_files(frame, findings)
+    return frame
+
+
+def _check_nothing_else(dataset: Where, layout: schema.Layout, named: set[str], findings: Findings) -> None:
+    """Files of the arrays that no receipt names, as of an older version, would be read as their values."""
+    for variable in schema.variables(layout):
+        for name in location_of(dataset).below(variable.name) or ():
+            if name not in named and not PurePosixPath(name).name.startswith("."):
+                findings.mistakes.append(f"{one_line(name, 200)}: expected no such file, since no receipt names it")
 
 
 def _check_shards(

@@ -73,6 +73,10 @@ class Location(ABC):
         """Return the files directly in a folder, sorted; None where listing is not supported."""
 
     @abstractmethod
+    def below(self, folder: str) -> list[str] | None:
+        """Return the names of all files in a folder and its folders, as of the dataset; None as for `names`."""
+
+    @abstractmethod
     def zarr_store(self) -> Store | Path:
         """Return what zarr and xarray open."""
 
@@ -151,6 +155,11 @@ class Folder(Location):
     def names(self, folder: str) -> list[str]:
         """Return the files directly in a folder, sorted."""
         return sorted(path.name for path in path_inside(self.path, folder).glob("*") if path.is_file())
+
+    def below(self, folder: str) -> list[str]:
+        """Return the names of all files in a folder and its folders."""
+        found = path_inside(self.path, folder).rglob("*")
+        return sorted(path.relative_to(self.path).as_posix() for path in found if path.is_file())
 
     def zarr_store(self) -> Path:
         """Return the folder itself."""

@@ -113,11 +113,17 @@ class Address(Location):
 
     def names(self, folder: str) -> list[str] | None:
         """Return the files directly in a folder, sorted; None for a web server and the Hub."""
+        found = self.below(folder)
+        return (
+            None if found is None else [PurePosixPath(p).name for p in found if str(PurePosixPath(p).parent) == folder]
+        )
+
+    def below(self, folder: str) -> list[str] | None:
+        """Return the names of all files in a folder and its folders; None for a web server and the Hub."""
         if self.url.startswith(("http", hub_address.SCHEME)):
             return None
         with errors_explained(self.url):
-            paths = [entry["path"] for batch in self._store.list(f"{folder}/") for entry in batch]
-        return sorted(PurePosixPath(p).name for p in paths if str(PurePosixPath(p).parent) == folder)
+            return sorted(entry["path"] for batch in self._store.list(f"{folder}/") for entry in batch)
 
     def zarr_store(self) -> Store:
         """Return Zarr's store of the address, whose errors are explained."""

@@ -103,6 +103,10 @@ class Zipped(Location):
         """Return the files directly in a folder, sorted."""
         return sorted(PurePosixPath(n).name for n in self._entries if str(PurePosixPath(n).parent) == folder)
 
+    def below(self, folder: str) -> list[str]:
+        """Return the names of all files in a folder and its folders."""
+        return sorted(name for name in self._entries if name.startswith(f"{folder}/"))
+
     def zarr_store(self) -> ZipStore:
         """Return a store of zarr with random access to entries."""
         return _Store(self)

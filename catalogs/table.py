@@ -17,6 +17,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from catalogs import databases, defects
+from catalogs.arrow_size import inflated_bytes
 from catalogs.config import TableCatalog
 from catalogs.densities import density_format
 from catalogs.errors import CatalogError, NoStructuresError
@@ -259,7 +260,8 @@ def _parquet_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
             do="name the structures from which it was made",
         )
     with table:
-        _refuse_bomb(config, table, config.path.stat().st_size if raw is None else len(raw))
+        inflated = sum(table.metadata.row_group(i).total_byte_size for i in range(table.metadata.num_row_groups))
+        _refuse_bomb(config, inflated, config.path.stat().st_size if raw is None else len(raw))
         yield names
         try:
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
@@ -271,10 +273,13 @@ def _parquet_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
 def _feather_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
     """Yield the header, then the rows of a Feather file of version 2, which is an Arrow file."""
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(config.path)) if raw is None else pa.BufferReader(raw))
+        file = pa.memory_map(str(config.path)).read_buffer() if raw is None else pa.py_buffer(raw)
+        table = pa.ipc.open_file(file)
         names = list(table.schema.names)
-    except (OSError, pa.ArrowException) as error:
+        inflated = inflated_bytes(memoryview(file))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _cannot_open(config, config.path, error) from error
+    _refuse_bomb(config, inflated, file.size)
     yield names
     try:
         for number in range(table.num_record_batches):
@@ -285,8 +290,7 @@ def _feather_rows(config: TableCatalog, raw: bytes | None) -> Iterator[Any]:
         yield Defect(defects.DAMAGED_SOURCE, str(error))
 
 
-def _refuse_bomb(config: TableCatalog, table: pq.ParquetFile, size: int) -> None:
-    inflated = sum(table.metadata.row_group(i).total_byte_size for i in range(table.metadata.num_row_groups))
+def _refuse_bomb(config: TableCatalog, inflated: int, size: int) -> None:
     if inflated > INFLATED_BYTES and inflated > LARGEST_INFLATION * size:
         raise CatalogError(
             f"the table {config.path} inflates from {size / MB:.2f} MB to {inflated / MB:,.0f} MB",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import random
@@ -10,10 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from catalogs import table
+from catalogs.arrow_size import inflated_bytes
 from catalogs.config import TableCatalog
 from catalogs.errors import CatalogError
 from catalogs.open import open_catalog
@@ -246,3 +251,37 @@ def test_a_parquet_file_made_to_exhaust_memory_is_refused(tmp_path: Path, monkey
     pq.write_table(pa.table({"cif": texts}), tmp_path / "t.parquet", compression="zstd", use_dictionary=False)
     with pytest.raises(CatalogError, match=r"inflates from 0\.\d+ MB to 2\d MB"):
         read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_feather_file_made_to_exhaust_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str
+) -> None:
+    monkeypatch.setattr(table, "INFLATED_BYTES", 20_000_000)
+    path = tmp_path / "bomb.feather"
+    texts = pa.table({"id": [str(i) for i in range(250)], "cif": ["x" * 100_000] * 250})
+    pyarrow.feather.write_feather(texts, path, compression=compression)
+    with pytest.raises(CatalogError, match=r"inflates from 0\.\d+ MB to 25 MB"):
+        read(path)
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "zstd", "lz4"])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_the_size_of_a_feather_file_is_that_of_its_columns(tmp_path: Path, compression: str, repeated: bool) -> None:
+    texts = pa.table({"cif": ["x" * 10_000] * 300, "n": list(range(300)), "gap": [None, 1.5] * 150})
+    if repeated:
+        texts = texts.set_column(0, "cif", texts["cif"].dictionary_encode())
+    pyarrow.feather.write_feather(texts, tmp_path / "t.feather", compression=compression, chunksize=100)
+    found = inflated_bytes((tmp_path / "t.feather").read_bytes())
+    assert found == pytest.approx(texts.nbytes, rel=0.05)
+
+
+@given(st.data())
+def test_a_damaged_feather_file_has_no_size_or_some(data: st.DataObject) -> None:
+    sink = pa.BufferOutputStream()
+    pyarrow.feather.write_feather(pa.table({"n": [1, 2, 3], "t": ["a", "b", "c"]}), sink, compression="zstd")
+    content = bytearray(sink.getvalue().to_pybytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ValueError):
+        assert isinstance(inflated_bytes(bytes(content)), int)

@@ -17,7 +17,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,12 +132,16 @@ class _Densities:
         if missing:
             self._client.database_version()  # connects before the threads do, and fails in one place
             with ThreadPoolExecutor(at_once) as pool:
-                try:
-                    for _ in pool.map(self._fetch, missing):
-                        pass
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
+                # Only what is under way is given to the pool: a program that ends waits for all that its pools have.
+                under_way: set[Future[None]] = set()
+                for material_id in missing:
+                    if len(under_way) >= at_once:
+                        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                        for one in done:
+                            one.result()
+                    under_way.add(pool.submit(self._fetch, material_id))
+                for one in under_way:
+                    one.result()
         return {material_id: self._known[material_id] | {"folder": self._folder} for material_id in ids}
 
     def _is_kept(self, material_id: str) -> bool:

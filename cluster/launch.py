@@ -18,8 +18,9 @@ _RANK = {"slurm-runner": ("SLURM_PROCID",), "mpi": ("OMPI_COMM_WORLD_RANK", "PMI
 _SIZE = {"slurm-runner": ("SLURM_NTASKS",), "mpi": ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")}
 #: Names that Open MPI and launchers with PMIx give a launch.
 _LAUNCH = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")
-#: Names of jobs and steps. Under `mpirun` some of them exist only on the first node, or only on the others.
-_JOB = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "JOB_ID", "LSB_JOBID")
+#: Names of jobs and steps. Under `mpirun` some of them exist only on the first node, or only on the others. A job that
+#: SLURM starts again keeps its name.
+_JOB = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "PBS_JOBID", "JOB_ID", "LSB_JOBID")
 _PMI_ANSWER_S = 10
 
 

@@ -75,6 +75,7 @@ def at_work(config: DatagenConfig, dataset: Path, profile: Profile, display: Dis
             warm_up(job_of(config))  # fail before hours of curation if the engine is not installed
         stack.enter_context(files.disk_errors_explained(dataset))
         lock = stack.enter_context(locked(dataset / WORK))
+        stack.callback(workers.close)  # before the lock is released: no task may write after that
         stack.enter_context(run_log(dataset / WORK))
         stack.enter_context(
             monitored(display, dataset, dataset / WORK, events=config.run.events, metrics=config.run.metrics)
@@ -280,12 +281,12 @@ class Run:
             self.dataset, table, plan.accepted, plan.shards, plan.duplicates, self.work
         )
         frame = ledger.read_frame(self.dataset) or {}
-        kept = {CURATION_TABLE: (self.dataset / CURATION_TABLE).read_bytes()}
+        kept = [CURATION_TABLE]
         library = self.job.simulation.augmentation.phase_library
         if library != BUNDLED:
-            kept[LIBRARY_FILE] = library_bytes(library)
-            files.write_bytes(self.dataset / LIBRARY_FILE, kept[LIBRARY_FILE])
-        entries = {name: ledger.entry_of(data) for name, data in kept.items()}
+            kept.append(LIBRARY_FILE)
+            files.write_bytes(self.dataset / LIBRARY_FILE, library_bytes(library))
+        entries = {name: ledger.entry_of_file(self.dataset / name) for name in kept}
         ledger.write_frame(self.dataset, {**frame, **entries})
         zarr_store.finalise(self.dataset, {}, [shard.key for shard in plan.shards])
         self.count_what_is_made()

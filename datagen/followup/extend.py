@@ -7,7 +7,6 @@ only what is new. Until it is complete and verified, the dataset is the old one.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from datagen.steps.curate import CRASHES, METADATA_KEY, TABLE, Summary, curate_l
 from datagen.steps.curate_on_cluster import ClusterCurator
 from datagen.steps.curation_display import CurationDisplay
 from datagen.steps.next_version import (
+    NEW,
     NEXT,
     discard_next,
     mark_ready,
@@ -50,7 +50,6 @@ from datagen.store.schema import Layout, sizes
 
 BEFORE = "before.json"
 """Names the dataset that the next version extends, and the settings it was begun with."""
-NEW = "new"
 """Folder, in the next version's run folder, of the curation of new records."""
 MAY_DIFFER = ("catalog", "code")
 """Of a fingerprint: an extension reads other catalogs, possibly with newer code, which `versions` names."""
@@ -205,7 +204,6 @@ class Extension(Run):
     def tidy(self) -> None:
         """Put the verified next version in the place of the present one."""
         super().tidy()
-        shutil.rmtree(self.work / NEW, ignore_errors=True)
         self.lock.check()
         mark_ready(self.present)
         move_next(self.present)

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from catalogs.atomic_write import replacing
 from cluster.config import Profile
-from curation.table import COMPRESSION
+from curation.table import COMPRESSION, GROUP_ROWS
 from datagen.config.config import DatagenConfig
 from datagen.config.fingerprint import attributes_of
 from datagen.config.job import WORK
@@ -138,30 +138,35 @@ def _write_verdicts(source: FinishedDataset, table: Path) -> None:
 
     A derived dataset is taken row by row instead.
     """
-    derived = bool(source.attributes.get(DERIVED_FROM))
     with source.verdicts() as file:
         described = pq.read_schema(file)
     names = [name for name in described.names if name not in {added.name for added in ADDED}]
     schema = pa.schema([described.field(name) for name in names], metadata=described.metadata)
-    found: list[dict[str, Any]] = []
-    for line in _lines(source, [*names, "row"]):
-        row = line.pop("row")
-        if row is None and derived:
-            continue
-        if row is not None and line["structure"] is None:
-            raise StoreError(
-                f"{source.path}: the coordinates of row {row} ({one_line(line['source_id'], 80)}) were withheld when "
-                "this dataset was published, so that no pattern can be made; take the open structures with "
-                "datagen subset --where"
-            )
-        # Curation has a reason of the same name for structures without any reflection.
-        if line["reason"] in SIMULATION_REASONS and line["structure"] and line["n_reflections"]:
-            line |= {"status": "accepted", "reason": None, "detail": ""}
-        found.append(line if not derived else line | {"_row": row})
-    if derived:
-        found.sort(key=lambda line: int(line.pop("_row")))
-    with replacing(table) as temporary:
-        pq.write_table(pa.Table.from_pylist(found, schema=schema), temporary, **COMPRESSION)
+    lines = _in_order(source, names) if source.attributes.get(DERIVED_FROM) else _lines(source, [*names, "row"])
+    with replacing(table) as temporary, pq.ParquetWriter(temporary, schema, **COMPRESSION) as writer:
+        while group := [_as_curated(source, line) for line in islice(lines, GROUP_ROWS)]:
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+
+def _as_curated(source: FinishedDataset, line: dict[str, Any]) -> dict[str, Any]:
+    row = line.pop("row")
+    if row is not None and line["structure"] is None:
+        raise StoreError(
+            f"{source.path}: the coordinates of row {row} ({one_line(line['source_id'], 80)}) were withheld when "
+            "this dataset was published, so that no pattern can be made; take the open structures with "
+            "datagen subset --where"
+        )
+    # Curation has a reason of the same name for structures without any reflection.
+    if line["reason"] in SIMULATION_REASONS and line["structure"] and line["n_reflections"]:
+        line |= {"status": "accepted", "reason": None, "detail": ""}
+    return line
+
+
+def _in_order(source: FinishedDataset, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the lines that have a row in the order of the rows, which is mostly that of the table."""
+    lines = (line for line in _lines(source, [*names, "row"]) if line["row"] is not None)
+    rows = [line["row"] for line in _lines(source, ["row"]) if line["row"] is not None]
+    return lines if rows == sorted(rows) else iter(sorted(lines, key=lambda line: int(line["row"])))
 
 
 def _lines(source: FinishedDataset, names: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,8 @@ from datagen.store import files, ledger
 
 NEXT = "next"
 """Folder, in the run's folder, of the next version."""
+NEW = "new"
+"""Folder, in the run's folder of the next version, of the new records' curation."""
 READY = "ready"
 """Mark, in it, of a next version that is complete and verified: it only remains to be moved."""
 _FRAME = (f"{ledger.FOLDER}/{ledger.FRAME}", "curation.parquet", "report.html")
@@ -63,6 +65,7 @@ def move_next(dataset: Path) -> None:
     the group comes after them and makes the new rows visible at once.
     """
     source = next_version(dataset)
+    shutil.rmtree(source / WORK / NEW, ignore_errors=True)  # after the mark: without either, curation would begin again
     found = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else []
     moves: dict[Path, Path] = {}
     for path in sorted(found, key=lambda path: _turn(path.relative_to(source).as_posix())):

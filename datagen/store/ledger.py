@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
+from catalogs.atomic_write import sha256_of
 from datagen.errors import StoreError
 from datagen.progress import one_line
 from datagen.store import files as disk
@@ -149,6 +150,11 @@ def damage_of(name: str, entry: dict[str, Any], size: int | None, checksum: Call
 def entry_of(data: bytes) -> dict[str, Any]:
     """Return size and checksum as the ledger lists them."""
     return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def entry_of_file(path: Path) -> dict[str, Any]:
+    """Return the same of a file, without reading it into memory."""
+    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def named_files(receipts: Iterable[Receipt], frame: dict[str, dict[str, Any]] | None) -> set[str]:

@@ -75,6 +75,8 @@ def test_two_launches_in_one_job_meet_in_different_places() -> None:
     first = {"SLURM_PROCID": "1", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
     second = {**first, "SLURM_STEP_ID": "1"}
     assert find_rank("slurm-runner", first).launch != find_rank("slurm-runner", second).launch
+    again = {**first, "SLURM_RESTART_COUNT": "1"}  # SLURM starts a job of a dead node again under its number
+    assert find_rank("slurm-runner", first).launch != find_rank("slurm-runner", again).launch
 
 
 def test_nodes_of_one_launch_meet_although_they_see_different_jobs() -> None:

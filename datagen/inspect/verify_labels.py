@@ -42,12 +42,14 @@ def _stated(dataset: Where, column: str) -> Iterator[tuple[int, Any]]:
 
 
 def _first_difference(stored: NDArray[Any], stated: Iterator[tuple[int, Any]]) -> tuple[int, Any, Any] | None:
+    """Return row and both values; texts are stored as bytes, padded with zeros."""
     for row, value in stated:
-        kept = stored[row]
-        if isinstance(kept, bytes):
-            kept, same = kept.decode(), kept == value.encode()
+        if stored.ndim == 2:
+            kept: Any = bytes(stored[row]).rstrip(b"\0").decode(errors="backslashreplace")
+            same = kept == value
         else:
-            same = kept == stored.dtype.type(value)
+            kept = stored[row].item()
+            same = kept == stored.dtype.type(value).item()
         if not same:
-            return row, kept if isinstance(kept, str) else kept.item(), value
+            return row, kept, value
     return None

@@ -57,6 +57,8 @@ def _read_cif(text: str, settings: CurationSettings, row: dict[str, Any], warnin
     block = read_block(text, warnings)
     formula_text = text_of(block, "_chemical_formula_sum")
     formula, z = parse_formula(formula_text) if formula_text else None, _z(block)
+    if formula_text and formula is None:
+        warnings.add("formula_unread")
     row |= {"stated_formula": formula_text, "stated_space_group": stated_number(block)}
     lattice = read_lattice(block, warnings)
     for tags, code in ((_MODULATED, "modulated"), (_MAGNETIC, "magnetic")):

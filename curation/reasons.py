@@ -286,6 +286,11 @@ WARNINGS: dict[str, Reason] = {
             "The atoms listed contradict the formula that the CIF states.",
             "Check for missing atoms or wrong occupancies; lower max_formula_difference to be strict.",
         ),
+        Reason(
+            "formula_unread",
+            "The formula that the CIF states cannot be read; the atoms were not compared with it.",
+            "Write it as `Ca C O3`.",
+        ),
         Reason("z_contradiction", "The number of formula units in the cell is not Z.", "Correct Z or the sites."),
         Reason(
             "displacement_assumed",

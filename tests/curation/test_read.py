@@ -370,6 +370,23 @@ class TestFormula:
         _, row = read(CELL, "_chemical_formula_sum 'Fe2 O2'\n_cell_formula_units_Z 2\n", P1, sites)
         assert row["warnings"] == ()
 
+    @pytest.mark.parametrize("text", ["NaCl", "'Na Cl'"])
+    def test_it_may_be_written_without_blanks(self, text):
+        refused = refusal(CELL, f"_chemical_formula_sum {text}\n", P1, SITES, "Na1 Na 0 0 0\n")
+        assert refused.code == "formula_mismatch"
+
+    @pytest.mark.parametrize("text", ["'Fe2-x O'", "unknown", "'FE O'", "'Ca (O H)2'", "'Fe. O'"])
+    def test_one_that_cannot_be_read_is_remarked(self, text):
+        _, row = read(CELL, f"_chemical_formula_sum {text}\n", P1, self.SITES)
+        assert row["warnings"] == ("formula_unread",)
+        assert row["stated_formula"] == text.strip("'")
+
+    @pytest.mark.parametrize("text", ["?", ".", "'?'", "'.'", "''", "' '"])
+    def test_one_that_is_left_open_is_not_stated(self, text):
+        _, row = read(CELL, f"_chemical_formula_sum {text}\n", P1, self.SITES)
+        assert row["warnings"] == ()
+        assert row["stated_formula"] is None
+
     def test_labels_are_read_in_its_light(self):
         table = SITES.replace("_atom_site_type_symbol\n", "")
         atoms, _ = read(CELL, "_chemical_formula_sum 'C Ca'\n", P1, table, "CA1 0 0 0\nC1 0.5 0.5 0.5\n")

@@ -118,7 +118,11 @@ _READ = (
         "The crystal is modulated and only its superspace group is stated.",
         "Add the operators of the average structure.",
     ),
-    Reason("unknown_element", "A site's type names no element.", "Correct the type, in a CIF _atom_site_type_symbol."),
+    Reason(
+        "unknown_element",
+        "A site's type names no element, or it could be one of two.",
+        "Correct the type: in a CIF _atom_site_type_symbol, elsewhere the symbol alone, as `Fe` or `Fe3+`.",
+    ),
     Reason(
         "dummy_site",
         "A site is a placeholder (Du, X, Q, Va, a centroid), with unknown scattering.",
@@ -246,7 +250,11 @@ WARNINGS: dict[str, Reason] = {
             "List the operators, or add :1 or :2 to the name.",
         ),
         Reason("volume_contradiction", "_cell_volume differs from the cell's volume by over 1 %.", "Correct either."),
-        Reason("element_guessed", "An element was guessed from an irregular type or label.", "State the type symbols."),
+        Reason(
+            "element_guessed",
+            "An element was read from an irregular type or label; formula or label confirm it.",
+            "State the type symbols.",
+        ),
         Reason(
             "hydrogens_missing",
             "Hydrogens that the formula or a site's type implies are not listed; the pattern lacks them.",

@@ -13,7 +13,7 @@ from curation.composition import (
     reduced_formula,
 )
 from curation.reasons import Refused
-from curation.species import species_of
+from curation.species import species_of, species_of_symbol
 
 
 def test_there_are_118_elements_in_their_order():
@@ -127,6 +127,14 @@ def test_formulas_are_compared_by_atomic_fraction():
         ("FE", "FE1", "", "Fe"),
         ("D", "D1", "", "D"),
         ("Cval", "C1", "", "C"),
+        ("Cval", "A1", "C O", "C"),
+        ("CO3+", "A1", "", "Co3+"),
+        ("CO", "A1", "", "Co"),
+        ("Co3", "A1", "", "Co"),
+        ("CO3", "Co1", "", "Co"),
+        ("CO3", "C1", "Co O", "Co"),
+        ("CO3", "C1", "Ca C O", "C"),
+        ("FE1", None, "Fe O", "Fe"),
         ("Wat", "Wat", "", "O"),
         ("OH", "OH1", "", "O"),
         (None, "Fe12a", "", "Fe"),
@@ -141,6 +149,37 @@ def test_formulas_are_compared_by_atomic_fraction():
 )
 def test_species_are_found_from_type_or_label(type_symbol, label, formula, species):
     assert species_of(type_symbol, label, frozenset(formula.split()), set()) == species
+
+
+@pytest.mark.parametrize(
+    ("type_symbol", "label", "formula"),
+    [
+        ("CO3", "C1", ""),
+        ("CO3", "CO1", ""),
+        ("CO3", "C1", "Ca"),
+        ("Vo", "Vo1", ""),
+        ("Vo", "X1", "Na Cl"),
+        ("Coord", "A1", ""),
+        (None, "CA1", ""),
+        (None, "CO2", ""),
+    ],
+)
+def test_two_readings_that_nothing_decides_are_refused(type_symbol, label, formula):
+    with pytest.raises(Refused, match="names no element with certainty"):
+        species_of(type_symbol, label, frozenset(formula.split()), set())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "species"), [("Fe", "Fe"), ("Fe3+", "Fe3+"), ("Na+", "Na+"), ("D", "D"), ("O2-", "O2-")]
+)
+def test_formats_with_symbols_name_them_exactly(symbol, species):
+    assert species_of_symbol(symbol) == species
+
+
+@pytest.mark.parametrize("symbol", ["Vo", "CO3", "FE", "T", "Fe1", "OH", "", "Ow", "Fe3"])
+def test_what_is_no_symbol_there_is_refused(symbol):
+    with pytest.raises(Refused, match="expected the symbol of an element"):
+        species_of_symbol(symbol)
 
 
 @pytest.mark.parametrize(

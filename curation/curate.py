@@ -203,8 +203,10 @@ def _check_reflections(crystal: Crystal, settings: CurationSettings, row: Row) -
 
 
 def _label(crystal: Crystal, settings: CurationSettings, row: Row) -> None:
-    group = group_of(row["formula"], row["space_group"])
+    formula = reduced_formula(crystal.amounts())  # of the stored cell: a supercell may allow smaller whole numbers
+    group = group_of(formula, row["space_group"])
     row |= {
+        "formula": formula,
         "structure": crystal.to_json(),
         "structure_hash": crystal.structure_hash(),
         "group": group,

@@ -16,6 +16,7 @@ from curation.curate import curate_record
 from curation.reasons import REASONS, WARNINGS
 from curation.settings import CurationSettings
 from curation.verdict import Verdict
+from tests.curation.cells import QUARTZ, Cell, cif
 from tests.curation.cifs import record, rock_salt
 
 DEFAULTS = CurationSettings()
@@ -98,6 +99,34 @@ class TestAccepted:
         v = curate(cif)
         assert v.accepted
         assert (v.space_group, v.n_atoms, v.formula) == (225, 2, "K2Na3Cl5")
+
+    def test_quartz_of_either_hand_is_in_one_group(self):
+        mirrored = curate(cif(Cell(QUARTZ.lattice, QUARTZ.symbols, -QUARTZ.fractional)))
+        hands = (curate(cif(QUARTZ)), mirrored)
+        assert {v.space_group for v in hands} == {152, 154}
+        assert {v.group for v in hands} == {"O2Si_152"}
+        assert len({v.split for v in hands}) == 1
+
+    def test_formula_and_group_do_not_depend_on_the_cell_listed(self):
+        """13 half-occupied atoms and 8 full ones are whole numbers only in a doubled cell."""
+        chance = np.random.default_rng(3)
+        places = np.array([[x, y, z] for x in range(3) for y in range(3) for z in range(3)])[:21] / 3
+        places = places + chance.uniform(-0.03, 0.03, places.shape)
+        atoms = [("Fe", 0.5)] * 13 + [("O", 1.0)] * 8
+
+        def listed(copies):
+            sites = [
+                f"{name} {(x + i) / copies:.10f} {y:.10f} {z:.10f} {occupancy}"
+                for i in range(copies)
+                for (name, occupancy), (x, y, z) in zip(atoms, places, strict=True)
+            ]
+            text = block((9 * copies, 9.5, 10, 90, 95, 90), sites)
+            return curate(text.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n"))
+
+        one, two = listed(1), listed(2)
+        assert one.structure_hash == two.structure_hash
+        assert (one.formula, one.group, one.split) == (two.formula, two.group, two.split)
+        assert one.formula == "FeO1.231"
 
     def test_order_of_species_makes_a_difference_to_symmetry(self):
         """Half the anions replaced along the diagonal: spglib must tell the kinds apart."""

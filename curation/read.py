@@ -17,10 +17,10 @@ from curation.composition import parse_formula, reduced_formula
 from curation.content import compare, contradicts_z
 from curation.expand import Expansion
 from curation.listed import read_listed
-from curation.operators import read_symmetry, stated_number
 from curation.plausible import LARGEST_VOLUME, SHORTEST_CONTACT, SMALLEST_VOLUME, volume_ratio
 from curation.reasons import Refused
 from curation.settings import CurationSettings
+from curation.stated_symmetry import read_symmetry, stated_number
 
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_atom_site_Fourier_wave_vector_seq_id")
 MOST_SPACIOUS = 2.0

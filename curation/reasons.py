@@ -105,8 +105,13 @@ _READ = (
     ),
     Reason(
         "symmetry_contradicted",
-        "The listed operators are of another space group than the CIF names, and neither can be confirmed.",
-        "Correct the list or the name, or state formula and Z.",
+        "The listed operators and the names are of different space groups, and formula and Z confirm none or several.",
+        "Correct the list or the names, or state formula and Z.",
+    ),
+    Reason(
+        "symmetry_ambiguous",
+        "The space group's name or number leaves origin or axes open, and several crystals are possible.",
+        "List the operators, or add :1 or :2 to the name; formula and Z decide in many cases.",
     ),
     Reason(
         "operators_missing",
@@ -246,8 +251,13 @@ WARNINGS: dict[str, Reason] = {
         Reason("operators_completed", "Operators were missing; those listed generate the rest.", "List them all."),
         Reason(
             "origin_assumed",
-            "The space group's name does not fix the origin; the one that agrees with formula and Z was used.",
+            "The space group's name or number leaves origin or axes open; the only crystal that is possible was used.",
             "List the operators, or add :1 or :2 to the name.",
+        ),
+        Reason(
+            "names_contradict",
+            "Names and number are of different space groups; formula times Z decides, or all give one crystal.",
+            "Correct the names.",
         ),
         Reason("volume_contradiction", "_cell_volume differs from the cell's volume by over 1 %.", "Correct either."),
         Reason(

@@ -45,7 +45,7 @@ def from_hall(hall: str) -> Operators | None:
         operations = gemmi.symops_from_hall(hall.replace("_", " "))
     except (RuntimeError, ValueError):
         return None
-    group = gemmi.find_spacegroup_by_ops(operations)
+    group: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_ops(operations)
     if group is not None:
         return from_setting(str(group.xhm()))
     ops = list(operations)

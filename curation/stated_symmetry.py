@@ -120,9 +120,11 @@ def _same_name(group: gemmi.SpaceGroup) -> list[gemmi.SpaceGroup]:
 
 @lru_cache(maxsize=256)
 def _settings_of_number(number: int) -> tuple[str, ...]:
-    """Return all settings of a space group, the reference setting first."""
+    """Return the settings of a space group in cells of the usual size, or rhombohedral, the reference setting first."""
     reference = gemmi.find_spacegroup_by_number(number)
-    return _names([reference, *(g for g in gemmi.spacegroup_table() if g.number == number)])
+    order = len(list(reference.operations()))
+    others = [g for g in gemmi.spacegroup_table() if g.number == number]
+    return _names([reference, *(g for g in others if g.ext == "R" or len(list(g.operations())) == order)])
 
 
 def _names(groups: Iterable[gemmi.SpaceGroup]) -> tuple[str, ...]:

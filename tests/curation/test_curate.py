@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from catalogs.record import Defect, Record
+from curation.atoms import cell_parameters
 from curation.composition import atomic_fractions
 from curation.crystal import Crystal
 from curation.curate import curate_record
@@ -127,6 +128,24 @@ class TestAccepted:
         assert one.structure_hash == two.structure_hash
         assert (one.formula, one.group, one.split) == (two.formula, two.group, two.split)
         assert one.formula == "FeO1.231"
+
+    def test_the_formula_is_that_of_the_conventional_cell(self):
+        """Pentlandite: its metals are whole numbers only in four times the primitive cell."""
+        sites = [
+            ("0.5 0.5 0.5", ("Fe", 19 / 36), ("Ni", 17 / 36)),
+            ("0.126 0.126 0.126", ("Fe", 19 / 36), ("Ni", 17 / 36)),
+        ]
+        sites += [("0.25 0.25 0.25", ("S", 1.0)), ("0.263 0 0", ("S", 1.0))]
+        listed = "".join(f"{e}{i} {e} {xyz} {x:.8f}\n" for i, (xyz, *here) in enumerate(sites) for e, x in here)
+        cif = rock_salt(10.07).replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n")
+        v = curate(cif[: cif.index("Na1 Na")] + listed)
+        stored = v.crystal
+        rows = zip(stored.species, stored.fractional.tolist(), stored.occupancy.tolist(), strict=True)
+        text = block(cell_parameters(stored.lattice_A), [f"{e} {x} {y} {z} {n}" for e, (x, y, z), n in rows])
+        again = curate(text.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n"))
+        assert (v.n_atoms, again.n_atoms, again.n_atoms_read) == (17, 17, 17)
+        assert (v.formula, again.formula) == ("Fe19Ni17S32",) * 2
+        assert (v.group, again.group) == ("Fe19Ni17S32_225",) * 2
 
     def test_order_of_species_makes_a_difference_to_symmetry(self):
         """Half the anions replaced along the diagonal: spglib must tell the kinds apart."""

@@ -289,6 +289,15 @@ class TestSymmetry:
         atoms, _ = read(cell, number, "_symmetry_space_group_name_H-M 'P 1 21/n 1'\n", self.ONE_SITE)
         assert atoms.n_sites == 4
 
+    def test_a_number_means_no_enlarged_cell(self):
+        atoms, row = read(CELL, "_symmetry_Int_Tables_number 1\n", self.ONE_SITE)
+        assert (atoms.n_sites, row["warnings"]) == (1, ())
+
+    @pytest.mark.parametrize(("cell", "n"), [(HEXAGONAL, 3), (CUBIC.replace(" 90", " 70"), 1)])
+    def test_the_axes_of_a_rhombohedral_number_follow_the_cell(self, cell, n):
+        atoms, row = read(cell, "_symmetry_Int_Tables_number 166\n", SITES, "Fe1 Fe 0 0 0\n")
+        assert (atoms.n_sites, row["warnings"]) == (n, ())
+
     def test_a_hall_symbol_fixes_the_origin(self):
         names = "_space_group_name_H-M_alt 'F d -3 m'\n_space_group_name_Hall '-F 4vw 2vw 3'\n"
         atoms, row = read(CUBIC, names, SITES, "C1 C 0.125 0.125 0.125\n")

@@ -91,9 +91,10 @@ def _readings(block: gemmi.cif.Block) -> dict[int | None, tuple[Operators, ...]]
         if settings:
             meant = tuple(from_setting(setting) for setting in settings)
             known = found.get(meant[0].number, meant)
-            shared = tuple(o for o in known if o in meant)
-            untabulated = all(not o.setting for o in known)
-            found[meant[0].number] = known if untabulated else shared or (*known, *meant)
+            shared = tuple(o for o in known if o.setting in settings)
+            # An origin that no table has cannot be compared with a name.
+            is_untabulated = all(not o.setting for o in known)
+            found[meant[0].number] = known if is_untabulated else shared or (*known, *meant)
     reference = _first(block, (_REFERENCE_TAG,))
     settings = _settings_of_name(reference, _angle(block, "alpha"), _angle(block, "gamma")) if reference else ()
     for number in (from_setting(settings[0]).number if settings else None, _number(block)):

@@ -303,6 +303,12 @@ class TestSymmetry:
         atoms, row = read(CUBIC, names, SITES, "C1 C 0.125 0.125 0.125\n")
         assert (atoms.n_sites, row["warnings"]) == (8, ())
 
+    def test_names_of_one_group_and_two_settings_are_both_possible(self):
+        cell = CELL.replace("beta 90", "beta 100")
+        names = "_space_group_name_H-M_alt 'P 1 21/c 1'\n_space_group_name_Hall '-P 2yn'\n"
+        assert refusal(cell, names, self.ONE_SITE).code == "symmetry_ambiguous"
+        assert refusal(cell, names, SITES, "Fe1 Fe 0 0 0\n").code == "symmetry_ambiguous"
+
     def test_a_name_of_as_many_atoms_elsewhere_is_a_contradiction(self):
         cell = CELL.replace("beta 90", "beta 100")
         name, listed = "_space_group_name_H-M_alt 'P 1 21 1'\n", operators("x,y,z", "-x,-y,-z")

@@ -205,7 +205,8 @@ def _check_reflections(crystal: Crystal, settings: CurationSettings, row: Row) -
 def _label(crystal: Crystal, settings: CurationSettings, row: Row) -> None:
     # Of the conventional cell, whatever cell is listed: a repeated one may allow other whole numbers.
     n = lattice_points(row["bravais_lattice"])
-    formula = reduced_formula({species: n * amount for species, amount in crystal.amounts().items()})
+    # Rounded, because the order of the sum depends on the origin.
+    formula = reduced_formula({species: round(n * amount, 6) for species, amount in crystal.amounts().items()})
     group = group_of(formula, row["space_group"])
     row |= {
         "formula": formula,

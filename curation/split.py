@@ -17,7 +17,7 @@ def group_of(reduced_formula: str, space_group: int) -> str:
     """Return the group of a structure, formula and space group; its members are always in one split.
 
     The formula is in Hill's order, so that splits do not depend on how formulas are written. Mirror images are in one
-    group: of two enantiomorphic space groups the lower number stands for both.
+    group, with the lower number of their two space groups.
     """
     return f"{in_hill_order(reduced_formula)}_{_LOWER_OF_PAIR.get(space_group, space_group)}"
 

@@ -2,6 +2,7 @@
 
 Listed operators and the named space group should agree. Where they do not, because lists are truncated or mistyped, or
 names copied from other structures, the symmetry that gives formula x Z is used; if none does, the record is refused.
+Names alone may leave origin or axes open; the record is then refused unless only one crystal remains.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ from dataclasses import dataclass
 import gemmi
 
 from curation.atoms import Array
-from curation.content import agrees, compare
-from curation.expand import Expansion, Sites, expand
-from curation.operators import Operators, StatedSymmetry, from_setting
+from curation.content import NEARLY_EQUAL, agrees, compare
+from curation.expand import LARGEST_MISFIT, Expansion, Sites, expand, misfit
+from curation.operators import Operators, from_setting
 from curation.reasons import Refused
+from curation.same_crystal import same_crystal
 from curation.settings import CurationSettings
 from curation.sites import read_sites
+from curation.stated_symmetry import StatedSymmetry
+
+SAME_POSITION_A = 1e-3
+"""Least distance within which two symmetries give an atom the same position."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,13 @@ class StatedContent:
         if self.formula is None or self.z is None:
             return False
         return agrees(expansion.atoms.amounts(), self.formula, self.z, settings)
+
+    def agrees(self, expansion: Expansion, settings: CurationSettings) -> bool:
+        """Return whether the atoms have the proportions of the stated formula."""
+        return (
+            self.formula is not None
+            and compare(expansion.atoms.amounts(), self.formula, settings).heavy_difference <= NEARLY_EQUAL
+        )
 
     @property
     def is_known(self) -> bool:
@@ -68,12 +81,12 @@ def _expansion(
     settings: CurationSettings,
     warnings: set[str],
 ) -> Expansion:
-    if symmetry.listed is not None and not symmetry.contradicted:
-        return expand(lattice, sites, symmetry.listed, settings, warnings)
     if symmetry.contradicted:
         return _settled(lattice, sites, symmetry, content, settings, warnings)
-    if symmetry.named:
-        return _named(lattice, sites, symmetry.named[0], content, settings, warnings)
+    if symmetry.listed is not None:
+        return expand(lattice, sites, symmetry.listed, settings, warnings)
+    if symmetry.readings:
+        return _named(lattice, sites, symmetry, content, settings, warnings)
     expansion = expand(lattice, sites, from_setting("P 1"), settings, warnings)
     if not content.settles(expansion, settings):
         raise Refused("no_symmetry", "neither operators nor a known space group, and P1 does not give formula x Z")
@@ -84,36 +97,33 @@ def _expansion(
 def _named(
     lattice: Array,
     sites: Sites,
-    operators: Operators,
+    symmetry: StatedSymmetry,
     content: StatedContent,
     settings: CurationSettings,
     warnings: set[str],
 ) -> Expansion:
-    """Return the cell of the named group; for a name with two origins, by the one that gives formula x Z."""
-    if not operators.origins:
-        return expand(lattice, sites, operators, settings, warnings)
-    warnings.add("origin_assumed")
-    refusals = []
-    for candidate in (operators, *map(from_setting, operators.origins)):
-        remarks: set[str] = set()
-        try:
-            expansion = expand(lattice, sites, candidate, settings, remarks)
-        except Refused as refused:
-            refusals.append(refused)
-            continue
-        if not content.is_known or content.settles(expansion, settings):
-            warnings |= remarks
-            return expansion
-    if refusals:
+    """Return the cell of the named group; refuse a name whose settings give several crystals that may be meant."""
+    readings = _that_fit(lattice, symmetry.readings)
+    if len(readings) == 1:
+        return expand(lattice, sites, readings[0], settings, warnings)
+    trials, refusals = _trials(lattice, sites, readings, settings)
+    if not trials:
         raise refusals[0]
-    return expand(lattice, sites, operators, settings, warnings)
+    agreeing = [trial for trial in trials if content.agrees(trial.expansion, settings)]
+    possible = [trial for trial in agreeing if content.settles(trial.expansion, settings)] or agreeing or trials
+    if len(distinct := _distinct(possible, settings)) > 1:
+        counts = ", ".join(f"{t.expansion.atoms.n_sites} by {t.operators.setting or 'Hall'}" for t in distinct)
+        raise Refused("symmetry_ambiguous", f"sites in the cell: {counts}; {_wanted(content)}")
+    warnings |= possible[0].remarks
+    warnings.add("origin_assumed")
+    return possible[0].expansion
 
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
     """The cell expanded by one of the stated symmetries."""
 
-    listed: bool
+    operators: Operators
     expansion: Expansion
     remarks: set[str]
 
@@ -127,45 +137,73 @@ def _settled(
     warnings: set[str],
 ) -> Expansion:
     """Return the cell of the symmetry that gives formula x Z, listed operators first; refuse if none does."""
-    trials, refusals = _trials(lattice, sites, symmetry, settings)
-    chosen = next((trial for trial in trials if content.settles(trial.expansion, settings)), None)
-    if chosen is None and trials and trials[0].listed and not refusals:
-        amounts = trials[0].expansion.atoms.amounts()
-        if all(trial.expansion.atoms.amounts() == amounts for trial in trials):
-            chosen = trials[0]  # a name that changes nothing about the atoms
-    if chosen is None:
+    listed = [] if symmetry.listed is None else [symmetry.listed]
+    trials, refusals = _trials(lattice, sites, (*listed, *_that_fit(lattice, symmetry.readings)), settings)
+    possible = [trial for trial in trials if content.settles(trial.expansion, settings)]
+    if not possible and trials and not refusals and symmetry.problem is None:
+        possible = trials  # a name that changes nothing about the atoms
+    if len(_distinct(possible, settings)) != 1:
         raise symmetry.problem or _contradiction(symmetry, trials, refusals, content)
+    chosen = possible[0]
     warnings |= chosen.remarks
-    warnings.add("symmetry_contradiction" if chosen.listed else "operators_replaced")
+    if symmetry.listed is None and symmetry.problem is None:
+        warnings.add("names_contradict")
+    else:
+        warnings.add("symmetry_contradiction" if chosen.operators is symmetry.listed else "operators_replaced")
     return chosen.expansion
 
 
+def _that_fit(lattice: Array, readings: tuple[Operators, ...]) -> tuple[Operators, ...]:
+    """Return the readings whose axes fit the cell; of a space group none of whose settings fits, the first."""
+    found: dict[int | None, tuple[Operators, ...]] = {}
+    for operators in readings:
+        if misfit(lattice, operators) <= LARGEST_MISFIT:
+            found[operators.number] = (*found.get(operators.number, ()), operators)
+    for operators in readings:
+        found.setdefault(operators.number, (operators,))
+    order = dict.fromkeys(operators.number for operators in readings)
+    return tuple(operators for number in order for operators in found[number])
+
+
 def _trials(
-    lattice: Array, sites: Sites, symmetry: StatedSymmetry, settings: CurationSettings
+    lattice: Array, sites: Sites, readings: tuple[Operators, ...], settings: CurationSettings
 ) -> tuple[list[_Trial], list[Refused]]:
-    candidates = [] if symmetry.listed is None else [(True, symmetry.listed)]
-    for named in symmetry.named:
-        candidates += [(False, named), *((False, from_setting(other)) for other in named.origins)]
     trials: list[_Trial] = []
     refusals: list[Refused] = []
-    for listed, operators in candidates:
+    for operators in readings:
         remarks: set[str] = set()
         try:
-            trials.append(_Trial(listed, expand(lattice, sites, operators, settings, remarks), remarks))
+            trials.append(_Trial(operators, expand(lattice, sites, operators, settings, remarks), remarks))
         except Refused as refused:
             refusals.append(refused)
     return trials, refusals
 
 
+def _distinct(trials: list[_Trial], settings: CurationSettings) -> list[_Trial]:
+    """Return one trial of each crystal."""
+    found: list[_Trial] = []
+    tolerance_A = max(settings.merge_distance_A, SAME_POSITION_A)
+    for trial in trials:
+        if not any(same_crystal(trial.expansion.atoms, one.expansion.atoms, tolerance_A) for one in found):
+            found.append(trial)
+    return found
+
+
 def _contradiction(
     symmetry: StatedSymmetry, trials: list[_Trial], refusals: list[Refused], content: StatedContent
 ) -> Refused:
-    named = " and ".join(str(n) for n in dict.fromkeys(operators.number for operators in symmetry.named))
-    counts = ", ".join(f"{t.expansion.atoms.n_sites} by {'the list' if t.listed else 'the name'}" for t in trials)
-    wanted = "formula or Z is not stated" if not content.is_known else f"neither makes the formula {content.z:g} times"
+    named = " and ".join(str(number) for number in symmetry.numbers)
+    counts = ", ".join(
+        f"{t.expansion.atoms.n_sites} by {'the list' if t.operators is symmetry.listed else 'the name'}" for t in trials
+    )
+    listed = "" if symmetry.listed is None else f"the listed operators are of space group {symmetry.listed.number}, "
     return Refused(
         "symmetry_contradicted",
-        f"the listed operators are of space group {symmetry.listed.number if symmetry.listed else 'none'}, the CIF "
-        f"names {named}; sites in the cell: {counts or 'none'}; {wanted}"
+        f"{listed}the CIF names {named}; sites in the cell: {counts or 'none'}; {_wanted(content)}"
         + (f"; {refusals[0].detail}" if refusals else ""),
     )
+
+
+def _wanted(content: StatedContent) -> str:
+    """Return why the content of the cell does not decide."""
+    return "formula or Z is not stated" if not content.is_known else f"formula x {content.z:g} does not decide"

@@ -133,8 +133,7 @@ def _add_loop(block: Block, columns: list[str], values: list[str], complaint: st
 
 
 def text_of(block: Block, tag: str) -> str | None:
-    """Return the text of a tag with single blanks, or None if it is not stated."""
+    """Return the text of a tag with single blanks, or None if it is not stated; a quoted `?` states nothing either."""
     value = block.find_value(tag)
-    if value is None or value in ("?", "."):
-        return None
-    return " ".join(str(gemmi.cif.as_string(value)).split()) or None
+    text = "" if value is None else " ".join(str(gemmi.cif.as_string(value)).split())
+    return None if text in ("", "?", ".") else text

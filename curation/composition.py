@@ -101,18 +101,32 @@ def _smallest_ratio(values: list[float]) -> list[float]:
 
 
 def parse_formula(text: str) -> dict[str, float] | None:
-    """Return amounts by element of a `_chemical_formula_sum` such as `Al2 O3`, or None if it cannot be parsed."""
+    """Return amounts by element of a formula such as `Al2 O3` or `Al2O3`, or None if it cannot be read with certainty.
+
+    Where a formula has capitals only, it is open whether `CO` is cobalt.
+    """
     found: dict[str, float] = {}
     if not re.search(r"\)\s*[\d.]", text):  # brackets that multiply nothing
         text = text.replace("(", " ").replace(")", " ")
-    for part in text.replace(",", " ").split():
-        match = _FORMULA_PART.fullmatch(part)
-        if match is None or match[1] not in ELEMENTS:
+    has_capitals_only = text.upper() == text
+    for word in text.replace(",", " ").split():
+        parts: list[tuple[str, str]] = _FORMULA_PART.findall(word)
+        if "".join(symbol + amount for symbol, amount in parts) != word:
             return None
-        element = element_of(match[1])
-        found[element] = found.get(element, 0.0) + float(match[2] or 1)
+        if has_capitals_only and _may_have_long_symbols(word):
+            return None
+        for symbol, amount in parts:
+            if symbol not in ELEMENTS or amount == ".":
+                return None
+            element = element_of(symbol)
+            found[element] = found.get(element, 0.0) + float(amount or 1)
     found = {e: v for e, v in found.items() if v > 0}
     return found or None
+
+
+def _may_have_long_symbols(word: str) -> bool:
+    """Return whether two neighbouring capitals can be one element."""
+    return any(word[i : i + 2].isalpha() and word[i : i + 2].capitalize() in ELEMENTS for i in range(len(word) - 1))
 
 
 def formula_difference(amounts: dict[str, float], formula: dict[str, float]) -> tuple[float, float]:

@@ -66,10 +66,14 @@ class Crystal:
     def __repr__(self) -> str:
         a, b, c, alpha, beta, gamma = cell_parameters(self.lattice_A)
         cell = f"{a:.4f} {b:.4f} {c:.4f} A, {alpha:.3f} {beta:.3f} {gamma:.3f} deg"
-        amounts: dict[str, float] = {}
+        return f"<Crystal {reduced_formula(self.amounts())}: {self.n_sites} sites, {cell}>"
+
+    def amounts(self) -> dict[str, float]:
+        """Return the atoms of each species in the cell, weighted by occupancy."""
+        found: dict[str, float] = {}
         for species, occupancy in zip(self.species, self.occupancy.tolist(), strict=True):
-            amounts[species] = amounts.get(species, 0.0) + occupancy
-        return f"<Crystal {reduced_formula(amounts)}: {self.n_sites} sites, {cell}>"
+            found[species] = found.get(species, 0.0) + occupancy
+        return found
 
     @property
     def volume_A3(self) -> float:

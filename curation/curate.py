@@ -15,7 +15,7 @@ from curation.atoms import Array, Atoms, cell_parameters
 from curation.composition import reduced_formula
 from curation.crystal import Crystal
 from curation.labels import crystal_system_of
-from curation.lattice_rules import bravais_lattice, lattice_deviation
+from curation.lattice_rules import bravais_lattice, lattice_deviation, lattice_points
 from curation.niggli import NIGGLI_TOLERANCE, Metric, metric_of, reduce_metric
 from curation.read import read_structure
 from curation.reasons import Refused
@@ -184,8 +184,8 @@ def _check_lattice(reduced: Primitive, settings: CurationSettings, row: Row) -> 
 
 
 def _check_size(reduced: Primitive, settings: CurationSettings, row: Row) -> None:
-    lattice_points = {"P": 1, "F": 4, "R": 3}.get(row["bravais_lattice"][1], 2)
-    n_atoms, volume = reduced.atoms.n_sites * lattice_points, row["volume"] * lattice_points
+    n = lattice_points(row["bravais_lattice"])
+    n_atoms, volume = reduced.atoms.n_sites * n, row["volume"] * n
     row |= {"n_atoms_conventional": n_atoms, "volume_conventional": volume}
     if not volume < settings.max_volume_A3:
         raise Refused("volume_too_large", f"{volume:.0f} A^3, expected below {settings.max_volume_A3:.0f}")
@@ -203,8 +203,13 @@ def _check_reflections(crystal: Crystal, settings: CurationSettings, row: Row) -
 
 
 def _label(crystal: Crystal, settings: CurationSettings, row: Row) -> None:
-    group = group_of(row["formula"], row["space_group"])
+    # Of the conventional cell, whatever cell is listed: a repeated one may allow other whole numbers.
+    n = lattice_points(row["bravais_lattice"])
+    # Rounded, because the order of the sum depends on the origin.
+    formula = reduced_formula({species: round(n * amount, 6) for species, amount in crystal.amounts().items()})
+    group = group_of(formula, row["space_group"])
     row |= {
+        "formula": formula,
         "structure": crystal.to_json(),
         "structure_hash": crystal.structure_hash(),
         "group": group,

@@ -14,6 +14,8 @@ from curation.plausible import Contact, shortest_contact
 from curation.reasons import Refused
 from curation.settings import CurationSettings
 
+LARGEST_MISFIT = 0.03
+"""Largest relative change of a cell's metric by operators that fit it."""
 COORDINATE_DECIMALS = 10
 """Coordinates are rounded to this first, so that results do not depend on the order of additions."""
 
@@ -75,12 +77,17 @@ def _wrapped(fractional: Array) -> Array:
     return found
 
 
-def _check_operators_fit(lattice_A: Array, operators: Operators) -> None:
-    """Refuse operators that change the cell's metric, such as hexagonal operators on a rhombohedral cell."""
+def misfit(lattice_A: Array, operators: Operators) -> float:
+    """Return the largest change of the cell's metric by an operator, relative to its longest edge squared."""
     g = lattice_A @ lattice_A.T
     r = operators.rotations
-    off = float(np.max(np.abs(r.transpose(0, 2, 1) @ g @ r - g)) / np.max(np.diag(g)))
-    if off > 0.03:
+    return float(np.max(np.abs(r.transpose(0, 2, 1) @ g @ r - g)) / np.max(np.diag(g)))
+
+
+def _check_operators_fit(lattice_A: Array, operators: Operators) -> None:
+    """Refuse operators that change the cell's metric, such as hexagonal operators on a rhombohedral cell."""
+    off = misfit(lattice_A, operators)
+    if off > LARGEST_MISFIT:
         raise Refused("bad_symmetry", f"the operators do not fit the cell: they change its metric by {off:.0%}")
 
 

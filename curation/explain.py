@@ -84,7 +84,8 @@ def checks_of(verdict: Verdict, settings: CurationSettings) -> list[CheckLine]:
     if v.stated_formula is not None:
         differs = "" if v.formula_difference is None else f", atomic fractions differ by {v.formula_difference:.2g}"
         refused = v.reason == "formula_mismatch"
-        outcome: Outcome = "failed" if refused else "remark" if "formula_mismatch" in v.warnings else "seen"
+        is_remarked = bool({"formula_mismatch", "formula_unread"} & set(v.warnings))
+        outcome: Outcome = "failed" if refused else "remark" if is_remarked else "seen"
         limit = f"<= {settings.max_formula_difference:g} without hydrogen" if differs else ""
         value = f"stated {v.stated_formula}{differs}"
         lines.append(CheckLine("formula", value, limit, outcome))

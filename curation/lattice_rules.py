@@ -98,6 +98,11 @@ def bravais_lattice(space_group: int, symbol: str) -> str:
     return family + ("S" if letter in "ABC" else letter)
 
 
+def lattice_points(lattice: str) -> int:
+    """Return the number of primitive cells in the conventional cell of a Bravais lattice."""
+    return {"P": 1, "F": 4, "R": 3}.get(lattice[1], 2)
+
+
 def lattice_deviation(metric: Metric, lattice: str) -> tuple[float, int]:
     """Return the largest relative deviation from the best fitting reduced form, and that form's number.
 

@@ -18,7 +18,7 @@ from curation.operators import from_setting
 from curation.poscar import parse_poscar
 from curation.reasons import Refused
 from curation.settings import CurationSettings
-from curation.species import has_form_factor, species_of
+from curation.species import has_form_factor, species_of_symbol
 
 PARSERS: dict[Format, Callable[[str, set[str]], ListedAtoms]] = {
     "poscar": parse_poscar,
@@ -97,7 +97,7 @@ def _chosen(listed: ListedAtoms, warnings: set[str]) -> _Chosen:
         if occupancy == 0.0:
             warnings.add("empty_sites_skipped")
             continue
-        species = species_of(symbol, None, frozenset(), warnings)
+        species = species_of_symbol(symbol)
         if not has_form_factor(species):
             raise Refused("no_form_factor", f"{species} (site {i + 1}) has no X-ray form factor")
         found.rows.append(i)

@@ -15,6 +15,9 @@ MOST_ATOMS = 1_000_000
 """Of a file; more are not allocated."""
 _POTENTIAL = re.compile(r"([A-Za-z]{1,2})(?:[._/].*)?")
 """`Fe`, and names of potentials: `Fe_pv`, `Fe_pv/af6e...`."""
+_FLAG = re.compile(r"\.?(?:T|F|TRUE|FALSE)\.?", re.IGNORECASE)
+"""A logical value of Fortran."""
+_N_FLAGS = 3
 
 
 def parse_poscar(text: str, warnings: set[str]) -> ListedAtoms:
@@ -28,7 +31,8 @@ def parse_poscar(text: str, warnings: set[str]) -> ListedAtoms:
     if sum(counts) > MOST_ATOMS:
         raise Refused("bad_format", f"{sum(counts)} atoms are announced, at most {MOST_ATOMS} are read")
     mode = _line(lines, at).strip().lower()
-    if mode.startswith("s"):  # selective dynamics
+    has_flags = mode.startswith("s")  # selective dynamics
+    if has_flags:
         warnings.add("constraints_ignored")
         at += 1
         mode = _line(lines, at).strip().lower()
@@ -37,8 +41,14 @@ def parse_poscar(text: str, warnings: set[str]) -> ListedAtoms:
     if len(rows) < n:
         raise Refused("bad_format", f"{n} atoms are announced, {len(rows)} lines follow")
     xyz = np.array([_numbers(lines, at + 1 + i, 3) for i in range(n)]).reshape(n, 3)
+    beside = _symbols_beside(rows, counts, has_flags=has_flags)
     if symbols is None:
-        symbols = _symbols_of_version_4(lines[0], counts, rows)
+        symbols, named_in = _symbols_of_version_4(lines[0], counts, beside), "line 1"
+    else:
+        named_in = "line 6"
+    for symbol, other in zip(symbols, beside, strict=True):
+        if other is not None and other != symbol:
+            raise Refused("bad_format", f"{named_in} names {symbol} where the lines of coordinates name {other}")
     species = tuple(symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count))
     occupancy, labels = np.ones(n), ("",) * n
     if mode.startswith(("c", "k")):
@@ -97,10 +107,10 @@ def _species(lines: list[str]) -> tuple[list[str] | None, list[int], int]:
             raise Refused("unknown_element", f"line 6: {word[:40]!r} names no element")
         symbols.append(found[1].capitalize())
     counts = _counts(lines, 6)
-    if len(counts) < len(symbols):
+    if len(counts) != len(symbols):
         # VASP 6 may continue both lists on further lines; nothing else does, so the file is refused.
         raise Refused("bad_format", f"{len(symbols)} elements are named, {len(counts)} numbers of atoms follow")
-    return symbols, counts[: len(symbols)], 7
+    return symbols, counts, 7
 
 
 def _counts(lines: list[str], at: int) -> list[int]:
@@ -114,13 +124,37 @@ def _counts(lines: list[str], at: int) -> list[int]:
     return counts
 
 
-def _symbols_of_version_4(comment: str, counts: list[int], rows: list[str]) -> list[str]:
-    """Return the elements from the ends of the coordinates' lines, else from the first line."""
-    firsts = [rows[sum(counts[:i])].split() for i, count in enumerate(counts) if count]
-    ends = [words[-1] for words in firsts if len(words) > 3]
-    for words in (ends, comment.split()):
-        if len(words) == len(counts) and all(word in ELEMENTS for word in words):
-            return words
+def _symbols_beside(rows: list[str], counts: list[int], *, has_flags: bool) -> list[str | None]:
+    """Return the element that the lines of coordinates name after them, for each number of atoms."""
+    found: list[str | None] = []
+    first = 0
+    for count in counts:
+        named = {_symbol_after(row.split()[3:], has_flags=has_flags) for row in rows[first : first + count]} - {None}
+        if len(named) > 1:
+            names = " and ".join(sorted(str(name) for name in named))
+            raise Refused("bad_format", f"atoms {first + 1} to {first + count} are of one element, named {names}")
+        found.append(next(iter(named), None))
+        first += count
+    return found
+
+
+def _symbol_after(words: list[str], *, has_flags: bool) -> str | None:
+    """Return the element after the coordinates and the flags of frozen directions, which look like fluorine."""
+    if len(words) >= _N_FLAGS and all(_FLAG.fullmatch(word) for word in words[:_N_FLAGS]):
+        words = words[_N_FLAGS:]
+    elif has_flags:
+        return None
+    return words[0] if words and words[0] in ELEMENTS else None
+
+
+def _symbols_of_version_4(comment: str, counts: list[int], beside: list[str | None]) -> list[str]:
+    """Return the elements of the first line, else those after the coordinates."""
+    words = comment.split()
+    if len(words) == len(counts) and all(word in ELEMENTS for word in words):
+        return words
+    named = [symbol if count else "" for symbol, count in zip(beside, counts, strict=True)]
+    if None not in named:
+        return [symbol for symbol in named if symbol is not None]
     raise Refused(
         "unknown_element", "a POSCAR of VASP 4 whose elements stand neither in line 1 nor after the coordinates"
     )

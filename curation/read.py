@@ -17,10 +17,10 @@ from curation.composition import parse_formula, reduced_formula
 from curation.content import compare, contradicts_z
 from curation.expand import Expansion
 from curation.listed import read_listed
-from curation.operators import read_symmetry, stated_number
 from curation.plausible import LARGEST_VOLUME, SHORTEST_CONTACT, SMALLEST_VOLUME, volume_ratio
 from curation.reasons import Refused
 from curation.settings import CurationSettings
+from curation.stated_symmetry import read_symmetry, stated_number
 
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_atom_site_Fourier_wave_vector_seq_id")
 MOST_SPACIOUS = 2.0
@@ -57,6 +57,8 @@ def _read_cif(text: str, settings: CurationSettings, row: dict[str, Any], warnin
     block = read_block(text, warnings)
     formula_text = text_of(block, "_chemical_formula_sum")
     formula, z = parse_formula(formula_text) if formula_text else None, _z(block)
+    if formula_text and formula is None:
+        warnings.add("formula_unread")
     row |= {"stated_formula": formula_text, "stated_space_group": stated_number(block)}
     lattice = read_lattice(block, warnings)
     for tags, code in ((_MODULATED, "modulated"), (_MAGNETIC, "magnetic")):

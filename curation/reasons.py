@@ -105,8 +105,13 @@ _READ = (
     ),
     Reason(
         "symmetry_contradicted",
-        "The listed operators are of another space group than the CIF names, and neither can be confirmed.",
-        "Correct the list or the name, or state formula and Z.",
+        "The listed operators and the names are of different space groups, and formula and Z confirm none or several.",
+        "Correct the list or the names, or state formula and Z.",
+    ),
+    Reason(
+        "symmetry_ambiguous",
+        "The space group's name or number leaves origin or axes open, and several crystals are possible.",
+        "List the operators, or add :1 or :2 to the name; formula and Z decide in many cases.",
     ),
     Reason(
         "operators_missing",
@@ -118,7 +123,11 @@ _READ = (
         "The crystal is modulated and only its superspace group is stated.",
         "Add the operators of the average structure.",
     ),
-    Reason("unknown_element", "A site's type names no element.", "Correct the type, in a CIF _atom_site_type_symbol."),
+    Reason(
+        "unknown_element",
+        "A site's type names no element, or it could be one of two.",
+        "Correct the type: in a CIF _atom_site_type_symbol, elsewhere the symbol alone, as `Fe` or `Fe3+`.",
+    ),
     Reason(
         "dummy_site",
         "A site is a placeholder (Du, X, Q, Va, a centroid), with unknown scattering.",
@@ -242,11 +251,20 @@ WARNINGS: dict[str, Reason] = {
         Reason("operators_completed", "Operators were missing; those listed generate the rest.", "List them all."),
         Reason(
             "origin_assumed",
-            "The space group's name does not fix the origin; the one that agrees with formula and Z was used.",
+            "The space group's name or number leaves origin or axes open; the only crystal that is possible was used.",
             "List the operators, or add :1 or :2 to the name.",
         ),
+        Reason(
+            "names_contradict",
+            "Names and number are of different space groups; formula times Z decides, or all give one crystal.",
+            "Correct the names.",
+        ),
         Reason("volume_contradiction", "_cell_volume differs from the cell's volume by over 1 %.", "Correct either."),
-        Reason("element_guessed", "An element was guessed from an irregular type or label.", "State the type symbols."),
+        Reason(
+            "element_guessed",
+            "An element was read from an irregular type or label; formula or label confirm it.",
+            "State the type symbols.",
+        ),
         Reason(
             "hydrogens_missing",
             "Hydrogens that the formula or a site's type implies are not listed; the pattern lacks them.",
@@ -285,6 +303,11 @@ WARNINGS: dict[str, Reason] = {
             "formula_mismatch",
             "The atoms listed contradict the formula that the CIF states.",
             "Check for missing atoms or wrong occupancies; lower max_formula_difference to be strict.",
+        ),
+        Reason(
+            "formula_unread",
+            "The formula that the CIF states cannot be read; the atoms were not compared with it.",
+            "Write it as `Ca C O3`.",
         ),
         Reason("z_contradiction", "The number of formula units in the cell is not Z.", "Correct Z or the sites."),
         Reason(

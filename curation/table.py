@@ -54,7 +54,7 @@ VERDICT_COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
     "niggli_beta": (_REAL, "degree", "angle beta of the Niggli-reduced primitive cell"),
     "niggli_gamma": (_REAL, "degree", "angle gamma of the Niggli-reduced primitive cell"),
     "structure_hash": (_STRINGS, "", "content hash of the canonical structure"),
-    "group": (_STRINGS, "", "reduced formula and space group: rows of one group are in one split"),
+    "group": (_STRINGS, "", "reduced formula and space group, mirror images together; a group is in one split"),
     "split": (_STRINGS, "", "train, validation or test"),
     "symprec_A": (pa.list_(_REAL), "angstrom", "site tolerance of each symmetry search"),
     "angle_tolerance_deg": (pa.list_(_REAL), "degree", "angle tolerance of each symmetry search"),

@@ -40,7 +40,7 @@ class Verdict:
     """Codes of `curation.reasons.WARNINGS`, sorted."""
 
     formula: str | None = None
-    """Reduced formula, elements by electronegativity."""
+    """Reduced formula of the conventional cell (of the cell read, if refused), elements by electronegativity."""
     n_atoms: int | None = None
     """Atomic sites in the stored cell, the primitive one; species sharing a site count once."""
     n_atoms_conventional: int | None = None

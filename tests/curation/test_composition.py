@@ -13,7 +13,7 @@ from curation.composition import (
     reduced_formula,
 )
 from curation.reasons import Refused
-from curation.species import species_of
+from curation.species import species_of, species_of_symbol
 
 
 def test_there_are_118_elements_in_their_order():
@@ -86,7 +86,18 @@ def test_a_formula_does_not_know_the_number_of_units_or_their_order():
     ("text", "amounts"),
     [
         ("Al2 O3", {"Al": 2, "O": 3}),
-        ("Al2O3", None),
+        ("Al2O3", {"Al": 2, "O": 3}),
+        ("NaCl", {"Na": 1, "Cl": 1}),
+        ("C18H36EuFeN10O8", {"C": 18, "H": 36, "Eu": 1, "Fe": 1, "N": 10, "O": 8}),
+        ("C5 H17Al N2", {"C": 5, "H": 17, "Al": 1, "N": 2}),
+        ("H2O", {"H": 2, "O": 1}),
+        ("CO2", None),
+        ("SI O2", None),
+        ("NACL", None),
+        ("CaCO3", {"Ca": 1, "C": 1, "O": 3}),
+        ("Na.Cl", None),
+        ("NaCl?", None),
+        ("Fe2-xO", None),
         ("C6 H12 O6", {"C": 6, "H": 12, "O": 6}),
         ("Fe0.95 O", {"Fe": 0.95, "O": 1}),
         ("D2 O", {"H": 2, "O": 1}),
@@ -116,6 +127,14 @@ def test_formulas_are_compared_by_atomic_fraction():
         ("FE", "FE1", "", "Fe"),
         ("D", "D1", "", "D"),
         ("Cval", "C1", "", "C"),
+        ("Cval", "A1", "C O", "C"),
+        ("CO3+", "A1", "", "Co3+"),
+        ("CO", "A1", "", "Co"),
+        ("Co3", "A1", "", "Co"),
+        ("CO3", "Co1", "", "Co"),
+        ("CO3", "C1", "Co O", "Co"),
+        ("CO3", "C1", "Ca C O", "C"),
+        ("FE1", None, "Fe O", "Fe"),
         ("Wat", "Wat", "", "O"),
         ("OH", "OH1", "", "O"),
         (None, "Fe12a", "", "Fe"),
@@ -130,6 +149,37 @@ def test_formulas_are_compared_by_atomic_fraction():
 )
 def test_species_are_found_from_type_or_label(type_symbol, label, formula, species):
     assert species_of(type_symbol, label, frozenset(formula.split()), set()) == species
+
+
+@pytest.mark.parametrize(
+    ("type_symbol", "label", "formula"),
+    [
+        ("CO3", "C1", ""),
+        ("CO3", "CO1", ""),
+        ("CO3", "C1", "Ca"),
+        ("Vo", "Vo1", ""),
+        ("Vo", "X1", "Na Cl"),
+        ("Coord", "A1", ""),
+        (None, "CA1", ""),
+        (None, "CO2", ""),
+    ],
+)
+def test_two_readings_that_nothing_decides_are_refused(type_symbol, label, formula):
+    with pytest.raises(Refused, match="names no element with certainty"):
+        species_of(type_symbol, label, frozenset(formula.split()), set())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "species"), [("Fe", "Fe"), ("Fe3+", "Fe3+"), ("Na+", "Na+"), ("D", "D"), ("O2-", "O2-")]
+)
+def test_formats_with_symbols_name_them_exactly(symbol, species):
+    assert species_of_symbol(symbol) == species
+
+
+@pytest.mark.parametrize("symbol", ["Vo", "CO3", "FE", "T", "Fe1", "OH", "", "Ow", "Fe3"])
+def test_what_is_no_symbol_there_is_refused(symbol):
+    with pytest.raises(Refused, match="expected the symbol of an element"):
+        species_of_symbol(symbol)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from catalogs.record import Defect, Record
+from curation.atoms import cell_parameters
 from curation.composition import atomic_fractions
 from curation.crystal import Crystal
 from curation.curate import curate_record
 from curation.reasons import REASONS, WARNINGS
 from curation.settings import CurationSettings
 from curation.verdict import Verdict
+from tests.curation.cells import QUARTZ, Cell, cif
 from tests.curation.cifs import record, rock_salt
 
 DEFAULTS = CurationSettings()
@@ -98,6 +100,52 @@ class TestAccepted:
         v = curate(cif)
         assert v.accepted
         assert (v.space_group, v.n_atoms, v.formula) == (225, 2, "K2Na3Cl5")
+
+    def test_quartz_of_either_hand_is_in_one_group(self):
+        mirrored = curate(cif(Cell(QUARTZ.lattice, QUARTZ.symbols, -QUARTZ.fractional)))
+        hands = (curate(cif(QUARTZ)), mirrored)
+        assert {v.space_group for v in hands} == {152, 154}
+        assert {v.group for v in hands} == {"O2Si_152"}
+        assert len({v.split for v in hands}) == 1
+
+    def test_formula_and_group_do_not_depend_on_the_cell_listed(self):
+        """13 half-occupied atoms and 8 full ones are whole numbers only in a doubled cell."""
+        chance = np.random.default_rng(3)
+        places = np.array([[x, y, z] for x in range(3) for y in range(3) for z in range(3)])[:21] / 3
+        places = places + chance.uniform(-0.03, 0.03, places.shape)
+        atoms = [("Fe", 0.5)] * 13 + [("O", 1.0)] * 8
+
+        def listed(copies):
+            sites = [
+                f"{name} {(x + i) / copies:.10f} {y:.10f} {z:.10f} {occupancy}"
+                for i in range(copies)
+                for (name, occupancy), (x, y, z) in zip(atoms, places, strict=True)
+            ]
+            text = block((9 * copies, 9.5, 10, 90, 95, 90), sites)
+            return curate(text.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n"))
+
+        one, two = listed(1), listed(2)
+        assert one.structure_hash == two.structure_hash
+        assert (one.formula, one.group, one.split) == (two.formula, two.group, two.split)
+        assert one.formula == "FeO1.231"
+
+    def test_the_formula_is_that_of_the_conventional_cell(self):
+        """Pentlandite: its metals are whole numbers only in four times the primitive cell."""
+        sites = [
+            ("0.5 0.5 0.5", ("Fe", 19 / 36), ("Ni", 17 / 36)),
+            ("0.126 0.126 0.126", ("Fe", 19 / 36), ("Ni", 17 / 36)),
+        ]
+        sites += [("0.25 0.25 0.25", ("S", 1.0)), ("0.263 0 0", ("S", 1.0))]
+        listed = "".join(f"{e}{i} {e} {xyz} {x:.8f}\n" for i, (xyz, *here) in enumerate(sites) for e, x in here)
+        cif = rock_salt(10.07).replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n")
+        v = curate(cif[: cif.index("Na1 Na")] + listed)
+        stored = v.crystal
+        rows = zip(stored.species, stored.fractional.tolist(), stored.occupancy.tolist(), strict=True)
+        text = block(cell_parameters(stored.lattice_A), [f"{e} {x} {y} {z} {n}" for e, (x, y, z), n in rows])
+        again = curate(text.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n"))
+        assert (v.n_atoms, again.n_atoms, again.n_atoms_read) == (17, 17, 17)
+        assert (v.formula, again.formula) == ("Fe19Ni17S32",) * 2
+        assert (v.group, again.group) == ("Fe19Ni17S32_225",) * 2
 
     def test_order_of_species_makes_a_difference_to_symmetry(self):
         """Half the anions replaced along the diagonal: spglib must tell the kinds apart."""

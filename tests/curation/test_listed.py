@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,47 @@ def test_forms_of_poscar() -> None:
     frozen = text.replace("Direct", "Selective dynamics\nDirect", 1)
     verdict = curated(frozen, "poscar")
     assert (verdict.structure_hash, verdict.warnings) == (whole, ("constraints_ignored",))
+
+
+def poscar_4(first: str, after: Sequence[str], *, frozen: bool) -> str:
+    """Halite without its line of symbols, with words after the coordinates of both elements."""
+    lines = poscar(HALITE).replace("made by a test", first, 1).replace("Na Cl\n4 4", "4 4", 1).rstrip().split("\n")
+    rows = [f"{row} {after[i // 4]}" for i, row in enumerate(lines[-8:])]
+    return "\n".join([*lines[:-9], *(["Selective dynamics"] if frozen else []), lines[-9], *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "after", "frozen"),
+    [
+        ("Na Cl", ("F F F", "F F F"), True),
+        ("Na Cl", (".FALSE. .TRUE. T", "t f f"), True),
+        ("Na Cl", ("F F F", "F F F"), False),
+        ("a title", ("F F F Na", "T T F Cl"), True),
+        ("a title", ("Na", "Cl"), False),
+        ("Na Cl", ("T T T Na", "T T T Cl"), True),
+        ("a title", ("Na ! 1", "Cl ! 2"), False),
+    ],
+)
+def test_flags_of_frozen_atoms_are_no_fluorine(first: str, after: Sequence[str], frozen: bool) -> None:
+    verdict = curated(poscar_4(first, after, frozen=frozen), "poscar")
+    assert (verdict.formula, verdict.space_group) == ("NaCl", 225)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (poscar_4("a title", ("F F F", "F F F"), frozen=True), "unknown_element: a POSCAR of VASP 4"),
+        (poscar_4("a title", ("F F F", "F F F"), frozen=False), "unknown_element: a POSCAR of VASP 4"),
+        (poscar_4("a title", ("Na F F", "Cl F F"), frozen=True), "unknown_element: a POSCAR of VASP 4"),
+        (poscar_4("Na Cl", ("F", "F"), frozen=False), "bad_format: line 1 names Na where the lines of coordinates"),
+        (poscar_4("Na Cl", ("T T T Cl", "T T T Na"), frozen=True), "bad_format: line 1 names Na where"),
+        (poscar_4("a title", ("Na", "Cl"), frozen=False).replace(" Na\n", " K\n", 1), "bad_format: atoms 1 to 4"),
+        (poscar(HALITE).replace("0.0 0.0 0.0\n", "0.0 0.0 0.0 K\n", 1), "bad_format: line 6 names Na where"),
+        (poscar(HALITE).replace("Na Cl", "Na", 1), "bad_format: 1 elements are named, 2 numbers of atoms follow"),
+    ],
+)
+def test_a_poscar_that_names_two_elements_for_one_atom_is_refused(text: str, expected: str) -> None:
+    assert refusal(text, "poscar").startswith(expected)
 
 
 def test_shared_sites_vacancies_and_charges() -> None:
@@ -215,6 +257,9 @@ def test_what_pymatgen_states_beside_the_atoms_is_remarked() -> None:
         ("json", "[]", "bad_format: expected a JSON object"),
         ("json", '{"sites": [], "lattice": {"matrix": [[1,0,0],[0,1,0],[0,0,1]]}}', "no_atoms"),
         ("json", '{"sites": [{}], "lattice": {"matrix": [[9,0,0],[0,9,0],[0,0,9]]}}', "bad_format: a structure"),
+        ("json", optimade(HALITE, species_at_sites=["Vo"] * 8), "unknown_element: expected the symbol"),
+        ("json", pymatgen(HALITE).replace('"Na"', '"Vo"'), "unknown_element: expected the symbol"),
+        ("extxyz", extxyz(HALITE).replace("Na", "CO3"), "unknown_element: expected the symbol"),
         ("json", optimade(HALITE, dimension_types=[1, 1, 0]), "not_periodic"),
         ("json", optimade(HALITE, species_at_sites=["Na"]), "bad_format: 1 species_at_sites for 8"),
         ("json", ase(HALITE, pbc=[True, True, False]), "not_periodic"),

@@ -205,6 +205,118 @@ class TestSymmetry:
         assert amounts(atoms) == {"Fe": 24, "O": 32}
         assert "origin_assumed" in row["warnings"]
 
+    HALITE = (CUBIC.replace(" 6", " 5.64"), SITES, "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5\n")
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            "_space_group_name_H-M_alt 'P 1'\n_symmetry_Int_Tables_number 225\n",
+            "_space_group_name_H-M_alt 'F m -3 m'\n_space_group_name_Hall 'P 1'\n",
+            "_space_group_name_H-M_alt 'F m -3 m'\n_symmetry_space_group_name_H-M 'P 1'\n",
+        ],
+    )
+    def test_names_that_contradict_each_other_are_settled_by_formula_and_z_or_refused(self, names):
+        cell, *sites = self.HALITE
+        assert refusal(cell, names, *sites).code == "symmetry_contradicted"
+        assert refusal(cell, names, "_chemical_formula_sum 'Cl Na'\n", *sites).code == "symmetry_contradicted"
+        stated = "_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\n"
+        atoms, row = read(cell, names, stated, *sites)
+        assert amounts(atoms) == {"Na": 4, "Cl": 4}
+        assert row["warnings"] == ("names_contradict",)
+
+    def test_a_hall_symbol_that_cannot_be_read_leaves_the_name(self):
+        cell, *sites = self.HALITE
+        atoms, _ = read(cell, "_space_group_name_H-M_alt 'F m -3 m'\n_space_group_name_Hall nonsense\n", *sites)
+        assert atoms.n_sites == 8
+
+    @pytest.mark.parametrize("stated", ["", "_chemical_formula_sum C\n"])
+    def test_a_truncated_list_on_another_origin_is_a_contradiction(self, stated):
+        cell = CUBIC.replace(" 6", " 3.567")
+        names = "_space_group_name_H-M_alt 'F d -3 m:1'\n_space_group_IT_number 227\n"
+        short = operators("x,y,z", "-x+1/4,-y+1/4,-z+1/4")
+        refused = refusal(cell, names, stated, short, SITES, "C1 C 0 0 0\n")
+        assert refused.code == "symmetry_contradicted"
+        assert "of space group 2, the CIF names 227" in refused.detail
+        z = "_chemical_formula_sum C\n_cell_formula_units_Z 8\n"
+        atoms, row = read(cell, names, z, short, SITES, "C1 C 0 0 0\n")
+        assert atoms.n_sites == 8
+        assert row["warnings"] == ("operators_replaced",)
+
+    def test_a_whole_list_on_another_origin_is_none(self):
+        shifted = ("x,y,z", "-x+1/4,y+1/2,-z+3/4", "-x+1/4,-y+1/4,-z+1/4", "x,-y+3/4,z+1/2")
+        _, row = read(CELL, "_space_group_name_H-M_alt 'P 1 21/c 1'\n", operators(*shifted), self.ONE_SITE)
+        assert row["warnings"] == ()
+
+    @pytest.mark.parametrize(
+        ("name", "cell", "stated", "sites"),
+        [
+            ("F d -3 m", CUBIC, "", "C1 C 0.125 0.125 0.125\n"),
+            ("F d -3 m", CUBIC, "_chemical_formula_sum C\n", "C1 C 0.125 0.125 0.125\n"),
+            ("P n -3 m", CUBIC, "", "Cu1 Cu 0 0 0\nO1 O 0.25 0.25 0.25\n"),
+            (
+                "I 41/a",
+                CELL.replace(" 6", " 12").replace(" 7", " 12"),
+                "_chemical_formula_sum 'C O'\n_cell_formula_units_Z 16\n",
+                "C1 C 0.11 0.07 0.2\nO1 O 0.33 0.21 0.46\n",
+            ),
+            ("F d -3 m", CUBIC, "_chemical_formula_sum C\n_cell_formula_units_Z 3\n", "C1 C 0.125 0.125 0.125\n"),
+        ],
+    )
+    def test_an_open_origin_is_not_guessed(self, name, cell, stated, sites):
+        parts = (cell, f"_space_group_name_H-M_alt '{name}'\n", stated, SITES, sites)
+        assert refusal(*parts).code == "symmetry_ambiguous"
+        for origin in "12":
+            _, row = read(*(part.replace(name, f"{name}:{origin}") for part in parts))
+            assert "origin_assumed" not in row["warnings"]
+
+    def test_an_explicit_origin_is_binding(self):
+        """Cuprite in the wrong origin is another crystal, and its formula says so."""
+        sites = "Cu1 Cu 0 0 0\nO1 O 0.25 0.25 0.25\n"
+        stated = "_space_group_name_H-M_alt 'P n -3 m'\n_chemical_formula_sum 'Cu2 O'\n"
+        atoms, row = read(CUBIC, stated, SITES, sites)
+        assert amounts(atoms) == {"Cu": 4, "O": 2}
+        assert row["warnings"] == ("origin_assumed",)
+        assert refusal(CUBIC, stated.replace("-3 m", "-3 m:1"), SITES, sites).code == "formula_mismatch"
+        for name in ("-3 m:2", "-3 m Z"):
+            atoms, row = read(CUBIC, stated.replace("-3 m", name), SITES, sites)
+            assert (amounts(atoms), row["warnings"]) == ({"Cu": 4, "O": 2}, ())
+
+    def test_a_number_leaves_the_axes_open(self):
+        cell, number = CELL.replace("beta 90", "beta 100"), "_symmetry_Int_Tables_number 14\n"
+        refused = refusal(cell, number, self.ONE_SITE)
+        assert refused.code == "symmetry_ambiguous"
+        assert "4 by P 1 21/c 1, 4 by P 1 21/n 1, 4 by P 1 21/a 1" in refused.detail
+        atoms, _ = read(cell, number, "_symmetry_space_group_name_H-M 'P 1 21/n 1'\n", self.ONE_SITE)
+        assert atoms.n_sites == 4
+
+    def test_a_number_means_no_enlarged_cell(self):
+        atoms, row = read(CELL, "_symmetry_Int_Tables_number 1\n", self.ONE_SITE)
+        assert (atoms.n_sites, row["warnings"]) == (1, ())
+
+    @pytest.mark.parametrize(("cell", "n"), [(HEXAGONAL, 3), (CUBIC.replace(" 90", " 70"), 1)])
+    def test_the_axes_of_a_rhombohedral_number_follow_the_cell(self, cell, n):
+        atoms, row = read(cell, "_symmetry_Int_Tables_number 166\n", SITES, "Fe1 Fe 0 0 0\n")
+        assert (atoms.n_sites, row["warnings"]) == (n, ())
+
+    def test_a_hall_symbol_fixes_the_origin(self):
+        names = "_space_group_name_H-M_alt 'F d -3 m'\n_space_group_name_Hall '-F 4vw 2vw 3'\n"
+        atoms, row = read(CUBIC, names, SITES, "C1 C 0.125 0.125 0.125\n")
+        assert (atoms.n_sites, row["warnings"]) == (8, ())
+
+    def test_names_of_one_group_and_two_settings_are_both_possible(self):
+        cell = CELL.replace("beta 90", "beta 100")
+        names = "_space_group_name_H-M_alt 'P 1 21/c 1'\n_space_group_name_Hall '-P 2yn'\n"
+        assert refusal(cell, names, self.ONE_SITE).code == "symmetry_ambiguous"
+        assert refusal(cell, names, SITES, "Fe1 Fe 0 0 0\n").code == "symmetry_ambiguous"
+
+    def test_a_name_of_as_many_atoms_elsewhere_is_a_contradiction(self):
+        cell = CELL.replace("beta 90", "beta 100")
+        name, listed = "_space_group_name_H-M_alt 'P 1 21 1'\n", operators("x,y,z", "-x,-y,-z")
+        sites = SITES + "Fe1 Fe 0.1 0.2 0.3\nO1 O 0.4 0.15 0.37\n"
+        assert refusal(cell, name, listed, sites).code == "symmetry_contradicted"
+        stated = "_chemical_formula_sum 'Fe O'\n_cell_formula_units_Z 2\n"
+        assert refusal(cell, name, listed, stated, sites).code == "symmetry_contradicted"
+
     def test_magnetic_operators_give_the_crystal(self):
         tag = "_space_group_symop_magn_operation"
         magnetic = f"loop_\n{tag}.id\n{tag}.xyz\n1 x,y,z,+1\n2 -x,-y,-z,-1\n"
@@ -369,6 +481,23 @@ class TestFormula:
         sites = SITES + "Fe1 Fe 0 0 0\nFe2 Fe 0.5 0.5 0\nO1 O 0 0.5 0.5\nO2 O 0.5 0 0.5\n"
         _, row = read(CELL, "_chemical_formula_sum 'Fe2 O2'\n_cell_formula_units_Z 2\n", P1, sites)
         assert row["warnings"] == ()
+
+    @pytest.mark.parametrize("text", ["NaCl", "'Na Cl'"])
+    def test_it_may_be_written_without_blanks(self, text):
+        refused = refusal(CELL, f"_chemical_formula_sum {text}\n", P1, SITES, "Na1 Na 0 0 0\n")
+        assert refused.code == "formula_mismatch"
+
+    @pytest.mark.parametrize("text", ["'Fe2-x O'", "unknown", "'FE O'", "'Ca (O H)2'", "'Fe. O'"])
+    def test_one_that_cannot_be_read_is_remarked(self, text):
+        _, row = read(CELL, f"_chemical_formula_sum {text}\n", P1, self.SITES)
+        assert row["warnings"] == ("formula_unread",)
+        assert row["stated_formula"] == text.strip("'")
+
+    @pytest.mark.parametrize("text", ["?", ".", "'?'", "'.'", "''", "' '"])
+    def test_one_that_is_left_open_is_not_stated(self, text):
+        _, row = read(CELL, f"_chemical_formula_sum {text}\n", P1, self.SITES)
+        assert row["warnings"] == ()
+        assert row["stated_formula"] is None
 
     def test_labels_are_read_in_its_light(self):
         table = SITES.replace("_atom_site_type_symbol\n", "")

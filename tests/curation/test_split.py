@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import gemmi
 import pytest
 from pydantic import ValidationError
 
@@ -42,6 +43,22 @@ def test_a_split_known_by_heart_stays():
         "O3Y2_206": "test",
     }
     assert {g: split_of(g, 0, DEFAULT) for g in known} == known
+
+
+def test_mirror_images_are_in_one_group():
+    """The pairs follow from the operations: an inversion turns a group into one of another number."""
+    partner = {}
+    for number in range(1, 231):
+        group = gemmi.find_spacegroup_by_number(number)
+        mirrored = [gemmi.Op(op.wrap().triplet()) for op in group.operations()]
+        for op in mirrored:
+            op.tran = [-x for x in op.tran]
+        found = gemmi.find_spacegroup_by_ops(gemmi.GroupOps([op.wrap() for op in mirrored]))
+        if found is not None and found.number != number:
+            partner[number] = found.number
+    assert len(partner) == 22
+    for number in range(1, 231):
+        assert group_of("SiO2", number) == f"O2Si_{min(number, partner.get(number, number))}"
 
 
 def test_fractions_must_sum_to_one():

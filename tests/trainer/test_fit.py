@@ -191,6 +191,19 @@ def test_a_dataset_in_the_making_is_followed_between_epochs(tmp_path: Path) -> N
     assert fit(still, path, tmp_path / "still", device="cpu").progress.shards == (0, 1, 2, 3, 4)
 
 
+def test_a_follower_that_is_resumed_twice_goes_on_with_the_shards_of_its_epoch(tmp_path: Path) -> None:
+    path, out = tmp_path / "growing", tmp_path / "run"
+    layout = datasets.make(path, shards=3)
+    config = replace(small.ALPHADIFFRACT, follow=True, epochs=1)
+    fit(config, path, out, device="cpu")
+    datasets.commit(path, layout, 3)
+    for _ in range(2):  # the first resume begins an epoch with the new shard, the second goes on with it
+        assert not fit(replace(config, epochs=3), path, out, device="cpu", resume=True, reporter=StopAt(1)).finished
+        progress = checkpoint.load(out / LAST).progress
+        assert progress.batch > 0
+        assert progress.shards == (0, 1, 2, 3)
+
+
 def test_balanced_sampling_and_ablated_composition_train(
     patterns_dataset: Path, densities_dataset: Path, tmp_path: Path
 ) -> None:

@@ -121,8 +121,8 @@ def _fit(
         if reporter and place.is_first:
             sampler = train.loader.sampler
             reporter.begin(kind_of(config), len(train.rows), len(validation.rows), sampler.batches_per_epoch, place)
+        progress.shards = shards
         if before is None:
-            progress.shards = shards
             save(LAST)
         clock, saved_s = Clock(progress.seconds, now), progress.seconds
 

@@ -48,7 +48,7 @@ def calibrate_qmixer(path: Path | None, dataset: Dataset, out: Path, split: str,
             f"{len(rows) - len(labelled)} of {len(rows)} state none"
         )
     inputs = torch.from_numpy(np.stack(list(found.values()))).float()
-    logits = torch.cat([logits_of_views(weights, part) for part in inputs.split(AT_ONCE)], dim=1).numpy()
+    logits = torch.cat([logits_of_views(weights, part) for part in torch.split(inputs, AT_ONCE)], dim=1).numpy()
     head = fit_temperature(logits, groups[list(found)] - 1, (0, *SYSTEM_ENDS[:-1]))
     fitted = Fitted(head, len(found), len(rows) - len(labelled), len(labelled) - len(found))
     facts = {"dataset": Path(str(dataset.path)).name, "split": split, "scans": fitted.scans}

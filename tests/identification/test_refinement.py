@@ -28,6 +28,7 @@ from datagen.simulate.instrument import Instrument, Line
 ANGLES = np.arange(15.0, 85.0, 0.04)
 LINES = (1.5405929, 1.5444274)
 runner = CliRunner()
+RADIUS = ("--radius", "100")
 
 
 def crystal_of(name: str) -> Crystal:
@@ -153,6 +154,9 @@ def test_the_command_and_python(files: Path) -> None:
         ({"wavelength": "CuKa", "shift": "left"}, "expected zero, displacement, both"),
         ({"wavelength": "nothing"}, "expected a length"),
         ({"wavelength": 25.0}, "expected a length"),
+        ({"wavelength": "CuKa", "le_bail": True, "texture": (0, 0, 1)}, "texture has no effect"),
+        ({"wavelength": "CuKa", "radius_mm": 150.0}, "has no effect on a zero shift"),
+        ({"wavelength": "CuKa", "radius_mm": 0.0, "shift": "both"}, "expected more than 0 mm"),
     ],
 )
 def test_mistakes_are_sentences(files: Path, arguments: dict[str, object], message: str) -> None:
@@ -166,3 +170,16 @@ def test_the_polarisation_follows_the_wavelength(files: Path) -> None:
     assert measurement_of(scan, "20keV").polarisation == SYNCHROTRON
     assert measurement_of(scan, "CuKa").wavelengths_A == LINES
     assert measurement_of(scan, "CuKa1", 0.7).polarisation == 0.7
+
+
+def test_a_displacement_is_that_of_the_goniometers_radius(files: Path) -> None:
+    command = ["refine", str(files / "quartz.xy"), str(FOLDER / "quartz.cif"), "--wavelength", "CuKa"]
+    displaced = [*command, "--shift", "displacement"]
+    plain = runner.invoke(app, displaced)
+    assert plain.exit_code == 0, plain.output
+    assert "goniometer radius of 200 mm" in plain.output
+    usual, half = (json.loads(runner.invoke(app, [*displaced, *more, "--json"]).stdout) for more in ((), RADIUS))
+    assert (usual["radius_mm"], half["radius_mm"]) == (200.0, 100.0)
+    ratio = half["parameters"]["displacement_um"] / usual["parameters"]["displacement_um"]
+    assert ratio == pytest.approx(0.5, abs=0.02)
+    assert "radius_mm" not in json.loads(runner.invoke(app, [*command, "--json"]).stdout)

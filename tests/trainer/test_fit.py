@@ -196,7 +196,7 @@ def test_a_dataset_in_the_making_is_followed_between_epochs(tmp_path: Path) -> N
 def test_a_follower_that_is_resumed_twice_goes_on_with_the_shards_of_its_epoch(tmp_path: Path) -> None:
     path, out = tmp_path / "growing", tmp_path / "run"
     layout = datasets.make(path, shards=3)
-    config = replace(small.ALPHADIFFRACT, follow=True, epochs=1)
+    config = replace(small.ALPHADIFFRACT, follow=True, epochs=1, samples_per_structure=1, batch_size=4)
     fit(config, path, out, device="cpu")
     datasets.commit(path, layout, 3)
     for _ in range(2):  # the first resume begins an epoch with the new shard, the second goes on with it

@@ -30,7 +30,7 @@ def refine(
         str | None, typer.Option(help="Axis of preferred orientation, conventional indices such as 0,0,1.")
     ] = None,
     le_bail: Annotated[
-        bool, typer.Option("--le-bail", help="Take the intensities from the scan instead of the structure.")
+        bool, typer.Option("--le-bail", help="Intensities from the scan, not the structure; without --texture.")
     ] = False,
     polarisation: Annotated[
         float | None,
@@ -38,7 +38,7 @@ def refine(
     ] = None,
     radius: Annotated[
         float | None,
-        typer.Option(help="Radius of the goniometer, mm: that of a refined displacement.", show_default="200"),
+        typer.Option(help="Radius of the goniometer in mm, with --shift displacement or both.", show_default="200"),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a plot: .png, .pdf or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,

@@ -49,7 +49,8 @@ def evaluate(
         ),
     ] = None,
     calibrated: Annotated[
-        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+        bool,
+        typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of checkpoints; QMixer keeps its own."),
     ] = True,
     device: DeviceOption = "auto",
 ) -> None:

@@ -59,7 +59,8 @@ def predict(
     ] = None,
     gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots (AlphaDiffract).")] = None,
     calibrated: Annotated[
-        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+        bool,
+        typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of checkpoints; QMixer keeps its own."),
     ] = True,
     device: DeviceOption = "auto",
 ) -> None:

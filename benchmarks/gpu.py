@@ -28,7 +28,7 @@ from trainer.models.alphadiffract import AlphaDiffract
 from trainer.models.crystalnet import CrystalNet
 from trainer.models.qmixer import QMixer
 from trainer.prediction.qmixer import export_weights
-from trainer.simulate.artefacts import Simulator, draw_peaks
+from trainer.simulate.artefacts import Artefacts, Simulator, draw_peaks
 from trainer.simulate.broaden import Sticks, broaden
 from trainer.simulate.flat_sticks import FlatSticks
 from trainer.simulate.log_q import N_BINS, network_input
@@ -39,7 +39,7 @@ from trainer.training.fit_qmixer import LAST, QMixerTraining, batches, begin, dr
 from trainer.training.gemd import hop_matrix
 from trainer.training.losses import alphadiffract_loss, crystalnet_loss
 from trainer.training.packed import unpack
-from trainer.training.structures import Structures
+from trainer.training.structures import Structures, refuse_truncated
 
 INSTRUMENT = Instrument((0.619921,), 0.002, 5.0, 20.0, 8192)
 AUGMENTATION = Augmentation(
@@ -142,6 +142,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     report.attempt("device", lambda: torch.cuda.get_device_name() if device.type == "cuda" else "cpu")
     report.attempt("torch", lambda: str(torch.__version__))
     train, validation = unpack(given.structures) if given.structures else (made_up(200, 0), made_up(40, 1))
+    refuse_truncated(given.structures, float(train.d_min_A.max()), Artefacts())
     report.attempt("structures", lambda: [len(train), int(train.generated.sum()), len(validation)])
     clock = Clock(device, given.seconds)
     training = QMixerTraining(patterns=1)
@@ -348,7 +349,8 @@ def made_up(count: int, seed: int) -> Structures:
     )
     lattice = torch.cat([length.sort(dim=1).values.log(), torch.zeros(count, 3)], dim=1)
     group = torch.randint(230, (count,), generator=generator)
-    return Structures(sticks, group, lattice, torch.zeros(count, dtype=torch.bool))
+    none = torch.zeros(count)
+    return Structures(sticks, group, lattice, none.bool(), none.long(), none)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:

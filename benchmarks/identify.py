@@ -46,8 +46,9 @@ from datagen.store.location import Where, locate
 from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
 from trainer.scans.read import read_bytes
+from trainer.simulate.artefacts import Artefacts
 from trainer.training.fit_qmixer import draw
-from trainer.training.structures import read_split
+from trainer.training.structures import read_split, refuse_truncated
 
 Array = NDArray[np.float64]
 
@@ -62,6 +63,7 @@ def simulated(dataset: str, count: int) -> tuple[list[Observed], Truth]:
     source = open_dataset(dataset)
     rows = source.rows("validation")
     rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+    refuse_truncated(dataset, source.d_min_A, Artefacts())
     split = read_split(source, "validation", count)
     inputs, _ = draw(split, torch.arange(len(split)), torch.Generator().manual_seed(7))
     groups = source.text("group")

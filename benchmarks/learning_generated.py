@@ -138,6 +138,8 @@ def structures(rows: list[dict[str, Any]]) -> Structures:
         torch.tensor([group for group, _ in labels]),
         torch.from_numpy(numbers).float(),
         torch.zeros(len(labels), dtype=torch.bool),
+        torch.zeros(len(labels), dtype=torch.int64),
+        torch.full((len(labels),), D_MIN_A),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -359,6 +360,7 @@ def refine(
     texture: tuple[int, int, int] | None = None,
     le_bail: bool = False,
     polarisation: float | None = None,
+    radius_mm: float | None = None,
 ) -> Refinement:
     """Refine cell, shift, widths, background and scale of a structure against a scan, with the native engine.
 
@@ -380,6 +382,8 @@ def refine(
         Take the intensities from the scan instead of the structure.
     polarisation : float, optional
         Fraction P; by default 0.5 at the wavelength of an anode, else 0.99.
+    radius_mm : float, optional
+        Of the goniometer, 200 by default; a refined displacement is proportional to it.
 
     Returns
     -------
@@ -387,14 +391,24 @@ def refine(
         ``cell`` and ``cell_uncertainty`` (conventional), ``r_wp``, ``goodness``, ``fit.values``, ``fit.calculated``.
     """
     from datagen.identification.refinement.measurement import measurement_of
+    from datagen.identification.refinement.model import RADIUS_MM
     from datagen.identification.refinement.phase import phase_of
     from datagen.identification.refinement.refine import refine as fit
 
     names = {"zero": "zero_deg", "displacement": "displacement_um", "both": "both"}
     if shift not in names:
         raise DatagenError(f"shift: expected {', '.join(names)}, found {shift!r}")
+    if le_bail and texture is not None:
+        raise DatagenError(
+            "texture: Le Bail takes the intensities from the scan, so texture has no effect; leave out one"
+        )
+    if radius_mm is not None and shift == "zero":
+        raise DatagenError("radius: has no effect on a zero shift; refine the displacement or both, or leave it out")
+    if radius_mm is not None and not 0 < radius_mm < math.inf:
+        raise DatagenError(f"radius: expected more than 0 mm, found {radius_mm:g}")
     named = f"{wavelength} A" if isinstance(wavelength, int | float) else wavelength
-    measurement = measurement_of(Path(scan), named, polarisation)
+    radius = RADIUS_MM if radius_mm is None else radius_mm
+    measurement = measurement_of(Path(scan), named, polarisation, radius)
     crystal, name = _crystal_of(structure, library)
     phase = phase_of(crystal, name, measurement.wavelengths_A[0], measurement.q_range)
     return fit(phase, measurement, shift=names[shift], texture_axis=texture, le_bail=le_bail)

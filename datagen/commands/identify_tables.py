@@ -28,7 +28,7 @@ def show(console: Console, answer: Identified, top: int) -> None:
         console.width = WIDTH_OF_FILES
     table = _table(answer.name, "formula", "group", "probability", "cosine", "lines", "conventional cell", "source")
     for c in answer.candidates[:top]:
-        shares = (f"{c.probability:.1%}", f"{c.cosine:.3f}", f"{c.explained_lines:.0%}")
+        shares = (f"{c.probability:.1%}", f"{c.cosine:.3f}", _share(c.explained_lines))
         table.add_row(_plain(c.formula), str(c.space_group), *shares, _conventional(c), _source(c))
     console.print(table)
     if not answer.is_explained:
@@ -56,13 +56,13 @@ def _show_mixture(console: Console, mixture: Mixed) -> None:
 
     n = len(mixture.phases)
     table = _table(
-        f"{n} {'phase' if n == 1 else 'phases'}, {mixture.explained_lines:.0%} of the peaks explained, cosine "
+        f"{n} {'phase' if n == 1 else 'phases'}, {_share(mixture.explained_lines)} of the peaks explained, cosine "
         f"{mixture.cosine:.3f}",
         *("formula", "group", "weight", "added", "lines", "conventional cell", "source"),
     )
     for phase in mixture.phases:
         added = "" if phase.added_log_odds is None else f"{phase.added_log_odds:+.1f}"
-        shares = (f"{phase.weight_fraction:.1%}", added, f"{phase.explained_lines:.0%}")
+        shares = (f"{phase.weight_fraction:.1%}", added, _share(phase.explained_lines))
         table.add_row(_plain(phase.formula), str(phase.space_group), *shares, _conventional(phase), _source(phase))
     console.print(table)
     if mixture.next_log_odds is not None:
@@ -75,6 +75,11 @@ def _show_mixture(console: Console, mixture: Mixed) -> None:
         console.print("A further phase is not supported: no other structure has lines in what is left.")
     else:
         console.print(f"Further phases were not searched (--phases {mixture.most}).")
+
+
+def _share(of_peaks: float | None) -> str:
+    """Return the share of peaks on lines, which cells with too many lines do not have."""
+    return "unknown" if of_peaks is None else f"{of_peaks:.0%}"
 
 
 def _table(title: str, *headings: str) -> Table:

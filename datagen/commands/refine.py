@@ -30,11 +30,15 @@ def refine(
         str | None, typer.Option(help="Axis of preferred orientation, conventional indices such as 0,0,1.")
     ] = None,
     le_bail: Annotated[
-        bool, typer.Option("--le-bail", help="Take the intensities from the scan instead of the structure.")
+        bool, typer.Option("--le-bail", help="Intensities from the scan, not the structure; without --texture.")
     ] = False,
     polarisation: Annotated[
         float | None,
         typer.Option(min=0.0, max=1.0, help="0.5 for a tube, 0.99 for a synchrotron.", show_default="by wavelength"),
+    ] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option(help="Radius of the goniometer in mm, with --shift displacement or both.", show_default="200"),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a plot: .png, .pdf or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
@@ -52,6 +56,7 @@ def refine(
         texture=_axis(texture),
         le_bail=le_bail,
         polarisation=polarisation,
+        radius_mm=radius,
     )
     if plot is not None:
         plot_refinement(found, plot)
@@ -99,6 +104,8 @@ def _show(console: Console, found: Refinement) -> None:
             named = (name, "") if unit not in UNITS else (plain, UNITS[unit])
             table.add_row(named[0], f"{found.fit.values[name]:.4f}", f"{error:.4f}", named[1])
     console.print(table)
+    if found.radius_mm is not None:
+        console.print(f"displacement for a goniometer radius of {found.radius_mm:g} mm (--radius)")
 
 
 UNITS = {"deg": "deg", "um": "um", "cdeg2": "cdeg^2", "cdeg": "cdeg", "A2": "A^2"}

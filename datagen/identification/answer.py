@@ -49,8 +49,8 @@ class Match:
     row: int
     library: str
     group: str
-    explained_lines: float
-    """Share of the scan's peaks, by weight, that lie on lines of this cell."""
+    explained_lines: float | None
+    """Share of the scan's peaks, by weight, that lie on lines of this cell; None for cells with too many lines."""
     niggli: tuple[float, ...]
     """a, b, c in A, alpha, beta, gamma in degrees."""
     niggli_uncertainty: tuple[float, ...] | None
@@ -97,8 +97,8 @@ class Mixed:
     phases: list[MixedPhase]
     cosine: float
     """Of the scan and the pattern of all phases."""
-    explained_lines: float
-    """Share of the scan's peaks, by weight, that lie on lines of any phase."""
+    explained_lines: float | None
+    """Share of the scan's peaks, by weight, that lie on lines of any phase; None where one has too many lines."""
     next_log_odds: float | None
     """What the best further phase would add, which is less than is needed; None where none was searched or found."""
     most: int

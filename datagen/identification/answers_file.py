@@ -101,7 +101,9 @@ def _row(answer: Identified) -> dict[str, Any]:
     if answer.candidates:
         best = answer.candidates[0]
         found |= {name: getattr(best, name) for name in ("formula", "source", "source_id", "row", "library")}
-        found |= {"cosine": f"{best.cosine:.4f}", "explained_lines": f"{best.explained_lines:.3f}"} | _cells(best)
+        found |= {"cosine": f"{best.cosine:.4f}"} | _cells(best)
+        if best.explained_lines is not None:
+            found["explained_lines"] = f"{best.explained_lines:.3f}"
     if answer.mixture is not None:
         found["phases"] = "; ".join(
             f"{phase.formula} {phase.space_group} {phase.weight_fraction:.3f}" for phase in answer.mixture.phases

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.errors import DatagenError
+from trainer.scans.bring import covered
 
 Array = NDArray[np.float64]
 
@@ -89,17 +90,22 @@ def _on_grid(angle_deg: Array, values: Array) -> tuple[Array, NDArray[np.bool_]]
         return None
     counts = np.bincount(nearest[inside], minlength=_GRID_POINTS)
     sums = np.bincount(nearest[inside], values[inside], minlength=_GRID_POINTS)
-    grid = _GRID_MIN_DEG + _GRID_STEP_DEG * np.arange(_GRID_POINTS)
+    grid: Array = _GRID_MIN_DEG + _GRID_STEP_DEG * np.arange(_GRID_POINTS, dtype=np.float64)
     on_grid = np.where(counts > 0, sums / np.maximum(counts, 1), np.interp(grid, angle_deg, values)).clip(min=0)
-    first, last = np.searchsorted(grid, [angle_deg[0] - _GRID_STEP_DEG / 2, angle_deg[-1] + _GRID_STEP_DEG / 2])
-    measured = np.zeros(_GRID_POINTS, dtype=bool)
-    measured[first:last] = True
-    part = on_grid[first:last]
-    if part.size == 0 or float(part.max()) <= 0:
+    measured = covered(grid, angle_deg)
+    highest = float(on_grid[measured].max(initial=0.0))
+    if highest <= 0:
         return None
-    on_grid = np.zeros(_GRID_POINTS)
-    on_grid[first:last] = _without_background(part * (_COUNTS_AT_MAXIMUM / part.max()))
-    return on_grid, measured
+    without = np.zeros(_GRID_POINTS)
+    for first, last in _stretches(measured):
+        without[first:last] = _without_background(on_grid[first:last] * (_COUNTS_AT_MAXIMUM / highest))
+    return without, measured
+
+
+def _stretches(measured: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the ranges first:last that were measured without a gap."""
+    ends = np.flatnonzero(np.diff(measured.astype(np.int8), prepend=0, append=0))
+    return [(int(first), int(last)) for first, last in ends.reshape(-1, 2)]
 
 
 def _without_background(counts: Array) -> Array:

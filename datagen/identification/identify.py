@@ -170,10 +170,11 @@ def _mixed(
     """Return the phases of a scan with their cells."""
     at, weight = lines.peaks(scan)
     found = separate(scan, first, libraries, masks, most)
-    phases, explained = [], np.zeros(len(at), dtype=bool)
+    phases: list[MixedPhase] = []
+    explained: NDArray[np.bool_] | None = np.zeros(len(at), dtype=bool)
     for k, (phase, cell) in enumerate(zip(found.best.phases, found.cells, strict=True)):
         on = lines.on_lines(scan, at, phase.reciprocal, float(phase.placed.values[1]))
-        explained |= on
+        explained = None if explained is None or on is None else explained | on
         phases.append(
             MixedPhase(
                 **_match(phase.index, phase.structure, cell),

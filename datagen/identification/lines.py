@@ -32,7 +32,10 @@ def peaks(scan: Observed, most: int = MOST_PEAKS) -> tuple[Array, Array]:
     first, last = int(inside[0]), int(inside[-1]) + 1
     threshold = np.full(N_BINS, np.inf)
     for start in range(first, last, 100):
-        window = smooth[max(first, start - 100) : min(last, start + 200)]
+        near = slice(max(first, start - 100), min(last, start + 200))
+        window = smooth[near][scan.measured[near]]
+        if not len(window):
+            continue
         median = np.median(window)
         threshold[start : start + 100] = max(median + 4 * 1.4826 * float(np.median(np.abs(window - median))), 0.008)
     padded = np.pad(smooth, 3)
@@ -62,21 +65,26 @@ def log_odds(scan: Observed, ln_q: Array, weight: Array, reciprocal: Sequence[Ar
     found = np.empty(len(reciprocal))
     for k, cells in enumerate(reciprocal):
         q = np.exp(low - 0.03) / (2 * np.pi), np.exp(high + 0.03) / (2 * np.pi)
-        lines = np.concatenate([_lines(cell, *q) for cell in ([cells] if isinstance(cells, np.ndarray) else cells)])
+        of_each = [_lines(cell, *q) for cell in ([cells] if isinstance(cells, np.ndarray) else cells)]
+        known = [lines for lines in of_each if lines is not None]
+        number = sum(map(len, known))
         # Lines so dense that every peak is on one are no evidence; neither is a cell without any.
         found[k] = (
-            -1e3
-            if not 0 < len(lines) < _MOST_LINES
-            else _best(lines, ln_q, weight, low, high, scan.wavelength_A, _ZEROS_RAD)
+            _best(np.concatenate(known), ln_q, weight, low, high, scan.wavelength_A, _ZEROS_RAD)
+            if len(known) == len(of_each) and 0 < number < _MOST_LINES
+            else -1e3
         )
     return found
 
 
-def on_lines(scan: Observed, ln_q: Array, reciprocal: Array, zero_rad: float) -> NDArray[np.bool_]:
-    """Return which peaks lie on lines of a cell."""
+def on_lines(scan: Observed, ln_q: Array, reciprocal: Array, zero_rad: float) -> NDArray[np.bool_] | None:
+    """Return which peaks lie on lines of a cell; None where its lines are too many to tell."""
     if not len(ln_q):
         return np.zeros(0, dtype=bool)
-    lines = np.sort(_lines(reciprocal, np.exp(ln_q[0] - 0.03) / (2 * np.pi), np.exp(ln_q[-1] + 0.03) / (2 * np.pi)))
+    found = _lines(reciprocal, np.exp(ln_q[0] - 0.03) / (2 * np.pi), np.exp(ln_q[-1] + 0.03) / (2 * np.pi))
+    if found is None:
+        return None
+    lines = np.sort(found)
     sine = (np.exp(lines) * scan.wavelength_A / (4 * np.pi)).clip(max=0.999)
     lines = lines + 0.5 * zero_rad * np.sqrt(1 - sine**2) / sine
     if not len(lines):
@@ -86,27 +94,32 @@ def on_lines(scan: Observed, ln_q: Array, reciprocal: Array, zero_rad: float) ->
     return np.asarray(distance < TOLERANCE)
 
 
-def explained(scan: Observed, ln_q: Array, weight: Array, reciprocal: Array, zero_rad: float) -> float:
-    """Return the share of the peaks, by weight, that lie on lines of a cell."""
+def explained(scan: Observed, ln_q: Array, weight: Array, reciprocal: Array, zero_rad: float) -> float | None:
+    """Return the share of the peaks, by weight, that lie on lines of a cell; None where its lines are too many."""
     return share(weight, on_lines(scan, ln_q, reciprocal, zero_rad))
 
 
-def share(weight: Array, chosen: NDArray[np.bool_]) -> float:
-    """Return the share of chosen peaks, by weight."""
+def share(weight: Array, chosen: NDArray[np.bool_] | None) -> float | None:
+    """Return the share of chosen peaks, by weight; None where it is not known which."""
+    if chosen is None:
+        return None
     return float(weight[chosen].sum() / weight.sum()) if len(weight) else 0.0
 
 
 def two_theta_deg(reciprocal: Array, wavelength_A: float, zero_shift_deg: float) -> Array:
-    """Return the angles of a cell's lines down to the end of the axis."""
-    sine = np.exp(_lines(reciprocal, 1e-3, Q_MAX / (2 * np.pi))) * wavelength_A / (4 * np.pi)
+    """Return the angles of a cell's lines down to the end of the axis; none where they are too many to show."""
+    found = _lines(reciprocal, 1e-3, Q_MAX / (2 * np.pi))
+    if found is None:
+        return np.zeros(0)
+    sine = np.exp(found) * wavelength_A / (4 * np.pi)
     return np.asarray(2 * np.degrees(np.arcsin(np.sort(sine[sine < 1]))) + zero_shift_deg, dtype=np.float64)
 
 
-def _lines(reciprocal: Array, low: float, high: float) -> Array:
-    """Return ln q of the half sphere of reflections between two 1/d."""
+def _lines(reciprocal: Array, low: float, high: float) -> Array | None:
+    """Return ln q of the half sphere of reflections between two 1/d; None where they are more than 6,000."""
     volume = abs(float(np.linalg.det(reciprocal)))
     if 2 * np.pi / 3 * high**3 / volume > _MOST_LINES:
-        return np.zeros(_MOST_LINES)
+        return None
     direct = np.linalg.inv(reciprocal).T
     most = [int(high * np.linalg.norm(vector)) for vector in direct]
     grid = np.mgrid[0 : most[0] + 1, -most[1] : most[1] + 1, -most[2] : most[2] + 1].reshape(3, -1).T.astype(np.float64)

@@ -47,8 +47,8 @@ class Agreement:
 
     cosine: float
     """Of both patterns on the axis ln q, to the power 3/8."""
-    explained: float
-    """Share of the scan's peaks, by weight, that lie on lines of the cell."""
+    explained: float | None
+    """Share of the scan's peaks, by weight, that lie on lines of the cell; None for a cell with too many lines."""
     cell_change: float
     """Largest relative change of a length of the cell."""
     zero_shift_deg: float
@@ -61,8 +61,10 @@ class Agreement:
     @property
     def agrees(self) -> bool:
         """Whether the structure can be that of the scan."""
-        doubtful = self.cell_change > DOUBTFUL_CHANGE and self.explained < DOUBTFUL_EXPLAINED
-        close = self.explained >= LEAST_EXPLAINED and self.cell_change <= MOST_CHANGE
+        doubtful = self.cell_change > DOUBTFUL_CHANGE and (self.explained or 0.0) < DOUBTFUL_EXPLAINED
+        # With too many lines to tell, the share says nothing for or against the structure.
+        explained = self.explained is None or self.explained >= LEAST_EXPLAINED
+        close = explained and self.cell_change <= MOST_CHANGE
         return self.score >= LEAST_SCORE and close and not doubtful
 
 

@@ -206,7 +206,7 @@ class _Curator:
         facts |= asdict(found)
         if not found.agrees:
             self._refuse(facts, "pattern_disagrees", _described(found))
-        elif found.explained < SECOND_PHASE:
+        elif found.explained is not None and found.explained < SECOND_PHASE:
             facts["warnings"] = tuple(sorted({*facts.get("warnings", ()), "second_phase_suspected"}))
         return labels
 
@@ -309,10 +309,8 @@ def _differences(truth: Truth, labels: Verdict) -> Iterator[str]:
 
 
 def _described(found: Agreement) -> str:
-    return (
-        f"cosine {found.cosine:.2f}, {found.explained:.0%} of the peaks on its lines, cell changed by "
-        f"{found.cell_change:.1%}"
-    )
+    share = "an unknown share" if found.explained is None else f"{found.explained:.0%}"
+    return f"cosine {found.cosine:.2f}, {share} of the peaks on its lines, cell changed by {found.cell_change:.1%}"
 
 
 def counts(verdicts: list[ScanVerdict]) -> dict[str, int]:

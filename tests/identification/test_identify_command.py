@@ -67,6 +67,18 @@ def test_json_has_every_scan_and_every_file_that_is_none(folder: Path) -> None:
     assert found["unreadable"][0]["scan"] == "notes.txt"
 
 
+def test_a_cell_with_too_many_lines_has_an_unknown_share(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.identification.lines._MOST_LINES", 5)
+    command = ["identify", str(folder / "rutile.xy"), "-l", str(folder / "minerals.zarr"), "--wavelength", "1.5405929"]
+    shown = runner.invoke(
+        app, [*command, "--phases", "2", "--plots", str(folder / "dense"), "--out", f"{folder}/a.csv"]
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "unknown of the peaks explained" in shown.output
+    with (folder / "a.csv").open(newline="") as source:
+        assert next(csv.DictReader(source))["explained_lines"] == ""
+
+
 def test_a_file_without_a_wavelength_is_named(folder: Path) -> None:
     result = runner.invoke(app, ["identify", str(folder / "rutile.xy"), "-l", str(folder / "minerals.zarr")])
     assert result.exit_code == 1

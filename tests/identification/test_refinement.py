@@ -93,13 +93,20 @@ def test_texture_comes_out() -> None:
     assert found.goodness == pytest.approx(1.0, abs=0.12)
 
 
-def test_a_displaced_sample_is_told_from_a_zero_shift() -> None:
+def test_a_displaced_sample_is_told_from_a_zero_shift(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = scan_of("aragonite", strain=[0.0, 0.0, 0.0], displacement_um=150.0)
     phase = phase_of(crystal_of("aragonite"), "aragonite", LINES[0], measured.q_range)
     displaced, zero = refine(phase, measured, shift="displacement_um"), refine(phase, measured)
     assert displaced.fit.values["displacement_um"] == pytest.approx(150, abs=40)
     assert displaced.fit.chi2 < zero.fit.chi2
     np.testing.assert_allclose(displaced.cell[:3], true_cell("aragonite", [0.0, 0.0, 0.0])[:3], rtol=2e-4)
+    assert displaced.to_dict()["radius_mm"] == 200.0
+    assert "radius_mm" not in zero.to_dict()
+    given: dict[str, object] = {}
+    monkeypatch.setattr("datagen.api.refine", lambda *_, **options: given.update(options) or displaced)
+    shown = runner.invoke(app, ["refine", "scan.xy", "a.cif", "--shift", "displacement", "--radius", "200"])
+    assert given["radius_mm"] == 200.0
+    assert "displacement for a goniometer radius of 200 mm (--radius)" in shown.output
 
 
 def test_the_model_is_the_engines_pattern() -> None:
@@ -153,6 +160,9 @@ def test_the_command_and_python(files: Path) -> None:
         ({"wavelength": "CuKa", "shift": "left"}, "expected zero, displacement, both"),
         ({"wavelength": "nothing"}, "expected a length"),
         ({"wavelength": 25.0}, "expected a length"),
+        ({"wavelength": "CuKa", "le_bail": True, "texture": (0, 0, 1)}, "texture has no effect"),
+        ({"wavelength": "CuKa", "radius_mm": 150.0}, "has no effect on a zero shift"),
+        ({"wavelength": "CuKa", "radius_mm": 0.0, "shift": "both"}, "expected more than 0 mm"),
     ],
 )
 def test_mistakes_are_sentences(files: Path, arguments: dict[str, object], message: str) -> None:
@@ -166,3 +176,13 @@ def test_the_polarisation_follows_the_wavelength(files: Path) -> None:
     assert measurement_of(scan, "20keV").polarisation == SYNCHROTRON
     assert measurement_of(scan, "CuKa").wavelengths_A == LINES
     assert measurement_of(scan, "CuKa1", 0.7).polarisation == 0.7
+
+
+def test_a_displacement_is_that_of_the_goniometers_radius(files: Path) -> None:
+    far = measurement_of(files / "quartz.xy", "CuKa1")
+    near = measurement_of(files / "quartz.xy", "CuKa1", radius_mm=100.0)
+    assert far.radius_mm == 200.0
+    phase = phase_of(crystal_of("quartz"), "quartz", LINES[0], far.q_range)
+    values = {p.name: p.start for p in parameters_of(phase)}
+    displaced = [Model(phase, m).pattern(values | {"displacement_um": m.radius_mm}) for m in (far, near)]
+    np.testing.assert_allclose(displaced[0], displaced[1], rtol=1e-9)

@@ -17,6 +17,7 @@ from curation.curate import curate_record
 from curation.settings import CurationSettings
 from datagen.commands.app import app
 from datagen.errors import DatagenError
+from datagen.measured.agreement import Agreement
 from datagen.measured.curate import ScanVerdict, curate_scans
 from datagen.measured.noise import is_calculated, sign_changes
 from datagen.simulate.instrument import Instrument
@@ -220,3 +221,15 @@ def test_public_collections_have_the_expected_verdicts(shared_data: Path) -> Non
     refused = [v for v in raw if v.status == "refused"]
     assert len(refused) <= 3, [(v.pattern, v.reason) for v in refused]
     assert all(v.status == "refused" for v in curate_scans(folder / "opxrd_sample.zip"))
+
+
+def test_an_unknown_share_of_peaks_leaves_the_decision_to_cosine_and_cell() -> None:
+    """Cells with more lines than can be told apart: the share says nothing, so the cell may change by less."""
+
+    def agrees(explained: float | None, cell_change: float) -> bool:
+        return Agreement(0.9, explained, cell_change, 0.0).agrees
+
+    assert agrees(0.9, 0.015)
+    assert agrees(None, 0.005)
+    assert not agrees(None, 0.015)
+    assert not agrees(0.5, 0.005)

@@ -120,15 +120,16 @@ def values(row: int, layout: Layout) -> dict[str, NDArray[Any]]:
         * area[:, None]
         / widths[:, None, None]
     ).sum(axis=1)
-    pattern, maximum = quantise(intensity)
-    found: dict[str, NDArray[Any]] = {
-        "pattern": pattern,
-        "pattern_max": maximum,
-        "overlap": np.zeros(N_AUGMENTATIONS, dtype=np.float32),
-        "n_variance_floor": np.zeros(N_AUGMENTATIONS, dtype=np.int32),
-        **reflections(row),
-        **{v.name: rng.uniform(*RANGES[v.name], N_AUGMENTATIONS) for v in layout.draws},
-    }
+    found = reflections(row)
+    if layout.n_augmentations:
+        pattern, maximum = quantise(intensity)
+        found |= {
+            "pattern": pattern,
+            "pattern_max": maximum,
+            "overlap": np.zeros(N_AUGMENTATIONS, dtype=np.float32),
+            "n_variance_floor": np.zeros(N_AUGMENTATIONS, dtype=np.int32),
+            **{v.name: rng.uniform(*RANGES[v.name], N_AUGMENTATIONS) for v in layout.draws},
+        }
     if layout.with_xrd_peaks:
         peaks = np.zeros(1024, dtype=np.float32)
         peaks[rng.integers(20, 900, 12)] = rng.random(12)
@@ -146,6 +147,7 @@ def make(
     validation: int = 6,
     test: int = 6,
     *,
+    patterns: bool = True,
     densities: bool = False,
     shards: int | None = None,
     attributes: dict[str, Any] | None = None,
@@ -156,13 +158,13 @@ def make(
     split = np.random.default_rng(0).permutation(split)
     layout = Layout(
         n_structures=n,
-        n_augmentations=N_AUGMENTATIONS,
+        n_augmentations=N_AUGMENTATIONS if patterns else 0,
         n_points=N_POINTS,
         structures_per_shard=8,
         text_bytes=zarr_store.text_bytes(labels(n, split)),
         with_xrd_peaks=densities,
         density_method="fourier" if densities else None,
-        draws=draws(),
+        draws=draws() if patterns else (),
     )
     zarr_store.create(path, layout, labels(n, split), TWO_THETA, {**ATTRIBUTES, **(attributes or {})})
     for shard in range(layout.n_shards if shards is None else shards):

@@ -20,10 +20,12 @@ from trainer.errors import TrainerError
 from trainer.evaluation.models import load_models
 from trainer.models.alphadiffract import Prediction
 from trainer.training import checkpoint
+from trainer.training.class_prior import logit_adjustments
 from trainer.training.config import AlphaDiffractTraining, Config, CrystalNetTraining
-from trainer.training.datasets import build_task, open_split
+from trainer.training.datasets import build_task, choose_rows, open_split
 from trainer.training.distributed import Place
 from trainer.training.fit import BEST, LAST, fit
+from trainer.training.lattices import lattice_statistics
 from trainer.training.tasks import AlphaDiffractTask
 
 MODELS = pytest.mark.parametrize("kind", ["patterns", "sticks", "densities"])
@@ -191,6 +193,19 @@ def test_a_dataset_in_the_making_is_followed_between_epochs(tmp_path: Path) -> N
     assert fit(still, path, tmp_path / "still", device="cpu").progress.shards == (0, 1, 2, 3, 4)
 
 
+def test_a_follower_that_is_resumed_twice_goes_on_with_the_shards_of_its_epoch(tmp_path: Path) -> None:
+    path, out = tmp_path / "growing", tmp_path / "run"
+    layout = datasets.make(path, shards=3)
+    config = replace(small.ALPHADIFFRACT, follow=True, epochs=1, samples_per_structure=1, batch_size=4)
+    fit(config, path, out, device="cpu")
+    datasets.commit(path, layout, 3)
+    for _ in range(2):  # the first resume begins an epoch with the new shard, the second goes on with it
+        assert not fit(replace(config, epochs=3), path, out, device="cpu", resume=True, reporter=StopAt(1)).finished
+        progress = checkpoint.load(out / LAST).progress
+        assert progress.batch > 0
+        assert progress.shards == (0, 1, 2, 3)
+
+
 def test_balanced_sampling_and_ablated_composition_train(
     patterns_dataset: Path, densities_dataset: Path, tmp_path: Path
 ) -> None:
@@ -251,6 +266,41 @@ def test_labels_out_of_range_and_missing_numbers_are_refused(tmp_path: Path, mon
     monkeypatch.setattr(datasets, "density", lambda row: rho(row) * np.float32(np.nan))
     datasets.make(tmp_path / "nan", densities=True)
     refused(small.CRYSTALNET, tmp_path / "nan", tmp_path / "run", "density has values that are not finite")
+
+
+def test_a_score_that_is_no_number_is_named(
+    patterns_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AlphaDiffractTask, "summarise", lambda *_: ({"validation_loss": np.nan}, np.nan))
+    config = replace(small.ALPHADIFFRACT, epochs=1, samples_per_structure=1)
+    with pytest.raises(
+        TrainerError, match=r"step 2 is nan, from which no best.pt can be chosen \(validation_loss nan\)"
+    ):
+        fit(config, patterns_dataset, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / BEST).exists()
+
+
+@pytest.mark.parametrize("lacking", [{"niggli": np.nan}, {"space_group": 0, "crystal_system": 0}])
+def test_a_measured_scan_without_a_label_has_no_part_in_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: dict[str, float]
+) -> None:
+    datasets.make(tmp_path / "d")
+    dataset = open_dataset(tmp_path / "d")
+    train = dataset.rows("train")
+    columns = {name: dataset.column(name).copy() for name in ("niggli", "space_group", "crystal_system", "split")}
+    wanted = columns["niggli"][train[1:]].astype(np.float64)
+    for name, value in lacking.items():
+        columns[name][train[0]] = value
+    monkeypatch.setattr(type(dataset), "measured", True)
+    monkeypatch.setattr(type(dataset), "column", lambda _, name: columns[name])
+    assert choose_rows(small.ALPHADIFFRACT, dataset, "train").tolist() == train[1:].tolist()
+    found = lattice_statistics(dataset, torch.device("cpu"))
+    np.testing.assert_allclose(found.mean.numpy(), wanted.mean(axis=0), rtol=1e-5)
+    adjustments = logit_adjustments(dataset, "space-group", 0.0, torch.device("cpu"))
+    drawn = {system: float(adjustments.crystal_system[system - 1]) for system, _ in datasets.SYSTEMS}
+    counts = np.bincount(columns["crystal_system"][train[1:]])
+    expected = {system: np.log(len(wanted) / 3 / counts[system]) for system in drawn}
+    assert drawn == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_run_is_not_overwritten_nor_resumed_with_other_settings_or_data(

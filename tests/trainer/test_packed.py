@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from benchmarks.gpu import made_up
 from benchmarks.gpu import main as benchmark
+from tests.trainer.test_qmixer import SMALL
 from trainer.commands.app import app
 from trainer.data.read_flat_sticks import lorentz_polarisation
 from trainer.errors import TrainerError
 from trainer.prediction.qmixer import load_weights
-from trainer.training.fit_qmixer import QMixerTraining, begin
+from trainer.training.fit_qmixer import QMixerTraining, begin, fit_on, read_structures
 from trainer.training.packed import pack, unpack
 from trainer.training.structures import Structures, drawing_weights, join
 
@@ -44,7 +45,7 @@ def test_what_is_packed_comes_back(tmp_path: Path) -> None:
     validation = with_intensities_of_cu(made_up(5, 2))
     pack(tmp_path / "s.npz", train, validation)
     for before, after in zip((train, validation), unpack(tmp_path / "s.npz"), strict=True):
-        for name in ("space_group", "lattice", "generated"):
+        for name in ("space_group", "lattice", "generated", "group", "d_min_A"):
             assert torch.equal(getattr(before, name), getattr(after, name)), name
         for name in ("first", "member_first", "member_hkl", "reciprocal_metric"):
             assert torch.equal(getattr(before.sticks, name), getattr(after.sticks, name)), name
@@ -69,6 +70,61 @@ def test_another_file_is_a_sentence(tmp_path: Path, change: str) -> None:
         np.savez(path, **arrays)
     with pytest.raises(TrainerError, match=r"s\.npz: expected"):
         unpack(path)
+
+
+def in_groups(count: int, seed: int, first: int) -> Structures:
+    """Structures of one group each, numbered from `first`."""
+    return replace(made_up(count, seed), group=torch.arange(first, first + count))
+
+
+def test_what_another_dataset_trains_on_is_not_validated_with(tmp_path: Path) -> None:
+    pack(tmp_path / "a.npz", in_groups(6, 0, 1), in_groups(4, 1, 11))
+    pack(tmp_path / "b.npz", in_groups(5, 2, 13), in_groups(3, 3, 21))
+    said: list[str] = []
+    train, validation = read_structures([tmp_path / "a.npz", tmp_path / "b.npz"], [], 8, say=said.append)
+    (sentence,) = said
+    assert sentence.startswith("2 of 7 validation structures are left out")
+    assert len(train) == 11
+    assert validation.group.tolist() == [11, 12, 21, 22, 23]
+    kept = join(
+        [part.of(torch.arange(n)) for part, n in ((unpack(tmp_path / "a.npz")[1], 2), (in_groups(3, 3, 21), 3))]
+    )
+    for name in ("first", "member_first", "member_hkl", "reciprocal_metric"):
+        assert torch.equal(getattr(validation.sticks, name), getattr(kept.sticks, name)), name
+    pack(tmp_path / "c.npz", in_groups(9, 4, 11), in_groups(2, 5, 1))
+    with pytest.raises(TrainerError, match="no structure to validate with is left"):
+        read_structures([tmp_path / "a.npz"], [tmp_path / "c.npz"], 8)
+
+
+def test_files_without_groups_and_ends_are_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.npz"
+    pack(path, in_groups(4, 0, 1), in_groups(2, 1, 1))
+    with np.load(path) as content:
+        older = {name: value for name, value in content.items() if not name.endswith((".group", ".d_min_A"))}
+    np.savez(path, **older)
+    train, validation = read_structures([path], [], 8)
+    assert (len(train), len(validation)) == (4, 2)
+    assert not train.group.any()
+    assert not train.d_min_A.any()
+
+
+def of_two_groups(first: int, seed: int = 0) -> Structures:
+    """30 crystals of P23, `first` of them, and P2_13, which have one Bravais lattice."""
+    return replace(made_up(30, seed), space_group=torch.tensor([194] * first + [197] * (30 - first)))
+
+
+def test_a_run_is_resumed_with_its_own_structures_only(tmp_path: Path) -> None:
+    config = QMixerTraining(patterns=8, batch=8, model=SMALL)
+    fit_on(config, of_two_groups(15), made_up(4, 1), tmp_path)
+    longer = replace(config, patterns=16)
+    with pytest.raises(TrainerError, match=r"last.pt: begun on other structures: the mean cells are not those"):
+        fit_on(longer, of_two_groups(15, seed=7), made_up(4, 1), tmp_path, resume=True)
+    with pytest.raises(TrainerError, match="the frequencies of space groups are not those"):
+        fit_on(longer, of_two_groups(20), made_up(4, 1), tmp_path, resume=True)
+    assert fit_on(longer, of_two_groups(15), made_up(4, 1), tmp_path, resume=True).step == 2
+    (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainerError, match="expected a checkpoint of qmixer, found another or a damaged file"):
+        fit_on(longer, of_two_groups(15), made_up(4, 1), tmp_path, resume=True)
 
 
 def test_generated_crystals_have_their_share_and_no_say_in_frequencies() -> None:

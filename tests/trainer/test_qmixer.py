@@ -24,7 +24,8 @@ from trainer.simulate.artefacts import Artefacts, Simulator, at_steps, draw_peak
 from trainer.simulate.log_q import FEWEST_BINS, LN_Q_STEP, N_ANGLES, N_BINS, Q_MIN, STEP_DEG, angles_deg
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
 from trainer.training.config import with_settings
-from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer
+from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer, read_structures
+from trainer.training.packed import pack
 from trainer.training.structures import read_split
 
 INSTRUMENT = {
@@ -64,6 +65,44 @@ def minerals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     del content["density"]
     make(parse_config(content, where="test", base=path.parent), path)
     return path
+
+
+def test_reflections_that_end_early_are_refused(minerals: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(minerals)
+    assert dataset.d_min_A == pytest.approx(0.619921 / 2 / np.sin(np.radians(18.25)), rel=0.02)
+    narrow = tmp_path / "narrow.zarr"
+    content = {"catalog": [{"kind": "examples"}], "store": {"patterns": "none", "xrd_peaks": "none"}}
+    content["catalog"][0]["limit"] = 20
+    make(parse_config(content, where="test", base=tmp_path), narrow)
+    message = r"narrow.zarr: its reflections end at d = 1.785 A and patterns would be drawn to 1.028 A; .*d_min_A = 1.0"
+    with pytest.raises(TrainerError, match=message):
+        read_structures([minerals, narrow], [], 8)
+    packing = CliRunner().invoke(app, ["pack", str(narrow), "--out", str(tmp_path / "s.npz")])
+    assert packing.exit_code == 2
+    # Where patterns end before the reflections do, nothing is missing.
+    ends = ["artefacts.strain=0.0", "artefacts.second_phase_share=0.0", "artefacts.stop_deg=[40,51]"]
+    config = with_settings(QMixerTraining(patterns=1), ends)
+    train, validation = read_structures([narrow], [], 8, config.artefacts)
+    pack(tmp_path / "s.npz", train, validation)
+    assert len(read_structures([tmp_path / "s.npz"], [], 8, config.artefacts)[0]) == len(train)
+    with pytest.raises(TrainerError, match=r"s.npz: its reflections end at d = 1.785 A"):
+        read_structures([tmp_path / "s.npz"], [], 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "d_A"),
+    [
+        ({}, 2 * np.pi / (4 * np.pi * np.sin(np.pi / 4) / 1.5405929 * 1.06)),
+        ({"strain": 0.0, "second_phase_share": 0.0}, 1.5405929 / 2 / np.sin(np.pi / 4)),
+        ({"strain": 0.0}, 1.5405929 / 2 / np.sin(np.pi / 4) / 1.03),
+        ({"strain": 0.0, "second_phase_share": 0.0, "stop_deg": (40.0, 60.0)}, 1.5405929),
+        ({"strain": 0.08, "wavelengths_A": (0.4, 2.3), "stop_deg": (35.0, 120.0)}, 1.5405929 / 2**0.5 / 1.08),
+    ],
+)
+def test_the_smallest_d_is_that_of_the_last_angle_at_the_shortest_wavelength(
+    changes: dict[str, object], d_A: float
+) -> None:
+    assert replace(Artefacts(), **changes).smallest_d_A == pytest.approx(d_A, rel=1e-6)
 
 
 def test_reflections_are_those_of_the_crystal(minerals: Path) -> None:
@@ -217,6 +256,9 @@ def test_training_resumes_to_the_same_weights(minerals: Path, tmp_path: Path) ->
         fit_qmixer(replace(TRAINING, batch=8), [minerals], tmp_path / "stopped", resume=True)
     with pytest.raises(TrainerError, match="resume it with --resume"):
         fit_qmixer(TRAINING, [minerals], tmp_path / "stopped")
+    with pytest.raises(TrainerError, match=r"none/last.pt: no checkpoint here to resume"):
+        fit_qmixer(TRAINING, [minerals], tmp_path / "none", resume=True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_it_learns_a_few_crystals(minerals: Path, tmp_path: Path) -> None:

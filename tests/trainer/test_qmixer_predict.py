@@ -138,3 +138,29 @@ def shipped() -> Weights:
 def test_the_package_brings_weights(shipped: Weights) -> None:
     assert shipped.facts["patterns"] > 100_000
     assert {"data", "licence", "accuracy"} <= set(shipped.facts)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--subtract-background"], "--subtract-background: no effect on QMixer"),
+        (["--draws", "4"], "--draws: no effect on QMixer"),
+        (["--uncalibrated"], "its calibration is part of the weights"),
+        (["--device", "nowhere"], "--device nowhere: expected"),
+    ],
+)
+def test_options_without_effect_are_refused(exported: Path, tmp_path: Path, option: list[str], message: str) -> None:
+    np.savetxt(tmp_path / "scan.xy", np.column_stack(scan(1.5406)))
+    command = ["predict", str(exported), str(tmp_path / "scan.xy"), "--wavelength", "1.5406"]
+    done = CliRunner().invoke(app, [*command, *option])
+    assert done.exit_code == 2
+    assert message in done.output
+    assert CliRunner().invoke(app, [*command, "--draws", "0", "--json"]).exit_code == 0
+
+
+def test_weights_move_to_a_device_and_stay_where_they_were(exported: Path) -> None:
+    weights = load_weights(exported)
+    assert weights.to(torch.device("cpu")) is weights
+    moved = weights.to(torch.device("meta"))
+    assert {d.type for d in (moved.device, *(p.device for p in moved.model.parameters()))} == {"meta"}
+    assert {q.device.type for q in weights.model.parameters()} == {"cpu"}

@@ -9,12 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from trainer.commands.options import DeviceOption
+from trainer.commands.options import DeviceOption, refuse_without_effect
 from trainer.commands.terminal import counting, errors_as_sentences, print_tables
 from trainer.errors import TrainerError
 
+OF_LATTICES = ("samples", "input", "noise")
+OF_DENSITIES = ("guesses", "points")
+"""Options for simulated patterns, of alphadiffract and of crystalnet."""
+
 
 def evaluate(
+    context: typer.Context,
     arguments: Annotated[
         list[str],
         typer.Argument(
@@ -25,13 +30,13 @@ def evaluate(
     ],
     split: Annotated[str, typer.Option(help="Split used for testing.")] = "test",
     samples: Annotated[int, typer.Option(min=1, help="Patterns per structure (alphadiffract).")] = 1,
-    input: Annotated[str | None, typer.Option(help="patterns or sticks. Default: as in training.")] = None,  # noqa: A002
-    noise: Annotated[bool, typer.Option(help="Add the noise of the paper to the patterns.")] = True,
+    input: Annotated[str | None, typer.Option(help="patterns or sticks (alphadiffract). Default: as trained.")] = None,  # noqa: A002
+    noise: Annotated[bool, typer.Option(help="Add the noise of the paper to the patterns (alphadiffract).")] = True,
     guesses: Annotated[
         int | None, typer.Option(min=1, help="Number of latent samples (crystalnet). Default: as configured, 5.")
     ] = None,
     points: Annotated[int, typer.Option(min=1, help="Grid points along each axis (crystalnet).")] = 50,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size, on simulated datasets.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md and plots.")] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Write PNG figures to --out.")] = False,
     simulated: Annotated[
@@ -44,7 +49,8 @@ def evaluate(
         ),
     ] = None,
     calibrated: Annotated[
-        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+        bool,
+        typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of checkpoints; QMixer keeps its own."),
     ] = True,
     device: DeviceOption = "auto",
 ) -> None:
@@ -72,6 +78,9 @@ def evaluate(
         paths = with_members([Path(path) for path in models_given])
         dataset = open_dataset(dataset_path)
         if dataset.measured:
+            refuse_without_effect(
+                context, (*OF_LATTICES, *OF_DENSITIES, "batch_size"), f"on the measured patterns of {dataset_path}"
+            )
             options: dict[str, Any] = {"simulated": simulated, "calibrated": calibrated, "device": device}
             options["trained_on"] = None if trained_on is None else open_dataset(trained_on)
             _evaluate_scans(paths, dataset, split, options, out, plots=plots)
@@ -84,11 +93,13 @@ def evaluate(
         place = distributed.alone(device)
         models, states = load_models(paths, place.device, calibrated=calibrated)
         configs: Any = [state.config for state in states]
+        lattices = kind_of(configs[0]) == "alphadiffract"
+        refuse_without_effect(context, OF_DENSITIES if lattices else OF_LATTICES, f"on {kind_of(configs[0])}")
         options = {"split": split}
         if batch_size is not None:
             options["batch_size"] = batch_size
         with counting("batches") as progress:
-            if kind_of(configs[0]) == "alphadiffract":
+            if lattices:
                 refuse_other_instrument(states, dataset)
                 options |= {"samples": samples, "noise": noise, "input": input}
                 found: Any = evaluate_alphadiffract(models, configs, dataset, place, progress=progress, **options)

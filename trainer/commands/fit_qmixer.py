@@ -89,6 +89,7 @@ def fit_qmixer(
             threads=threads,
             device=place.device,
             report=report,
+            say=lambda sentence: console.print(sentence, soft_wrap=True),
         )
         export_weights(
             out / LAST, out / WEIGHTS, {"datasets": [Path(dataset).name for dataset in [*datasets, *(generated or ())]]}

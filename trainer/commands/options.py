@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from trainer.errors import TrainerError
 
 DatasetArgument = Annotated[
     str,
@@ -52,8 +55,20 @@ SetOption = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Set a value of the configuration, such as model.drop_path=0.1."),
 ]
 QMixerDatasets = Annotated[
-    list[str], typer.Argument(metavar="DATASET...", help="Datasets with reflections and members, of one wavelength.")
+    list[str],
+    typer.Argument(
+        metavar="DATASET...",
+        help="Datasets with reflections to d = 1.03 A (store.d_min_A = 1.0), or files of trainer pack.",
+    ),
 ]
 GeneratedOption = Annotated[
     list[str] | None, typer.Option(help="Dataset of generated crystals, used beside the others; can be repeated.")
 ]
+
+
+def refuse_without_effect(context: typer.Context, names: Sequence[str], where: str) -> None:
+    """Raise for the first of these options that was given: it would change nothing."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise TrainerError(f"--{name.replace('_', '-')}: no effect {where}; leave it out")

@@ -32,11 +32,20 @@ def predict(
         typer.Option(help="Wavelength of the scans: 1.5406, 0.15406nm, 20keV or CuKa1. Default: as the file states."),
     ] = None,
     subtract_background: Annotated[
-        bool, typer.Option("--subtract-background", help="Subtract a smooth background: training patterns have none.")
+        bool,
+        typer.Option(
+            "--subtract-background",
+            help="Subtract a smooth background: AlphaDiffract's training patterns have none. QMixer always does.",
+        ),
     ] = False,
     draws: Annotated[
-        int, typer.Option(min=0, help="Number of patterns redrawn within their uncertainties for the spread.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Number of patterns redrawn within their uncertainties for the spread (AlphaDiffract).",
+            show_default="8",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, max=230, help="Number of space groups to list.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     table: Annotated[
@@ -48,9 +57,10 @@ def predict(
             metavar="FILE.jsonl", help="Combine with the answers that `datagen identify --out` wrote for these scans."
         ),
     ] = None,
-    gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots.")] = None,
+    gradcam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM plots (AlphaDiffract).")] = None,
     calibrated: Annotated[
-        bool, typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of the checkpoints.")
+        bool,
+        typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of checkpoints; QMixer keeps its own."),
     ] = True,
     device: DeviceOption = "auto",
 ) -> None:

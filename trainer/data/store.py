@@ -6,6 +6,7 @@ ledger can be read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -186,6 +187,22 @@ class Dataset:
             found = found[self.column("split")[found] == number[split]]
         return found[self._flag("has_density")[found]] if with_density else found
 
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Whether each structure has cell and space group: measured scans may lack either, others have both."""
+        if not self.measured:
+            return np.ones(self.n_structures, dtype=np.bool_)
+        cells = np.isfinite(self.column("niggli")).all(axis=1)
+        return np.asarray(cells & (self.column("space_group") > 0), dtype=np.bool_)
+
+    def training_structures(self) -> NDArray[np.int64]:
+        """Return the labelled structures of the split 'train', those of shards not yet committed included."""
+        (train,) = (value for value, name in self.vocabulary("split").items() if name == "train")
+        found = np.flatnonzero((self.column("split") == train) & self.labelled)
+        if not len(found):
+            raise TrainerError(f"{self.path}: no structure with cell and space group in the split 'train'")
+        return found
+
     def column(self, name: str) -> NDArray[Any]:
         """Read a label or coordinate of all structures; these are complete from the start."""
         array = self._array(name)
@@ -244,6 +261,21 @@ class Dataset:
         stated: Mapping[str, Any] = self.attributes.get("configuration", {})
         found: Mapping[str, Any] = stated.get("simulation", {}).get("augmentation", {})
         return found
+
+    @property
+    def d_min_A(self) -> float:
+        """Spacing of lattice planes down to which reflections are stored."""
+        if not self.of_crystals:
+            wavelength = min(float(line["wavelength_A"]) for line in self.instrument["lines"])
+            return wavelength / (2 * math.sin(math.radians(float(self.instrument["two_theta_max_deg"]) / 2)))
+        stated = self.attributes.get("reflections")
+        found = stated.get("d_min_A") if isinstance(stated, Mapping) else None
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < math.inf:
+            raise TrainerError(
+                f"{self.path}: expected the smallest d of its reflections, reflections.d_min_A, in its attributes, "
+                f"found {found!r:.80}; {VERIFY}"
+            )
+        return float(found)
 
     def reflections(self, rows: Sequence[int]) -> list[Reflections]:
         """Read what is stored of the crystals of some rows of one shard, ascending."""

@@ -17,7 +17,7 @@ from trainer.data.sources import LabelColumns
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LATTICE, Regression, plain
-from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy, rows_of_split
+from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy, rows_of_split, slots_of
 from trainer.evaluation.sums import AccuracySums, ByStructure, GraphDistanceSums, RegressionSums, Structures
 from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.training.config import AlphaDiffractTraining
@@ -70,11 +70,7 @@ def evaluate_alphadiffract(
     train = dataset.rows("train")
     labels = LabelColumns(dataset, np.concatenate([rows, train]))
     inputs = build_inputs(config, dataset)
-    slots = max(dataset.n_augmentations, samples) if config.input == "sticks" else dataset.n_augmentations
-    if samples > slots:
-        raise TrainerError(
-            f"{dataset.path}: samples: expected at most the {slots} stored per structure, found {samples}"
-        )
+    slots = slots_of(config.input, dataset, samples)
     sampler = Sampler(rows, batch_size, samples, slots, pool_structures=128, shuffle=False)
     loader: Loader[Any, Any] = Loader(source_of(config.input, dataset, labels), sampler, config.workers)
     generator = torch.Generator(place.device).manual_seed(EVALUATION_SEED)

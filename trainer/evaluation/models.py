@@ -83,6 +83,23 @@ def rows_of_split(config: Config, dataset: Dataset, split: str) -> NDArray[np.in
     return rows
 
 
+def slots_of(kind: str, dataset: Dataset, samples: int) -> int:
+    """Return from how many patterns of each structure `samples` are chosen; reflections give as many as are wanted."""
+    if kind == "sticks":
+        return max(dataset.n_augmentations, samples)
+    if not dataset.with_patterns:
+        raise TrainerError(
+            f"{dataset.path}: has reflections only, and the model takes stored patterns; make patterns of them with "
+            "datagen render"
+        )
+    if samples > dataset.n_augmentations:
+        raise TrainerError(
+            f"{dataset.path}: samples: expected at most the {dataset.n_augmentations} stored per structure, found "
+            f"{samples}"
+        )
+    return dataset.n_augmentations
+
+
 def as_numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
     """Return a tensor in double precision."""
     return np.asarray(tensor.double().cpu().numpy(), dtype=np.float64)

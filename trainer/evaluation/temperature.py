@@ -58,18 +58,22 @@ def fit_calibration(logits: Array, truth: NDArray[np.int64], *, prior: bool = Tr
 
 
 def fit_temperature(logits: Array, truth: NDArray[np.int64], systems: Sequence[int]) -> HeadCalibration:
-    """Fit the temperature alone, by the likelihood of the classes and of the systems that begin at these classes."""
+    """Fit the temperature alone, by the likelihood of the classes and of the systems that begin at these classes.
+
+    Logits are (view, sample, class): probabilities are averaged over views after the temperature, as in predictions.
+    """
     if len(truth) == 0:
         raise TrainerError("expected labels to calibrate with, found none")
     system = np.searchsorted(systems, truth, side="right") - 1
 
     def loss(temperature: float) -> float:
-        summed = np.add.reduceat(_softmax(logits / temperature), systems, axis=1)
-        return _loss(logits / temperature, truth) + _loss(np.log(summed.clip(1e-12)), system)
+        probability = _softmax(logits / temperature).mean(axis=0)
+        summed = np.add.reduceat(probability, systems, axis=1)
+        return sum(_loss(np.log(p.clip(1e-12)), of) for p, of in ((probability, truth), (summed, system)))
 
     losses = [loss(temperature) for temperature in TEMPERATURES.tolist()]
     best = int(np.argmin(losses))
-    return HeadCalibration(float(TEMPERATURES[best]), np.zeros(logits.shape[1]), loss(1.0), losses[best])
+    return HeadCalibration(float(TEMPERATURES[best]), np.zeros(logits.shape[-1]), loss(1.0), losses[best])
 
 
 def plain_calibration(heads: Mapping[str, HeadCalibration], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +107,8 @@ def apply_calibration(where: str, model: nn.Module, stored: Any) -> None:
 
 
 def _softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _loss(logits: Array, truth: NDArray[np.int64]) -> float:

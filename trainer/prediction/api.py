@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from trainer.training.config import Config
 
 GRIDS = ("two_theta_min_deg", "two_theta_max_deg", "n_points", "instrument")
+DRAWS = 8
+"""Patterns that are redrawn for the spread of an answer."""
 ScanSource = str | Path | Scan
 """A file, a folder or an archive of files, a dataset, or a scan at hand."""
 
@@ -75,11 +77,11 @@ def load(checkpoint: str | Path | None = None, device: str = "auto", *, calibrat
 
     A calibration that `trainer calibrate` kept in the checkpoint is applied unless `calibrated` is false.
     """
-    if checkpoint is None:
-        return load_weights()
-    path = Path(checkpoint)
-    if path.suffix == WEIGHTS_SUFFIX and format_of(path) != FORMAT:
-        return load_weights(path)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is None or (path.suffix == WEIGHTS_SUFFIX and format_of(path) != FORMAT):
+        if not calibrated:
+            raise TrainerError(f"{path or 'QMixer'}: its calibration is part of the weights; leave out --uncalibrated")
+        return load_weights(path).to(alone(device).device)
     (model,), (state,) = load_models([path], alone(device).device, calibrated=calibrated)
     return TrainedModel(path, model, state)
 
@@ -90,7 +92,7 @@ def predict(
     wavelength: str | float | None = None,
     *,
     subtract_background: bool = False,
-    draws: int = 8,
+    draws: int | None = None,
     top: int = 5,
     device: str = "auto",
 ) -> list[ScanPrediction]:
@@ -98,8 +100,8 @@ def predict(
 
     `checkpoint` is a path or a result of `load`; several, or the folder of `trainer fit --ensemble`, are an ensemble.
     `predict("scan.xye")` uses the weights of the package. `wavelength` is in A, an energy such as `"20keV"`, an anode
-    such as `"CuKa1"`, or as the file states. `draws` patterns are redrawn within their uncertainties for the spread;
-    `top` is the number of space groups.
+    such as `"CuKa1"`, or as the file states. `draws` patterns (8) are redrawn within their uncertainties for the
+    spread; it and `subtract_background` are for checkpoints of AlphaDiffract. `top` is the number of space groups.
     """
     if scans is None:
         checkpoint, scans = None, _as_scans(checkpoint)
@@ -189,7 +191,7 @@ class QMixerPredictor:
 def open_predictor(
     checkpoint: str | Path | Loaded | Sequence[str | Path | Loaded] | None = None,
     subtract_background: bool = False,
-    draws: int = 8,
+    draws: int | None = None,
     top: int = 5,
     device: str = "auto",
     *,
@@ -200,21 +202,25 @@ def open_predictor(
     paths = [Path(entry) for entry in given if isinstance(entry, str | Path)]
     if missing := [path for path in paths if not path.exists()]:
         raise TrainerError(f"{missing[0]}: no checkpoint here")
-    if not 1 <= top <= 230 or draws < 0:
+    if not 1 <= top <= 230 or (draws is not None and draws < 0):
         raise TrainerError(f"expected top from 1 to 230 and draws of 0 or more, found {top} and {draws}")
     loaded: list[Loaded] = []
     for entry in given or [None]:
         if isinstance(entry, TrainedModel | Weights):
             loaded.append(entry)
         elif entry is None:
-            loaded.append(load(None, device))
+            loaded.append(load(None, device, calibrated=calibrated))
         else:
             loaded += [load(path, device, calibrated=calibrated) for path in with_members([Path(entry)])]
     weights = [entry for entry in loaded if isinstance(entry, Weights)]
     if weights:
         if len(loaded) > 1:
             raise TrainerError(f"expected one file of weights ({WEIGHTS_SUFFIX}) alone, found {len(loaded)} models")
-        return QMixerPredictor(weights[0], top)
+        if subtract_background:
+            raise TrainerError("--subtract-background: no effect on QMixer, which always subtracts it; leave it out")
+        if draws:
+            raise TrainerError("--draws: no effect on QMixer, whose answers have no spread; leave it out")
+        return QMixerPredictor(weights[0].to(alone(device).device), top)
     place = alone(device)
     trained = [entry for entry in loaded if isinstance(entry, TrainedModel)]
     models = []
@@ -229,7 +235,9 @@ def open_predictor(
                 f"{entry.path}: expected an ensemble trained on one instrument and range, found another "
                 f"{', '.join(differ)} than in {trained[0].path}"
             )
-    return AlphaDiffractPredictor(models, identity, subtract_background, draws, top, place.device)
+    return AlphaDiffractPredictor(
+        models, identity, subtract_background, DRAWS if draws is None else draws, top, place.device
+    )
 
 
 def predict_file(predictor: Predictor, scan: ScanFile | Scan, wavelength: str | float | None = None) -> ScanPrediction:

@@ -16,7 +16,14 @@ from trainer.data.sampler import Sampler
 from trainer.data.sources import LabelColumns
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
-from trainer.evaluation.models import EVALUATION_SEED, as_numpy, load_models, refuse_other_instrument, rows_of_split
+from trainer.evaluation.models import (
+    EVALUATION_SEED,
+    as_numpy,
+    load_models,
+    refuse_other_instrument,
+    rows_of_split,
+    slots_of,
+)
 from trainer.evaluation.temperature import CALIBRATION, HEADS, HeadCalibration, fit_calibration, plain_calibration
 from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction.scoring.answers import AT_ONCE, alphadiffract_inputs
@@ -75,7 +82,7 @@ def _of_patterns(
     config: AlphaDiffractTraining, dataset: Dataset, rows: NDArray[np.int64], device: torch.device
 ) -> Iterable[tuple[torch.Tensor, NDArray[np.int64]]]:
     labels = LabelColumns(dataset, rows)
-    sampler = Sampler(rows, AT_ONCE, 1, dataset.n_augmentations, pool_structures=128, shuffle=False)
+    sampler = Sampler(rows, AT_ONCE, 1, slots_of(config.input, dataset, 1), pool_structures=128, shuffle=False)
     loader: Loader[Any, Any] = Loader(source_of(config.input, dataset, labels), sampler, config.workers)
     inputs, generator = build_inputs(config, dataset), torch.Generator(device).manual_seed(EVALUATION_SEED)
     for batch in loader.epoch(0):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,18 @@ class Weights:
     log_prior: Tensor
     facts: dict[str, Any]
     """Where the weights come from: data, licences, minutes, patterns."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.log_prior.device
+
+    def to(self, device: torch.device) -> Weights:
+        """Return the weights on a device."""
+        if device == self.device:
+            return self
+        parts = {name: getattr(self, name).to(device) for name in PARTS}
+        return replace(self, model=copy.deepcopy(self.model).to(device), **parts)
 
     def __repr__(self) -> str:
         millions = sum(p.numel() for p in self.model.parameters()) / 1e6
@@ -161,9 +174,9 @@ def save_weights(weights: Weights, out: Path) -> None:
 def _write(out: Path, state: Mapping[str, Tensor], parts: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     from safetensors.torch import save_file
 
-    tensors = {name: value.half().contiguous() for name, value in state.items()}
+    tensors = {name: value.half().cpu().contiguous() for name, value in state.items()}
     # Some priors are beyond the range of half precision.
-    tensors |= {name: value.float().contiguous() for name, value in parts.items()}
+    tensors |= {name: value.float().cpu().contiguous() for name, value in parts.items()}
     save_file(tensors, out, metadata={"pxrd": json.dumps(facts, sort_keys=True)})
 
 
@@ -193,10 +206,18 @@ def likeness_of_bins(weights: Weights, roots: NDArray[np.float64], measured: NDA
     Patterns are square roots of background-free intensities in the bins of ln q (pattern, bin), masks likewise.
     """
     inputs = torch.from_numpy(np.stack([roots, measured], axis=1)).float()
-    hidden = weights.model.embedding(inputs).double().numpy()
+    hidden = weights.model.embedding(inputs.to(weights.device)).double().cpu().numpy()
     hidden = hidden - hidden.mean(axis=1, keepdims=True)
     hidden /= np.linalg.norm(hidden, axis=1, keepdims=True).clip(min=1e-12)
     return np.asarray(hidden[1:] @ hidden[0], dtype=np.float64)
+
+
+@torch.no_grad()
+def logits_of_views(weights: Weights, inputs: Tensor) -> Tensor:
+    """Return the logits of space groups in every shifted view (view, pattern, 230), those of natural frequencies."""
+    inputs = inputs.to(weights.device)
+    found = [weights.model(shifted(inputs, bins)).space_group - weights.log_prior for bins in VIEWS]
+    return torch.stack(found).double().cpu()
 
 
 def answers_of_view(weights: Weights, inputs: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,16 +236,19 @@ def answers_of_view(weights: Weights, inputs: Tensor, bins: Tensor) -> tuple[Ten
 @torch.no_grad()
 def predict_inputs(weights: Weights, inputs: Tensor) -> list[QMixerPrediction]:
     """Predict from inputs of `network_input`, averaged over shifted views."""
-    probability = torch.zeros(len(inputs), 230)
-    numbers = torch.zeros(len(inputs), len(BRAVAIS), 6)
+    device = weights.device
+    on_device = inputs.to(device)
+    probability = torch.zeros(len(inputs), 230, device=device)
+    numbers = torch.zeros(len(inputs), len(BRAVAIS), 6, device=device)
     for bins in VIEWS:
-        found = answers_of_view(weights, shifted(inputs, bins), torch.full((len(inputs),), bins))
+        shift = torch.full((len(inputs),), bins, device=device)
+        found = answers_of_view(weights, shifted(on_device, bins), shift)
         probability += found[0] / len(VIEWS)
         numbers += found[1] / len(VIEWS)
-    lattices = from_numbers(numbers.numpy())
+    lattices = from_numbers(numbers.cpu().numpy())
     return [
         QMixerPrediction(p, cells, float(one[1].mean()))
-        for p, cells, one in zip(probability.double().numpy(), lattices, inputs, strict=True)
+        for p, cells, one in zip(probability.double().cpu().numpy(), lattices, inputs, strict=True)
     ]
 
 

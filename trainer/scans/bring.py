@@ -11,6 +11,18 @@ from trainer.scans.scan import Array, Scan, ScanError
 from trainer.scans.wavelength import is_of_a_tube
 from trainer.simulate.resample import LARGEST_GAP_DEG, average_onto, bragg, covered
 
+__all__ = [
+    "Brought",
+    "Grid",
+    "bring",
+    "covered",
+    "missing_range",
+    "polarisation",
+    "polarisation_of_tube",
+    "polarisation_ratio",
+    "snip",
+    "uncovered",
+]
 MONOCHROMATOR_D_A = 3.3
 """Spacing of the crystals of monochromators: graphite (002) 3.35 A, germanium (111) 3.27 A."""
 

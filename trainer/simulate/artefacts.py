@@ -21,6 +21,7 @@ from trainer.simulate.log_q import (
     FEWEST_BINS,
     LN_Q_STEP,
     N_ANGLES,
+    Q_MAX,
     STEP_DEG,
     TWO_THETA_MIN_DEG,
     network_input,
@@ -30,6 +31,8 @@ CU_KALPHA2_A = 1.5444274
 TWO_THETA_MAX_DEG = TWO_THETA_MIN_DEG + STEP_DEG * (N_ANGLES - 1)
 LARGEST_STRAIN = 0.08
 """Reflections that a larger strain would bring into the range are not read."""
+SECOND_PHASE_STRAIN = 0.03
+"""Largest relative change of scale of a second phase."""
 LARGEST_SINE = 0.999
 """Of a reflection at the wavelength of its pattern."""
 PADDING = 560
@@ -98,6 +101,14 @@ class Artefacts:
                     f"{self.stop_deg[0]:g} covers {covered} bins of ln q, expected at least {FEWEST_BINS}; change "
                     "artefacts.wavelengths_A, start_deg or stop_deg"
                 )
+
+    @property
+    def smallest_d_A(self) -> float:
+        """Smallest d of a crystal's reflections that a drawn pattern can show: at its end, the crystal strained."""
+        high = torch.tensor(self.stop_deg[1])
+        end_deg = float(_on_copper(high, torch.tensor(self.wavelengths_A[0])).clamp(max=TWO_THETA_MAX_DEG))
+        q_max = min(Q_MAX, 4 * math.pi * math.sin(math.radians(end_deg / 2)) / CU_KALPHA1_A)
+        return 2 * math.pi / (q_max * (1 + max(self.strain, SECOND_PHASE_STRAIN if self.second_phase_share else 0.0)))
 
     def _bins(self, wavelength_A: float) -> int:
         """Return the bins that the shortest range covers at a wavelength."""
@@ -248,7 +259,7 @@ class Simulator:
         if not len(has):
             return
         others = (_uniform(len(has), g) * len(self.sticks)).long()
-        scale = 1 + 0.03 * (2 * _uniform(len(has), g) - 1)
+        scale = 1 + SECOND_PHASE_STRAIN * (2 * _uniform(len(has), g) - 1)
         second = self._render(others, scale, widths.of(has), g, texture=False)
         height = second.amax(dim=1).clamp(min=1e-9)
         pattern[has] += second * (_log_uniform(len(has), a.second_phase, g) / height)[:, None]

@@ -29,6 +29,20 @@ class FlatSticks:
     def __len__(self) -> int:
         return len(self.first) - 1
 
+    def of(self, structures: Tensor) -> Self:
+        """Return those of some structures, by their numbers."""
+        reflections = _elements(self.first, structures)
+        members = _elements(self.member_first, reflections)
+        return type(self)(
+            _limits(self.first.diff()[structures]),
+            self.q[reflections],
+            self.f_squared[reflections],
+            _limits(self.member_first.diff()[reflections]),
+            self.member_hkl[members],
+            self.member_share[members],
+            self.reciprocal_metric[structures],
+        )
+
     def to(self, device: torch.device) -> Self:
         """Return the arrays on a device."""
         return type(self)(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
@@ -49,5 +63,16 @@ def join_sticks(parts: Sequence[FlatSticks]) -> FlatSticks:
 
 def _joined(firsts: Sequence[Tensor]) -> Tensor:
     """Return the limits of ranges that follow one another, from those of each part."""
-    counts = torch.cat([first.diff() for first in firsts])
+    return _limits(torch.cat([first.diff() for first in firsts]))
+
+
+def _limits(counts: Tensor) -> Tensor:
+    """Return the limits of ranges of these lengths that follow one another."""
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _elements(first: Tensor, which: Tensor) -> Tensor:
+    """Return the elements of some of the ranges that these limits separate, one range after another."""
+    counts = first.diff()[which]
+    before = counts.cumsum(0) - counts
+    return torch.arange(int(counts.sum()), device=first.device) + torch.repeat_interleave(first[which] - before, counts)

@@ -28,8 +28,7 @@ class LogitAdjustments:
 
 def logit_adjustments(dataset: Dataset, balance: str, power: float, device: torch.device) -> LogitAdjustments:
     """Return the adjustments for all training structures, including those of shards not yet committed."""
-    (train,) = (value for value, name in dataset.vocabulary("split").items() if name == "train")
-    chosen = dataset.column("split") == train
+    chosen = dataset.training_structures()
     systems = dataset.column("crystal_system")[chosen].astype(np.int64) - 1
     groups = dataset.column("space_group")[chosen].astype(np.int64) - 1
     weights = balancing_weights(systems if balance == "crystal-system" else groups, power)

@@ -214,11 +214,7 @@ def choose_rows(config: Config, dataset: Dataset, split: str) -> Rows:
     """Return the rows of committed shards of a split that the network can use: measured scans with all labels."""
     if not isinstance(config, CrystalNetTraining):
         rows = dataset.rows(split)
-        if not dataset.measured:
-            return rows
-        cells = np.isfinite(dataset.column("niggli")[rows]).all(axis=1)
-        labelled: Rows = rows[cells & (dataset.column("space_group")[rows] > 0)]
-        return labelled
+        return rows[dataset.labelled[rows]]
     rows = dataset.rows(split, with_density=True)
     systems = dataset.column("crystal_system")[rows]
     rows = rows[np.isin(systems, config.crystal_systems)]

@@ -121,8 +121,8 @@ def _fit(
         if reporter and place.is_first:
             sampler = train.loader.sampler
             reporter.begin(kind_of(config), len(train.rows), len(validation.rows), sampler.batches_per_epoch, place)
+        progress.shards = shards
         if before is None:
-            progress.shards = shards
             save(LAST)
         clock, saved_s = Clock(progress.seconds, now), progress.seconds
 
@@ -170,6 +170,12 @@ def _fit(
                     log.write(progress.step, progress.epoch + progress.batch / batches, values)
                 if reporter and place.is_first:
                     reporter.epoch(progress.epoch, values, improved)
+                if not math.isfinite(score):
+                    raise TrainerError(
+                        f"{out}: the score of the validation after step {progress.step:,} is {score}, from which no "
+                        f"{BEST} can be chosen ({_not_finite(values)}); begin again with a lower --learning-rate, or "
+                        "limit the gradient with --clip"
+                    )
                 if improved:
                     save(BEST)
             if ended and config.follow and not dataset.complete:
@@ -204,6 +210,12 @@ def _train(
     if state.average is not None:
         state.average.update(state.module, state.progress.step)
     return rate
+
+
+def _not_finite(values: dict[str, float]) -> str:
+    """Return the figures of a validation that are not numbers, by name."""
+    found = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
+    return ", ".join(found) or "all figures are finite"
 
 
 def _wrapped(module: nn.Module, config: Config, place: Place) -> nn.Module:

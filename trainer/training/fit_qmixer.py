@@ -11,6 +11,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,14 @@ from trainer.models.qmixer import LATTICES, SYSTEM_ENDS, QMixer, QMixerConfig, Q
 from trainer.simulate.artefacts import Artefacts, Simulator
 from trainer.simulate.log_q import N_BINS
 from trainer.training.packed import SUFFIX, unpack
-from trainer.training.structures import Structures, drawing_weights, join, read_split
+from trainer.training.structures import (
+    Structures,
+    drawing_weights,
+    join,
+    read_split,
+    refuse_truncated,
+    without_groups_of,
+)
 
 FORMAT, FORMAT_VERSION = "pxrd-trainer-qmixer", 1
 LAST = "last.pt"
@@ -39,6 +47,12 @@ FEW_ROWS = 3
 SMALLEST_DEVIATION = 0.05
 CPU = torch.device("cpu")
 NORMAL = Artefacts()
+STATISTICS = {
+    "lattice_mean": "the mean cells",
+    "lattice_deviation": "the spreads of the cells",
+    "log_prior": "the frequencies of space groups",
+}
+"""Of the training structures, in every checkpoint."""
 LOSSES = ("space_group_loss", "system_loss", "lattice_loss")
 
 
@@ -133,19 +147,27 @@ def fit_qmixer(
     threads: int = 1,
     device: torch.device = CPU,
     report: Callable[[dict[str, Any]], None] = lambda values: None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> State:
     """Train on the structures of datasets until the budget is used; keep `last.pt` and `log.jsonl` in `out`."""
     torch.set_num_threads(1)
-    train, validation = read_structures(datasets, generated, config.validation_structures)
+    if resume and not (out / LAST).exists():
+        raise TrainerError(f"{out / LAST}: no checkpoint here to resume; leave out --resume to begin a run")
+    train, validation = read_structures(datasets, generated, config.validation_structures, config.artefacts, say)
     return fit_on(config, train, validation, out, resume=resume, threads=threads, device=device, report=report)
 
 
 def read_structures(
-    datasets: Sequence[str | Path], generated: Sequence[str | Path], most_validation: int
+    datasets: Sequence[str | Path],
+    generated: Sequence[str | Path],
+    most_validation: int,
+    artefacts: Artefacts = NORMAL,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Structures, Structures]:
     """Return the structures to train on and at most `most_validation` others, none of them generated.
 
-    A file of structures can be given in place of a dataset.
+    A file of structures can be given in place of a dataset. Structures to validate with are left out where a dataset,
+    split otherwise, trains on their formula and space group.
     """
     sources = [*datasets, *generated]
     each = max(1, most_validation // max(1, len(datasets)))
@@ -154,13 +176,27 @@ def read_structures(
         made = number >= len(datasets)
         if str(source).endswith(SUFFIX):
             own, others = unpack(Path(source))
+            refuse_truncated(source, float(own.d_min_A.max()), artefacts)
         else:
             dataset = open_dataset(source)
+            refuse_truncated(dataset.path, dataset.d_min_A, artefacts)
             own, others = read_split(dataset, "train"), read_split(dataset, "validation", each)
         train.append(replace(own, generated=torch.ones_like(own.generated)) if made else own)
         if not made or not datasets:
             validation.append(others)
-    return join(train), join(validation)
+    own, others = join(train), join(validation)
+    kept = without_groups_of(others, own)
+    if not len(kept):
+        raise TrainerError(
+            f"{', '.join(map(str, sources))}: no structure to validate with is left, since the formula and space group "
+            "of each is in a training split; curate the datasets with the same settings of the split"
+        )
+    if len(kept) < len(others):
+        say(
+            f"{len(others) - len(kept)} of {len(others)} validation structures are left out: their formula and space "
+            "group are in the training split of another dataset"
+        )
+    return own, kept
 
 
 def fit_on(
@@ -366,9 +402,7 @@ def save(state: State, path: Path) -> None:
 
 def restore(state: State, path: Path) -> None:
     """Load a checkpoint into a state of the same settings; the budget may differ."""
-    content = torch.load(path, map_location=state.log_prior.device, weights_only=True)
-    if content.get("format") != FORMAT:
-        raise TrainerError(f"{path}: expected a checkpoint of qmixer, found {content.get('format')!r}")
+    content = _read(path, state.log_prior.device)
     free = ("minutes", "patterns", "validate_minutes", "save_minutes")
     # A checkpoint may be older than a setting.
     before = asdict(QMixerTraining(patterns=1))
@@ -376,10 +410,29 @@ def restore(state: State, path: Path) -> None:
     changed = [name for name in wanted if name not in free and wanted[name] != found[name]]
     if changed:
         raise TrainerError(f"{path}: begun with another {', '.join(changed)}; resume with the same")
+    for name, what in STATISTICS.items():
+        if not torch.allclose(content[name], getattr(state, name), rtol=1e-4, atol=1e-4):
+            raise TrainerError(
+                f"{path}: begun on other structures: {what} are not those of the datasets given; resume with the same "
+                "datasets or choose another --out"
+            )
     state.model.load_state_dict(content["model"])
     state.average.load_state_dict(content["average"])
     state.optimiser.load_state_dict(content["optimiser"])
     state.step, state.seconds = content["step"], content["seconds"]
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise TrainerError(
+            f"{path}: expected a checkpoint of qmixer, found another or a damaged file ({type(error).__name__})"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise TrainerError(f"{path}: expected a checkpoint of qmixer, found {found!r:.80}")
+    return content
 
 
 def mean_of(losses: deque[Tensor]) -> dict[str, float]:

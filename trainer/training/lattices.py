@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from trainer.data.store import Dataset
-from trainer.errors import TrainerError
 
 LEAST_DEVIATION = np.array([0.1, 0.1, 0.1, 1.0, 1.0, 1.0])
 """A and degrees, for datasets whose cells are all alike."""
@@ -25,10 +24,7 @@ class LatticeStatistics:
 
 def lattice_statistics(dataset: Dataset, device: torch.device) -> LatticeStatistics:
     """Return the statistics of all training structures, including those of shards not yet committed."""
-    (train,) = (value for value, name in dataset.vocabulary("split").items() if name == "train")
-    cells = dataset.column("niggli")[dataset.column("split") == train].astype(np.float64)
-    if len(cells) == 0:
-        raise TrainerError(f"{dataset.path}: no structure in the split 'train'")
+    cells = dataset.column("niggli")[dataset.training_structures()].astype(np.float64)
     deviation = np.maximum(cells.std(axis=0), LEAST_DEVIATION)
     as_tensors = (torch.tensor(x, dtype=torch.float32, device=device) for x in (cells.mean(axis=0), deviation))
     return LatticeStatistics(*as_tensors)

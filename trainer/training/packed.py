@@ -47,7 +47,7 @@ def unpack(path: Path) -> tuple[Structures, Structures]:
         with path.open("rb") as source, np.load(source, allow_pickle=False) as content:
             if str(content["format"]) != FORMAT:
                 raise TrainerError(f"{path}: expected {FORMAT!r}, found {str(content['format'])[:80]!r}")
-            found = {split: _decoded({n: content[f"{split}.{n}"] for n in _NAMES}) for split in SPLITS}
+            found = {split: _decoded(_of_split(content, split)) for split in SPLITS}
     except (
         OSError,
         ValueError,
@@ -66,6 +66,13 @@ def unpack(path: Path) -> tuple[Structures, Structures]:
 
 
 _NAMES = ("counts", "on_cu", "members", "h", "k", "l", "share", "metric", "space_group", "lattice", "generated")
+_LATER = ("group", "d_min_A")
+"""What older files lack."""
+
+
+def _of_split(content: Mapping[str, NDArray[Any]], split: str) -> dict[str, NDArray[Any]]:
+    later = [name for name in _LATER if f"{split}.{name}" in content]
+    return {name: content[f"{split}.{name}"] for name in (*_NAMES, *later)}
 
 
 def _encoded(structures: Structures) -> dict[str, NDArray[Any]]:
@@ -82,6 +89,8 @@ def _encoded(structures: Structures) -> dict[str, NDArray[Any]]:
         "space_group": structures.space_group.numpy().astype(np.uint8),
         "lattice": structures.lattice.numpy(),
         "generated": structures.generated.numpy(),
+        "group": structures.group.numpy(),
+        "d_min_A": structures.d_min_A.numpy(),
     }
 
 
@@ -104,10 +113,13 @@ def _decoded(arrays: Mapping[str, NDArray[Any]]) -> Structures:
     )
     group = torch.from_numpy(arrays["space_group"].astype(np.int64))
     lattice, generated = torch.from_numpy(arrays["lattice"]), torch.from_numpy(arrays["generated"])
-    rows: list[Tensor] = [group, lattice, generated]
+    unknown = np.zeros(len(group))
+    of_split = torch.from_numpy(arrays.get("group", unknown).astype(np.int64))
+    d_min = torch.from_numpy(arrays.get("d_min_A", unknown).astype(np.float32))
+    rows: list[Tensor] = [group, lattice, generated, of_split, d_min]
     if {len(sticks), *map(len, rows)} != {len(sticks)} or not len(sticks) or bool((group > 229).any()):
         raise ValueError("its arrays do not fit together")
-    return Structures(sticks, group, lattice.float(), generated.bool())
+    return Structures(sticks, group, lattice.float(), generated.bool(), of_split, d_min)
 
 
 def _limits(counts: NDArray[Any]) -> NDArray[np.int64]:

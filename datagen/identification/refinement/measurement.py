@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datagen.errors import DatagenError
-from datagen.identification.refinement.model import Measurement
+from datagen.identification.refinement.model import RADIUS_MM, Measurement
 
 TUBE, SYNCHROTRON = 0.5, 0.99
 """Polarisation, as in the instrument presets."""
@@ -19,7 +19,9 @@ SMALLEST_SIGMA = 1e-3
 """Relative to the median: a point without uncertainty would outweigh all others."""
 
 
-def measurement_of(path: Path, wavelength: str | None = None, polarisation: float | None = None) -> Measurement:
+def measurement_of(
+    path: Path, wavelength: str | None = None, polarisation: float | None = None, radius_mm: float = RADIUS_MM
+) -> Measurement:
     """Read a scan; `wavelength` is a length in A, an energy ("20 keV") or an anode ("CuKa": both lines; "CuKa1")."""
     from trainer.errors import TrainerError
     from trainer.scans.read import read_scan
@@ -44,5 +46,11 @@ def measurement_of(path: Path, wavelength: str | None = None, polarisation: floa
     sigma = scan.uncertainty
     floor = SMALLEST_SIGMA * float(np.median(sigma[sigma > 0])) if (sigma > 0).any() else 1.0
     return Measurement(
-        scan.two_theta_deg, scan.intensity, np.maximum(sigma, floor), tuple(lines[:2]), weights, polarisation
+        scan.two_theta_deg,
+        scan.intensity,
+        np.maximum(sigma, floor),
+        tuple(lines[:2]),
+        weights,
+        polarisation,
+        radius_mm,
     )

@@ -14,6 +14,7 @@ from datagen.simulate.profile import WIDTH_FLOOR
 from datagen.simulate.sticks import lorentz_polarisation
 
 Array = NDArray[np.float64]
+RADIUS_MM = 200.0
 NO_SIZE_um = 1e9
 """Broadening by size is part of X."""
 
@@ -67,7 +68,8 @@ class Measurement:
     weights: tuple[float, ...]
     """Shares of the lines."""
     polarisation: float
-    radius_mm: float = 200.0
+    radius_mm: float = RADIUS_MM
+    """Of the goniometer: a displaced sample shifts peaks by twice its displacement over the radius."""
 
     @property
     def step_deg(self) -> float:

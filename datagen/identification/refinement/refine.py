@@ -53,8 +53,14 @@ class Refinement:
         """Weighted residual over the expected one."""
         return self.r_wp / self.r_expected
 
+    @property
+    def radius_mm(self) -> float | None:
+        """Radius of the goniometer that a refined displacement belongs to; None where none was refined."""
+        return self.measurement.radius_mm if "displacement_um" in self.uncertainty else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
+        radius = {} if self.radius_mm is None else {"radius_mm": self.radius_mm}
         return {
             "phase": self.phase.name,
             "space_group": self.phase.space_group,
@@ -65,6 +71,7 @@ class Refinement:
             "cell_uncertainty": dict(zip(EDGES, self.cell_uncertainty.tolist(), strict=True)),
             "parameters": {name: self.fit.values[name] for name in self.uncertainty},
             "uncertainty": self.uncertainty,
+            **radius,
         }
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.trainer import datasets
 from tests.trainer.scoring.test_evaluate import measured, models
 from tests.trainer.small import ALPHADIFFRACT
 from trainer.commands.app import app
@@ -106,3 +107,14 @@ def test_mistakes_are_sentences(trained: Path, patterns_dataset: Path, measured:
     checkpoint.save(tmp_path / "broken.pt", replace(state, dataset=broken))
     with pytest.raises(TrainerError, match="its calibration of crystal_system is malformed"):
         load(tmp_path / "broken.pt", "cpu")
+
+
+def test_a_dataset_of_reflections_calibrates_what_reads_reflections(trained: Path, tmp_path: Path) -> None:
+    datasets.make(tmp_path / "sticks", patterns=False)
+    dataset = open_dataset(tmp_path / "sticks")
+    with pytest.raises(TrainerError, match=r"has reflections only.*datagen render"):
+        calibrate(trained, dataset, tmp_path / "a.pt", device="cpu")
+    state = checkpoint.load(trained)
+    checkpoint.save(tmp_path / "sticks.pt", replace(state, config=replace(state.config, input="sticks")))
+    heads = calibrate(tmp_path / "sticks.pt", dataset, tmp_path / "b.pt", device="cpu")
+    assert heads["space_group"].after <= heads["space_group"].before

@@ -177,3 +177,12 @@ def test_damaged_scans_are_refused(measured: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dataset, "_first", moved)
     with pytest.raises(TrainerError, match="expected a scan of 50 finite points or more at rising angles"):
         dataset.scan(0)
+
+
+@pytest.mark.parametrize("option", [["--samples", "2"], ["--input", "sticks"], ["--no-noise"], ["--batch-size", "8"]])
+def test_options_of_simulated_patterns_are_refused_on_scans(
+    measured: Path, models: list[Path], option: list[str]
+) -> None:
+    done = CliRunner().invoke(app, ["evaluate", str(models[0]), str(measured), "--device", "cpu", *option])
+    assert done.exit_code == 2
+    assert "no effect on the measured patterns" in done.output

@@ -65,7 +65,7 @@ def evaluate_scans(
     if not len(rows):
         raise TrainerError(f"{dataset.path}: no scan in the split {split!r}; give another --split")
     loaded = [load(Path(model), device, calibrated=calibrated) for model in models]
-    predictor = open_predictor(loaded or None, device=device)
+    predictor = open_predictor(loaded or None, device=device, calibrated=calibrated)
     states = [entry.checkpoint for entry in loaded if isinstance(entry, TrainedModel)]
     truths = truths_of(dataset, rows, states, trained_on)
     names = {value - 1: name for value, name in dataset.vocabulary("crystal_system").items()}

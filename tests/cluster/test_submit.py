@@ -124,7 +124,7 @@ def test_while_the_next_task_is_not_there_the_others_are_delivered(two_workers: 
                 yield None
 
     def receive(task: Task[int], receipt: Any) -> None:
-        done.append(receipt)
+        done.append(receipt["double"])
 
     book, progress = run(None if where == "here" else two_workers, jobs.double, tasks(), on_receipt=receive)
     assert done == [0, 2, 4]

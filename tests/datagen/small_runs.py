@@ -97,8 +97,8 @@ def lines_of(dataset: Path) -> dict[str, dict[str, Any]]:
     return {line["source_id"]: line for line in pq.read_table(dataset / "curation.parquet").to_pylist()}
 
 
-def misbehave(monkeypatch: pytest.MonkeyPatch, element: str, behaviour: Callable[[], None]) -> None:
-    """Whenever a crystal with this element is simulated in this process, call `behaviour` first."""
+def misbehave(monkeypatch: pytest.MonkeyPatch, element: str | tuple[str, ...], behaviour: Callable[[], None]) -> None:
+    """Whenever a crystal with this element, or one of these, is simulated in this process, call `behaviour` first."""
 
     def wrapped(name: str) -> Any:
         healthy = engine(name)

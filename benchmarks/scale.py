@@ -116,7 +116,7 @@ def measure_run(catalog: Path, dataset: Path, given: argparse.Namespace) -> dict
         print(f"  {name}: " + ", ".join(f"{key} {value:,.1f}" for key, value in seen.items()))
     made = json.loads((dataset / "zarr.json").read_bytes())["attributes"]["layout"]["n_structures"]
     reasons = pq.read_table(dataset / "curation.parquet", columns=["reason"])["reason"].drop_null()
-    refused = {str(one["values"]): one["counts"].as_py() for one in reasons.value_counts()}
+    refused = {str(one["values"]): one["counts"].as_py() for one in reasons.value_counts() if one["values"].as_py()}
     return {
         "seconds": round(total_s, 1),
         "refused": refused,

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import psutil
 
-from cluster import Cluster, Task, TaskProgress, connect, run_tasks, run_tasks_inline
 from cluster.config import LocalProfile
+from cluster.connect import Cluster, connect
+from cluster.submit import Task, TaskProgress, run_tasks, run_tasks_inline
 
 STRUCTURES = 312_267
 SHARD = 200

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import Cluster, connect
 from cluster.config import LocalProfile
+from cluster.connect import Cluster, connect
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from cluster import ClusterError
 from cluster.certificates import CERTIFICATE, KEY, certificate_folder, make_certificate
+from cluster.errors import ClusterError
 
 
 def test_only_the_owner_may_read_what_workers_read(tmp_path: Path) -> None:

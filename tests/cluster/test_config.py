@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cluster import ClusterError, ClusterSection
-from cluster.config import AddressProfile, JobProfile, LocalProfile
+from cluster.config import AddressProfile, ClusterSection, JobProfile, LocalProfile
+from cluster.errors import ClusterError
 
 
 def section(text: str) -> ClusterSection:

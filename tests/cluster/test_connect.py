@@ -12,10 +12,12 @@ import dask
 import pytest
 from distributed import LocalCluster
 
-from cluster import Cluster, ClusterError, Task, connect, run_tasks
 from cluster.certificates import CERTIFICATE, KEY, security_from_files, write_certificate
 from cluster.config import AddressProfile, LocalProfile
+from cluster.connect import Cluster, connect
+from cluster.errors import ClusterError
 from cluster.launch import find_rank
+from cluster.submit import Task, run_tasks
 from tests.cluster import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,7 +135,9 @@ def test_a_launch_that_cannot_work_is_refused(environment: dict[str, str], messa
 DRIVER = """
 import os, sys
 from pathlib import Path
-from cluster import Task, allocation, connect, run_tasks
+from cluster import allocation
+from cluster.connect import connect
+from cluster.submit import Task, run_tasks
 from cluster.config import AllocationProfile
 from tests.cluster import jobs
 

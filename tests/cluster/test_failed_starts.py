@@ -11,9 +11,13 @@ import dask
 import pytest
 from dask.utils import parse_timedelta
 
-from cluster import ClusterError, Failure, Task, attendance, connect, jobqueue, queue_state, run_tasks
+from cluster import attendance, jobqueue, queue_state
 from cluster.attendance import StartWatch
 from cluster.config import JobProfile
+from cluster.connect import connect
+from cluster.errors import ClusterError
+from cluster.submit import Task, run_tasks
+from cluster.task import Failure
 from tests.cluster import jobs
 
 #: Programs with the names of SLURM's that start jobs as processes of this machine.

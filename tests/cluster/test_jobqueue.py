@@ -11,9 +11,9 @@ from typing import Any
 import dask
 import pytest
 
-from cluster import ClusterError
 from cluster.config import ClusterSection, JobProfile
 from cluster.connect import job_script
+from cluster.errors import ClusterError
 from cluster.job_script import import_dask_jobqueue
 from cluster.walltime import lifetime, walltime_seconds
 

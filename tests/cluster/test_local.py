@@ -12,9 +12,11 @@ import psutil
 import pytest
 from distributed import Client
 
-from cluster import Cluster, ClusterError, Task, connect, run_tasks
 from cluster.config import ClusterSection, LocalProfile
+from cluster.connect import Cluster, connect
 from cluster.dask_config import SINGLE_THREADED
+from cluster.errors import ClusterError
+from cluster.submit import Task, run_tasks
 from tests.cluster import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +110,8 @@ def test_a_worker_that_stays_away_is_replaced() -> None:
 
 DRIVER = """
 import sys
-from cluster import Task, connect, job_script, run_tasks
+from cluster.connect import connect, job_script
+from cluster.submit import Task, run_tasks
 from cluster.config import LocalProfile
 from tests.cluster import jobs
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ClusterError, scratch
+from cluster import scratch
+from cluster.errors import ClusterError
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0

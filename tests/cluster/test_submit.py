@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from cluster import Cluster, ClusterError, Failure, Task, TaskProgress, connect, run_tasks, run_tasks_inline
 from cluster.config import LocalProfile
-from cluster.submit import LONGEST_TAKING_S
+from cluster.connect import Cluster, connect
+from cluster.errors import ClusterError
+from cluster.submit import LONGEST_TAKING_S, Task, TaskProgress, run_tasks, run_tasks_inline
+from cluster.task import Failure
 from tests.cluster import jobs
 
 

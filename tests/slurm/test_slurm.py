@@ -13,8 +13,11 @@ import psutil
 import pytest
 from distributed import Client
 
-from cluster import Cluster, ClusterError, Failure, Task, TaskProgress, connect, run_tasks
 from cluster.config import JobProfile
+from cluster.connect import Cluster, connect
+from cluster.errors import ClusterError
+from cluster.submit import Task, TaskProgress, run_tasks
+from cluster.task import Failure
 from tests.cluster import jobs
 from tests.slurm.controller import Controller
 
@@ -138,7 +141,7 @@ def test_jobs_end_when_the_driver_is_killed(controller: Controller, tmp_path: Pa
         f"""\
 import time
 from pathlib import Path
-from cluster import connect
+from cluster.connect import connect
 from cluster.config import JobProfile
 
 with connect(JobProfile(kind="slurm", workers=2, memory_per_worker="500 MB", scheduler_host="127.0.0.1",
@@ -168,7 +171,8 @@ def test_one_allocation_holds_scheduler_driver_and_workers(controller: Controlle
         f"""\
 import sys
 from pathlib import Path
-from cluster import Task, connect, run_tasks
+from cluster.connect import connect
+from cluster.submit import Task, run_tasks
 from cluster.config import AllocationProfile
 from tests.cluster import jobs
 

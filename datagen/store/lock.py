@@ -20,11 +20,13 @@ from typing import Any
 from uuid import uuid4
 
 from datagen.errors import PlanError
+from datagen.progress import one_line
 
 BEAT_s = 5.0
 """Time between increments."""
 WATCH_s = 30.0
 """Time without an increment after which a holder on another machine is considered gone."""
+_LARGEST = 4096
 _NO_SUCH_LOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
@@ -101,7 +103,7 @@ def holder(folder: Path) -> str | None:
     here = _ourselves()
     on_this_start = (said.get("host"), said.get("boot")) == (here["host"], here["boot"])
     gone = said.get("host") == here["host"] and not (on_this_start and _start_of(said["pid"]) == said.get("started"))
-    return None if gone else f"process {said['pid']} on {said['host']}"
+    return None if gone else _named(said)
 
 
 def _lock_by_system(file: int, path: Path) -> bool:
@@ -146,26 +148,33 @@ def _may_be_alive(holder: dict[str, Any], path: Path, watch_s: float, *, system_
 
 
 def _refusal(path: Path, holder: dict[str, Any]) -> PlanError:
-    who = f"process {holder['pid']} on {holder['host']}" if holder.get("pid") else "another process"
+    who = _named(holder) if holder.get("pid") else "another process"
     return PlanError(
         f"{path.parent}: {who} is using this folder; wait for it, or end it and re-run the same command "
         "(finished work is kept)"
     )
 
 
+def _named(holder: dict[str, Any]) -> str:
+    return f"process {holder['pid']} on {one_line(holder['host'], 80)}"
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the holder that the file names; half-written, it differs from the next reading."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(_LARGEST).decode(errors="backslashreplace")
     except FileNotFoundError:
         return None
     if not text.strip():
         return None
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"garbled": text}
-    return said if isinstance(said, dict) else {"garbled": text}
+    if isinstance(said, dict) and type(said.get("pid")) is int and isinstance(said.get("host"), str):
+        return said
+    return {"garbled": text}
 
 
 def _ourselves() -> dict[str, Any]:

@@ -16,13 +16,13 @@ import pytest
 
 from datagen.errors import PlanError
 from datagen.store import lock
-from datagen.store.lock import locked
+from datagen.store.lock import holder, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys, time
 from pathlib import Path
-from datagen.store.lock import locked
+from datagen.store.lock import holder, locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -112,8 +112,20 @@ def test_who_was_taken_for_dead_notices(tmp_path: Path, monkeypatch: pytest.Monk
     assert json.loads((tmp_path / ".lock").read_text())["host"] == "elsewhere"
 
 
-def test_a_lock_file_of_nonsense_is_nobody(tmp_path: Path) -> None:
-    (tmp_path / ".lock").write_bytes(b'{"host": "els')
+@pytest.mark.parametrize(
+    "nonsense",
+    [b'{"host": "els', b"\xc5{", b'{"host": "a", "pid": "../1"}', b'{"host": 1, "pid": 1}', b"[" * 100_000, b"[1]"],
+)
+def test_a_lock_file_of_nonsense_is_nobody(tmp_path: Path, nonsense: bytes) -> None:
+    (tmp_path / ".lock").write_bytes(nonsense)
+    assert holder(tmp_path) is None
     with locked(tmp_path, watch_s=0.1):
         pass
     assert (tmp_path / ".lock").stat().st_size == 0
+
+
+def test_a_host_with_control_characters_is_shown_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text(json.dumps({"host": "els\x1b[31m\newhere", "pid": 7}))
+    shown = holder(tmp_path)
+    assert shown is not None
+    assert shown.isprintable()

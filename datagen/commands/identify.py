@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from datagen.commands.arguments import AnyDataset, ClusterName
+from datagen.commands.arguments import AnyDataset
 from datagen.progress import Display, printable
 
 if TYPE_CHECKING:
@@ -125,20 +125,29 @@ def identify(
 def index(
     dataset: AnyDataset,
     workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes.")] = None,
-    cluster: ClusterName = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Let the workers of a cluster do it: a kind (local, slurm, ...) or the NAME of a \\[cluster.NAME] "
+            "section.",
+            show_default="processes of this machine",
+        ),
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="CONFIG", help="A TOML file with the cluster's section.")
+        Path | None,
+        typer.Option(metavar="CONFIG", help="A TOML file with that section, or whose \\[cluster] is meant."),
     ] = None,
 ) -> None:
     """Prepare a dataset for `identify`, which otherwise does it when it first meets the dataset.
 
-    With --cluster its workers do it; dataset and index have to be in folders that they reach.
+    Workers of a cluster have to reach the folders of dataset and index.
     """
     from datagen.identification.index import folder_of
     from datagen.share.registry import resolve_dataset
 
     location = resolve_dataset(dataset)
-    found = _open(location, workers) if cluster is None else _open_on(cluster, config, location, workers)
+    here = cluster is None and config is None
+    found = _open(location, workers) if here else _open_on(cluster, config, location, workers)
     Console(highlight=False).print(
         f"index of {len(found):,} structures: {escape(printable(str(folder_of(location))))}", soft_wrap=True
     )
@@ -156,7 +165,7 @@ def _open(location: Where, workers: int | None = None) -> Index:
         return open_index(location, workers=workers, report=display.advance)
 
 
-def _open_on(cluster: str, config: Path | None, location: Where, workers: int | None) -> Index:
+def _open_on(cluster: str | None, config: Path | None, location: Where, workers: int | None) -> Index:
     from cluster.config import ClusterSection
     from datagen import api
     from datagen.identification.index_build import open_index

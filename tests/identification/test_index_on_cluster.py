@@ -69,6 +69,10 @@ def test_the_command_takes_a_cluster_of_a_configuration(parted: Path, tmp_path: 
     assert "index of" in result.output
     assert (folder_of(parted) / "index.json").is_file()
     shutil.rmtree(folder_of(parted))
+    config.write_text(config.read_text().replace("[cluster.mine]", "[cluster]"))
+    result = runner.invoke(app, ["index", str(parted), "--config", str(config)])
+    assert result.exit_code == 0, result.output
+    shutil.rmtree(folder_of(parted))
     unknown = runner.invoke(app, ["index", str(parted), "--cluster", "other", "--config", str(config)])
     assert unknown.exit_code != 0
     assert "no cluster profile 'other'" in str(unknown.exception or unknown.output)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from distributed import Client, Status
+from distributed.gc import disable_gc_diagnosis
 
 from cluster.certificates import security_from_files
 from cluster.config import AddressProfile, AllocationProfile, InlineProfile, JobProfile, LocalProfile, Profile
@@ -110,6 +111,8 @@ def connect(profile: Profile) -> Iterator[Cluster]:
     with ExitStack() as stack:
         cluster = _start(profile, stack)
         if cluster.client is not None:
+            # The scheduler's diagnosis of garbage collection runs in callbacks, which swallow a Ctrl-C.
+            disable_gc_diagnosis(force=True)
             _register_graceful_exit(cluster)
         yield cluster
 

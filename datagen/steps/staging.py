@@ -68,10 +68,10 @@ class Staged:
 class Staging:
     """Records on their way into batches, read by a thread of its own: iterate it once, in a `with` statement.
 
-    Each batch comes when it is written, and None when none is for half a second, so that whoever waits can look at
-    other things. When the iteration ends, the manifest is written too, and `staged` has it. Memory is bounded by two
-    batches. Batches of an interrupted attempt are replaced; the caller holds the folder's lock. `excluded` counts what
-    the catalogs leave out while they are read. `on_record` is called in the reading thread.
+    Each batch comes when it is written, and None when none is for half a second, so that the caller can look at other
+    things meanwhile. When the iteration ends, the manifest is written too, and `staged` has it. Memory is bounded by
+    two batches. Batches of an interrupted attempt are replaced; the caller holds the folder's lock. `excluded` counts
+    what the catalogs leave out while they are read. `on_record` is called in the reading thread.
     """
 
     def __init__(

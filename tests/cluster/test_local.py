@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import stat
@@ -206,3 +207,9 @@ def test_inline_needs_no_workers() -> None:
         assert receipts == [os.getpid()]
         assert cluster.worker_count() == 1
         assert cluster.dashboard_link is None
+
+
+def test_no_callback_of_dask_can_swallow_an_interrupt() -> None:
+    for _ in range(2):
+        with connect(LocalProfile(workers=1)):
+            assert not [callback for callback in gc.callbacks if "distributed" in repr(callback)]

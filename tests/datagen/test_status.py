@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,9 @@ def test_of_a_run_that_died_while_simulating(tmp_path: Path, monkeypatch: pytest
 def test_of_a_run_that_died_while_judging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         during = status_of(tmp_path / "d.zarr")
+        while during.n_records is None:  # the catalogs may still be being read
+            time.sleep(0.01)
+            during = status_of(tmp_path / "d.zarr")
         assert (during.phase, during.n_records, during.n_curated) == ("curate", 2, 0)
         raise EngineError("died")
 

@@ -45,6 +45,7 @@ def test_it_imports_nothing_but_numpy_and_zarr() -> None:
     assert found <= {
         "__future__",
         "json",
+        "math",
         "collections",
         "contextlib",
         "dataclasses",

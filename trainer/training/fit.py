@@ -112,6 +112,7 @@ def _fit(
         state.save(out / name, config, identity, place)
 
     values: dict[str, float] = {}
+    no_score = ""
     with ExitStack() as stack:
         stopping = stack.enter_context(stop_on_signals())
         log = None
@@ -170,14 +171,10 @@ def _fit(
                     log.write(progress.step, progress.epoch + progress.batch / batches, values)
                 if reporter and place.is_first:
                     reporter.epoch(progress.epoch, values, improved)
-                if not math.isfinite(score):
-                    raise TrainerError(
-                        f"{out}: the score of the validation after step {progress.step:,} is {score}, from which no "
-                        f"{BEST} can be chosen ({_not_finite(values)}); begin again with a lower --learning-rate, or "
-                        "limit the gradient with --clip"
-                    )
                 if improved:
                     save(BEST)
+                elif not math.isfinite(score):
+                    no_score = f"after step {progress.step:,} is {score}"
             if ended and config.follow and not dataset.complete:
                 dataset.refresh()
                 progress.shards = agreed_shards(dataset, place)
@@ -187,6 +184,12 @@ def _fit(
             if finished or budget.must_save(config, progress, saved_s, epoch_ended=True):
                 save(LAST)
                 saved_s = progress.seconds
+    if progress.best is None and no_score:
+        raise TrainerError(
+            f"{out}: no validation has a score that is a number: the last one {no_score}, from which no {BEST} can be "
+            f"chosen ({_not_finite(values)}); begin again with a lower --learning-rate, or limit the gradient with "
+            "--clip"
+        )
     return Outcome(True, progress, values)
 
 

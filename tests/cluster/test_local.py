@@ -111,7 +111,8 @@ def test_a_worker_that_stays_away_is_replaced() -> None:
 
 DRIVER = """
 import sys
-from cluster.connect import connect, job_script
+from cluster import job_script
+from cluster.connect import connect
 from cluster.submit import Task, run_tasks
 from cluster.config import LocalProfile
 from tests.cluster import jobs

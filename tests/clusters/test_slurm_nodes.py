@@ -85,7 +85,8 @@ def test_a_node_that_dies_in_the_middle_costs_nothing(
         wait_until(lambda: run.poll() is not None, RUN_S)
         assert run.returncode == 0, log.read_text()
     assert content_of(dataset) == reference.content
-    assert "down" in four_nodes.command("sinfo", "--noheader", f"--nodes={node}", "--format=%T")
+    # SLURM waits for an answer of the node before it calls it down.
+    wait_until(lambda: "down" in four_nodes.command("sinfo", "--noheader", f"--nodes={node}", "--format=%T"), 120)
 
 
 def test_a_node_whose_network_fails_in_the_middle_costs_nothing(

@@ -56,9 +56,9 @@ def read_symmetry(block: gemmi.cif.Block, warnings: set[str]) -> StatedSymmetry:
         column = block.find_values(tag)
         if len(column):
             triplets = [column.str(i) for i in range(len(column))]
-            if "magn" in tag:
-                triplets = _without_time_reversal(triplets, block)
             try:
+                if "magn" in tag:
+                    triplets = _without_time_reversal(triplets, block)
                 listed, remarks = from_triplets(tuple(triplets))
                 warnings.update(remarks)
             except Refused as refused:
@@ -154,11 +154,14 @@ def _angle(block: gemmi.cif.Block, name: str) -> float:
 
 def _without_time_reversal(triplets: list[str], block: gemmi.cif.Block) -> list[str]:
     """Return the crystal's operations from those of a magnetic group: every operation times every centring."""
-    plain = [gemmi.Op(",".join(t.split(",")[:3])) for t in triplets]
-    centrings = [gemmi.Op("x,y,z")]
+    centrings = ["x,y,z"]
     for tag in _CENTRING_TAGS:
         column = block.find_values(tag)
         if len(column):
-            centrings = [gemmi.Op(",".join(column.str(i).split(",")[:3])) for i in range(len(column))]
+            centrings = [column.str(i) for i in range(len(column))]
             break
-    return list(dict.fromkeys((c * p).wrap().triplet() for c in centrings for p in plain))
+    try:
+        plain, shifts = ([gemmi.Op(",".join(t.split(",")[:3])) for t in given] for given in (triplets, centrings))
+    except (RuntimeError, ValueError) as error:
+        raise Refused("bad_symmetry", f"an operator cannot be read: {error}") from error
+    return list(dict.fromkeys((shift * p).wrap().triplet() for shift in shifts for p in plain))

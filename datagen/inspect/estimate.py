@@ -33,7 +33,7 @@ from datagen.store.shard_file import encode_chunk
 SAMPLE = 48
 READ_FOR_SAMPLE = 4096
 """Records looked at when the whole number is given: the sample comes from these."""
-DRIVER_bytes, DRIVER_PER_RECORD_bytes = 0.5e9, 1000.0
+DRIVER_bytes, DRIVER_PER_RECORD_bytes = 0.5e9, 1400.0
 """Memory of the driver: libraries and report, and what it keeps of each record (docs/scale.md)."""
 
 

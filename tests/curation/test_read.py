@@ -619,3 +619,12 @@ class TestPlausible:
         row = self.found(cell, "_space_group_name_H-M_alt 'F m -3 m'\n", SITES, "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5\n")
         assert row["warnings"] == ()
         assert row["contact"] == "Cl-Na 2.820 A"
+
+
+@pytest.mark.parametrize("tag", ["_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_centering.xyz"])
+def test_an_operator_of_a_magnetic_group_that_cannot_be_read_is_refused(tag: str) -> None:
+    lists = {"_space_group_symop_magn_operation.xyz": "'x,y,z,+1'", tag: "'x,q7,foo,+1'"}
+    loops = "".join(f"loop_\n{name}\n{operator}\n" for name, operator in lists.items())
+    found = refusal(CELL, loops, SITES, "Fe1 Fe 0.1 0.2 0.3\n")
+    assert found.code == "bad_symmetry"
+    assert "an operator cannot be read" in found.detail

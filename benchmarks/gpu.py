@@ -346,6 +346,7 @@ def made_up(count: int, seed: int) -> Structures:
         hkl[order].reshape(-1, 3).short(),
         torch.ones(count * n),
         metric,
+        torch.eye(6).expand(count, 6, 6).contiguous(),
     )
     lattice = torch.cat([length.sort(dim=1).values.log(), torch.zeros(count, 3)], dim=1)
     group = torch.randint(230, (count,), generator=generator)

@@ -21,6 +21,7 @@ from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerConfig, QMixerOutput
 from trainer.prediction.qmixer import load_weights
 from trainer.simulate.artefacts import Artefacts, Simulator, at_steps, draw_peaks
+from trainer.simulate.free_strain import cell_change, draw_metrics, stretch
 from trainer.simulate.log_q import FEWEST_BINS, LN_Q_STEP, N_ANGLES, N_BINS, Q_MIN, STEP_DEG, angles_deg
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
 from trainer.training.config import with_settings
@@ -39,6 +40,7 @@ SMALL = QMixerConfig(stem_channels=8, channels=16, blocks=1, mixing=32, token_fe
 TRAINING = QMixerTraining(patterns=96, batch=16, model=SMALL, warm_up_steps=1, validation_structures=8)
 CLEAN = Artefacts(
     strain=0.0,
+    strain_anisotropic=0.0,
     texture_share=0.0,
     jitter_share=0.0,
     kalpha2_share=0.0,
@@ -74,13 +76,18 @@ def test_reflections_that_end_early_are_refused(minerals: Path, tmp_path: Path) 
     content = {"catalog": [{"kind": "examples"}], "store": {"patterns": "none", "xrd_peaks": "none"}}
     content["catalog"][0]["limit"] = 20
     make(parse_config(content, where="test", base=tmp_path), narrow)
-    message = r"narrow.zarr: its reflections end at d = 1.785 A and patterns would be drawn to 1.028 A; .*d_min_A = 1.0"
+    message = r"narrow.zarr: its reflections end at d = 1.785 A and patterns would be drawn to 1.004 A; .*d_min_A = 1.0"
     with pytest.raises(TrainerError, match=message):
         read_structures([minerals, narrow], [], 8)
     packing = CliRunner().invoke(app, ["pack", str(narrow), "--out", str(tmp_path / "s.npz")])
     assert packing.exit_code == 2
     # Where patterns end before the reflections do, nothing is missing.
-    ends = ["artefacts.strain=0.0", "artefacts.second_phase_share=0.0", "artefacts.stop_deg=[40,51]"]
+    ends = [
+        "artefacts.strain=0.0",
+        "artefacts.strain_anisotropic=0.0",
+        "artefacts.second_phase_share=0.0",
+        "artefacts.stop_deg=[40,51]",
+    ]
     config = with_settings(QMixerTraining(patterns=1), ends)
     train, validation = read_structures([narrow], [], 8, config.artefacts)
     pack(tmp_path / "s.npz", train, validation)
@@ -92,11 +99,14 @@ def test_reflections_that_end_early_are_refused(minerals: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "d_A"),
     [
-        ({}, 2 * np.pi / (4 * np.pi * np.sin(np.pi / 4) / 1.5405929 * 1.06)),
-        ({"strain": 0.0, "second_phase_share": 0.0}, 1.5405929 / 2 / np.sin(np.pi / 4)),
-        ({"strain": 0.0}, 1.5405929 / 2 / np.sin(np.pi / 4) / 1.03),
-        ({"strain": 0.0, "second_phase_share": 0.0, "stop_deg": (40.0, 60.0)}, 1.5405929),
-        ({"strain": 0.08, "wavelengths_A": (0.4, 2.3), "stop_deg": (35.0, 120.0)}, 1.5405929 / 2**0.5 / 1.08),
+        ({}, 2 * np.pi / (4 * np.pi * np.sin(np.pi / 4) / 1.5405929 * 1.085)),
+        ({"strain": 0.0, "strain_anisotropic": 0.0, "second_phase_share": 0.0}, 1.5405929 / 2 / np.sin(np.pi / 4)),
+        ({"strain": 0.0, "strain_anisotropic": 0.01}, 1.5405929 / 2 / np.sin(np.pi / 4) / 1.03),
+        ({"strain": 0.0, "strain_anisotropic": 0.0, "second_phase_share": 0.0, "stop_deg": (40.0, 60.0)}, 1.5405929),
+        (
+            {"strain": 0.06, "strain_anisotropic": 0.02, "wavelengths_A": (0.4, 2.3), "stop_deg": (35.0, 120.0)},
+            1.5405929 / 2**0.5 / 1.08,
+        ),
     ],
 )
 def test_the_smallest_d_is_that_of_the_last_angle_at_the_shortest_wavelength(
@@ -159,9 +169,9 @@ def test_clean_patterns_show_the_lines_of_the_crystal(minerals: Path) -> None:
     dataset = open_dataset(minerals)
     row = next(i for i, name in enumerate(dataset.text("source_id")) if name.startswith("silicon."))
     simulator = Simulator(read_flat_sticks(dataset, np.array([row])), CLEAN)
-    inputs, log_scale = simulator(torch.zeros(2, dtype=torch.long), torch.Generator().manual_seed(0))
+    inputs, change = simulator(torch.zeros(2, dtype=torch.long), torch.Generator().manual_seed(0))
     assert inputs.shape == (2, 2, N_BINS)
-    assert torch.equal(log_scale, torch.zeros(2))
+    assert torch.equal(change, torch.zeros(2, 6))
     assert float(inputs[:, 1].mean()) > 0.9
     assert (inputs[:, 0] > 0.3).float().mean() < 0.1
 
@@ -212,6 +222,60 @@ def test_patterns_of_any_wavelength_range_and_step_lie_on_the_same_axis(minerals
     assert torch.equal(found[100:2999:8], ramp[0, 100:2999:8])
     assert float(found[104]) == float(ramp[0, 100] + ramp[0, 108]) / 2
     assert float(found[:100].abs().max()) == float(found[3000:].abs().max()) == 0.0
+
+
+def metric_tensor(cell: np.ndarray) -> np.ndarray:
+    """Return the metric tensor of a, b, c and angles in degrees."""
+    cosine = np.cos(np.radians(cell[3:]))
+    shape = np.array([[1, cosine[2], cosine[1]], [cosine[2], 1, cosine[0]], [cosine[1], cosine[0], 1]])
+    return shape * np.outer(cell[:3], cell[:3])
+
+
+def test_strain_keeps_the_symmetry_and_moves_lines_and_labels_together(minerals: Path) -> None:
+    """Lines follow from the strained cell by Bragg's law; cubic cells keep their shape, volumes are kept."""
+    dataset = open_dataset(minerals)
+    sticks = read_flat_sticks(dataset, dataset.rows())
+    numbers = torch.arange(len(sticks))
+    cells = torch.from_numpy(dataset.column("niggli")[dataset.rows()].astype(np.float64))
+    group = dataset.column("space_group")[dataset.rows()]
+    metric = draw_metrics(sticks, numbers, 0.025, torch.Generator().manual_seed(1))
+    change = cell_change(sticks, numbers, torch.ones(len(numbers)), metric)
+    strained = torch.cat([cells[:, :3] * change[:, :3].exp(), cells[:, 3:] + change[:, 3:]], dim=1)
+    assert torch.linalg.det(metric) == pytest.approx(torch.linalg.det(sticks.reciprocal_metric.double()), rel=2e-3)
+    cubic = torch.from_numpy(group >= 195)
+    assert float(change[cubic].abs().max()) < 1e-5
+    assert float(change[~cubic].abs().max(dim=1).values.min()) > 0
+    counts = sticks.first.diff()
+    owner = torch.repeat_interleave(numbers, counts)
+    ratio = stretch(sticks, numbers, owner, torch.arange(len(sticks.q)), metric).double()
+    assert float((ratio - 1).abs().max()) < 0.026
+    for row in numbers.tolist():
+        metric_A2 = metric_tensor(strained[row].numpy())
+        here = slice(int(sticks.first[row]), int(sticks.first[row + 1]))
+        # Every member of a family lies at the same place: the strain keeps the symmetry.
+        members = slice(int(sticks.member_first[here.start]), int(sticks.member_first[here.stop]))
+        hkl = sticks.member_hkl[members].double().numpy()
+        q = 2 * np.pi * np.sqrt(np.einsum("mi,ij,mj->m", hkl, np.linalg.inv(metric_A2), hkl))
+        of = np.repeat(np.arange(here.start, here.stop), sticks.member_first.diff()[here].numpy())
+        apart = np.abs(q / (sticks.q * ratio).numpy()[of] - 1)
+        first = (sticks.member_first[here] - members.start).numpy()
+        assert apart[first].max() < 2e-5, (row, group[row])
+        # Lines of different families that lie together by chance would separate.
+        assert np.quantile(apart, 0.9) < 2e-5, (row, group[row])
+
+
+def test_a_hexagonal_cell_changes_its_axes_and_keeps_its_angles(minerals: Path) -> None:
+    dataset = open_dataset(minerals)
+    row = next(i for i, name in enumerate(dataset.text("source_id")) if name.startswith("quartz."))
+    sticks = read_flat_sticks(dataset, np.array([row]))
+    numbers = torch.zeros(50, dtype=torch.long)
+    metric = draw_metrics(sticks, numbers, 0.025, torch.Generator().manual_seed(1))
+    change = cell_change(sticks, numbers, torch.ones(50), metric)
+    assert torch.allclose(change[:, 0], change[:, 1], atol=1e-6)
+    assert torch.allclose(change[:, 2], -2 * change[:, 0], atol=1e-3)
+    assert float(change[:, 3:].abs().max()) < 1e-4
+    assert float(change[:, 2].max()) > 0.005
+    assert float(change[:, 2].min()) < -0.005
 
 
 def test_texture_leaves_a_powder_of_a_random_orientation_alone(minerals: Path) -> None:
@@ -334,6 +398,44 @@ def test_the_command_trains_resumes_and_leaves_weights(minerals: Path, tmp_path:
     assert load_weights(tmp_path / "qmixer.safetensors").facts["patterns"] == 24
 
 
+def test_training_begins_with_the_weights_of_a_file(minerals: Path, tmp_path: Path) -> None:
+    """A step of no length leaves the weights; they keep their own units of lattices, and the facts name them."""
+    runner = CliRunner()
+    command = ["fit", "qmixer", str(minerals), "--batch-size", "8"]
+    first = runner.invoke(app, [*command, "--patterns", "16", "--out", str(tmp_path / "first")])
+    assert first.exit_code == 0, first.output
+    path = tmp_path / "first" / "qmixer.safetensors"
+    start = ["--start", str(path), "--out", str(tmp_path / "second")]
+    rate = ["--learning-rate", "1e-12", "--set", "weight_decay=0"]
+    second = runner.invoke(app, [*command, "--patterns", "8", *start, *rate])
+    assert second.exit_code == 0, second.output
+    before, after = load_weights(path), load_weights(tmp_path / "second" / "qmixer.safetensors")
+    for name, value in before.model.state_dict().items():
+        assert torch.equal(value, after.model.state_dict()[name]), name
+    assert torch.equal(before.lattice_deviation, after.lattice_deviation)
+    assert after.facts["patterns"] == 8
+    assert after.facts["began_with"]["patterns"] == 16
+    resumed = runner.invoke(app, [*command, "--patterns", "16", *start, *rate, "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+    other = runner.invoke(app, [*command, "--patterns", "8", "--size", "large", *start])
+    assert other.exit_code == 2
+    assert "are of another size; leave out --size" in other.output
+    missing = runner.invoke(app, [*command, "--patterns", "8", "--start", str(tmp_path / "none.safetensors")])
+    assert missing.exit_code == 2
+    assert "no weights here" in missing.output
+
+
+def test_a_run_begun_before_strain_of_directions_resumes_without_it(minerals: Path, tmp_path: Path) -> None:
+    isotropic = replace(TRAINING, artefacts=replace(TRAINING.artefacts, strain_anisotropic=0.0))
+    fit_qmixer(replace(isotropic, patterns=16), [minerals], tmp_path)
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    del content["config"]["artefacts"]["strain_anisotropic"]
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(TrainerError, match="begun with another artefacts"):
+        fit_qmixer(TRAINING, [minerals], tmp_path, resume=True)
+    assert fit_qmixer(isotropic, [minerals], tmp_path, resume=True).step == 6
+
+
 ANY = ["wavelengths_A=[0.4,2.3]", "start_deg=[2,12]", "stop_deg=[35,120]", "steps_deg=[0.005,0.1]"]
 
 
@@ -377,7 +479,8 @@ def test_checkpoints_before_the_setting_are_resumed(minerals: Path, tmp_path: Pa
         ('steps_deg=[0.1,"a"]', "artefacts.steps_deg: expected [minimum, maximum]"),
         ("stop_deg=[55,180]", "artefacts.stop_deg: expected less than 180, found 180"),
         ("cut_share=1.5", "artefacts.cut_share: expected 0 to 1, found 1.5"),
-        ("strain=0.5", "artefacts.strain: expected 0 to 0.08, found 0.5"),
+        ("strain=0.5", "artefacts.strain: expected 0 to 0.09, found 0.5"),
+        ("strain=0.08", "expected strain and strain_anisotropic to sum to at most 0.09, found 0.08 + 0.025"),
         ("wavelength=1.54", "--set artefacts.wavelength: unknown; expected artefacts. and one of"),
     ],
 )

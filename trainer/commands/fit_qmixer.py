@@ -13,6 +13,8 @@ from rich.console import Console
 from trainer.commands.options import CompileOption, DeviceOption, GeneratedOption, QMixerDatasets, SetOption
 
 WEIGHTS = "qmixer.safetensors"
+PACKAGE = "package"
+"""In place of a path: the weights that come with the package."""
 
 
 def fit_qmixer(
@@ -25,7 +27,11 @@ def fit_qmixer(
     ] = None,
     patterns: Annotated[int | None, typer.Option(min=1, help="Budget of patterns, instead of minutes.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume last.pt in --out, with a larger budget.")] = False,
-    size: Annotated[str, typer.Option(help="Size of the network: small, or large for a GPU.")] = "small",
+    size: Annotated[str | None, typer.Option(help="Size of the network: small (default), or large for a GPU.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Weights to begin with (.safetensors), or 'package' for those that come with it."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Patterns per step.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and patterns.")] = 0,
@@ -43,10 +49,10 @@ def fit_qmixer(
     from trainer.commands.terminal import errors_as_sentences
     from trainer.errors import TrainerError
     from trainer.models.qmixer import SIZES
-    from trainer.prediction.qmixer import export_weights
+    from trainer.prediction.qmixer import export_weights, load_weights
     from trainer.training.config import with_settings
     from trainer.training.distributed import alone
-    from trainer.training.fit_qmixer import LAST, QMixerTraining
+    from trainer.training.fit_qmixer import LAST, QMixerTraining, Start
     from trainer.training.fit_qmixer import fit_qmixer as fit
 
     console = Console(stderr=True, highlight=False)
@@ -65,10 +71,15 @@ def fit_qmixer(
         place = alone(device)
         if (minutes is None) == (patterns is None):
             raise TrainerError("expected a budget: either --minutes or --patterns")
-        if size not in SIZES:
+        if size is not None and size not in SIZES:
             raise TrainerError(f"--size {size}: expected one of {', '.join(SIZES)}")
+        earlier = None
+        if start is not None:
+            earlier = load_weights(None if str(start) == PACKAGE else start)
+            if size is not None and SIZES[size] != earlier.model.config:
+                raise TrainerError(f"--size {size}: the weights of {start} are of another size; leave out --size")
         config = QMixerTraining(
-            model=SIZES[size],
+            model=SIZES[size or "small"] if earlier is None else earlier.model.config,
             minutes=minutes,
             patterns=patterns,
             batch=batch_size,
@@ -85,6 +96,9 @@ def fit_qmixer(
             datasets,
             out,
             generated=generated or (),
+            start=None
+            if earlier is None
+            else Start(earlier.model.state_dict(), earlier.lattice_mean, earlier.lattice_deviation),
             resume=resume,
             threads=threads,
             device=place.device,
@@ -92,7 +106,12 @@ def fit_qmixer(
             say=lambda sentence: console.print(sentence, soft_wrap=True),
         )
         export_weights(
-            out / LAST, out / WEIGHTS, {"datasets": [Path(dataset).name for dataset in [*datasets, *(generated or ())]]}
+            out / LAST,
+            out / WEIGHTS,
+            {
+                "datasets": [Path(dataset).name for dataset in [*datasets, *(generated or ())]],
+                **({"began_with": earlier.facts} if earlier is not None else {}),
+            },
         )
     typer.echo(
         json.dumps(

@@ -58,7 +58,7 @@ QMixerDatasets = Annotated[
     list[str],
     typer.Argument(
         metavar="DATASET...",
-        help="Datasets with reflections to d = 1.03 A (store.d_min_A = 1.0), or files of trainer pack.",
+        help="Datasets with reflections to d = 1.00 A (store.d_min_A = 1.0), or files of trainer pack.",
     ),
 ]
 GeneratedOption = Annotated[

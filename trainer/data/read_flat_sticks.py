@@ -18,13 +18,14 @@ from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.simulate.flat_sticks import FlatSticks
 from trainer.simulate.log_q import CU_KALPHA1_A, Q_MAX, Q_MIN
+from trainer.simulate.strained import VOIGT
 
 ROWS_AT_ONCE = 128
 WEAKEST = 3e-4
 """Of the strongest reflection in the range: weaker ones are left out."""
 MOST = 1500
 """Reflections kept of a structure, the strongest ones."""
-STRAIN_MARGIN = 1.08
+STRAIN_MARGIN = 1.09
 """Reflections this far beyond the range are kept, since a strained crystal brings them into it."""
 
 
@@ -48,7 +49,16 @@ def flat_sticks(crystals: Iterable[Reflections]) -> FlatSticks:
 def _of_crystal(crystal: Reflections) -> tuple[NDArray[Any], ...]:
     peaks = crystal.peaks()
     numbers = 2 * np.pi * peaks.inverse_d, peaks.f2, peaks.members, peaks.member_hkl, peaks.member_f2
-    return (*_kept(*numbers), crystal.reciprocal_metric)
+    return (*_kept(*numbers), crystal.reciprocal_metric, kept_by(crystal.rotations))
+
+
+def kept_by(rotations: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Return the matrix (6, 6) that takes a change of the reciprocal metric to its mean over rotations of hkl."""
+    unit = np.zeros((6, 3, 3))
+    for number, (i, j) in enumerate(VOIGT):
+        unit[number, i, j] = unit[number, j, i] = 1.0
+    turned = np.einsum("rji,kjl,rlm->kim", rotations, unit, rotations.astype(np.float64)) / len(rotations)
+    return np.stack([turned[:, i, j] for i, j in VOIGT])
 
 
 def _flat(parts: Sequence[tuple[NDArray[Any], ...]]) -> FlatSticks:
@@ -62,6 +72,7 @@ def _flat(parts: Sequence[tuple[NDArray[Any], ...]]) -> FlatSticks:
         torch.from_numpy(np.concatenate([part[3] for part in parts]).astype(np.int16)),
         torch.from_numpy(np.concatenate([part[4] for part in parts]).astype(np.float32)),
         torch.from_numpy(np.stack([part[5] for part in parts]).astype(np.float32)),
+        torch.from_numpy(np.stack([part[6] for part in parts]).astype(np.float32)),
     )
 
 
@@ -101,7 +112,7 @@ def _read_block(
         radians = np.radians(angle[k])
         f_squared = intensity[k] / polarised(radians, polarisation)
         q = 4 * np.pi * np.sin(radians / 2) / wavelength_A
-        found[row] = (*_kept(q, f_squared, members[k], hkl[k], share[k]), metric[k])
+        found[row] = (*_kept(q, f_squared, members[k], hkl[k], share[k]), metric[k], np.zeros((6, 6)))
     return found
 
 

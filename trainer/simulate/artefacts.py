@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 from trainer.simulate.flat_sticks import FlatSticks
+from trainer.simulate.free_strain import cell_change, draw_metrics, stretch
 from trainer.simulate.log_q import (
     CU_KALPHA1_A,
     FEWEST_BINS,
@@ -29,7 +30,7 @@ from trainer.simulate.log_q import (
 
 CU_KALPHA2_A = 1.5444274
 TWO_THETA_MAX_DEG = TWO_THETA_MIN_DEG + STEP_DEG * (N_ANGLES - 1)
-LARGEST_STRAIN = 0.08
+LARGEST_STRAIN = 0.09
 """Reflections that a larger strain would bring into the range are not read."""
 SECOND_PHASE_STRAIN = 0.03
 """Largest relative change of scale of a second phase."""
@@ -49,6 +50,8 @@ class Artefacts:
 
     strain: float = 0.06
     """Largest relative change of scale of the crystal."""
+    strain_anisotropic: float = 0.025
+    """Largest relative change of a spacing by strain that differs between directions, as the symmetry allows."""
     texture_share: float = 0.5
     march_r: tuple[float, float] = (0.35, 1.9)
     jitter_share: float = 0.4
@@ -84,8 +87,14 @@ class Artefacts:
                 _check_range(name, value)
             elif name.endswith("_share") and not 0 <= value <= 1:
                 raise TrainerError(f"artefacts.{name}: expected 0 to 1, found {value}")
-        if not 0 <= self.strain <= LARGEST_STRAIN:
-            raise TrainerError(f"artefacts.strain: expected 0 to {LARGEST_STRAIN}, found {self.strain}")
+        for name in ("strain", "strain_anisotropic"):
+            if not 0 <= getattr(self, name) <= LARGEST_STRAIN:
+                raise TrainerError(f"artefacts.{name}: expected 0 to {LARGEST_STRAIN}, found {getattr(self, name)}")
+        if self.strain + self.strain_anisotropic > LARGEST_STRAIN:
+            raise TrainerError(
+                f"artefacts: expected strain and strain_anisotropic to sum to at most {LARGEST_STRAIN}, found "
+                f"{self.strain:g} + {self.strain_anisotropic:g}"
+            )
         if not 0 <= self.jitter < math.inf:
             raise TrainerError(f"artefacts.jitter: expected 0 or more, found {self.jitter}")
         if self.stop_deg[1] >= 180:
@@ -108,7 +117,8 @@ class Artefacts:
         high = torch.tensor(self.stop_deg[1])
         end_deg = float(_on_copper(high, torch.tensor(self.wavelengths_A[0])).clamp(max=TWO_THETA_MAX_DEG))
         q_max = min(Q_MAX, 4 * math.pi * math.sin(math.radians(end_deg / 2)) / CU_KALPHA1_A)
-        return 2 * math.pi / (q_max * (1 + max(self.strain, SECOND_PHASE_STRAIN if self.second_phase_share else 0.0)))
+        own = self.strain + self.strain_anisotropic
+        return 2 * math.pi / (q_max * (1 + max(own, SECOND_PHASE_STRAIN if self.second_phase_share else 0.0)))
 
     def _bins(self, wavelength_A: float) -> int:
         """Return the bins that the shortest range covers at a wavelength."""
@@ -147,11 +157,17 @@ class Simulator:
     artefacts: Artefacts = field(default_factory=Artefacts)
 
     def __call__(self, structures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return inputs (pattern, 2, bin) and the logarithm of each crystal's scale (pattern,)."""
+        """Return inputs (pattern, 2, bin) and how each cell changed (pattern, 6).
+
+        A change is the logarithms of the ratios of a, b, c, and the differences of the angles in degrees.
+        """
         a, n = self.artefacts, len(structures)
         scale = 1 + a.strain * (2 * _uniform(n, generator) - 1)
+        metric = (
+            draw_metrics(self.sticks, structures, a.strain_anisotropic, generator) if a.strain_anisotropic else None
+        )
         widths = self._draw_widths(n, generator)
-        pattern = self._render(structures, scale, widths, generator, texture=True)
+        pattern = self._render(structures, scale, widths, generator, texture=True, metric=metric)
         pattern = pattern / pattern.amax(dim=1, keepdim=True).clamp(min=1e-9)
         self._add_second_phases(pattern, widths, generator)
         self._add_lines(pattern, generator)
@@ -164,7 +180,7 @@ class Simulator:
         if a.steps_deg[1] > STEP_DEG:
             noisy = at_steps(noisy, measured, self._draw_steps(n, widths.wavelength_A, generator))
         window = 1.5 * (0.7 + 0.6 * float(_uniform(1, generator)))
-        return network_input(noisy, measured, window), torch.log(scale)
+        return network_input(noisy, measured, window), cell_change(self.sticks, structures, scale, metric)
 
     def peaks(self, structures: Tensor, generator: torch.Generator) -> Tensor:
         """Return the peaks of unstrained crystals with drawn widths, rows as `draw_peaks` takes them."""
@@ -194,17 +210,35 @@ class Simulator:
         return replace(drawn, wavelength_A=_log_uniform(n, a.wavelengths_A, g))
 
     def _render(
-        self, structures: Tensor, scale: Tensor, widths: Widths, g: torch.Generator, *, texture: bool
+        self,
+        structures: Tensor,
+        scale: Tensor,
+        widths: Widths,
+        g: torch.Generator,
+        *,
+        texture: bool,
+        metric: Tensor | None = None,
     ) -> Tensor:
         """Return patterns on the grid of angles."""
-        return draw_peaks(self._peaks(structures, scale, widths, g, texture=texture), len(structures))
+        return draw_peaks(self._peaks(structures, scale, widths, g, texture=texture, metric=metric), len(structures))
 
-    def _peaks(self, structures: Tensor, scale: Tensor, widths: Widths, g: torch.Generator, *, texture: bool) -> Tensor:
+    def _peaks(
+        self,
+        structures: Tensor,
+        scale: Tensor,
+        widths: Widths,
+        g: torch.Generator,
+        *,
+        texture: bool,
+        metric: Tensor | None = None,
+    ) -> Tensor:
         """Return the peaks of both wavelengths, with the Lorentz-polarisation factor of a laboratory tube."""
         a, sticks = self.artefacts, self.sticks
         first, last = sticks.first[structures], sticks.first[structures + 1]
         owner, at = _ranges(first, last)
         q = sticks.q[at] / scale[owner]
+        if metric is not None:
+            q = q * stretch(sticks, structures, owner, at, metric)
         sine = q * (CU_KALPHA1_A / (4 * math.pi))
         intensity = sticks.f_squared[at] * torch.exp(-2 * widths.b_change[owner] * (q / (4 * math.pi)).square())
         if texture:

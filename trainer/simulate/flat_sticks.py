@@ -25,6 +25,9 @@ class FlatSticks:
     member_share: Tensor
     reciprocal_metric: Tensor
     """(structure, 3, 3), 1/A^2."""
+    allowed: Tensor
+    """(structure, 6, 6): the part of a change of the reciprocal metric that keeps the symmetry, of and as xx, yy, zz,
+    yz, xz, xy; zeros: unknown."""
 
     def __len__(self) -> int:
         return len(self.first) - 1
@@ -41,6 +44,7 @@ class FlatSticks:
             self.member_hkl[members],
             self.member_share[members],
             self.reciprocal_metric[structures],
+            self.allowed[structures],
         )
 
     def to(self, device: torch.device) -> Self:
@@ -58,6 +62,7 @@ def join_sticks(parts: Sequence[FlatSticks]) -> FlatSticks:
         torch.cat([part.member_hkl for part in parts]),
         torch.cat([part.member_share for part in parts]),
         torch.cat([part.reciprocal_metric for part in parts]),
+        torch.cat([part.allowed for part in parts]),
     )
 
 

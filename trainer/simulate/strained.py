@@ -72,9 +72,7 @@ def strained_metrics(members: Members, parameters: Parameters) -> Tensor:
     """
     assert members.rotations is not None
     frame = torch.linalg.cholesky(torch.linalg.inv(members.reciprocal_metric))
-    tensor = torch.zeros_like(frame)
-    for number, (i, j) in enumerate(VOIGT):
-        tensor[:, i, j] = tensor[:, j, i] = parameters.strain_anisotropic[:, number]
+    tensor = symmetric(parameters.strain_anisotropic.to(frame.dtype))
     rotations = members.rotations.to(frame.dtype)
     number_of = rotations.abs().amax(dim=(2, 3)).sum(dim=1)  # the rest are zeros
     turned = torch.linalg.inv(frame)[:, None] @ rotations @ frame[:, None]
@@ -85,6 +83,14 @@ def strained_metrics(members: Members, parameters: Parameters) -> Tensor:
     cells = frame @ (identity + kept)
     found: Tensor = cells @ cells.transpose(1, 2)
     return found
+
+
+def symmetric(components: Tensor) -> Tensor:
+    """Return symmetric tensors (pattern, 3, 3) of components (pattern, 6) in the order of `VOIGT`."""
+    tensor = components.new_zeros(len(components), 3, 3)
+    for number, (i, j) in enumerate(VOIGT):
+        tensor[:, i, j] = tensor[:, j, i] = components[:, number]
+    return tensor
 
 
 def cells_of(metrics: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from trainer.errors import TrainerError
 from trainer.models.qmixer import LATTICES, SYSTEM_ENDS, QMixer, QMixerConfig, QMixerOutput
 from trainer.simulate.artefacts import Artefacts, Simulator
 from trainer.simulate.log_q import N_BINS
+from trainer.training.bravais import DEGREES
 from trainer.training.packed import SUFFIX, unpack
 from trainer.training.structures import (
     Structures,
@@ -106,6 +107,15 @@ class QMixerTraining:
             raise TrainerError(f"model.bins: expected {N_BINS}, found {self.model.bins}")
 
 
+@dataclass(frozen=True)
+class Start:
+    """Weights of an earlier training to begin with, and the units of their lattices."""
+
+    network: dict[str, Tensor]
+    lattice_mean: Tensor
+    lattice_deviation: Tensor
+
+
 @dataclass
 class State:
     """Everything that a resumed run needs."""
@@ -143,18 +153,24 @@ def fit_qmixer(
     out: Path,
     *,
     generated: Sequence[str | Path] = (),
+    start: Start | None = None,
     resume: bool = False,
     threads: int = 1,
     device: torch.device = CPU,
     report: Callable[[dict[str, Any]], None] = lambda values: None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> State:
-    """Train on the structures of datasets until the budget is used; keep `last.pt` and `log.jsonl` in `out`."""
+    """Train on the structures of datasets until the budget is used; keep `last.pt` and `log.jsonl` in `out`.
+
+    `start` holds the weights to begin with, of a network of the size in `config`; without it they are random.
+    """
     torch.set_num_threads(1)
     if resume and not (out / LAST).exists():
         raise TrainerError(f"{out / LAST}: no checkpoint here to resume; leave out --resume to begin a run")
     train, validation = read_structures(datasets, generated, config.validation_structures, config.artefacts, say)
-    return fit_on(config, train, validation, out, resume=resume, threads=threads, device=device, report=report)
+    return fit_on(
+        config, train, validation, out, start=start, resume=resume, threads=threads, device=device, report=report
+    )
 
 
 def read_structures(
@@ -205,6 +221,7 @@ def fit_on(
     validation: Structures,
     out: Path,
     *,
+    start: Start | None = None,
     resume: bool = False,
     threads: int = 1,
     device: torch.device = CPU,
@@ -213,7 +230,7 @@ def fit_on(
     """Train on structures that were read."""
     config.artefacts.refuse_narrow()
     torch.manual_seed(config.seed)
-    state = begin(config, train, device)
+    state = begin(config, train, device, start)
     if resume:
         restore(state, out / LAST)
     elif (out / LAST).exists():
@@ -249,8 +266,11 @@ def fit_on(
     return state
 
 
-def begin(config: QMixerTraining, train: Structures, device: torch.device = CPU) -> State:
-    """Return a new network on a device with the statistics of its training structures, which are still on the CPU."""
+def begin(config: QMixerTraining, train: Structures, device: torch.device = CPU, start: Start | None = None) -> State:
+    """Return a network on a device with the statistics of its training structures, which are still on the CPU.
+
+    Weights to start with keep the means of their own structures.
+    """
     mean, deviation = torch.zeros(LATTICES, 6), torch.ones(LATTICES, 6)
     natural = torch.ones_like(train.generated) if bool(train.generated.all()) else ~train.generated
     for lattice in range(LATTICES):
@@ -263,7 +283,11 @@ def begin(config: QMixerTraining, train: Structures, device: torch.device = CPU)
     weights = drawing_weights(train, config.class_power, config.generated_share)
     drawn = torch.bincount(train.space_group, weights, minlength=230)
     log_prior = torch.where(drawn > 0, torch.log(drawn) - torch.log(frequency / frequency.sum()), 0.0).float()
-    model = QMixer(config.model).to(device)
+    model = QMixer(config.model)
+    if start is not None:
+        model.load_state_dict(start.network)
+        mean, deviation = start.lattice_mean, start.lattice_deviation
+    model = model.to(device)
     decayed = [p for n, p in model.named_parameters() if p.dim() > 1 and n != "position"]
     others = [p for n, p in model.named_parameters() if not (p.dim() > 1 and n != "position")]
     optimiser = torch.optim.AdamW(
@@ -283,9 +307,9 @@ def draw(
     structures: Structures, numbers: Tensor, generator: torch.Generator, artefacts: Artefacts = NORMAL
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return inputs and labels of fresh patterns."""
-    inputs, log_scale = Simulator(structures.sticks, artefacts)(numbers, generator)
-    lattice = structures.lattice[numbers].clone()
-    lattice[:, :3] += log_scale[:, None]
+    inputs, change = Simulator(structures.sticks, artefacts)(numbers, generator)
+    change[:, 3:] /= DEGREES
+    lattice = structures.lattice[numbers] + change
     return inputs, {
         "space_group": structures.space_group[numbers],
         "bravais": structures.bravais[numbers],
@@ -407,6 +431,7 @@ def restore(state: State, path: Path) -> None:
     # A checkpoint may be older than a setting.
     before = asdict(QMixerTraining(patterns=1))
     wanted, found = asdict(state.config), {**before, **content["config"]}
+    found["artefacts"] = {**before["artefacts"], "strain_anisotropic": 0.0, **found["artefacts"]}
     changed = [name for name in wanted if name not in free and wanted[name] != found[name]]
     if changed:
         raise TrainerError(f"{path}: begun with another {', '.join(changed)}; resume with the same")
@@ -414,7 +439,7 @@ def restore(state: State, path: Path) -> None:
         if not torch.allclose(content[name], getattr(state, name), rtol=1e-4, atol=1e-4):
             raise TrainerError(
                 f"{path}: begun on other structures: {what} are not those of the datasets given; resume with the same "
-                "datasets or choose another --out"
+                "datasets and the same --start, or choose another --out"
             )
     state.model.load_state_dict(content["model"])
     state.average.load_state_dict(content["average"])

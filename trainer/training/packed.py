@@ -66,7 +66,7 @@ def unpack(path: Path) -> tuple[Structures, Structures]:
 
 
 _NAMES = ("counts", "on_cu", "members", "h", "k", "l", "share", "metric", "space_group", "lattice", "generated")
-_LATER = ("group", "d_min_A")
+_LATER = ("group", "d_min_A", "allowed")
 """What older files lack."""
 
 
@@ -91,6 +91,7 @@ def _encoded(structures: Structures) -> dict[str, NDArray[Any]]:
         "generated": structures.generated.numpy(),
         "group": structures.group.numpy(),
         "d_min_A": structures.d_min_A.numpy(),
+        "allowed": sticks.allowed.numpy(),
     }
 
 
@@ -110,13 +111,14 @@ def _decoded(arrays: Mapping[str, NDArray[Any]]) -> Structures:
         torch.from_numpy(hkl),
         torch.from_numpy(arrays["share"].astype(np.float32)),
         torch.from_numpy(arrays["metric"].astype(np.float32)),
+        torch.from_numpy(arrays.get("allowed", np.zeros((len(metric), 6, 6))).astype(np.float32)),
     )
     group = torch.from_numpy(arrays["space_group"].astype(np.int64))
     lattice, generated = torch.from_numpy(arrays["lattice"]), torch.from_numpy(arrays["generated"])
     unknown = np.zeros(len(group))
     of_split = torch.from_numpy(arrays.get("group", unknown).astype(np.int64))
     d_min = torch.from_numpy(arrays.get("d_min_A", unknown).astype(np.float32))
-    rows: list[Tensor] = [group, lattice, generated, of_split, d_min]
+    rows: list[Tensor] = [group, lattice, generated, of_split, d_min, sticks.allowed]
     if {len(sticks), *map(len, rows)} != {len(sticks)} or not len(sticks) or bool((group > 229).any()):
         raise ValueError("its arrays do not fit together")
     return Structures(sticks, group, lattice.float(), generated.bool(), of_split, d_min)

@@ -38,7 +38,7 @@ def draw_metrics(sticks: FlatSticks, structures: Tensor, largest: float, generat
 def stretch(sticks: FlatSticks, structures: Tensor, owner: Tensor, at: Tensor, metric: Tensor) -> Tensor:
     """Return q of reflections `at` in the strained cells over that in the crystal's; pattern `owner` has each.
 
-    It is that of the first member, also where families lie together by chance.
+    It is that of the first member, also where two families have one spacing.
     """
     hkl = sticks.member_hkl[sticks.member_first[at]].float()
     products = hkl[:, [i for i, _ in VOIGT]] * hkl[:, [j for _, j in VOIGT]]

@@ -60,7 +60,8 @@ def allocation(profile: AllocationProfile) -> Iterator[tuple[str, Security | Non
 def _run_role(
     profile: AllocationProfile, process: ProcessRank, shared: Path, scratch: Path, security: Security | None
 ) -> NoReturn:
-    # The runner ends a role with an interrupt to its own process.
+    # The runner ends a role with an interrupt to its own process; the queueing system ends it at once.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     try:
         if process.rank != 0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from typing import Any
 
 import typer
@@ -78,14 +80,17 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 a negative answer or a bug, 2 a mistake of the user, 130 Ctrl-C."""
+    """Run the command line and exit: 0 done, 1 a negative answer or a bug, 2 a mistake of the user, 130 interrupted."""
     from datagen.errors import expected_errors
 
+    # Queueing systems and `kill` end a run as Ctrl-C does: workers are closed and the terminal is told what to do.
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     set_verbosity(Verbosity.NORMAL)
     try:
         app()
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer ends so on Ctrl-C, without a message
+        if end.code == INTERRUPTED:  # typer ends so on an interrupt, without a message
             say(Console(stderr=True), "datagen: interrupted; re-run the same command to resume")
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: every error has a message and an exit code

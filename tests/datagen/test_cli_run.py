@@ -133,7 +133,8 @@ def test_a_dataset_of_this_folder_has_its_name(tmp_path: Path, monkeypatch: pyte
     assert default_dataset(Path("..")) == Path("minerals.zarr")
 
 
-def test_interrupted_it_says_one_line_and_leaves_nobody_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_says_one_line_and_leaves_nobody_behind(tmp_path: Path, ended_by: signal.Signals) -> None:
     cifs = write_cifs(tmp_path / "cifs", ["halite", "quartz", "silicon", "fluorite"])
     log, dataset = tmp_path / "log", tmp_path / "d.zarr"
     with log.open("wb") as out:
@@ -148,7 +149,10 @@ def test_interrupted_it_says_one_line_and_leaves_nobody_behind(tmp_path: Path) -
         end = time.monotonic() + 100
         while not (dataset / "zarr.json").exists() and run.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
-        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: driver and workers alike
+        if ended_by == signal.SIGINT:
+            os.killpg(run.pid, ended_by)  # as a terminal does: driver and workers alike
+        else:
+            os.kill(run.pid, ended_by)
         assert run.wait(timeout=60) == 130, log.read_text()
         end = time.monotonic() + 20
         while session_members(run.pid) and time.monotonic() < end:
@@ -160,6 +164,7 @@ def test_interrupted_it_says_one_line_and_leaves_nobody_behind(tmp_path: Path) -
     text = log.read_text()
     assert "datagen: interrupted; re-run the same command to resume" in text
     assert "Traceback" not in text
+    assert "leaked" not in text
 
 
 def test_retry_knows_the_reasons_for_which_structures_are_set_aside(

@@ -83,7 +83,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 a negative answer or a bug, 2 a mistake of the user, 130 interrupted."""
     from datagen.errors import expected_errors
 
-    # Queueing systems and `kill` end a run as Ctrl-C does: workers are closed and the terminal is told what to do.
+    # Queueing systems and `kill` end a run as Ctrl-C does: its workers are closed, and a line says how to resume.
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     set_verbosity(Verbosity.NORMAL)

@@ -320,6 +320,7 @@ class Run:
     def tidy(self) -> None:
         """Delete what only an unfinished run needs; the settings stay, so that a re-run recognises the dataset."""
         shutil.rmtree(self.work / UNFINISHED, ignore_errors=True)
+        (self.work / ACCEPTED).unlink(missing_ok=True)
 
 
 def counted(counts: Counter[str]) -> str:

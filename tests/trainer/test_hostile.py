@@ -141,6 +141,45 @@ def test_mutated_metadata_of_a_dataset(dataset: Path, tries: int) -> None:
     assert 0 < answered < tries
 
 
+DRAWN = ("configuration", "simulation", "augmentation")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(DRAWN[:length] for length in (1, 2, 3)),
+        *(
+            (*DRAWN, name)
+            for name in ("probability", "strain_isotropic", "strain_anisotropic", "march_r", "size_ratio")
+        ),
+        *((*DRAWN, "probability", name) for name in ("strain_isotropic", "march_r")),
+        ("layout", "extra_augmentations"),
+    ],
+)
+def test_what_parameters_were_drawn_from_may_be_anything(place: tuple[str, ...], dataset: Path) -> None:
+    path = dataset / "zarr.json"
+    raw = path.read_bytes()
+    values = (*VALUES, [1], [2, 1], [0, 1e300], ["a", "b"], [{}], [None, None], float("nan"), [float("nan")] * 2)
+    assert open_dataset(dataset).of_crystals
+    try:
+        for value in values:
+            content = json.loads(raw)
+            inner = content["attributes"]
+            for key in place[:-1]:
+                inner = inner.setdefault(key, {})
+            inner[place[-1]] = value
+            path.write_text(json.dumps(content))
+
+            def read() -> None:
+                opened = open_dataset(dataset)
+                opened.sticks(int(opened.rows()[0]))
+                read_everything(dataset)
+
+            answers_or_refuses(read, f"{place} = {value}")
+    finally:
+        path.write_bytes(raw)
+
+
 @TRIES
 def test_damaged_chunks_of_a_dataset(dataset: Path, tries: int) -> None:
     rng = random.Random(1)

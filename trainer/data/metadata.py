@@ -116,6 +116,9 @@ def read_layout(location: Location, attributes: dict[str, Any]) -> Layout:
             raise TrainerError(
                 f"{location}: layout.{name}: expected {least} to {limit:,}, found {value!r:.80}; {VERIFY}"
             )
+    extra = stated.get("extra_augmentations", [])
+    if not isinstance(extra, list) or not all(isinstance(name, str) for name in extra):
+        raise TrainerError(f"{location}: layout.extra_augmentations: expected names, found {extra!r:.80}; {VERIFY}")
     names = attributes.get("shard_variables")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TrainerError(f"{location}: its attributes have no list of shard_variables; {VERIFY}")
@@ -144,6 +147,27 @@ def read_instrument(location: Location, attributes: dict[str, Any], layout: Layo
             f"{location}: instrument.n_points: expected {layout.n_points}, found {found['n_points']!r:.80}; {VERIFY}"
         )
     return found
+
+
+def read_range(location: Location, attributes: dict[str, Any], name: str) -> tuple[float, float, float] | None:
+    """Return minimum, maximum and share of what a parameter of the patterns was drawn from; None if not stated."""
+    stated: Any = attributes
+    for part in ("configuration", "simulation", "augmentation"):
+        stated = stated.get(part, {})
+        if not isinstance(stated, dict):
+            raise TrainerError(
+                f"{location}: {part}: expected an object in its attributes, found {stated!r:.80}; {VERIFY}"
+            )
+    shares = stated.get("probability", {})
+    share = shares.get(name, 1.0) if isinstance(shares, dict) else shares
+    if not is_number(share) or not 0 <= share <= 1:
+        raise TrainerError(f"{location}: probability of {name}: expected 0 to 1, found {share!r:.80}; {VERIFY}")
+    if name not in stated:
+        return None
+    ends = stated[name]
+    if not isinstance(ends, list) or len(ends) != 2 or not all(map(is_number, ends)) or ends[0] > ends[1]:
+        raise TrainerError(f"{location}: {name}: expected [minimum, maximum], found {ends!r:.80}; {VERIFY}")
+    return float(ends[0]), float(ends[1]), float(share)
 
 
 def is_number(value: Any) -> bool:

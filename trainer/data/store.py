@@ -27,6 +27,7 @@ from trainer.data.metadata import (
     read_attributes,
     read_instrument,
     read_layout,
+    read_range,
     read_receipt,
 )
 from trainer.data.reflections import Reflections, Sticks, on_instrument
@@ -35,6 +36,8 @@ from trainer.errors import TrainerError
 SLOTS_AT_ONCE = 1024
 """Slots of a variable that are read of every structure of a block; the length of a chunk that datagen writes."""
 FEWEST_SCAN_POINTS = 50
+LARGEST_STRAIN = 0.1
+"""Of an isotropic strain and of the components of another."""
 MALFORMED = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
     *(OSError, RuntimeError, SystemError, TypeError, ValueError),
@@ -240,27 +243,25 @@ class Dataset:
         """Whether texture is drawn, so that sticks have members."""
         if not self.of_crystals:
             return self.has("member_hkl")
-        drawn = self._drawn
-        return any(list(drawn.get(name, (1.0, 1.0))) != [1.0, 1.0] for name in ("march_r", "size_ratio"))
+        ranges = [self._range_of(name) or (1.0, 1.0, 1.0) for name in ("march_r", "size_ratio")]
+        return any((low, high) != (1.0, 1.0) for low, high, _ in ranges)
 
     @property
     def largest_strain(self) -> float:
         """Bound of the relative change of d spacings, from the ranges that strain is drawn from."""
 
         def most(name: str) -> float:
-            low, high = self._drawn.get(name, (0.0, 0.0))
-            return (
-                max(abs(float(low)), abs(float(high))) if self._drawn.get("probability", {}).get(name, 1) > 0 else 0.0
-            )
+            low, high, share = self._range_of(name) or (0.0, 0.0, 0.0)
+            if max(-low, high) > LARGEST_STRAIN:
+                raise TrainerError(
+                    f"{self.path}: {name}: expected at most {LARGEST_STRAIN}, found {low:g} to {high:g}; {VERIFY}"
+                )
+            return max(abs(low), abs(high)) if share else 0.0
 
         return most("strain_isotropic") + 3 * most("strain_anisotropic")
 
-    @property
-    def _drawn(self) -> Mapping[str, Any]:
-        """Ranges that parameters are drawn from."""
-        stated: Mapping[str, Any] = self.attributes.get("configuration", {})
-        found: Mapping[str, Any] = stated.get("simulation", {}).get("augmentation", {})
-        return found
+    def _range_of(self, name: str) -> tuple[float, float, float] | None:
+        return read_range(self.path, self.attributes, name)
 
     @property
     def d_min_A(self) -> float:

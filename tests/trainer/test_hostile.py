@@ -154,9 +154,10 @@ DRAWN = ("configuration", "simulation", "augmentation")
         ),
         *((*DRAWN, "probability", name) for name in ("strain_isotropic", "march_r")),
         ("layout", "extra_augmentations"),
+        *(("instrument", "lines", 0, name) for name in ("weight", "wavelength_A")),
     ],
 )
-def test_what_parameters_were_drawn_from_may_be_anything(place: tuple[str, ...], dataset: Path) -> None:
+def test_what_sticks_and_draws_follow_from_may_be_anything(place: tuple[str | int, ...], dataset: Path) -> None:
     path = dataset / "zarr.json"
     raw = path.read_bytes()
     values = (*VALUES, [1], [2, 1], [0, 1e300], ["a", "b"], [{}], [None, None], float("nan"), [float("nan")] * 2)
@@ -166,7 +167,7 @@ def test_what_parameters_were_drawn_from_may_be_anything(place: tuple[str, ...],
             content = json.loads(raw)
             inner = content["attributes"]
             for key in place[:-1]:
-                inner = inner.setdefault(key, {})
+                inner = inner[key] if isinstance(inner, list) else inner.setdefault(key, {})
             inner[place[-1]] = value
             path.write_text(json.dumps(content))
 

@@ -133,8 +133,9 @@ def read_instrument(location: Location, attributes: dict[str, Any], layout: Layo
     lines = found.get("lines")
     lines = lines if isinstance(lines, list) and lines else [None]
     wavelengths: list[Any] = [line.get("wavelength_A") if isinstance(line, dict) else None for line in lines]
+    weights: list[Any] = [line.get("weight", 1.0) if isinstance(line, dict) else None for line in lines]
     numbers = [found[name] for name in INSTRUMENT_NUMBERS if name in found]
-    if not all(is_number(value) for value in (*wavelengths, *numbers)):
+    if not all(is_number(value) for value in (*wavelengths, *weights, *numbers)):
         raise TrainerError(f"{location}: instrument: expected finite numbers, found other values; {VERIFY}")
     low, high = found.get("two_theta_min_deg", 0), found.get("two_theta_max_deg", 180)
     if min(wavelengths) <= 0 or len(wavelengths) > MOST_LINES or not -180 <= low < high <= 180:

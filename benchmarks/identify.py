@@ -65,6 +65,11 @@ def simulated(dataset: str, count: int) -> tuple[list[Observed], Truth]:
     rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
     refuse_truncated(dataset, source.d_min_A, Artefacts())
     split = read_split(source, "validation", count)
+    if len(split) != len(rows):
+        raise SystemExit(
+            f"{dataset}: {len(rows) - len(split)} of {len(rows)} validation structures have no reflection in the range; "
+            "their names would be those of others: choose another --simulated"
+        )
     inputs, _ = draw(split, torch.arange(len(split)), torch.Generator().manual_seed(7))
     groups = source.text("group")
     scans = [Observed(one[0].double().numpy() ** 2, one[1].numpy() > 0.5, 1.5405929) for one in inputs]

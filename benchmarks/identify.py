@@ -67,7 +67,7 @@ def simulated(dataset: str, count: int) -> tuple[list[Observed], Truth]:
     split = read_split(source, "validation", count)
     if len(split) != len(rows):
         raise SystemExit(
-            f"{dataset}: {len(rows) - len(split)} of {len(rows)} validation structures have no reflection in the range; "
+            f"{dataset}: {len(rows) - len(split)} of {len(rows)} validation structures have no reflection in range; "
             "their names would be those of others: choose another --simulated"
         )
     inputs, _ = draw(split, torch.arange(len(split)), torch.Generator().manual_seed(7))

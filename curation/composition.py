@@ -79,7 +79,12 @@ def reduced_formula(amounts: dict[str, float]) -> str:
         reduced = _smallest_ratio(values)
     parts = dict(zip(elements, reduced, strict=True))
     order = sorted(parts, key=lambda e: (_ELECTRONEGATIVITY.get(e, math.inf), e))
-    return "".join(e + ("" if parts[e] == 1 else f"{parts[e]:.4g}") for e in order)
+    return "".join(e + ("" if parts[e] == 1 else _four_digits(parts[e])) for e in order)
+
+
+def _four_digits(amount: float) -> str:
+    """Return an amount with four significant digits and no exponent."""
+    return np.format_float_positional(amount, precision=4, unique=False, fractional=False, trim="-")
 
 
 def in_hill_order(formula: str) -> str:

@@ -16,6 +16,13 @@ from curation.reasons import Refused
 from curation.species import species_of, species_of_symbol
 
 
+def test_traces_have_no_exponents_that_hills_order_would_lose() -> None:
+    formula = reduced_formula({"Al": 1.0, "O": 1.5, "Cr": 1e-5})
+    assert formula == "Al100000CrO150000"
+    assert in_hill_order(formula) == formula
+    assert reduced_formula({"Al": 1.0, "O": 1.5, "Cr": 1e-6}) != formula
+
+
 def test_there_are_118_elements_in_their_order():
     assert len(SYMBOLS) == 118
     assert [SYMBOLS[i] for i in (0, 5, 25, 91, 117)] == ["H", "C", "Fe", "U", "Og"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from datagen.errors import StoreError
 from datagen.inspect.verify import verify
-from datagen.progress import Display, Silence, one_line
+from datagen.progress import Display, Silence, one_line, size
 from datagen.share.curation_table import SourceRow
 from datagen.share.finished import FinishedDataset
 from datagen.share.manifest import file_entry
@@ -30,6 +31,9 @@ from datagen.store.lock import locked
 from datagen.store.schema import Layout
 from datagen.store.shard_reader import Value
 from datagen.store.shard_writer import ShardWriter
+
+ROOM = 0.8
+"""Of the estimated bytes: rows may be smaller than the mean of their dataset."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
     display = display or Silence()
     with private_folder(out, recipe.fingerprint()) as making:
         dataset = making / "dataset"
+        refuse_full_disk(out, dataset, recipe)
         two_theta_deg = recipe.sources[0].column("two_theta")
         labels = labels_of(recipe.sources, recipe.rows)
         zarr_store.create(dataset, recipe.layout, labels, two_theta_deg, recipe.attributes)
@@ -131,6 +136,23 @@ def compose(out: Path, recipe: Recipe, display: Display | None = None) -> None:
         zarr_store.finalise(dataset, {}, keys)
         verify(dataset, display=display)
         recipe.place(dataset, out)
+
+
+def refuse_full_disk(out: Path, dataset: Path, recipe: Recipe) -> None:
+    """Raise if the disk has less room than the rows take in their own datasets, without the shards made already."""
+    taken = Counter(source for source, _ in recipe.rows)
+    needed = 0.0
+    for number, source in enumerate(recipe.sources):
+        n_bytes = sum(receipt.size for receipt in source.receipts.values())
+        before, now = source.layout.n_augmentations, recipe.layout.n_augmentations
+        needed += n_bytes * taken[number] / source.layout.n_structures * (now / before if before else 1.0)
+    made = sum(entry.stat().st_size for entry in dataset.rglob("*") if entry.is_file())
+    free = shutil.disk_usage(out.absolute().parent).free
+    if free < ROOM * (needed - made):
+        raise StoreError(
+            f"{out}: takes about {size(needed - made)} more, {out.absolute().parent} has {size(free)} free; free disk "
+            "space, or choose another place"
+        )
 
 
 @contextmanager

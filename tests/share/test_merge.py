@@ -56,6 +56,20 @@ def test_rows_of_a_dataset_without_densities_have_the_reason_none_given(both: Pa
     assert merged.vocabulary("density_reason")[int(merged.values("density_reason", row))] == "none_given"
 
 
+def test_a_merge_that_does_not_fit_on_the_disk_is_refused_before_it_is_written(
+    ours: Path, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = sum(r.size for path in (ours, theirs) for r in open_finished(path).receipts.values())
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed // 4))
+    with pytest.raises(StoreError, match=r"both.zarr: takes about .* more, .* has .* free; free disk space"):
+        merge([ours, theirs], tmp_path / "both.zarr")
+    making = tmp_path / ".both.zarr.making"
+    assert not list(making.rglob("c"))
+    monkeypatch.undo()
+    assert merge([ours, theirs], tmp_path / "both.zarr").n_structures == 9
+
+
 def test_a_merge_keeps_the_splits(ours: Path, theirs: Path, both: Path) -> None:
     merged = open_dataset(both)
     now = dict(zip(merged.text("group"), merged.column("split").tolist(), strict=True))

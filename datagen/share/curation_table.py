@@ -19,6 +19,7 @@ from datagen.progress import one_line
 from datagen.share.finished import FinishedDataset
 from datagen.steps.structures_table import ADDED
 from datagen.store.bounded_table import CURATION_TABLE, TableLimitError, read_batches
+from datagen.store.files import from_json
 
 METADATA_KEY = b"pxrd_datagen"
 _TIMING = "seconds"
@@ -187,7 +188,7 @@ def _malformed(source: FinishedDataset, what: str) -> StoreError:
 
 def _metadata(sources: Sequence[FinishedDataset], counts: Counter[str]) -> dict[str, Any]:
     try:
-        first: dict[str, Any] = json.loads((_schema(sources[0]).metadata or {})[METADATA_KEY])
+        first: dict[str, Any] = from_json((_schema(sources[0]).metadata or {})[METADATA_KEY])
         fingerprint = dict(first["fingerprint"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _malformed(sources[0], "its metadata has no settings of the curation") from error

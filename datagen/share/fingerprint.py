@@ -21,6 +21,7 @@ from datagen.progress import one_line
 from datagen.share.compose import refuse_taken
 from datagen.share.finished import FinishedDataset, open_finished
 from datagen.store.bounded_table import TableLimitError, read_batches
+from datagen.store.files import from_json
 from datagen.store.location import Where
 from datagen.store.schema import SPLITS
 
@@ -115,7 +116,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
     """Read a fingerprint that `write_fingerprint` wrote."""
     try:
         found = pq.read_schema(path)
-        about: dict[str, Any] = json.loads((found.metadata or {})[_KEY])
+        about: dict[str, Any] = from_json((found.metadata or {})[_KEY])
         if any(found.field(name).type != pa.string() for name in _COLUMNS):
             raise StoreError(f"{path}: expected columns of text, as datagen fingerprint writes them; write it again")
         columns = _read_columns(path)

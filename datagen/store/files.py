@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,18 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
 def to_json(content: Any) -> bytes:
     """Return content as JSON: stable, readable, without NaN."""
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def from_json(text: str | bytes) -> Any:
+    """Return what JSON holds; raise ValueError unless its numbers are finite, as those that `to_json` writes are."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} where a finite number was expected")
+    return value
 
 
 def move_all(moves: Mapping[Path, Path]) -> None:

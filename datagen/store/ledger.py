@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -204,7 +203,7 @@ def _check_files(path: str, files: object) -> None:
 
 def _parsed(path: str, text: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content = disk.from_json(text)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: expected JSON, found something else ({error}); {_REPAIR}") from error
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from datagen.progress import one_line
 from datagen.store import schema
 from datagen.store.confined import refuse_links_out
 from datagen.store.damaged import damage_explained
+from datagen.store.files import from_json
 from datagen.store.location import Where, is_url, location_of
 from datagen.store.schema import FORMAT, READABLE_VERSIONS, Draw, Layout, Variable
 from datagen.store.shard_file import codecs
@@ -94,7 +94,7 @@ def _read_group(dataset: Where) -> dict[str, Any]:
         # An address has limits of its own, and asking for a size is a request.
         if not is_url(str(location)) and (location.size("zarr.json") or 0) > MOST_METADATA_BYTES:
             raise StoreError(f"{path}: expected at most {MOST_METADATA_BYTES:,} bytes; fetch the dataset again")
-        content = json.loads(location.read("zarr.json"))
+        content = from_json(location.read("zarr.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{dataset}: no dataset here; expected {path}") from None
     except OSError as error:

@@ -31,6 +31,8 @@ from datagen.share.publish import publish
 from datagen.share.subset import Selection, subset
 from datagen.store.location import locate
 from tests.share.hostile import change_json, changed_copy, reseal
+from trainer.data.store import open_dataset
+from trainer.errors import TrainerError
 
 NAMING = Naming("Ours")
 OPERATIONS: dict[str, Callable[[Path, Path, Path], object]] = {
@@ -97,6 +99,22 @@ def test_malformed_attributes_are_refused_by_every_operation(
         if path[0] == "layout" or path == ("configuration",):
             fits = (path[-1], value) in (("density_method", None), ("extra_augmentations", []))
             assert refused == (0 if fits else len(OPERATIONS)), value
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_numbers_that_are_not_finite_are_refused_by_every_operation(
+    ours: Path, theirs: Path, tmp_path: Path, number: str
+) -> None:
+    def write(dataset: Path) -> None:
+        set_attribute("configuration", "store", "d_min_A", value="NUMBER")(dataset)
+        path = dataset / "zarr.json"
+        path.write_text(path.read_text().replace('"NUMBER"', number))
+
+    hostile = changed_copy(ours, tmp_path / "hostile.zarr", write)
+    for name, run in OPERATIONS.items():
+        assert "finite number" in (refusal(run, hostile, theirs, tmp_path / f"{name}.zarr") or ""), name
+    with pytest.raises(TrainerError, match="finite number"):
+        open_dataset(hostile)
 
 
 @pytest.mark.parametrize("operation", ["subset", "merge", "diff"])

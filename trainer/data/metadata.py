@@ -247,7 +247,7 @@ def _codecs(codecs: Collection[Any]) -> list[Any]:
 def read_json(location: Location, name: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
-        content = json.loads(location.read(name))
+        content = json.loads(location.read(name), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError, IsADirectoryError) as error:
         raise TrainerError(
             f"{location}/{name}: expected JSON, found something else ({error}); run datagen verify"
@@ -255,3 +255,10 @@ def read_json(location: Location, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TrainerError(f"{location}/{name}: expected an object, found {type(content).__name__}; run datagen verify")
     return content
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} where a finite number was expected")
+    return value

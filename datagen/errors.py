@@ -23,6 +23,13 @@ class EngineError(DatagenError):
     """A simulation engine is missing or failed as a whole."""
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C or SIGTERM caused an error: compiled functions raise SystemError in their place."""
+    while isinstance(error, SystemError):
+        error = error.__cause__
+    return isinstance(error, KeyboardInterrupt)
+
+
 def expected_errors() -> tuple[type[Exception], ...]:
     """Return every class of error that is shown as a message, without a traceback; the rest are bugs."""
     from catalogs.errors import CatalogError

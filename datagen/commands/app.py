@@ -29,6 +29,8 @@ from datagen.commands import (
 from datagen.commands.terminal import INTERRUPTED, VerbosityGroup, facts, say, set_verbosity, show_error
 from datagen.progress import Verbosity
 
+RESUMABLE = "datagen: interrupted; re-run the same command to resume"
+
 app = typer.Typer(
     name="datagen",
     cls=VerbosityGroup,
@@ -81,7 +83,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a negative answer or a bug, 2 a mistake of the user, 130 interrupted."""
-    from datagen.errors import expected_errors
+    from datagen.errors import expected_errors, is_interrupt
 
     # Queueing systems and `kill` end a run as Ctrl-C does: its workers are closed, and a line says how to resume.
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -91,7 +93,13 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer ends so on an interrupt, without a message
-            say(Console(stderr=True), "datagen: interrupted; re-run the same command to resume")
+            say(Console(stderr=True), RESUMABLE)
         raise
+    except KeyboardInterrupt:
+        say(Console(stderr=True), RESUMABLE)
+        sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last resort: every error has a message and an exit code
+        if is_interrupt(error):
+            say(Console(stderr=True), RESUMABLE)
+            sys.exit(INTERRUPTED)
         sys.exit(show_error(error, isinstance(error, expected_errors())))

@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from catalogs.config import GeneratedCatalog
 from catalogs.open import open_catalogs
 from catalogs.record import Record
 from cluster.config import Profile
@@ -75,7 +76,8 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
     """Read the catalogs, curate and simulate a random sample, and extrapolate."""
     warm_up(job_of(config))  # an engine that is missing is said before the catalogs are read
     records: Iterable[Record] = open_catalogs(list(config.catalog))
-    if structures is not None:
+    n_known = _number_known(config)
+    if structures is not None or n_known is not None:
         records = islice(records, READ_FOR_SAMPLE)
     sample, n_read, n_text = _sample(records, display)
     if not sample:
@@ -87,7 +89,9 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
         accepted = [v for v in verdicts if v.accepted]
         n_bytes, n_simulated = _simulate(accepted, config, seconds, display)
     share = n_simulated / len(sample)
-    n_records = n_read if structures is None or not share else round(structures / share)
+    n_records = n_read if n_known is None else n_known
+    if structures is not None and share:
+        n_records = round(structures / share)
     n_structures = round(n_records * share)
     scale = n_records / len(sample)
     layout = _layout(config, accepted, max(n_structures, 1))
@@ -106,6 +110,14 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
         n_work_bytes=n_text / max(n_read, 1) * n_records / 3 + 4000.0 * n_structures,
         stage_seconds={name: s * scale for name, s in seconds.items()},
     )
+
+
+def _number_known(config: DatagenConfig) -> int | None:
+    """Return the number of records of one catalog of generated crystals: its first are a sample of all."""
+    catalog = config.catalog[0]
+    if len(config.catalog) > 1 or not isinstance(catalog, GeneratedCatalog) or catalog.where or catalog.from_list:
+        return None
+    return min(catalog.count, catalog.limit or catalog.count)
 
 
 def _sample(records: Iterable[Record], display: Display) -> tuple[list[Record], int, int]:

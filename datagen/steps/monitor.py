@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from curation.sandbox_meter import resident_bytes
-from datagen.errors import StoreError, expected_errors
+from datagen.errors import StoreError, expected_errors, is_interrupt
 from datagen.progress import Display, Figures, Observer
 from datagen.steps.metrics import metrics_text
 from datagen.store import files
@@ -195,14 +195,14 @@ def monitored(
     display.observers.append(monitor)
     try:
         yield
-    except KeyboardInterrupt:
-        monitor.ended("interrupted")
-        raise
     except expected_errors() as error:
         monitor.ended("failed", str(error))
         raise
     except BaseException as error:
-        monitor.ended("failed", f"unexpected {type(error).__name__}: {error}")
+        if is_interrupt(error):
+            monitor.ended("interrupted")
+        else:
+            monitor.ended("failed", f"unexpected {type(error).__name__}: {error}")
         raise
     else:
         monitor.ended("finished")

@@ -14,7 +14,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from datagen import __version__
-from datagen.errors import expected_errors
+from datagen.errors import expected_errors, is_interrupt
 
 LOG = "run.log"
 MAX_BYTES = 4_000_000
@@ -70,11 +70,11 @@ def run_log(folder: Path) -> Iterator[Path]:
     except expected_errors() as error:
         log.error("%s", error)  # noqa: TRY400 - a mistake of the user or the machine, which its message explains
         raise
-    except KeyboardInterrupt:
-        log.warning("interrupted; re-run the same command to resume")
-        raise
-    except BaseException:
-        log.exception("unexpected error")
+    except BaseException as error:
+        if is_interrupt(error):
+            log.warning("interrupted; re-run the same command to resume")
+        else:
+            log.exception("unexpected error")
         raise
     finally:
         _detach(handler, before)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cluster.config import InlineProfile, JobProfile
+from datagen.config.config import parse_config
 from datagen.errors import EngineError, PlanError
 from datagen.inspect.estimate import Estimate, estimate
 from datagen.progress import Silence
@@ -34,6 +35,16 @@ def test_it_grows_with_the_number_of_structures(made: Made, found: Estimate) -> 
     assert many.n_shards == -(-many.n_structures // 2)
     with pytest.raises(PlanError, match=r"store\.structures_per_shard"):
         check_disk_space(many.n_files, 0, Path(), made.config.store.max_files)
+
+
+def test_generated_crystals_are_not_all_made_to_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.inspect.estimate.READ_FOR_SAMPLE", 60)
+    content = {"catalog": [{"kind": "generated", "count": 312_267}]}
+    config = parse_config(content, where="test", base=tmp_path)
+    found = estimate(config, display=Silence())
+    assert (found.n_records, found.sample) == (312_267, 48)
+    assert 0.9 * 312_267 <= found.n_structures <= 312_267
+    assert found.n_work_bytes > 312_267 * 1000
 
 
 def test_memory_is_that_of_processes_with_these_libraries(made: Made, found: Estimate) -> None:

@@ -23,6 +23,9 @@ from datagen.store.location import Where, location_of
 from datagen.store.quantise import quantise
 from datagen.store.reading import read_attributes, read_layout
 
+NEEDED = ("row", "structure", "structure_hash", "source_id", "licence", "reason", "detail", "duplicate_of")
+"""Columns of the curation table that its readers ask for."""
+
 
 class StructureWithheldError(StoreError):
     """The dataset was published without coordinates that a pattern is made of."""
@@ -113,4 +116,9 @@ def table_lines(dataset: Where, filters: list[tuple[str, str, Any]]) -> list[dic
             f"{dataset}: expected {CURATION_TABLE}, which a complete dataset has; finish the run first"
         ) from None
     with damage_explained(dataset, CURATION_TABLE), file:
-        return read_lines(file, filters)
+        found = read_lines(file, filters)
+    if lost := [name for name in NEEDED if found and name not in found[0]]:
+        raise StoreError(
+            f"{dataset}: expected the column {lost[0]} in {CURATION_TABLE}, found none; fetch the dataset again"
+        )
+    return found

@@ -16,11 +16,15 @@ import pytest
 from cluster.config import InlineProfile
 from curation.crystal import Crystal
 from datagen.config.config import DatagenConfig, parse_config
+from datagen.config.job import WORK, read_job
 from datagen.progress import Silence
 from datagen.run import run
 from datagen.simulate import engine
 from datagen.steps import shard_task
+from datagen.steps.accepted import write_accepted
+from datagen.steps.curate import TABLE
 from datagen.steps.outcome import Outcome
+from datagen.steps.shard_task import ACCEPTED
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "catalogs" / "examples"
 INSTRUMENT = {
@@ -90,6 +94,13 @@ def make(config: DatagenConfig, dataset: Path, *, report: bool = False) -> Outco
     """Run in this process; the report, which takes longer than all the rest, where asked for."""
     with nullcontext() if report else patch.multiple("datagen.run", draw_report=DEFAULT, write_report=DEFAULT):
         return run(config, dataset, profile=InlineProfile(kind="inline"), display=Silence())
+
+
+def write_accepted_again(dataset: Path) -> Path:
+    """Write the file of accepted structures as an unfinished run has it; return its path."""
+    path = dataset / WORK / ACCEPTED
+    write_accepted(dataset / WORK / TABLE, path, read_job(dataset).d_min_A, drop_duplicates=True)
+    return path
 
 
 def lines_of(dataset: Path) -> dict[str, dict[str, Any]]:

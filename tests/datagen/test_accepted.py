@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from datagen.config.job import WORK
 from datagen.steps.accepted import MOST_REFLECTIONS, TABLE_ROW, Accepted, write_accepted
+from datagen.steps.curate import TABLE
 from datagen.steps.shard_task import ACCEPTED
-from tests.datagen.small_runs import EVIL, Made
+from tests.datagen.small_runs import EVIL, Made, config_of, make, write_accepted_again, write_cifs
 
 
 def test_rows_come_in_the_order_asked_for(made: Made) -> None:
-    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    accepted = Accepted(write_accepted_again(made.dataset))
     names = accepted.column("source_id")
     assert [row["source_id"] for row in accepted.rows([2, 0])] == [names[2], names[0]]
     assert len(accepted) == 5
@@ -17,10 +20,16 @@ def test_rows_come_in_the_order_asked_for(made: Made) -> None:
 
 
 def test_every_structure_knows_its_line_of_the_table(made: Made) -> None:
-    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    accepted = Accepted(write_accepted_again(made.dataset))
     lines = list(made.lines().values())
     for name, line in zip(accepted.column("source_id"), accepted.column(TABLE_ROW), strict=True):
         assert lines[line]["source_id"] == name
+
+
+def test_a_finished_run_leaves_no_file_of_them(tmp_path: Path) -> None:
+    make(config_of(write_cifs(tmp_path / "cifs", ["halite"])), tmp_path / "d.zarr")
+    assert (tmp_path / "d.zarr" / WORK / TABLE).exists()
+    assert not (tmp_path / "d.zarr" / WORK / ACCEPTED).exists()
 
 
 def test_repetitions_are_kept_when_asked(made: Made) -> None:
@@ -33,7 +42,7 @@ def test_repetitions_are_kept_when_asked(made: Made) -> None:
 
 
 def test_labels_follow_the_order_of_rows(made: Made) -> None:
-    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    accepted = Accepted(write_accepted_again(made.dataset))
     labels, back = accepted.labels([0, 1, 2, 3, 4]), accepted.labels([4, 3, 2, 1, 0])
     assert list(labels["source_id"]) == list(back["source_id"])[::-1]
     assert np.array_equal(np.asarray(labels["niggli"]), np.asarray(back["niggli"])[::-1])
@@ -41,7 +50,7 @@ def test_labels_follow_the_order_of_rows(made: Made) -> None:
 
 
 def test_charges_do_not_split_an_element_s_share(made: Made) -> None:
-    accepted = Accepted(made.dataset / WORK / ACCEPTED)
+    accepted = Accepted(write_accepted_again(made.dataset))
     position = accepted.column("source_id").index("mixed.cif")
     composition = np.asarray(accepted.labels([position])["composition"])[0]
     assert {z + 1: round(float(composition[z]), 6) for z in np.flatnonzero(composition)} == {8: 0.5, 12: 0.1, 26: 0.4}

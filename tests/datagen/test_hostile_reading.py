@@ -130,6 +130,18 @@ def test_a_table_with_other_types(copied: Made, column: str) -> None:
             verify(copied.dataset, sample=4)
 
 
+@pytest.mark.parametrize(
+    "column", ["row", "structure", "structure_hash", "source_id", "licence", "reason", "duplicate_of"]
+)
+def test_a_table_without_a_column(copied: Made, column: str) -> None:
+    path = copied.dataset / "curation.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    reseal(copied.dataset)
+    for row in ("quartz.cif", "0"):
+        with pytest.raises(StoreError):
+            replay(copied.dataset, row, 0)
+
+
 def test_a_text_in_place_of_the_space_groups_gives_no_index(copied: Made, tmp_path: Path) -> None:
     path = copied.dataset / "curation.parquet"
     table = pq.read_table(path)

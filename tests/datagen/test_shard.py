@@ -10,8 +10,8 @@ from datagen.config.job import WORK, read_job
 from datagen.errors import DatagenError, EngineError, StoreError
 from datagen.steps import shard_task
 from datagen.steps.accepted import Accepted
-from datagen.steps.shard_task import ACCEPTED, ShardOrder, probe_shard
-from tests.datagen.small_runs import Made, config_of, lines_of, make, misbehave, write_cifs
+from datagen.steps.shard_task import ShardOrder, probe_shard
+from tests.datagen.small_runs import Made, config_of, lines_of, make, misbehave, write_accepted_again, write_cifs
 
 
 def raising(error: Exception) -> Callable[[], None]:
@@ -111,7 +111,7 @@ def test_what_ends_a_process_is_found_structure_by_structure(tmp_path: Path, mon
     make(config, dataset)
     (tmp_path / "sitecustomize.py").write_text(MISBEHAVING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    accepted = Accepted(dataset / WORK / ACCEPTED)
+    accepted = Accepted(write_accepted_again(dataset))
     members = {name: i for i, name in enumerate(accepted.column("source_id"))}
     order = ShardOrder(str(dataset), 0, tuple(members.values()), "", read_job(dataset).key())
     found = {member: reason for member, reason, _ in probe_shard(order).quarantined}

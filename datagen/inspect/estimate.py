@@ -36,6 +36,9 @@ READ_FOR_SAMPLE = 4096
 """Records looked at when the whole number is given: the sample comes from these."""
 DRIVER_bytes, DRIVER_PER_RECORD_bytes = 0.5e9, 1400.0
 """Memory of the driver: libraries and report, and what it keeps of each record (docs/scale.md)."""
+WORKER_MORE_bytes = 0.15e9
+"""What a worker takes beyond this process and a shard's arrays: Dask, and patterns before they are compressed; found
+in the same runs."""
 
 
 @dataclass
@@ -105,7 +108,7 @@ def estimate(config: DatagenConfig, *, display: Display, structures: int | None 
         n_files=files_of(layout),
         n_bytes=n_bytes * scale,
         driver_bytes=DRIVER_bytes + DRIVER_PER_RECORD_bytes * n_records,
-        worker_bytes=resident_bytes() + _shard_bytes(layout),
+        worker_bytes=resident_bytes() + _shard_bytes(layout) + WORKER_MORE_bytes,
         sandbox_bytes=sandbox_bytes,
         n_work_bytes=n_text / max(n_read, 1) * n_records / 3 + 4000.0 * n_structures,
         stage_seconds={name: s * scale for name, s in seconds.items()},

@@ -260,7 +260,7 @@ def test_strain_keeps_the_symmetry_and_moves_lines_and_labels_together(minerals:
         apart = np.abs(q / (sticks.q * ratio).numpy()[of] - 1)
         first = (sticks.member_first[here] - members.start).numpy()
         assert apart[first].max() < 2e-5, (row, group[row])
-        # Lines of different families that lie together by chance would separate.
+        # Lines of different families with one spacing would separate.
         assert np.quantile(apart, 0.9) < 2e-5, (row, group[row])
 
 

@@ -167,7 +167,7 @@ class Simulator:
             draw_metrics(self.sticks, structures, a.strain_anisotropic, generator) if a.strain_anisotropic else None
         )
         widths = self._draw_widths(n, generator)
-        pattern = self._render(structures, scale, widths, generator, texture=True, metric=metric)
+        pattern = draw_peaks(self._peaks(structures, scale, widths, generator, texture=True, metric=metric), n)
         pattern = pattern / pattern.amax(dim=1, keepdim=True).clamp(min=1e-9)
         self._add_second_phases(pattern, widths, generator)
         self._add_lines(pattern, generator)
@@ -208,19 +208,6 @@ class Simulator:
         if a.wavelengths_A == (CU_KALPHA1_A, CU_KALPHA1_A):
             return drawn
         return replace(drawn, wavelength_A=_log_uniform(n, a.wavelengths_A, g))
-
-    def _render(
-        self,
-        structures: Tensor,
-        scale: Tensor,
-        widths: Widths,
-        g: torch.Generator,
-        *,
-        texture: bool,
-        metric: Tensor | None = None,
-    ) -> Tensor:
-        """Return patterns on the grid of angles."""
-        return draw_peaks(self._peaks(structures, scale, widths, g, texture=texture, metric=metric), len(structures))
 
     def _peaks(
         self,
@@ -294,7 +281,7 @@ class Simulator:
             return
         others = (_uniform(len(has), g) * len(self.sticks)).long()
         scale = 1 + SECOND_PHASE_STRAIN * (2 * _uniform(len(has), g) - 1)
-        second = self._render(others, scale, widths.of(has), g, texture=False)
+        second = draw_peaks(self._peaks(others, scale, widths.of(has), g, texture=False), len(has))
         height = second.amax(dim=1).clamp(min=1e-9)
         pattern[has] += second * (_log_uniform(len(has), a.second_phase, g) / height)[:, None]
 

@@ -68,7 +68,7 @@ test-clusters: $(TEST)
 	$(BIN)/python -m pytest -m clusters --timeout 1800 -rs
 
 # The weights of the package: reflections of structures and of generated crystals to d = 1 A, then QMixer by the clock;
-# resumes. On a GPU: MINUTES=9.35 QMIXER='--batch-size 2048 --learning-rate 2.5e-3 --compile'.
+# resumes. On a GPU: MINUTES=9.35 QMIXER='--batch-size 2048 --learning-rate 2.5e-3 --compile'; docs/qmixer.md.
 MINUTES ?= 195
 QMIXER ?=
 REFLECTIONS := { base = "alphadiffract", two_theta_min_deg = 2.0, two_theta_max_deg = 36.5, n_points = 64, polarisation = 0.99 }

@@ -23,7 +23,19 @@ from datagen.store.location import Where, location_of
 from datagen.store.quantise import quantise
 from datagen.store.reading import read_attributes, read_layout
 
-NEEDED = ("row", "structure", "structure_hash", "source_id", "licence", "reason", "detail", "duplicate_of")
+NEEDED = (
+    "row",
+    "source",
+    "source_id",
+    "formula",
+    "space_group",
+    "structure",
+    "structure_hash",
+    "licence",
+    "reason",
+    "detail",
+    "duplicate_of",
+)
 """Columns of the curation table that its readers ask for."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import shutil
@@ -128,7 +129,7 @@ class Folder(Location):
 
     def read(self, name: str) -> bytes:
         """Return all bytes of a file."""
-        return path_inside(self.path, name).read_bytes()
+        return self._file(name).read_bytes()
 
     def size(self, name: str) -> int | None:
         """Return the bytes of a file; None if it does not exist."""
@@ -137,7 +138,7 @@ class Folder(Location):
 
     def checksum(self, name: str) -> str:
         """Return the SHA-256 of a file."""
-        return sha256_of(path_inside(self.path, name))
+        return sha256_of(self._file(name))
 
     def view(self, name: str) -> memoryview:
         """Return the mapped bytes of a file."""
@@ -146,11 +147,11 @@ class Folder(Location):
 
     def arrow_file(self, name: str) -> pa.NativeFile:
         """Return the mapped file."""
-        return pa.memory_map(str(path_inside(self.path, name)))
+        return pa.memory_map(str(self._file(name)))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for random access."""
-        return path_inside(self.path, name).open("rb")
+        return self._file(name).open("rb")
 
     def names(self, folder: str) -> list[str]:
         """Return the files directly in a folder, sorted."""
@@ -164,6 +165,13 @@ class Folder(Location):
     def zarr_store(self) -> Path:
         """Return the folder itself."""
         return self.path
+
+    def _file(self, name: str) -> Path:
+        """Return the path of a file; anything else of that name, such as a folder or a pipe, is none."""
+        path = path_inside(self.path, name)
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no file", str(path))
+        return path
 
 
 def mapped(file: IO[bytes]) -> memoryview:

@@ -131,7 +131,11 @@ def test_a_table_with_other_types(copied: Made, column: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "column", ["row", "structure", "structure_hash", "source_id", "licence", "reason", "duplicate_of"]
+    "column",
+    [
+        *("row", "structure", "structure_hash", "source", "source_id", "licence", "reason", "duplicate_of"),
+        *("formula", "space_group"),
+    ],
 )
 def test_a_table_without_a_column(copied: Made, column: str) -> None:
     path = copied.dataset / "curation.parquet"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -185,6 +186,43 @@ def test_receipts_that_contradict_the_layout_are_refused(ours: Path, tmp_path: P
     change_json(hostile / "ledger" / "shard-00001.json", lambda content: content.update({field: value}))
     with pytest.raises(StoreError):
         open_finished(hostile)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _file_for_its_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.write_text("{}")
+
+
+@pytest.mark.parametrize("put", [_folder, _pipe, _file_for_its_folder])
+@pytest.mark.parametrize("name", ["zarr.json", "curation.parquet", "ledger/frame.json", "ledger/shard-00001.json"])
+def test_what_is_no_file_is_refused_by_every_operation(
+    ours: Path, theirs: Path, tmp_path: Path, name: str, put: Callable[[Path], None]
+) -> None:
+    if put is _file_for_its_folder and "/" not in name:
+        pytest.skip("its folder is the dataset")
+    hostile = changed_copy(ours, tmp_path / "h.zarr", lambda _: None)
+    put(hostile / name)
+    for operation, run in OPERATIONS.items():
+        assert refusal(run, hostile, theirs, tmp_path / f"{operation}.zarr"), operation
+    with pytest.raises(StoreError):
+        verify(hostile, sample=1)
+    if name == "zarr.json":
+        with pytest.raises(TrainerError):
+            open_dataset(str(hostile))
+    elif name != "ledger/shard-00001.json":
+        open_dataset(str(hostile)).rows()
+    else:  # to the trainer the shard is not committed
+        assert len(open_dataset(str(hostile)).rows()) < len(open_dataset(str(ours)).rows())
 
 
 def test_labels_outside_of_their_range_are_refused(ours: Path, theirs: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -78,6 +79,8 @@ class Folder(Location):
     def read(self, name: str) -> bytes:
         """Read a file."""
         path = self.path / name
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise FileNotFoundError(errno.ENOENT, "no file", str(path))
         refuse_large_file(str(path), path.stat().st_size)
         return path.read_bytes()
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from datagen.progress import printable
+
 
 class DatagenError(Exception):
-    """An error that the user can correct; the command line shows its message and exits with code 2."""
+    """An error that the user can correct; the command line shows its message and exits with code 2.
+
+    Control characters, which text of a foreign file may bring and a terminal may obey, are written as escapes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class ConfigError(DatagenError):

@@ -112,6 +112,27 @@ def answers_or_refuses(use: Callable[[], Any], change: str) -> bool:
     return True
 
 
+def test_escape_sequences_of_a_dataset_do_not_reach_messages(dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "d.zarr"
+    shutil.copytree(dataset, path)
+    file = path / "zarr.json"
+    content = json.loads(file.read_text())
+
+    def replace(value: Any) -> None:
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if key == "chunk_shape":
+                value[key] = "\x1b[31m\x1b]0;x\x07"
+            elif isinstance(inner, dict | list):
+                replace(inner)
+
+    replace(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(TrainerError) as refused:
+        open_dataset(path)
+    assert "[31m" in str(refused.value)
+    assert "\x1b" not in str(refused.value)
+
+
 def read_everything(path: Path) -> None:
     for kind in ("patterns", "sticks"):
         data = trainer.PatternDataset(path, None, input=kind, noise=True)

@@ -77,7 +77,12 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except TrainerError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {_plain(str(error))}", soft_wrap=True, highlight=False)
+        print_mistakes([str(error)])
+        raise typer.Exit(code=2) from None
+    except RuntimeError as error:
+        if "InvalidCxxCompiler" not in str(error):
+            raise
+        print_mistakes(["--compile needs a C++ compiler; install one, name it in CXX, or leave out --compile"])
         raise typer.Exit(code=2) from None
 
 

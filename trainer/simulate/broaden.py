@@ -8,7 +8,6 @@ Gauss-Legendre sums, over the same range around each peak. Angles are in degrees
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from trainer.simulate.areas import area_factors, size_factors, textured
 from trainer.simulate.background import add_background, without_background
 from trainer.simulate.parameters import Instrument, Parameters
+from trainer.simulate.profile_sum import Peaks, sum_profiles
 from trainer.simulate.second_phases import Phases, add_second_phases
 from trainer.simulate.sticks import Members, Sticks
 from trainer.simulate.strained import strained, volume_ratio
@@ -26,10 +26,6 @@ __all__ = ["Members", "Phases", "Sticks", "broaden"]
 
 WIDTH_FLOOR = 0.001
 MIN_SH_OVER_L = 0.002
-CHUNK_POINTS = 1 << 25
-"""Profile points in memory at a time on a GPU: 128 MiB per temporary array."""
-CHUNK_POINTS_CPU = 1 << 18
-"""The same on a CPU, so that they stay in the cache."""
 
 # fmt: off
 AXIAL_TERMS = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 140, 160,
@@ -46,15 +42,16 @@ def broaden(
     phases: Phases | None = None,
     *,
     subtract: bool = True,
+    compiled: bool = False,
 ) -> Tensor:
     """Return patterns (pattern, two_theta) in single precision: sums of profiles with the areas of the reflections.
 
     Without `phases` there are no second phases. A background that the parameters say is subtracted stays if `subtract`
-    is false, so that noise can be added first.
+    is false, so that noise can be added first. `compiled` sums by a kernel that `torch.compile` makes.
     """
 
     def summed(of: Sticks, with_parameters: Parameters) -> Tensor:
-        return _sum(_peaks(of, with_parameters, instrument), of.n_patterns, instrument)
+        return sum_profiles(_peaks(of, with_parameters, instrument), of.n_patterns, instrument, compiled=compiled)
 
     with torch.autocast(sticks.two_theta_deg.device.type, enabled=False):
         moved = strained(sticks, parameters, instrument)
@@ -65,59 +62,7 @@ def broaden(
         return without_background(pattern, parameters.background_window) if subtract else pattern
 
 
-def _sum(peaks: _Peaks, n_patterns: int, instrument: Instrument) -> Tensor:
-    step = instrument.step_deg
-    device = peaks.centre.device
-    out = torch.zeros(n_patterns, instrument.n_points, dtype=torch.float32, device=device)
-    grid = torch.arange(instrument.n_points, dtype=torch.float32, device=device)
-    total = peaks.centre.shape[0]
-    budget = CHUNK_POINTS_CPU if device.type == "cpu" else CHUNK_POINTS
-    size = max(1, budget // instrument.n_points)
-    # Separate whole and fractional steps, so that single precision resolves sharp peaks.
-    position = (peaks.centre - instrument.two_theta_min_deg) / step
-    whole = position.round()
-    fraction = (position - whole).float()[:, None]
-    first, last = ((edge - whole).float()[:, None] for edge in (peaks.first, peaks.last))
-    whole = whole.float()[:, None]
-    inverse_fwhm = (step / peaks.fwhm).float()[:, None]
-    lorentzian = (2.0 / math.pi * peaks.eta).float()[:, None]
-    gaussian = (2.0 * math.sqrt(math.log(2) / math.pi) * (1.0 - peaks.eta)).float()[:, None]
-    height = (peaks.intensity / peaks.fwhm).float()
-    owner = peaks.pattern.cpu()
-    for start in range(0, total, size):
-        here = slice(start, min(start + size, total))
-        # On a GPU, finding the needed range takes as long as computing whole rows.
-        left, right = 0, instrument.n_points
-        if device.type == "cpu":
-            left = max(left, int(peaks.first[here].min()))
-            right = max(left, min(right, int(peaks.last[here].max())))
-        offset = grid[left:right] - whole[here]
-        outside = (offset < first[here]) | (offset >= last[here])
-        x2 = offset.sub_(fraction[here]).mul_(inverse_fwhm[here]).square_()
-        profile = (x2 * (-4.0 * math.log(2))).exp_().mul_(gaussian[here])
-        profile.addcdiv_(lorentzian[here], x2.mul_(4.0).add_(1.0)).masked_fill_(outside, 0.0)
-        # A matrix product adds the terms of a row in a fixed order, unlike scatter_add.
-        low, high = int(owner[here.start]), int(owner[here.stop - 1])
-        rows = torch.arange(low, high + 1, device=device)[:, None]
-        weight = torch.where(rows == peaks.pattern[here], height[here], 0.0)
-        out[low : high + 1, left:right] += weight @ profile
-    return out
-
-
-@dataclass(frozen=True)
-class _Peaks:
-    """Peaks to sum: centre and FWHM (deg), Lorentzian fraction, area, and the grid points first <= j < last."""
-
-    centre: Tensor
-    fwhm: Tensor
-    eta: Tensor
-    intensity: Tensor
-    first: Tensor
-    last: Tensor
-    pattern: Tensor
-
-
-def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _Peaks:
+def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> Peaks:
     device = sticks.two_theta_deg.device
     owner = sticks.pattern.long()
     bragg = sticks.two_theta_deg
@@ -149,7 +94,7 @@ def _peaks(sticks: Sticks, parameters: Parameters, instrument: Instrument) -> _P
 
     zero, step = instrument.two_theta_min_deg, instrument.step_deg
     area = textured(sticks, parameters) * area_factors(bragg, wavelength, sticks, parameters, instrument)
-    return _Peaks(
+    return Peaks(
         centre=centre[stick, node] + shift[stick],
         fwhm=fwhm[stick],
         eta=eta[stick],

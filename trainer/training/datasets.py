@@ -96,7 +96,7 @@ def build_inputs(config: AlphaDiffractTraining, dataset: Dataset) -> Inputs:
     """Return the conversion of batches of this dataset to inputs of the network."""
     if config.input == "patterns":
         return Inputs(None, Augmentation({}), config.noise)
-    return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_of(dataset), config.noise)
+    return Inputs(Instrument.of_attributes(dataset.instrument), augmentation_of(dataset), config.noise, config.compile)
 
 
 def source_of(

@@ -44,6 +44,8 @@ class Inputs:
     instrument: Instrument | None
     augmentation: Augmentation
     noise: bool = True
+    compiled: bool = False
+    """Broaden by a compiled kernel."""
 
     def __call__(self, batch: PatternBatch | StickBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Return patterns (batch, two_theta) from 0 to 100 and the cell of each (batch, 6)."""
@@ -55,7 +57,7 @@ class Inputs:
         phases = Phases.of_batch(batch.sticks, batch.density)
         n_phases = 0 if phases is None else len(batch)
         parameters = draw_parameters(self.augmentation, len(batch), device, generator, n_phases)
-        pattern = broaden(batch.sticks, parameters, self.instrument, phases, subtract=False)
+        pattern = broaden(batch.sticks, parameters, self.instrument, phases, subtract=False, compiled=self.compiled)
         pattern = pattern / pattern.amax(dim=1, keepdim=True)
         if self.noise:
             pattern = add_noise(pattern, generator)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datagen.progress import printable
-
 
 class DatagenError(Exception):
     """An error that the user can correct; the command line shows its message and exits with code 2.
@@ -12,7 +10,7 @@ class DatagenError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+        super().__init__("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message))
 
 
 class ConfigError(DatagenError):

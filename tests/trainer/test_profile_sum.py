@@ -89,7 +89,20 @@ def test_compile_without_a_compiler_is_one_sentence(tmp_path: Path) -> None:
     datasets.make(dataset, train=4, validation=2, test=2)
     command = [sys.executable, "-m", "trainer", "fit", "alphadiffract", str(dataset), "--out", str(tmp_path / "run")]
     ended = subprocess.run(
-        [*command, "--compile", "--input", "sticks", "--epochs", "1", "--batch-size", "4", "--device", "cpu"],
+        [
+            *command,
+            "--compile",
+            "--input",
+            "sticks",
+            "--epochs",
+            "1",
+            "--batch-size",
+            "4",
+            "--set",
+            "model.input_points=2000",
+            "--device",
+            "cpu",
+        ],
         env={**os.environ, "CXX": "/no/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")},
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ between.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
@@ -132,11 +133,9 @@ def _groups(count: Tensor, budget: int) -> Iterator[tuple[Tensor, int]]:
     """Yield tiles that have peaks, and the most of one of them: about as many, and within the budget of points."""
     tiles = torch.argsort(count, stable=True)
     counts = count[tiles].tolist()
-    first = sum(n == 0 for n in counts)
+    first = bisect_right(counts, 0)
     while first < len(counts):
-        most = max(WIDER * counts[first], counts[first] + FEW_PEAKS)
-        stop = first + 1
-        while stop < len(counts) and counts[stop] <= most and (stop + 1 - first) * counts[stop] * TILE <= budget:
-            stop += 1
+        stop = bisect_right(counts, max(WIDER * counts[first], counts[first] + FEW_PEAKS))
+        stop = min(stop, first + max(1, budget // (TILE * counts[stop - 1])))
         yield tiles[first:stop], counts[stop - 1]
         first = stop

@@ -96,9 +96,9 @@ def make(config: DatagenConfig, dataset: Path, *, report: bool = False) -> Outco
         return run(config, dataset, profile=InlineProfile(kind="inline"), display=Silence())
 
 
-def write_accepted_again(dataset: Path) -> Path:
-    """Write the file of accepted structures as an unfinished run has it; return its path."""
-    path = dataset / WORK / ACCEPTED
+def write_accepted_again(dataset: Path, folder: Path | None = None) -> Path:
+    """Write the file of accepted structures that an unfinished run has, there or in a folder; return its path."""
+    path = (folder or dataset / WORK) / ACCEPTED
     write_accepted(dataset / WORK / TABLE, path, read_job(dataset).d_min_A, drop_duplicates=True)
     return path
 

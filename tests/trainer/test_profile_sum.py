@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks._former_trainer import FormerAlphaDiffract, former_sum
 from tests.trainer import datasets
+from trainer.models.alphadiffract import AlphaDiffract
 from trainer.simulate import profile_sum
 from trainer.simulate.parameters import Instrument
 from trainer.simulate.profile_sum import Peaks, sum_profiles
@@ -74,6 +76,19 @@ def test_patterns_do_not_depend_on_how_many_are_summed_together(monkeypatch: pyt
     monkeypatch.setattr(profile_sum, "MOST_ROWS", 2000)
     monkeypatch.setattr(profile_sum, "CHUNK_POINTS_CPU", 10_000)
     assert error(sum_profiles(peaks, len(counts), INSTRUMENT), together.double().numpy()) < 1e-6
+
+
+def test_the_former_algorithm_of_the_benchmark_sums_the_same() -> None:
+    peaks = made_peaks([5, 40], 2)
+    assert error(former_sum(peaks, 2, INSTRUMENT), plain_sum(peaks, 2)) < 5e-6
+
+
+@torch.no_grad()
+def test_the_former_network_of_the_benchmark_predicts_the_same() -> None:
+    network = AlphaDiffract().eval()
+    pattern = 100 * torch.rand(2, 8192)
+    for today, former in zip(network(pattern), FormerAlphaDiffract(network)(pattern), strict=True):
+        torch.testing.assert_close(today, former, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")

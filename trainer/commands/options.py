@@ -22,7 +22,9 @@ RateOption = Annotated[float | None, typer.Option(help="Highest learning rate of
 AccumulateOption = Annotated[int | None, typer.Option(help="Batches per optimiser step.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of weights, order and noise.")]
 PrecisionOption = Annotated[str | None, typer.Option(help="auto, fp32 or bf16; auto is bf16 on GPUs that support it.")]
-CompileOption = Annotated[bool, typer.Option("--compile", help="Compile network and broadening with torch.compile.")]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="Use torch.compile for the network, and for broadening.")
+]
 DeterministicOption = Annotated[bool, typer.Option("--deterministic", help="Use only deterministic algorithms.")]
 FollowOption = Annotated[
     bool, typer.Option("--follow", help="Between epochs, include shards that were committed meanwhile.")

@@ -29,9 +29,10 @@ from trainer.models.crystalnet import CrystalNet
 from trainer.models.qmixer import QMixer
 from trainer.prediction.qmixer import export_weights
 from trainer.simulate.artefacts import Artefacts, Simulator, draw_peaks
+from trainer.simulate.axis import N_BINS
 from trainer.simulate.broaden import Sticks, broaden
 from trainer.simulate.flat_sticks import FlatSticks
-from trainer.simulate.log_q import N_BINS, network_input
+from trainer.simulate.log_q import network_input
 from trainer.simulate.noise import add_noise, standardise
 from trainer.simulate.parameters import Augmentation, Instrument, Parameters, draw_parameters
 from trainer.simulate.points import stratified_points

@@ -35,7 +35,7 @@ from benchmarks.measured import calibration_error, processed, raw
 from curation.composition import reduced_formula
 from curation.split import group_of
 from datagen.identification.answer import EXPLAINED, combination
-from datagen.identification.axis import N_BINS, Observed, observe
+from datagen.identification.axis import Observed, observe
 from datagen.identification.extinction import extinction_classes
 from datagen.identification.filters import allowed_structures
 from datagen.identification.identify import Fit, ballot, best_cell, identify
@@ -47,6 +47,7 @@ from trainer.data.store import open_dataset
 from trainer.models.qmixer import SYSTEM_ENDS
 from trainer.scans.read import read_bytes
 from trainer.simulate.artefacts import Artefacts
+from trainer.simulate.axis import N_BINS
 from trainer.training.fit_qmixer import draw
 from trainer.training.structures import read_split, refuse_truncated
 

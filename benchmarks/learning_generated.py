@@ -38,7 +38,7 @@ from trainer.data.read_flat_sticks import flat_sticks
 from trainer.data.reflections import Reflections
 from trainer.models.qmixer import SYSTEM_ENDS
 from trainer.prediction.qmixer import Weights, export_weights, load_weights, predict_inputs
-from trainer.simulate.log_q import CU_KALPHA1_A
+from trainer.simulate.axis import CU_KALPHA1_A
 from trainer.training.bravais import to_numbers
 from trainer.training.fit_qmixer import LAST, QMixerTraining, draw, fit_on
 from trainer.training.structures import Structures, join

@@ -13,19 +13,15 @@ from numpy.typing import NDArray
 
 from datagen.errors import DatagenError
 from trainer.scans.bring import covered
+from trainer.simulate.axis import CU_KALPHA1_A, FEWEST_BINS, LN_Q_MIN, N_BINS, Q_MAX, Q_MIN
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 Array = NDArray[np.float64]
 
-CU_KALPHA1_A = 1.5405929
-Q_MIN, Q_MAX, N_BINS = 0.36, 5.8, 2048
-"""1/A: d from 17 to 1.08 A."""
-LN_Q_MIN = math.log(Q_MIN)
-STEP = math.log(Q_MAX / Q_MIN) / N_BINS
 POWER = 0.375
 """Patterns are compared by intensity to this power, between a square root and a logarithm: weak lines count."""
 NOISE = 1.5
 """Standard deviations of noise that are cut off above the median."""
-FEWEST_BINS = 200
 
 _GRID_MIN_DEG, _GRID_STEP_DEG, _GRID_POINTS = 3.0, 0.025, 3881
 _SNIP_WINDOW_DEG = 1.5

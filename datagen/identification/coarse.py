@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.identification.axis import STEP, Observed
+from datagen.identification.axis import Observed
 from datagen.identification.index import Index
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 LARGEST_SHIFT = 26
 """In pairs of bins: sizes of the crystal from 0.93 to 1.07."""

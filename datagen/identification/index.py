@@ -19,8 +19,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from datagen.errors import StoreError
-from datagen.identification.axis import N_BINS, POWER, Q_MAX, Q_MIN
+from datagen.identification.axis import POWER
 from datagen.store.location import Location, is_url, location_of
+from trainer.simulate.axis import N_BINS, Q_MAX, Q_MIN
 
 VERSION = 3
 TABLE, FACTS, NAMES = "curation.parquet", "index.json", "names.arrow"

@@ -10,7 +10,7 @@ import spglib
 from numpy.typing import NDArray
 
 from curation.crystal import Crystal
-from datagen.identification.axis import CU_KALPHA1_A, N_BINS, POWER, Q_MAX, Q_MIN, bin_of
+from datagen.identification.axis import POWER, bin_of
 from datagen.identification.index import HALF_WIDTH, MARGIN, MOST, TABLE, WEAKEST
 from datagen.identification.strain import free_strains
 from datagen.simulate.gsas2.cell import quiet_spglib
@@ -19,6 +19,7 @@ from datagen.simulate.phase_library import density_g_cm3
 from datagen.simulate.refusal import Unsimulable
 from datagen.simulate.sticks import compute_sticks
 from datagen.store.damaged import damage_explained
+from trainer.simulate.axis import CU_KALPHA1_A, N_BINS, Q_MAX, Q_MIN
 
 INSTRUMENT = Instrument(
     lines=(Line(wavelength_A=CU_KALPHA1_A),),

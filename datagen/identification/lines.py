@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.compiled import compiled
-from datagen.identification.axis import LN_Q_MIN, N_BINS, Q_MAX, STEP, Observed
+from datagen.identification.axis import Observed
+from trainer.scans.peaks import MOST_PEAKS, find_peaks
+from trainer.simulate.axis import LN_Q_MIN, N_BINS, Q_MAX
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 Array = NDArray[np.float64]
 
-MOST_PEAKS = 25
 TOLERANCE = 0.003
 """Of ln q."""
 ON_LINE = 0.93
@@ -27,29 +29,8 @@ _ZEROS_RAD: Array = np.linspace(-0.0016, 0.0016, 9)
 
 def peaks(scan: Observed, most: int = MOST_PEAKS) -> tuple[Array, Array]:
     """Return ln q and weight of the `most` highest peaks, in ascending q."""
-    smooth = np.convolve(scan.intensity, [0.25, 0.5, 0.25], "same")
-    inside = np.flatnonzero(scan.measured)
-    first, last = int(inside[0]), int(inside[-1]) + 1
-    threshold = np.full(N_BINS, np.inf)
-    for start in range(first, last, 100):
-        near = slice(max(first, start - 100), min(last, start + 200))
-        window = smooth[near][scan.measured[near]]
-        if not len(window):
-            continue
-        median = np.median(window)
-        threshold[start : start + 100] = max(median + 4 * 1.4826 * float(np.median(np.abs(window - median))), 0.008)
-    padded = np.pad(smooth, 3)
-    highest_near = np.lib.stride_tricks.sliding_window_view(padded, 7).max(axis=1)
-    at = np.flatnonzero((smooth >= highest_near) & (smooth > threshold) & scan.measured)
-    at = at[(at > 0) & (at < N_BINS - 1)]
-    at = np.sort(at[np.argsort(-smooth[at], kind="stable")[:most]])
-    if not len(at):
-        return np.zeros(0), np.zeros(0)
-    left, middle, right = smooth[at - 1], smooth[at], smooth[at + 1]
-    curvature = left - 2 * middle + right
-    offset = np.where(curvature < 0, 0.5 * (left - right) / np.where(curvature < 0, curvature, 1.0), 0.0)
-    weight = middle**0.25
-    return LN_Q_MIN + (at + 0.5 + offset.clip(-0.5, 0.5)) * STEP, weight / weight.mean()
+    found = find_peaks(scan.intensity, scan.measured, most)
+    return found.ln_q, found.weight
 
 
 def log_odds(scan: Observed, ln_q: Array, weight: Array, reciprocal: Sequence[Array | Sequence[Array]]) -> Array:

@@ -8,8 +8,10 @@ import numpy as np
 
 from datagen.identification import lines
 from datagen.identification.answer import Identified
-from datagen.identification.axis import LN_Q_MIN, N_BINS, STEP, Observed
+from datagen.identification.axis import Observed
 from datagen.progress import printable
+from trainer.simulate.axis import LN_Q_MIN, N_BINS
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 SHOWN = 3
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.compiled import compiled
-from datagen.identification.axis import LN_Q_MIN, N_BINS, STEP, Observed
+from datagen.identification.axis import Observed
 from datagen.identification.coarse import Coarse
 from datagen.identification.index import HALF_WIDTH, Index
+from trainer.simulate.axis import LN_Q_MIN, N_BINS
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
 from catalogs.compiled import compiled
-from datagen.identification.axis import LN_Q_MIN, N_BINS, STEP, Observed
+from datagen.identification.axis import Observed
 from datagen.identification.refine import Reflections
+from trainer.simulate.axis import LN_Q_MIN, N_BINS
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 Array = NDArray[np.float64]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from datagen.identification import lines
-from datagen.identification.axis import LN_Q_MIN, N_BINS, STEP, observe
+from datagen.identification.axis import observe
+from trainer.simulate.axis import LN_Q_MIN, N_BINS
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 CU_A = 1.5405929
 ANGLE_DEG = np.concatenate([np.arange(10.0, 30.0, 0.02), np.arange(50.0, 90.0, 0.02)])

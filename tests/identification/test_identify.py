@@ -13,13 +13,14 @@ from curation.crystal import Crystal
 from curation.niggli import metric_of, reduce_metric
 from datagen.errors import DatagenError
 from datagen.identification import coarse
-from datagen.identification.axis import STEP, observe
+from datagen.identification.axis import observe
 from datagen.identification.coarse import search
 from datagen.identification.identify import identify
 from datagen.identification.index import Index, load_index
 from datagen.identification.index_build import build_index
 from tests.identification.conftest import MINERALS
 from tests.identification.scans import observed, scan_of, stretched
+from trainer.simulate.axis import LN_Q_STEP as STEP
 
 
 def crystals(library: Path) -> dict[str, Crystal]:

@@ -8,12 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.simulate.axis import CU_KALPHA1_A, LN_Q_STEP, N_BINS, Q_MIN
 from trainer.simulate.log_q import (
-    CU_KALPHA1_A,
-    LN_Q_STEP,
     N_ANGLES,
-    N_BINS,
-    Q_MIN,
     angles_deg,
     network_input,
     remove_background,

@@ -21,8 +21,9 @@ from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerConfig, QMixerOutput
 from trainer.prediction.qmixer import load_weights
 from trainer.simulate.artefacts import Artefacts, Simulator, at_steps, draw_peaks
+from trainer.simulate.axis import FEWEST_BINS, LN_Q_STEP, N_BINS, Q_MIN
 from trainer.simulate.free_strain import cell_change, draw_metrics, stretch
-from trainer.simulate.log_q import FEWEST_BINS, LN_Q_STEP, N_ANGLES, N_BINS, Q_MIN, STEP_DEG, angles_deg
+from trainer.simulate.log_q import N_ANGLES, STEP_DEG, angles_deg
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
 from trainer.training.config import with_settings
 from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer, read_structures

@@ -15,7 +15,7 @@ from trainer.commands.app import app
 from trainer.errors import TrainerError
 from trainer.models.qmixer import QMixer, QMixerOutput
 from trainer.prediction.qmixer import Weights, export_weights, load_weights, predict_inputs, predict_scan
-from trainer.simulate.log_q import LN_Q_STEP, N_BINS
+from trainer.simulate.axis import LN_Q_STEP, N_BINS
 from trainer.training.fit_qmixer import State, save
 
 

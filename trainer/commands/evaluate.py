@@ -52,6 +52,14 @@ def evaluate(
         bool,
         typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of checkpoints; QMixer keeps its own."),
     ] = True,
+    lines: Annotated[
+        bool | None,
+        typer.Option(
+            "--lines/--no-lines",
+            help="Search cells that explain the lines of a scan, which weigh QMixer's answers. Default: with them.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Evaluate models on a dataset, simulated or measured, and compare them with baselines that need no model."""
@@ -81,7 +89,12 @@ def evaluate(
             refuse_without_effect(
                 context, (*OF_LATTICES, *OF_DENSITIES, "batch_size"), f"on the measured patterns of {dataset_path}"
             )
-            options: dict[str, Any] = {"simulated": simulated, "calibrated": calibrated, "device": device}
+            options: dict[str, Any] = {
+                "simulated": simulated,
+                "calibrated": calibrated,
+                "device": device,
+                "lines": lines,
+            }
             options["trained_on"] = None if trained_on is None else open_dataset(trained_on)
             _evaluate_scans(paths, dataset, split, options, out, plots=plots)
             return
@@ -90,6 +103,10 @@ def evaluate(
         if simulated or trained_on is not None:
             option = "--simulated" if simulated else "--trained-on"
             raise TrainerError(f"{option}: expected a dataset of measured patterns, {dataset_path} is simulated")
+        if lines is not None:
+            raise TrainerError(
+                f"--lines, --no-lines: expected measured patterns, those of {dataset_path} are simulated"
+            )
         place = distributed.alone(device)
         models, states = load_models(paths, place.device, calibrated=calibrated)
         configs: Any = [state.config for state in states]

@@ -62,6 +62,15 @@ def predict(
         bool,
         typer.Option("--calibrated/--uncalibrated", help="Apply the calibration of checkpoints; QMixer keeps its own."),
     ] = True,
+    lines: Annotated[
+        bool | None,
+        typer.Option(
+            "--lines/--no-lines",
+            help="Search cells that explain the lines of a scan, which weigh QMixer's answers. Default: with them, "
+            "except with --library, whose answers rest on lines already.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Rank crystal systems and space groups of measured scans, and predict their lattice.
@@ -71,7 +80,7 @@ def predict(
     """
     with errors_as_sentences():
         from trainer.models.qmixer import SPACE_GROUPS
-        from trainer.prediction.api import open_predictor
+        from trainer.prediction.api import QMixerPredictor, open_predictor
         from trainer.prediction.each import answers_csv, predict_each
         from trainer.prediction.library import read_library_answers, with_library
         from trainer.scans.wavelength import parse_wavelength
@@ -86,7 +95,11 @@ def predict(
         known = None if library is None else read_library_answers(library)
         # A combination may rank first what the network ranks anywhere.
         listed = top if known is None else SPACE_GROUPS
-        predictor = open_predictor(models, subtract_background, draws, listed, device, calibrated=calibrated)
+        predictor = open_predictor(
+            models, subtract_background, draws, listed, device, calibrated=calibrated, lines=lines
+        )
+        if known is not None and lines is None and isinstance(predictor, QMixerPredictor):
+            predictor = replace(predictor, lines=False)  # the library's answers rest on lines already
         if gradcam is not None and not hasattr(predictor, "attention"):
             raise TrainerError("--gradcam: expected a checkpoint (.pt) of alphadiffract; other networks have no plot")
         answers = []

@@ -16,8 +16,8 @@ from trainer.data.reflections import Reflections, ranges
 from trainer.data.reflections import lorentz_polarisation as polarised
 from trainer.data.store import Dataset
 from trainer.errors import TrainerError
+from trainer.simulate.axis import CU_KALPHA1_A, Q_MAX, Q_MIN
 from trainer.simulate.flat_sticks import FlatSticks
-from trainer.simulate.log_q import CU_KALPHA1_A, Q_MAX, Q_MIN
 from trainer.simulate.strained import VOIGT
 
 ROWS_AT_ONCE = 128

@@ -17,13 +17,14 @@ from trainer.evaluation.gradcam import attention
 from trainer.evaluation.models import load_models
 from trainer.models.alphadiffract import AlphaDiffract
 from trainer.prediction import predict as scaled
-from trainer.prediction.qmixer import Weights, load_weights, predict_scan, ranked
+from trainer.prediction.cells.weigh import with_lines
+from trainer.prediction.qmixer import Weights, inputs_of_scan, load_weights, predict_inputs, ranked
 from trainer.prediction.result import ScanPrediction
 from trainer.prediction.sources import scans_at
 from trainer.scans.bring import polarisation_ratio, snip
 from trainer.scans.collect import ScanFile
 from trainer.scans.scan import Scan
-from trainer.simulate.log_q import CU_KALPHA1_A
+from trainer.simulate.axis import CU_KALPHA1_A
 from trainer.simulate.noise import standardise
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import kind_of
@@ -95,6 +96,7 @@ def predict(
     draws: int | None = None,
     top: int = 5,
     device: str = "auto",
+    lines: bool | None = None,
 ) -> list[ScanPrediction]:
     """Predict crystal system, space group and Niggli cell of measured scans; return a result for each.
 
@@ -102,6 +104,7 @@ def predict(
     `predict("scan.xye")` uses the weights of the package. `wavelength` is in A, an energy such as `"20keV"`, an anode
     such as `"CuKa1"`, or as the file states. `draws` patterns (8) are redrawn within their uncertainties for the
     spread; it and `subtract_background` are for checkpoints of AlphaDiffract. `top` is the number of space groups.
+    With weights of QMixer the lines of a scan weigh the answers and give the cells, unless `lines` is false.
     """
     if scans is None:
         checkpoint, scans = None, _as_scans(checkpoint)
@@ -109,7 +112,7 @@ def predict(
         scans = [scans]
     if not scans:
         raise TrainerError("scans: expected at least one file")
-    predictor = open_predictor(checkpoint, subtract_background, draws, top, device)
+    predictor = open_predictor(checkpoint, subtract_background, draws, top, device, lines=lines)
     return [
         predict_file(predictor, entry, wavelength)
         for scan in scans
@@ -176,15 +179,20 @@ class QMixerPredictor:
 
     weights: Weights
     top: int
+    lines: bool = True
+    """Whether the lines of a scan weigh the network's answers, and give the cells."""
 
     def answer(self, name: str, measured: Scan, wavelength_A: float) -> dict[str, Any]:
         """Return ranked answers as plain values."""
         try:
             # The network knows patterns of an unpolarised tube.
             intensity = measured.intensity * polarisation_ratio(measured, wavelength_A, CU_KALPHA1_A, 0.5)
-            found = predict_scan(self.weights, measured.two_theta_deg, intensity, wavelength_A)
+            inputs = inputs_of_scan(measured.two_theta_deg, intensity, wavelength_A)
         except TrainerError as error:
             raise TrainerError(f"{name}: {error}") from error
+        found = predict_inputs(self.weights, inputs)[0]
+        if self.lines:
+            found = with_lines(found, inputs[0].numpy())
         return ranked(found, scaled.space_group_symbols(), self.top)
 
 
@@ -196,6 +204,7 @@ def open_predictor(
     device: str = "auto",
     *,
     calibrated: bool = True,
+    lines: bool | None = None,
 ) -> AlphaDiffractPredictor | QMixerPredictor:
     """Load checkpoints of one kind for prediction; by default the weights of the package."""
     given = [checkpoint] if checkpoint is None or isinstance(checkpoint, str | Path | Loaded) else list(checkpoint)
@@ -220,7 +229,9 @@ def open_predictor(
             raise TrainerError("--subtract-background: no effect on QMixer, which always subtracts it; leave it out")
         if draws:
             raise TrainerError("--draws: no effect on QMixer, whose answers have no spread; leave it out")
-        return QMixerPredictor(weights[0].to(alone(device).device), top)
+        return QMixerPredictor(weights[0].to(alone(device).device), top, lines is not False)
+    if lines is not None:
+        raise TrainerError("--lines, --no-lines: no effect on AlphaDiffract, which answers alone; leave it out")
     place = alone(device)
     trained = [entry for entry in loaded if isinstance(entry, TrainedModel)]
     models = []

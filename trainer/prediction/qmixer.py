@@ -17,7 +17,8 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 from trainer.models.qmixer import SYSTEM_ENDS, QMixer, QMixerConfig
-from trainer.simulate.log_q import FEWEST_BINS, LN_Q_STEP, N_BINS, network_input, scan_on_grid, shifted
+from trainer.simulate.axis import FEWEST_BINS, LN_Q_STEP, N_BINS
+from trainer.simulate.log_q import network_input, scan_on_grid, shifted
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers
 
 FORMAT, FORMAT_VERSION = "pxrd-trainer-qmixer-weights", 1
@@ -70,6 +71,9 @@ class QMixerPrediction:
     """Niggli cell (14, 6) for each Bravais lattice, A and degrees."""
     covered: float
     """Share of the axis ln q that the scan covers."""
+    line_odds: NDArray[np.float64] | None = None
+    """Log odds that the scan's peaks are lines of each Bravais lattice's cell, -inf where none was searched; None for a
+    network's prediction alone."""
 
     @property
     def crystal_system(self) -> NDArray[np.float64]:
@@ -183,7 +187,12 @@ def _write(out: Path, state: Mapping[str, Tensor], parts: Mapping[str, Tensor], 
 def predict_scan(
     weights: Weights, two_theta_deg: NDArray[np.float64], intensity: NDArray[np.float64], wavelength_A: float
 ) -> QMixerPrediction:
-    """Predict space group and lattice of a scan."""
+    """Predict space group and lattice of a scan by the network alone."""
+    return predict_inputs(weights, inputs_of_scan(two_theta_deg, intensity, wavelength_A))[0]
+
+
+def inputs_of_scan(two_theta_deg: NDArray[np.float64], intensity: NDArray[np.float64], wavelength_A: float) -> Tensor:
+    """Return what the network sees of a scan (1, 2, bin)."""
     found = scan_on_grid(two_theta_deg, intensity, wavelength_A)
     inputs = None if found is None else network_input(found[0][None], found[1][None])
     if inputs is None or float(inputs[0, 1].sum()) < FEWEST_BINS:
@@ -191,7 +200,7 @@ def predict_scan(
             f"the scan from {min(two_theta_deg):g} to {max(two_theta_deg):g} degrees at {wavelength_A:g} A covers too "
             "little of 5 to 90 degrees of Cu K-alpha; give the right --wavelength or a wider scan"
         )
-    return predict_inputs(weights, inputs)[0]
+    return inputs
 
 
 def predict_bins(weights: Weights, roots: NDArray[np.float64], measured: NDArray[np.bool_]) -> list[QMixerPrediction]:
@@ -269,8 +278,18 @@ def ranked(prediction: QMixerPrediction, symbols: Sequence[str], top: int) -> di
             name: {"value": float(value), "spread": None} for name, value in zip(names, prediction.niggli, strict=True)
         },
         "bravais_lattice": [
-            {"name": BRAVAIS[i], "probability": float(bravais[i]), "niggli": prediction.lattices[i].tolist()}
+            {
+                "name": BRAVAIS[i],
+                "probability": float(bravais[i]),
+                "niggli": prediction.lattices[i].tolist(),
+                "line_odds": _number(prediction.line_odds, i),
+            }
             for i in np.argsort(-bravais)[:3].tolist()
         ],
         "covered": prediction.covered,
     }
+
+
+def _number(values: NDArray[np.float64] | None, i: int) -> float | None:
+    """Return a value that there is, and is finite."""
+    return None if values is None or not np.isfinite(values[i]) else float(values[i])

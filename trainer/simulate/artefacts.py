@@ -15,18 +15,10 @@ import torch
 from torch import Tensor
 
 from trainer.errors import TrainerError
+from trainer.simulate.axis import CU_KALPHA1_A, FEWEST_BINS, LN_Q_STEP, Q_MAX
 from trainer.simulate.flat_sticks import FlatSticks
 from trainer.simulate.free_strain import cell_change, draw_metrics, stretch
-from trainer.simulate.log_q import (
-    CU_KALPHA1_A,
-    FEWEST_BINS,
-    LN_Q_STEP,
-    N_ANGLES,
-    Q_MAX,
-    STEP_DEG,
-    TWO_THETA_MIN_DEG,
-    network_input,
-)
+from trainer.simulate.log_q import N_ANGLES, STEP_DEG, TWO_THETA_MIN_DEG, network_input
 
 CU_KALPHA2_A = 1.5444274
 TWO_THETA_MAX_DEG = TWO_THETA_MIN_DEG + STEP_DEG * (N_ANGLES - 1)

@@ -7,7 +7,6 @@ bins that were measured.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
@@ -15,21 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.simulate.axis import CU_KALPHA1_A, N_BINS, Q_MAX, Q_MIN
 from trainer.simulate.resample import average_onto, bragg, covered
 
-CU_KALPHA1_A = 1.5405929
-"""Hoelzer et al., Phys. Rev. A 56 (1997) 4554."""
 TWO_THETA_MIN_DEG, STEP_DEG, N_ANGLES = 5.0, 0.025, 3401
 """The grid of angles: 5 to 90 degrees."""
-Q_MIN, Q_MAX, N_BINS = 0.36, 5.8, 2048
-"""The bins of ln q, 1/A: d from 17 to 1.08 A."""
-LN_Q_STEP = math.log(Q_MAX / Q_MIN) / N_BINS
 SNIP_WINDOW_DEG = 1.5
 """Largest half window: features that are wider count as background (Ryan et al., Nucl. Instrum. Methods B 34, 396)."""
 FEWEST_POINTS = 20
 """Of a scan within the grid."""
-FEWEST_BINS = 200
-"""Bins of ln q that a scan must cover, a tenth of the axis."""
 COUNTS_AT_MAXIMUM = 3000.0
 """Scale at which SNIP takes its square root; it weighs noise against weak peaks."""
 

@@ -30,7 +30,7 @@ from trainer.data.store import open_dataset
 from trainer.errors import TrainerError
 from trainer.models.qmixer import LATTICES, SYSTEM_ENDS, QMixer, QMixerConfig, QMixerOutput
 from trainer.simulate.artefacts import Artefacts, Simulator
-from trainer.simulate.log_q import N_BINS
+from trainer.simulate.axis import N_BINS
 from trainer.training.bravais import DEGREES
 from trainer.training.packed import SUFFIX, unpack
 from trainer.training.structures import (

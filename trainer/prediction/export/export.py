@@ -25,7 +25,8 @@ from trainer.prediction.export.networks import (
 from trainer.prediction.export.onnx_file import write_onnx
 from trainer.prediction.predict import model_grid, space_group_symbols
 from trainer.prediction.qmixer import CRYSTAL_SYSTEMS, Weights, export_weights, load_weights
-from trainer.simulate.log_q import CU_KALPHA1_A, N_ANGLES, STEP_DEG, TWO_THETA_MIN_DEG
+from trainer.simulate.axis import CU_KALPHA1_A
+from trainer.simulate.log_q import N_ANGLES, STEP_DEG, TWO_THETA_MIN_DEG
 from trainer.training import weights as weight_files
 from trainer.training.bravais import BRAVAIS
 from trainer.training.fit_qmixer import FORMAT as QMIXER_CHECKPOINT

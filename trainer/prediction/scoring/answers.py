@@ -15,13 +15,15 @@ from trainer.data.store import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluation.models import EVALUATION_SEED, ProgressReport, as_numpy
 from trainer.models.alphadiffract import AlphaDiffract
+from trainer.prediction.cells.weigh import with_lines
 from trainer.prediction.predict import model_grid, to_model_grid
 from trainer.prediction.qmixer import Weights, predict_inputs
 from trainer.prediction.sources import as_scan
 from trainer.scans.bring import polarisation_ratio, snip
 from trainer.scans.scan import ScanError
+from trainer.simulate.axis import CU_KALPHA1_A, FEWEST_BINS
 from trainer.simulate.broaden import broaden
-from trainer.simulate.log_q import CU_KALPHA1_A, FEWEST_BINS, network_input, scan_on_grid
+from trainer.simulate.log_q import network_input, scan_on_grid
 from trainer.simulate.noise import standardise
 from trainer.simulate.parameters import Instrument, draw_parameters
 from trainer.training.datasets import augmentation_of, group_hashes
@@ -176,12 +178,15 @@ def qmixer_inputs(dataset: Dataset, rows: NDArray[np.int64]) -> dict[int, Array]
     return found
 
 
-def ask_qmixer(weights: Weights, inputs: Sequence[Array], progress: ProgressReport | None) -> Answers:
-    """Return the answers of exported weights."""
+def ask_qmixer(
+    weights: Weights, inputs: Sequence[Array], progress: ProgressReport | None, *, lines: bool = True
+) -> Answers:
+    """Return the answers of exported weights, weighed by the lines of the patterns unless `lines` is false."""
     predictions = []
     for first in range(0, len(inputs), AT_ONCE):
         batch = torch.from_numpy(np.stack(inputs[first : first + AT_ONCE])).float()
-        predictions += predict_inputs(weights, batch)
+        found = predict_inputs(weights, batch)
+        predictions += [with_lines(p, one) for p, one in zip(found, batch.numpy(), strict=True)] if lines else found
         if progress:
             progress(min(first + AT_ONCE, len(inputs)), len(inputs))
     return Answers(

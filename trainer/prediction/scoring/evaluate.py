@@ -49,6 +49,7 @@ def evaluate_scans(
     simulated: bool = False,
     trained_on: Dataset | None = None,
     calibrated: bool = True,
+    lines: bool | None = None,
     device: str = "auto",
     progress: ProgressReport | None = None,
 ) -> ScanEvaluation:
@@ -56,8 +57,8 @@ def evaluate_scans(
 
     Without models the weights of the package are used. With `simulated` the same figures are computed of simulated
     patterns of the structures of these scans. `trained_on` is the training dataset of weights, which do not state their
-    structures. A scan that lacks a part of the models' range is not asked about and
-    counted as `out_of_range`.
+    structures. The lines of the scans weigh the answers of QMixer unless `lines` is false. A scan that lacks a part of
+    the models' range is not asked about and counted as `out_of_range`.
     """
     if not dataset.measured:
         raise TrainerError(f"{dataset.path}: expected a dataset of measured patterns, found simulated ones")
@@ -65,7 +66,7 @@ def evaluate_scans(
     if not len(rows):
         raise TrainerError(f"{dataset.path}: no scan in the split {split!r}; give another --split")
     loaded = [load(Path(model), device, calibrated=calibrated) for model in models]
-    predictor = open_predictor(loaded or None, device=device, calibrated=calibrated)
+    predictor = open_predictor(loaded or None, device=device, calibrated=calibrated, lines=lines)
     states = [entry.checkpoint for entry in loaded if isinstance(entry, TrainedModel)]
     truths = truths_of(dataset, rows, states, trained_on)
     names = {value - 1: name for value, name in dataset.vocabulary("crystal_system").items()}
@@ -121,5 +122,5 @@ def _ask(
         raise TrainerError(f"{dataset.path}: no scan covers the range that the model needs")
     patterns, answered = in_order(inputs, truths)
     if isinstance(predictor, QMixerPredictor):
-        return ask_qmixer(predictor.weights, patterns, progress), answered
+        return ask_qmixer(predictor.weights, patterns, progress, lines=predictor.lines), answered
     return ask_alphadiffract(predictor.models, patterns, predictor.device, progress), answered

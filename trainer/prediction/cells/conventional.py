@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
+
+from trainer.prediction.cells.reduced import niggli_of
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -20,7 +21,6 @@ FREE = {"a": 6, "m": 4, "o": 3, "t": 2, "h": 2, "c": 1}
 """Free numbers of each crystal family."""
 SQUARES = {"a": 3, "m": 3, "o": 3, "t": 2, "h": 2, "c": 1}
 """Those of them that are squares of axes, which come first."""
-_CENTRING = {"P": "P", "S": "C", "I": "I", "F": "F", "R": "R"}
 _SKEW = {"m": ((0, 2),), "a": ((1, 2), (0, 2), (0, 1))}
 """Axes of the products that are free."""
 _PRIMITIVE = {
@@ -102,23 +102,14 @@ def present(lattice: str, hkl: Indices) -> NDArray[np.bool_]:
 
 def niggli_cell(lattice: str, values: Array) -> Array:
     """Return the Niggli cell, A and degrees."""
-    direct: Array = np.linalg.inv(reciprocal_metrics(lattice, values)).astype(np.float64)
-    vectors = gemmi.GruberVector(gemmi.UnitCell(*cell_of(direct).tolist()), _CENTRING[lattice[1]])
-    vectors.niggli_reduce()
-    return np.array(vectors.cell_parameters(), dtype=np.float64)
+    vectors = _PRIMITIVE[lattice[1]]
+    return niggli_of(vectors @ np.linalg.inv(reciprocal_metrics(lattice, values)) @ vectors.T)
 
 
 def primitive_volume(lattice: str, values: Array) -> float:
     """Return the volume of the primitive cell, A^3."""
     metric = reciprocal_metrics(lattice, values)
     return float(abs(np.linalg.det(_PRIMITIVE[lattice[1]])) / np.sqrt(np.linalg.det(metric)))
-
-
-def cell_of(metric: Array) -> Array:
-    """Return a, b, c and the angles in degrees of a metric."""
-    lengths = np.sqrt(np.diag(metric))
-    cosines = [metric[i, j] / (lengths[i] * lengths[j]) for i, j in ((1, 2), (0, 2), (0, 1))]
-    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))])
 
 
 def metrics_of(cells: Array) -> Array:

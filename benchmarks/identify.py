@@ -31,8 +31,7 @@ from numpy.typing import NDArray
 from benchmarks._candidates import candidates_of, likeness_of
 from benchmarks._data import shared_data
 from benchmarks._mixtures import mixed_scans, mixture_figures, threshold_figures
-from benchmarks.measured import calibration_error, processed, raw
-from curation.composition import reduced_formula
+from benchmarks.measured import calibration_error, formula_of, processed, raw
 from curation.split import group_of
 from datagen.identification.answer import EXPLAINED, combination
 from datagen.identification.axis import Observed, observe
@@ -260,21 +259,13 @@ def main() -> None:
         groups = np.array([s.space_group for s in scans])
         niggli = [s.niggli for s in scans if s.niggli is not None]
         # Processed scans come without formulas and cells.
-        keys = [group_of(_formula(s.name), s.space_group) for s in scans] if niggli else None
+        keys = [group_of(formula_of(s.name), s.space_group) for s in scans] if niggli else None
         truth = Truth(groups, keys, niggli or None)
         show(name, score(name, index, observed, truth, network, arguments.keep))
     if arguments.simulated:
         observed, truth = simulated(arguments.simulated, arguments.count)
         show("simulated", score("simulated", index, observed, truth, network, arguments.keep))
     print(json.dumps(results))
-
-
-def _formula(name: str) -> str:
-    """Return the reduced formula in a sample's name, such as Mg3Al2(SiO4)3_230."""
-    from pymatgen.core.composition import Composition
-
-    amounts = Composition(name.rsplit("_", 1)[0]).get_el_amt_dict()
-    return str(reduced_formula({element: float(amount) for element, amount in amounts.items()}))
 
 
 if __name__ == "__main__":

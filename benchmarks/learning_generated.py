@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._data import shared_data
-from benchmarks.measured import Scan, processed, raw, score
+from benchmarks.measured import Scan, figures_of, predicted, processed, raw
 from curation.crystal import Crystal
 from datagen.simulate.reflections import crystal_reflections
 from trainer.data.read_flat_sticks import flat_sticks
@@ -195,7 +195,7 @@ def accuracies(
         "space_group": float((ranked[:, 0] == truth).mean()),
         "space_group_top5": float((ranked[:, :5] == truth[:, None]).any(axis=1).mean()),
     }
-    measured = {name: score(weights, of_set) for name, of_set in scans.items()}
+    measured = {name: figures_of(predicted(weights, of_set, lines=False), of_set) for name, of_set in scans.items()}
     found = {"simulated": simulated} | {name: {f: values[f] for f in FIGURES} for name, values in measured.items()}
     return {name: {key: round(value, 4) for key, value in values.items()} for name, values in found.items()}
 

@@ -1,6 +1,10 @@
 """Accuracy of QMixer on public measured scans: RRUFF as distributed (processed) and as measured (raw).
 
-    python -m benchmarks.measured [--weights FILE.safetensors]
+    python -m benchmarks.measured [--weights FILE.safetensors] [--trained-on curation.parquet]
+
+Each set is scored twice: by the network alone, and with the lines of the scans as `trainer predict` does it. With the
+table of verdicts of the training structures, raw scans are scored apart whose formula and space group are in its
+training split (`seen`), and those for which they are not (`unseen`).
 
 Both sets are public and were used for choosing (ranges of artefacts, sizes of the network): their figures say how far
 a choice carried, not how the model does on scans that never influenced it. Labels of RRUFF were assigned by mineral
@@ -25,7 +29,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks._data import shared_data
+from curation.composition import reduced_formula
+from curation.split import group_of
 from trainer.models.qmixer import SYSTEM_ENDS
+from trainer.prediction.cells.weigh import with_lines
 from trainer.prediction.qmixer import QMixerPrediction, Weights, load_weights, predict_inputs
 from trainer.simulate.log_q import network_input, scan_on_grid
 
@@ -77,16 +84,21 @@ def raw(folder: Path) -> Iterator[Scan]:
             )
 
 
-def score(weights: Weights, scans: list[Scan]) -> dict[str, Any]:
-    """Return accuracies, calibration error and usable cells of a set."""
-    began = time.perf_counter()
+def predicted(weights: Weights, scans: list[Scan], *, lines: bool) -> list[QMixerPrediction]:
+    """Return the answers for scans, by the network alone or with their lines."""
     predictions: list[QMixerPrediction] = []
     for first in range(0, len(scans), 64):
         grids = [scan_on_grid(s.two_theta_deg, s.intensity, s.wavelength_A) for s in scans[first : first + 64]]
         usable = [g for g in grids if g is not None]
         assert len(usable) == len(grids), "every scan of these sets is in range"
         inputs = network_input(torch.stack([g[0] for g in usable]), torch.stack([g[1] for g in usable]))
-        predictions += predict_inputs(weights, inputs)
+        found = predict_inputs(weights, inputs)
+        predictions += [with_lines(p, x) for p, x in zip(found, inputs.numpy(), strict=True)] if lines else found
+    return predictions
+
+
+def figures_of(predictions: list[QMixerPrediction], scans: list[Scan]) -> dict[str, Any]:
+    """Return accuracies, calibration error and usable cells of answers."""
     truth = np.array([scan.space_group for scan in scans]) - 1
     systems = np.searchsorted(SYSTEM_ENDS, truth + 1)
     groups = np.array([p.space_group for p in predictions])
@@ -101,13 +113,15 @@ def score(weights: Weights, scans: list[Scan]) -> dict[str, Any]:
         "majority_crystal_system": float(np.bincount(systems).max() / len(systems)),
         "majority_space_group": float(np.bincount(truth).max() / len(truth)),
         "calibration_error": calibration_error(groups.max(axis=1), hit),
-        "seconds_per_scan": (time.perf_counter() - began) / len(scans),
     }
     cells = [(p.niggli, s.niggli) for p, s in zip(predictions, scans, strict=True) if s.niggli is not None]
     if cells:
-        close = [np.abs(a[:3] / b[:3] - 1).max() < 0.05 and np.abs(a[3:] - b[3:]).max() < 3 for a, b in cells]
         found["cells"] = len(cells)
-        found["cells_5_percent_3_deg"] = float(np.mean(close))
+        for name, ratio, degrees in (("cells_5_percent_3_deg", 0.05, 3.0), ("cells_1_percent_1_deg", 0.01, 1.0)):
+            close = [
+                np.abs(a[:3] / b[:3] - 1).max() < ratio and np.abs(a[3:] - b[3:]).max() < degrees for a, b in cells
+            ]
+            found[name] = float(np.mean(close))
         found["median_length_error"] = float(np.median([np.abs(a[:3] / b[:3] - 1).mean() for a, b in cells]))
     return found
 
@@ -127,18 +141,49 @@ def main() -> None:
     """Score both sets."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--weights", type=Path, help="weights to score; by default those of the package")
+    parser.add_argument("--trained-on", type=Path, help="table of verdicts of the training structures")
     arguments = parser.parse_args()
     weights, folder = load_weights(arguments.weights), shared_data()
     torch.set_num_threads(1)
     print(weights)
     found: dict[str, float] = {}
-    for name, scans in (("rruff_processed", list(processed(folder))), ("rruff_raw", list(raw(folder)))):
-        figures = score(weights, scans)
+
+    def show(name: str, figures: dict[str, Any]) -> None:
         print(name)
         for key, value in figures.items():
             print(f"  {key:26s} {value:.4g}")
-        found |= {f"{name}_{key}": round(value, 5) for key, value in figures.items()}
+        found.update({f"{name}_{key}": round(value, 5) for key, value in figures.items()})
+
+    for name, scans in (("rruff_raw", list(raw(folder))), ("rruff_processed", list(processed(folder)))):
+        for kind, lines in (("_network", False), ("", True)):
+            began = time.perf_counter()
+            answers = predicted(weights, scans, lines=lines)
+            seconds = (time.perf_counter() - began) / len(scans)
+            show(name + kind, figures_of(answers, scans) | {"seconds_per_scan": seconds})
+            if arguments.trained_on is None or scans[0].niggli is None:
+                continue  # processed scans come without formulas
+            groups = seen_groups(arguments.trained_on)
+            known = [group_of(formula_of(scan.name), scan.space_group) in groups for scan in scans]
+            for part, wanted in (("_seen", True), ("_unseen", False)):
+                at = [i for i, is_known in enumerate(known) if is_known is wanted]
+                show(name + part + kind, figures_of([answers[i] for i in at], [scans[i] for i in at]))
     print(json.dumps(found))
+
+
+def seen_groups(table: Path) -> set[str]:
+    """Return the groups of the training split of a table of verdicts."""
+    import pyarrow.parquet as pq
+
+    chosen = [("status", "=", "accepted"), ("split", "=", "train")]
+    return set(pq.read_table(table, columns=["group"], filters=chosen)["group"].to_pylist())
+
+
+def formula_of(name: str) -> str:
+    """Return the reduced formula in a sample's name, such as Mg3Al2(SiO4)3_230."""
+    from pymatgen.core.composition import Composition
+
+    amounts = Composition(name.rsplit("_", 1)[0]).get_el_amt_dict()
+    return str(reduced_formula({element: float(amount) for element, amount in amounts.items()}))
 
 
 if __name__ == "__main__":

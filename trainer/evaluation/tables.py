@@ -34,6 +34,7 @@ def prediction_tables(name: str, found: dict[str, Any]) -> list[Table]:
     def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
         return Table(f"{name}: {title}", *((head, rows) if spread else (head[:-1], [row[:-1] for row in rows])))
 
+    odds = next((e.get("line_odds") for e in found.get("bravais_lattice", [])), None)
     return [
         table(
             "crystal system",
@@ -46,7 +47,7 @@ def prediction_tables(name: str, found: dict[str, Any]) -> list[Table]:
             [(str(e["number"]), e["symbol"], _percent(e["probability"]), _percent(e["spread"])) for e in groups],
         ),
         table(
-            "Niggli cell",
+            "Niggli cell" if odds is None else f"Niggli cell (line odds {odds:.0f})",
             ("parameter", "value, Å or °", "spread"),
             [(key, _number(e["value"]), _number(e["spread"])) for key, e in lattice.items()],
         ),

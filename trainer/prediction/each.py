@@ -54,24 +54,29 @@ def _answer(predictor: Predictor, file: ScanFile, wavelength: str | None, keep_s
 
 
 def answers_csv(answers: Sequence[Answer]) -> str:
-    """Return a table with a row for each scan: most probable system and group, further groups, Niggli cell."""
+    """Return a table with a row for each scan: most probable system and group, further groups, Niggli cell.
+
+    `line_odds`, for QMixer, are the log odds that the scan's peaks are lines of the cell.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     cell = ("a", "b", "c", "alpha", "beta", "gamma")
     head = ("file", "error", "wavelength_A", "crystal_system", "probability_system", "space_group", "symbol")
-    writer.writerow([*head, "probability_group", "groups", *cell])
+    writer.writerow([*head, "probability_group", "groups", *cell, "line_odds"])
     for answer in answers:
         if answer.found is None:
-            writer.writerow([answer.name, answer.error, *[""] * 13])
+            writer.writerow([answer.name, answer.error, *[""] * 14])
             continue
         found = answer.found
         system, group = found.crystal_system[0], found.space_group[0]
+        odds = next((entry.get("line_odds") for entry in found.details.get("bravais_lattice", [])), None)
         writer.writerow(
             [
                 *(answer.name, "", f"{found.wavelength_A:.8g}", system.name, f"{system.probability:.4f}"),
                 *(group.number, group.symbol, f"{group.probability:.4f}"),
                 " ".join(f"{g.number}:{g.probability:.3f}" for g in found.space_group),
                 *(f"{found.niggli_lattice[name].value:.5g}" for name in cell),
+                "" if odds is None else f"{odds:.1f}",
             ]
         )
     return text.getvalue()

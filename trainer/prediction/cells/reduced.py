@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 
 FARTHEST = 4
 """Largest index of a short vector in terms of the given ones."""
+FIRST = 64
+"""Vectors that are looked at, the shortest: no more than 40 of all are in one plane."""
 EQUAL = 1e-6
 """Relative difference of lengths that count as equal."""
 _VECTORS = np.array([v for v in product(range(-FARTHEST, FARTHEST + 1), repeat=3) if v > (0, 0, 0)], dtype=np.float64)
@@ -23,17 +25,17 @@ _VECTORS = np.array([v for v in product(range(-FARTHEST, FARTHEST + 1), repeat=3
 def niggli_of(metric: Array) -> Array:
     """Return the Niggli cell, A and degrees, of the metric (3, 3) of a primitive cell."""
     length = np.sqrt(np.einsum("ni,ij,nj->n", _VECTORS, metric, _VECTORS))
-    order = np.argsort(length, kind="stable")
+    order = np.argsort(length, kind="stable")[:FIRST]
     vectors, length = _VECTORS[order], length[order]
     short = vectors[: _shortest(vectors, length)]
     edge = length[: len(short)]
     best, most = None, -1.0
     first = np.flatnonzero(edge <= edge[0] * (1 + EQUAL))
     for a in first.tolist():
-        apart = (np.cross(short[a], short) != 0).any(axis=1)
+        apart = (short @ _across(short[a]) != 0).any(axis=1)
         second = np.flatnonzero(apart & (edge <= edge[apart].min() * (1 + EQUAL)))
         for b in second.tolist():
-            volume = np.abs(short @ np.cross(short[a], short[b]))
+            volume = np.abs(short @ (short[b] @ _across(short[a])))
             third = np.flatnonzero((volume == 1) & (edge <= edge[volume == 1].min() * (1 + EQUAL)))
             for c in third.tolist():
                 angles = _angles(short[[a, b, c]], metric)
@@ -47,9 +49,15 @@ def niggli_of(metric: Array) -> Array:
 def _shortest(vectors: Array, length: Array) -> int:
     """Return how many vectors, in the order of their lengths, hold all cells with the shortest edges."""
     a = vectors[0]
-    b = vectors[int((np.cross(a, vectors) != 0).any(axis=1).argmax())]
-    c = int((np.abs(vectors @ np.cross(a, b)) == 1).argmax())
+    b = vectors[int((vectors @ _across(a) != 0).any(axis=1).argmax())]
+    c = int((np.abs(vectors @ (b @ _across(a))) == 1).argmax())
     return int(np.searchsorted(length, length[c] * (1 + EQUAL), side="right"))
+
+
+def _across(a: Array) -> Array:
+    """Return the matrix that takes rows v to the cross products a x v; `np.cross` takes ten times as long."""
+    x, y, z = a.tolist()
+    return np.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])
 
 
 def _angles(basis: Array, metric: Array) -> Array:

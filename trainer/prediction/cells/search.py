@@ -40,7 +40,10 @@ USUAL = 0.09
 """Usual error of a network's axes: a change by it costs one unit of log odds."""
 FIRST_PEAKS = 5
 """Of the choices, beside as many as there are free numbers."""
-KEPT, FITTED = 150, 30
+KEPT, FITTED = 100, 12
+CHOICES_AGAIN = {4: 150}
+"""Random choices near each of the best cells, by the number of free numbers."""
+VERY_NEAR, MORE_PEAKS = 0.03, 8
 FEWEST_PEAKS = 4
 MOST_LINES = 200
 """Lines of one spacing count once."""
@@ -122,9 +125,12 @@ def _near(
     cells, costs = _close(lattice, cells, start)
     if len(cells) > KEPT:
         low = lines[at < first.ln_q[-1] + NEAR]
-        parts = [line_odds(low, part, first, _ZERO, 2 * DEVIATION)[0] for part in _parts(cells)]
-        best = np.argsort(costs - np.concatenate(parts), kind="stable")[:KEPT]
-        cells, costs = cells[best], costs[best]
+        cells, costs = _best(low, cells, costs, first)
+        if free in CHOICES_AGAIN:
+            again = [_chosen_again(lines, cell, seen.ln_q, generator) for cell in cells]
+            more, of_more = _close(lattice, np.concatenate(again), start)
+            more, of_more = _best(low, more, of_more, first)
+            cells, costs = np.concatenate([cells, more]), np.concatenate([costs, of_more])
     best = np.argsort(costs - line_odds(lines, cells, seen, _ZERO, 2 * DEVIATION)[0], kind="stable")[:FITTED]
     cells = np.array([fitted(lines, cell, seen, 2 * DEVIATION)[0] for cell in cells[best]])
     cells, costs = _close(lattice, cells, start)
@@ -142,23 +148,45 @@ def _near(
     return known
 
 
+def _best(lines: Array, cells: Array, costs: Array, peaks: Peaks) -> tuple[Array, Array]:
+    """Return the cells of the KEPT highest log odds less costs, and their costs."""
+    parts = np.array_split(cells, -(-len(cells) // AT_ONCE) or 1)
+    odds = np.concatenate([line_odds(lines, part, peaks, _ZERO, 2 * DEVIATION)[0] for part in parts])
+    best = np.argsort(costs - odds, kind="stable")[:KEPT]
+    return cells[best], costs[best]
+
+
 def _chosen(lines: Array, at: Array, ln_q: Array, free: int, generator: np.random.Generator) -> Array:
     """Return cells (cell, number) of which some peaks, taken at random for lines near them, are lines."""
     near = np.abs(at - ln_q[:, None]) < NEAR
     if free == 1:
         peak, line = near.nonzero()
         return np.asarray(np.exp(2 * (ln_q[peak] - LN_2PI))[:, None] / lines[line])
+    return _solved(lines, near, ln_q, CHOICES[free], generator)
+
+
+def _solved(lines: Array, near: NDArray[np.bool_], ln_q: Array, n: int, generator: np.random.Generator) -> Array:
+    """Return cells of which as many peaks as they have free numbers are lines, each one of those near it at random."""
+    free = lines.shape[1]
     number = near.sum(axis=1)
     usable = np.flatnonzero(number)
     if len(usable) < free:
         return np.zeros((0, free))
     of_peak = np.argsort(~near, axis=1, kind="stable")
-    n = CHOICES[free]
     peak = usable[np.argsort(generator.random((n, len(usable))), axis=1)[:, :free]]
     chosen = lines[of_peak[peak, (generator.random((n, free)) * number[peak]).astype(np.int64)]]
     solvable = np.abs(np.linalg.det(chosen)) > 1e-9
     squares = np.exp(2 * (ln_q[peak[solvable]] - LN_2PI))
     return np.asarray(np.linalg.solve(chosen[solvable], squares[..., None])[..., 0])
+
+
+def _chosen_again(lines: Array, cell: Array, ln_q: Array, generator: np.random.Generator) -> Array:
+    """Return cells of which peaks, taken at random for lines of a cell very near them, are lines."""
+    free = len(cell)
+    squares = lines @ cell
+    at = np.where(squares > 0, 0.5 * np.log(np.where(squares > 0, squares, 1.0)) + LN_2PI, np.inf)
+    n_first = min(len(ln_q), MORE_PEAKS + free)
+    return _solved(lines, np.abs(at - ln_q[:n_first, None]) < VERY_NEAR, ln_q[:n_first], CHOICES_AGAIN[free], generator)
 
 
 def _close(lattice: str, cells: Array, start: Array) -> tuple[Array, Array]:
@@ -168,7 +196,3 @@ def _close(lattice: str, cells: Array, start: Array) -> tuple[Array, Array]:
     axes = change[:, : SQUARES[lattice[0]]]
     close = (axes.max(axis=1) < FARTHEST) & (change[:, axes.shape[1] :].max(axis=1, initial=0.0) < FARTHEST_COSINE)
     return cells[close], axes[close].mean(axis=1) / USUAL
-
-
-def _parts(cells: Array) -> list[Array]:
-    return np.array_split(cells, -(-len(cells) // AT_ONCE))

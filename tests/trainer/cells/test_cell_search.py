@@ -65,6 +65,26 @@ def test_too_few_peaks_and_triclinic_lattices_are_not_searched() -> None:
 
 
 @pytest.mark.parametrize("lattice", SEARCHED)
+@pytest.mark.parametrize("place", [(0, np.nan), (2, np.inf), (1, 0.0), (2, 1e6), (4, np.nan)])
+def test_a_prediction_that_is_no_cell_is_not_searched(lattice: str, place: tuple[int, float]) -> None:
+    niggli = c.niggli_cell("oP", values_of("oP"))
+    niggli[place[0]] = place[1]
+    assert search(lattice, niggli, peaks_of("oP"), np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize("lattice", SEARCHED)
+def test_any_predicted_cell_ends_in_a_cell_or_none(lattice: str) -> None:
+    """Networks that learned nothing predict shapes that no lattice has."""
+    for niggli in (
+        [1.6, 140.0, 140.0, 170.0, 170.0, 170.0],
+        [3.0, 3.0, 90.0, 20.0, 20.0, 20.0],
+        [149.0] * 3 + [90.0] * 3,
+    ):
+        found = search(lattice, np.array(niggli), peaks_of("oP"), np.random.default_rng(0))
+        assert found is None or np.isfinite(found.niggli).all()
+
+
+@pytest.mark.parametrize("lattice", SEARCHED)
 def test_one_start_resembles_the_cell(lattice: str) -> None:
     """The search goes far enough from it: each axis by a factor of 1.6."""
     wanted = c.niggli_cell(lattice, values_of(lattice, 1.7))

@@ -47,7 +47,9 @@ VERY_NEAR, MORE_PEAKS = 0.03, 8
 FEWEST_PEAKS = 4
 MOST_LINES = 200
 """Lines of one spacing count once."""
-HIGHEST_INDEX = 24
+HIGHEST_INDEX = 48
+SHORTEST_A, LONGEST_A = 1.5, 150.0
+"""Edges of predicted cells that are searched near."""
 BEYOND = 0.15
 """Of ln q: lines beyond the last peak that a change of the cell may bring to it."""
 AT_ONCE = 2000
@@ -77,6 +79,9 @@ def search(lattice: str, niggli: Array, peaks: Peaks, generator: np.random.Gener
     Triclinic cells, with six free numbers, are not searched.
     """
     if FREE[lattice[0]] not in CHOICES or len(peaks) < FEWEST_PEAKS:
+        return None
+    # A comparison with a number that is none is false.
+    if not ((niggli[:3] > SHORTEST_A) & (niggli[:3] < LONGEST_A) & np.isfinite(niggli[3:])).all():
         return None
     found = [cell for start in starts(lattice, niggli) if (cell := _near(lattice, start, peaks, generator)) is not None]
     if not found:

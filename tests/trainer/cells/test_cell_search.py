@@ -75,11 +75,7 @@ def test_a_prediction_that_is_no_cell_is_not_searched(lattice: str, place: tuple
 @pytest.mark.parametrize("lattice", SEARCHED)
 def test_any_predicted_cell_ends_in_a_cell_or_none(lattice: str) -> None:
     """Networks that learned nothing predict shapes that no lattice has."""
-    for niggli in (
-        [1.6, 140.0, 140.0, 170.0, 170.0, 170.0],
-        [3.0, 3.0, 90.0, 20.0, 20.0, 20.0],
-        [149.0] * 3 + [90.0] * 3,
-    ):
+    for niggli in ([1.6, 140.0, 140.0, 170.0, 170.0, 170.0], [3.0, 3.0, 90.0, 20.0, 20.0, 20.0]):
         found = search(lattice, np.array(niggli), peaks_of("oP"), np.random.default_rng(0))
         assert found is None or np.isfinite(found.niggli).all()
 

@@ -2,7 +2,7 @@
 
 For each Bravais lattice that the network thinks possible the cell that explains the peaks best is searched. Log odds
 of a wrong cell reach some 15, since the search takes the best of thousands; those of a right one are mostly 25 to 45.
-So log odds count above LUCKY only, and there by a share, since neighbouring peaks are no independent witnesses. Within
+So log odds count above those only, and there by a share, since neighbouring peaks are no independent witnesses. Within
 a lattice the groups are compared by the lines that they leave, as far as the cell is to be trusted.
 """
 
@@ -41,13 +41,13 @@ class Weighing:
     Chosen by the likelihood of 700 simulated patterns with artefacts of structures that were not trained on.
     """
 
-    network: float = 0.84
+    network: float = 0.8
     """Power of the network's probabilities."""
-    lines: float = 0.24
+    lines: float = 0.22
     """Share of a cell's log odds that counts, far above those of a lucky cell."""
-    absences: float = 0.32
+    absences: float = 0.19
     """Share of the log odds that a space group's absent lines add."""
-    lucky: float = 20.0
+    lucky: float = 15.0
     """Log odds that a wrong cell may reach."""
     spread: float = 5.0
     """Of the change from nothing to the full share, around them; that of trust is a fifth."""

@@ -68,7 +68,7 @@ def test_groups_of_absent_lines_gain() -> None:
 
 def test_odds_that_luck_explains_change_little() -> None:
     before = predicted(oP=0.5, tP=0.5)
-    lucky = {OP: FoundCell("oP", values_of("oP"), 0.0, 9.0), TP: FoundCell("tP", values_of("tP"), 0.0, 13.0)}
+    lucky = {OP: FoundCell("oP", values_of("oP"), 0.0, 5.0), TP: FoundCell("tP", values_of("tP"), 0.0, 8.0)}
     after = weighed(before, LineEvidence(lucky, np.zeros(230)))
     np.testing.assert_allclose(after.bravais, before.bravais, atol=0.1)
     against = np.full(230, -MOST_AGAINST)

@@ -169,3 +169,8 @@ def test_without_pretrained_weights_a_checkpoint_is_asked_for(scan: Path, monkey
         trainer.load()
     ended = CliRunner().invoke(app, ["predict", str(scan), "--wavelength", "CuKa1"])
     assert ended.exit_code == 2
+
+
+def test_lines_are_for_qmixer_alone(runs: Path, scan: Path) -> None:
+    with pytest.raises(TrainerError, match="--no-lines: no effect on AlphaDiffract"):
+        trainer.predict(runs / "a" / "best.pt", scan, wavelength="CuKa1", lines=False)

@@ -158,6 +158,35 @@ def test_options_without_effect_are_refused(exported: Path, tmp_path: Path, opti
     assert CliRunner().invoke(app, [*command, "--draws", "0", "--json"]).exit_code == 0
 
 
+def test_the_lines_of_a_scan_count_unless_they_are_left_out(exported: Path, tmp_path: Path) -> None:
+    """A cubic pattern has a cell on its lines; the network alone has none."""
+    q = np.linspace(0.5, 5.5, 5000)
+    at = 2 * np.pi / 4.2 * np.sqrt([1, 2, 3, 4, 5, 6, 8, 9, 10, 11])
+    intensity = 20 + sum(500 * np.exp(-0.5 * ((q - place) / 0.01) ** 2) for place in at)
+    angle = np.degrees(2 * np.arcsin(q * 1.5405929 / (4 * np.pi)))
+    np.savetxt(tmp_path / "scan.xy", np.column_stack([angle, intensity]))
+    command = [
+        "predict",
+        str(exported),
+        str(tmp_path / "scan.xy"),
+        "--wavelength",
+        "1.5405929",
+        "--json",
+        "--top",
+        "230",
+    ]
+    with_them, without, default = (
+        json.loads(CliRunner().invoke(app, [*command, *option]).stdout)[0]
+        for option in (["--lines"], ["--no-lines"], [])
+    )
+    assert default == with_them
+    assert with_them["bravais_lattice"][0]["line_odds"] is not None
+    assert all(entry["line_odds"] is None for entry in without["bravais_lattice"])
+    alone = predict_scan(load_weights(exported), angle, intensity, 1.5405929)
+    by_number = {entry["number"]: entry["probability"] for entry in without["space_group"]}
+    np.testing.assert_allclose([by_number[i + 1] for i in range(230)], alone.space_group, atol=2e-3)
+
+
 def test_weights_move_to_a_device_and_stay_where_they_were(exported: Path) -> None:
     weights = load_weights(exported)
     assert weights.to(torch.device("cpu")) is weights

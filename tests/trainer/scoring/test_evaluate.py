@@ -186,3 +186,9 @@ def test_options_of_simulated_patterns_are_refused_on_scans(
     done = CliRunner().invoke(app, ["evaluate", str(models[0]), str(measured), "--device", "cpu", *option])
     assert done.exit_code == 2
     assert "no effect on the measured patterns" in done.output
+
+
+def test_lines_are_for_qmixer_alone(measured: Path, models: list[Path]) -> None:
+    done = CliRunner().invoke(app, ["evaluate", str(models[0]), str(measured), "--device", "cpu", "--no-lines"])
+    assert done.exit_code == 2
+    assert "--no-lines: no effect on AlphaDiffract" in done.output

@@ -7,7 +7,7 @@ from itertools import product
 import gemmi
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from curation.niggli import metric_of, reduce_metric
@@ -98,8 +98,7 @@ def test_niggli_cells_are_those_of_curation(lattice: str, drawn: list[float]) ->
     if family == "a":
         cell[3:] = skew
     metric = c.metrics_of(cell[None])[0]
-    if np.linalg.det(metric) < 0.2 * np.prod(cell[:3]) ** 2:
-        return
+    assume(np.linalg.det(metric) > 0.2 * np.prod(cell[:3]) ** 2)
     values = c.free_numbers(lattice, np.linalg.inv(metric))
     primitive = c._PRIMITIVE[lattice[1]] @ np.linalg.cholesky(metric)
     reduced = reduce_metric(metric_of(primitive), 1e-7) @ primitive

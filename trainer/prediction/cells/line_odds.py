@@ -32,6 +32,12 @@ _REACHES = (4.0, 3.0, 3.0, 2.5)
 """Deviations within which a peak counts as on a line, in the steps of least squares."""
 
 
+def places_of(terms: Array, cells: Array) -> Array:
+    """Return ln q of each line (cell, line)."""
+    squares = cells @ terms.T
+    return np.where(squares > 0, 0.5 * np.log(np.where(squares > 0, squares, 1.0)) + LN_2PI, _BEYOND)
+
+
 def line_odds(
     terms: Array, cells: Array, peaks: Peaks, zeros_rad: Array, deviation: float = DEVIATION
 ) -> tuple[Array, Array]:
@@ -39,7 +45,7 @@ def line_odds(
 
     `terms` (line, number) times a cell's free numbers (cell, number) are the squares of 1/d of its lines.
     """
-    lines = _lines(terms, cells)
+    lines = places_of(terms, cells)
     slope = zero_slope(peaks.ln_q)
     best, at = np.full(len(cells), -np.inf), np.zeros(len(cells))
     for zero in zeros_rad.tolist():
@@ -53,7 +59,7 @@ def fitted(terms: Array, cell: Array, peaks: Peaks, deviation: float = DEVIATION
     """Return the cell nearest to the peaks that are on its lines by least squares, and the zero shift in rad."""
     slope, zero, cell = zero_slope(peaks.ln_q), 0.0, cell.copy()
     for reach in _REACHES:
-        lines = _lines(terms, cell[None])[0]
+        lines = places_of(terms, cell[None])[0]
         away = (peaks.ln_q - zero * slope)[:, None] - lines
         nearest = np.abs(away).argmin(axis=1)
         off = away[np.arange(len(nearest)), nearest]
@@ -77,12 +83,6 @@ def zero_slope(ln_q: Array) -> Array:
     """Return the change of ln q by a zero shift of 1 rad, that at Cu K-alpha: other wavelengths scale the shift."""
     sine = (np.exp(ln_q) * CU_KALPHA1_A / (4 * np.pi)).clip(max=0.999)
     return np.asarray(0.5 * np.sqrt(1 - sine**2) / sine)
-
-
-def _lines(terms: Array, cells: Array) -> Array:
-    """Return ln q of each line (cell, line)."""
-    squares = cells @ terms.T
-    return np.where(squares > 0, 0.5 * np.log(np.where(squares > 0, squares, 1.0)) + LN_2PI, _BEYOND)
 
 
 def _odds(lines: Array, ln_q: Array, weight: Array, deviation: float) -> Array:

@@ -22,7 +22,7 @@ from trainer.prediction.cells.conventional import (
     shapes,
     terms,
 )
-from trainer.prediction.cells.line_odds import DEVIATION, LN_2PI, WINDOW, ZEROS_RAD, fitted, line_odds
+from trainer.prediction.cells.line_odds import DEVIATION, LN_2PI, WINDOW, ZEROS_RAD, fitted, line_odds, places_of
 from trainer.prediction.cells.starts import starts
 from trainer.scans.peaks import Peaks
 
@@ -96,7 +96,7 @@ def spacings(lattice: str, values: Array, ln_q: float, most: int | None = None) 
     """Return the terms of lines of a cell up to ln q, ascending, each spacing once, and their ln q."""
     hkl = reflections(lattice, values, ln_q)
     lines = np.unique(terms(lattice, hkl), axis=0)
-    at = 0.5 * np.log(lines @ values) + LN_2PI
+    at = places_of(lines, values[None])[0]
     order = np.argsort(at, kind="stable")[:most]
     return lines[order], at[order]
 
@@ -124,18 +124,7 @@ def _near(
     reached = peaks.ln_q <= at[-1] - BEYOND
     reached[: free + 2] = True
     seen = Peaks(peaks.ln_q[reached], peaks.weight[reached])
-    n_first = min(len(seen), FIRST_PEAKS + free)
-    first = Peaks(seen.ln_q[:n_first], seen.weight[:n_first])
-    cells = np.concatenate([start[None], _chosen(lines, at, first.ln_q, free, generator)])
-    cells, costs = _close(lattice, cells, start)
-    if len(cells) > KEPT:
-        low = lines[at < first.ln_q[-1] + NEAR]
-        cells, costs = _best(low, cells, costs, first)
-        if free in CHOICES_AGAIN:
-            again = [_chosen_again(lines, cell, seen.ln_q, generator) for cell in cells]
-            more, of_more = _close(lattice, np.concatenate(again), start)
-            more, of_more = _best(low, more, of_more, first)
-            cells, costs = np.concatenate([cells, more]), np.concatenate([costs, of_more])
+    cells, costs = _candidates(lattice, start, lines, at, seen, generator)
     best = np.argsort(costs - line_odds(lines, cells, seen, _ZERO, 2 * DEVIATION)[0], kind="stable")[:FITTED]
     cells = np.array([fitted(lines, cell, seen, 2 * DEVIATION)[0] for cell in cells[best]])
     cells, costs = _close(lattice, cells, start)
@@ -151,6 +140,26 @@ def _near(
         if better > known[0]:
             return better, finer, zero
     return known
+
+
+def _candidates(
+    lattice: str, start: Array, lines: Array, at: Array, peaks: Peaks, generator: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return cells that explain the first peaks best, and what their changes cost."""
+    free = len(start)
+    n_first = FIRST_PEAKS + free
+    first = Peaks(peaks.ln_q[:n_first], peaks.weight[:n_first])
+    cells = np.concatenate([start[None], _chosen(lines, at, first.ln_q, free, generator)])
+    cells, costs = _close(lattice, cells, start)
+    if len(cells) <= KEPT:
+        return cells, costs
+    low = lines[at < first.ln_q[-1] + NEAR]
+    cells, costs = _best(low, cells, costs, first)
+    if free not in CHOICES_AGAIN:
+        return cells, costs
+    again = np.concatenate([_chosen_again(lines, cell, peaks.ln_q, generator) for cell in cells])
+    more, of_more = _best(low, *_close(lattice, again, start), first)
+    return np.concatenate([cells, more]), np.concatenate([costs, of_more])
 
 
 def _best(lines: Array, cells: Array, costs: Array, peaks: Peaks) -> tuple[Array, Array]:
@@ -187,11 +196,9 @@ def _solved(lines: Array, near: NDArray[np.bool_], ln_q: Array, n: int, generato
 
 def _chosen_again(lines: Array, cell: Array, ln_q: Array, generator: np.random.Generator) -> Array:
     """Return cells of which peaks, taken at random for lines of a cell very near them, are lines."""
-    free = len(cell)
-    squares = lines @ cell
-    at = np.where(squares > 0, 0.5 * np.log(np.where(squares > 0, squares, 1.0)) + LN_2PI, np.inf)
-    n_first = min(len(ln_q), MORE_PEAKS + free)
-    return _solved(lines, np.abs(at - ln_q[:n_first, None]) < VERY_NEAR, ln_q[:n_first], CHOICES_AGAIN[free], generator)
+    ln_q = ln_q[: MORE_PEAKS + len(cell)]
+    near = np.abs(places_of(lines, cell[None]) - ln_q[:, None]) < VERY_NEAR
+    return _solved(lines, near, ln_q, CHOICES_AGAIN[len(cell)], generator)
 
 
 def _close(lattice: str, cells: Array, start: Array) -> tuple[Array, Array]:

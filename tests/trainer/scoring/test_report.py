@@ -21,7 +21,7 @@ def one_hot(classes: int, chosen: list[int], p: float = 0.9) -> np.ndarray:
     return found
 
 
-def truths(group: list[int], system: list[int], niggli: list[list[float]], seen: list[bool] | None = None) -> Truths:
+def truths(group: list[int], system: list[int], niggli: list[list[float]], seen: list[int] | None = None) -> Truths:
     n = len(group)
     return Truths(
         np.arange(n),
@@ -31,7 +31,7 @@ def truths(group: list[int], system: list[int], niggli: list[list[float]], seen:
         np.array(system),
         np.array(group),
         np.array(niggli, dtype=float),
-        None if seen is None else np.array(seen),
+        np.array([-1] * n if seen is None else seen, dtype=np.int8),
     )
 
 
@@ -118,7 +118,7 @@ def test_calibration_error_of_known_bins() -> None:
 
 
 def test_parts_and_ensembles() -> None:
-    known = truths([224, 61, 13], [6, 2, 1], [CELL] * 3, seen=[True, False, False])
+    known = truths([224, 61, 13], [6, 2, 1], [CELL] * 3, seen=[1, 0, 0])
     right = answers([224, 61, 13], [6, 2, 1], [CELL] * 3)
     wrong = answers([0, 0, 0], [0, 0, 0], [CELL] * 3)
     both = Answers(

@@ -47,8 +47,8 @@ class Truths:
     space_group: NDArray[np.int64]
     """From 0."""
     niggli: Array
-    seen: NDArray[np.bool_] | None
-    """Whether a model was trained on a structure of the same formula and space group; None if that is not known."""
+    seen: NDArray[np.int8]
+    """1 if a model was trained on a structure of the same formula and space group, 0 if none was, -1 if not known."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -64,7 +64,7 @@ class Truths:
             self.crystal_system[chosen],
             self.space_group[chosen],
             self.niggli[chosen],
-            None if self.seen is None else self.seen[chosen],
+            self.seen[chosen],
         )
 
 
@@ -87,14 +87,16 @@ def truths_of(
     """Return the labels of these rows.
 
     Structures in the training split of `trained_on` count as seen, else those that the checkpoints `states` state.
+    Whether a scan without formula or space group was seen is not known.
     """
     kept = [state.dataset["train_groups"].numpy() for state in states if "train_groups" in state.dataset]
     if trained_on is not None:
         kept, states = [group_hashes(trained_on, trained_on.rows("train"))], [None]
-    seen = None
+    texts = {name: dataset.text(name) for name in ("source_id", "source", "formula", "group")}
+    seen = np.full(len(rows), -1, dtype=np.int8)
     if kept and len(kept) == len(states):
-        seen = np.isin(group_hashes(dataset, rows), np.concatenate(kept))
-    texts = {name: dataset.text(name) for name in ("source_id", "source", "formula")}
+        stated = np.array([bool(texts["group"][row]) for row in rows.tolist()], dtype=bool)
+        seen[stated] = np.isin(group_hashes(dataset, rows[stated]), np.concatenate(kept))
     niggli = dataset.column("niggli")[rows].astype(np.float64)
     return Truths(
         rows,

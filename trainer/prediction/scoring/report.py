@@ -42,9 +42,7 @@ def extinction_classes() -> NDArray[np.int64]:
 def score(answers: Answers, truths: Truths, names: dict[int, str]) -> dict[str, Any]:
     """Return all figures of these scans, and of parts of them: seen and unseen, each source, each crystal system."""
     found = figures(answers, truths)
-    parts: dict[str, NDArray[np.bool_]] = {}
-    if truths.seen is not None:
-        parts |= {"seen": truths.seen, "unseen": ~truths.seen}
+    parts = {"seen": truths.seen == 1, "unseen": truths.seen == 0}
     sources = sorted(set(truths.source))
     if len(sources) > 1:
         parts |= {f"source {name}": np.array([s == name for s in truths.source]) for name in sources}

@@ -164,7 +164,7 @@ def answers_csv(found: ScanEvaluation, symbols: tuple[str, ...]) -> str:
                 truths.source[i],
                 truths.name[i],
                 truths.formula[i],
-                "" if truths.seen is None else bool(truths.seen[i]),
+                bool(truths.seen[i]) if truths.seen[i] >= 0 else "",
                 found.names[system] if system >= 0 else "",
                 found.names[chosen],
                 f"{systems[i, chosen]:.4f}",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -30,7 +28,7 @@ def add_background(pattern: Tensor, top: Tensor, parameters: Parameters, instrum
         wavelength = instrument.wavelengths_A[0]
         centre = 2 * torch.rad2deg((wavelength / (2 * p.second_hump_d_A)).clamp_max(1.0).asin())
         off = (grid - centre[:, None]) / p.second_hump_fwhm_deg[:, None]
-        shape = shape + p.second_hump_height[:, None] * (-4 * math.log(2) * off.square()).exp()
+        shape = shape + p.second_hump_height[:, None] * (-4 * off.square()).exp2()
     return pattern + (shape * top).float() if shape.ndim else pattern
 
 

@@ -146,13 +146,13 @@ def _add_extras(pattern: Tensor, parameters: Parameters, instrument: Instrument)
     if p.hump_height.any():
         centre = 2 * torch.rad2deg((wavelength / (2 * p.hump_d_A)).clamp_max(1.0).asin())
         x2 = ((grid - centre[:, None]) / p.hump_fwhm_deg[:, None]) ** 2
-        extra += p.hump_height.float()[:, None] * top * (-4 * math.log(2) * x2).exp().float()
+        extra += p.hump_height.float()[:, None] * top * (-4 * x2).exp2().float()
     return pattern + extra
 
 
 def _shape(x2: Tensor, eta: Tensor) -> Tensor:
     """Return a pseudo-Voigt of unit FWHM and area at squared distances."""
-    gaussian = 2.0 * math.sqrt(math.log(2) / math.pi) * (-4.0 * math.log(2) * x2).exp()
+    gaussian = 2.0 * math.sqrt(math.log(2) / math.pi) * (-4.0 * x2).exp2()
     return eta * (2.0 / math.pi) / (1.0 + 4.0 * x2) + (1.0 - eta) * gaussian
 
 

@@ -9,10 +9,11 @@ hour of a core; its patterns are simulated from the reflections with the augment
 `trainer fit qmixer --size small`, with its own artefacts. Both are trained at once, each on one core, and so under the
 same conditions; validation counts as training time. An interrupted command is resumed by the same command.
 
-Then `datagen measured` brings both sets of RRUFF to the instrument of the dataset, and `trainer evaluate` scores both
-networks on the scans that it accepts: QMixer alone, without the lines of the scans, and with them. With `--weights`
-further weights of QMixer (`package` for those that come with it) are scored on the same scans. Both sets were used for
-choosing artefacts. Prints tables and, last, one JSON object of fractions.
+`datagen measured` then brings both sets of RRUFF to the instrument of the dataset, and both networks are scored, as by
+`trainer evaluate`, on the scans that it accepts: QMixer without the lines of the scans, and with them. `--weights`
+names further weights of QMixer to score (`package` for those that come with it). Copies of the checkpoints, ten over
+the run, are scored too, without lines: the learning curves, drawn beside `--out`. Both sets of scans were used for
+choosing artefacts. The last line is one JSON object of fractions.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +36,10 @@ import torch
 
 from benchmarks._data import shared_data
 from benchmarks.learning import DEVIATIONS, MODEL
+from trainer.data.store import Dataset, open_dataset
+from trainer.evaluation.plots import figure
 from trainer.prediction.qmixer import export_weights, load_weights
+from trainer.prediction.scoring.evaluate import evaluate_scans
 from trainer.training.checkpoint import load
 from trainer.training.config import AlphaDiffractTraining
 from trainer.training.fit import fit
@@ -40,8 +48,11 @@ from trainer.training.schedules import Cyclic
 from trainer.training.state import BEST, LAST
 
 SETS = {"rruff_raw": "rruff_raw.zip", "rruff_processed": "rruff_processed.npz"}
+TITLES = {"rruff_raw": "RRUFF, raw scans", "rruff_processed": "RRUFF, processed"}
 WEIGHTS = "qmixer.safetensors"
 PACKAGE = Path(__file__).parents[1] / "trainer" / "models" / WEIGHTS
+COPIES = 10
+"""Checkpoints kept over a run."""
 
 
 def main() -> None:
@@ -52,7 +63,7 @@ def main() -> None:
     options.add_argument("--work", type=Path, default=Path("runs/networks"), help="folder of checkpoints and scores")
     options.add_argument("--networks", default="alphadiffract,qmixer", help="which of them to train and score")
     options.add_argument("--weights", default="", help="further weights of QMixer to score: files, or `package`")
-    options.add_argument("--out", type=Path, help="also write the JSON here")
+    options.add_argument("--out", type=Path, help="also write the JSON here, and the curves beside it as PNG")
     given = options.parse_args()
     if given.dataset is None:
         print("skipped: name a dataset, as the docstring says", file=sys.stderr)
@@ -61,41 +72,24 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     names = given.networks.split(",")
     train_at_once(names, dataset, work, given.minutes)
+    torch.set_num_threads(1)
+    scans = {name: measured(folder / source, work / f"{name}.zarr", dataset) for name, source in SETS.items()}
     result: dict[str, Any] = {"minutes": given.minutes}
-    models: dict[str, list[str]] = {}
-    if "alphadiffract" in names:
-        best = work / "alphadiffract" / BEST
-        result["alphadiffract_patterns"] = load(work / "alphadiffract" / LAST).progress.patterns
-        models["alphadiffract"] = [str(best)]
-    if "qmixer" in names:
-        weights = work / "qmixer" / WEIGHTS
-        result["qmixer_patterns"] = load_weights(weights).facts["patterns"]
-        models |= both_ways("qmixer", weights, dataset)
-    for file in filter(None, given.weights.split(",")):
-        models |= both_ways(Path(file).stem, PACKAGE if file == "package" else Path(file).resolve(), dataset)
-    for scans, source in SETS.items():
-        measured = work / f"{scans}.zarr"
-        if not measured.exists():
-            command = [sys.executable, "-m", "datagen", "measured", str(folder / source), "--out", str(measured)]
-            subprocess.run([*command, "--instrument", str(dataset)], check=True, stdout=sys.stderr)
-        for name, arguments in models.items():
-            report = evaluated([*arguments, str(measured)], work / "scores" / f"{name}-{scans}")
-            for part, figures in figures_of(report).items():
-                print(f"{scans}, {part}, {name}: {figures}", flush=True)
-                result |= {f"{scans}_{part}_{name}_{figure}": value for figure, value in figures.items()}
+    models = {name: work / name / (BEST if name == "alphadiffract" else WEIGHTS) for name in names}
+    models |= {Path(f).stem: PACKAGE if f == "package" else Path(f) for f in given.weights.split(",") if f}
+    result |= {f"{name}_patterns": patterns_and_minutes(model)[0] for name, model in models.items()}
+    for name, model in models.items():
+        for kind, lines in (("", True), ("_network", False)) if name != "alphadiffract" else (("", None),):
+            result |= scored(f"{name}{kind}", model, scans, work, dataset, lines)
+    result["curves"] = {name: learning_curve(name, work / name, scans) for name in names}
     text = json.dumps(result)
     print(text)
     if given.out:
         given.out.write_text(json.dumps(result, indent=1) + "\n")
+        plot_curves(result["curves"], given.out.with_suffix(".png"))
 
 
-def both_ways(name: str, weights: Path, dataset: Path) -> dict[str, list[str]]:
-    """Return arguments of `trainer evaluate` for weights of QMixer, without and with the lines of the scans."""
-    trained_on = ["--trained-on", str(dataset)]
-    return {f"{name}_network": [*trained_on, "--no-lines", str(weights)], name: [*trained_on, str(weights)]}
-
-
-def train_at_once(names: list[str], dataset: Path, work: Path, minutes: float) -> None:
+def train_at_once(names: Sequence[str], dataset: Path, work: Path, minutes: float) -> None:
     """Train networks in processes of their own, each on one core."""
     tasks = {"alphadiffract": train_alphadiffract, "qmixer": train_qmixer}
     context = multiprocessing.get_context("spawn")
@@ -105,10 +99,26 @@ def train_at_once(names: list[str], dataset: Path, work: Path, minutes: float) -
     ]
     for process in running:
         process.start()
-    for process in running:
-        process.join()
+    wait_and_copy(running, [work / name for name in names], 60 * minutes / COPIES)
     if failed := [name for name, process in zip(names, running, strict=True) if process.exitcode]:
         sys.exit(f"training of {' and '.join(failed)} ended with an error: no figures")
+
+
+def wait_and_copy(running: Sequence[BaseProcess], folders: Sequence[Path], every_s: float) -> None:
+    """Wait for the processes to end, and copy their checkpoints from time to time."""
+    due = time.monotonic() + every_s
+    while any(process.is_alive() for process in running):
+        time.sleep(1.0)
+        if time.monotonic() < due:
+            continue
+        due += every_s
+        for folder in folders:
+            copies = folder / "curve"
+            copies.mkdir(parents=True, exist_ok=True)
+            if (folder / LAST).exists():
+                shutil.copyfile(folder / LAST, copies / f"{len(list(copies.glob('*.pt'))):02d}.pt")
+    for process in running:
+        process.join()
 
 
 def on_one_core(number: int) -> None:
@@ -140,37 +150,97 @@ def train_alphadiffract(dataset: Path, out: Path, minutes: float, core: int) -> 
 def train_qmixer(dataset: Path, out: Path, minutes: float, core: int) -> None:
     """Train the small QMixer and export its weights."""
     on_one_core(core)
-    config = QMixerTraining(minutes=minutes)
-    fit_qmixer(config, [dataset], out, resume=(out / LAST).exists())
+    fit_qmixer(QMixerTraining(minutes=minutes), [dataset], out, resume=(out / LAST).exists())
     export_weights(out / LAST, out / WEIGHTS, {"datasets": [dataset.name]})
 
 
-def evaluated(arguments: list[str], out: Path) -> dict[str, Any]:
-    """Return the report of `trainer evaluate`; one that was made is kept."""
-    if not (out / "report.json").exists():
-        command = [sys.executable, "-m", "trainer", "evaluate", *arguments, "--out", str(out)]
-        subprocess.run(command, check=True, stdout=sys.stderr)
-    found: dict[str, Any] = json.loads((out / "report.json").read_text())
+def measured(source: Path, out: Path, dataset: Path) -> Dataset:
+    """Return the scans of a collection at the instrument of the dataset."""
+    if not out.exists():
+        command = [sys.executable, "-m", "datagen", "measured", str(source), "--out", str(out)]
+        subprocess.run([*command, "--instrument", str(dataset)], check=True, stdout=sys.stderr)
+    return open_dataset(out)
+
+
+def patterns_and_minutes(model: Path) -> tuple[int, float]:
+    """Return the patterns that a model saw, and the minutes of its training."""
+    if model.suffix == ".safetensors":
+        facts = load_weights(model).facts
+        return facts["patterns"], facts["minutes"]
+    # `best.pt` can be older than the end of the run, whose patterns are those of the last checkpoint.
+    progress = load(model.with_name(LAST) if model.name == BEST else model).progress
+    return progress.patterns, round(progress.seconds / 60, 1)
+
+
+def scored(
+    name: str, model: Path, scans: dict[str, Dataset], work: Path, dataset: Path, lines: bool | None
+) -> dict[str, float]:
+    """Return the figures of a model on each set of scans; those of an earlier call are kept in a file."""
+    result: dict[str, float] = {}
+    for place, those in scans.items():
+        kept = work / f"{name}-{place}.json"
+        if not kept.exists():
+            trained_on = open_dataset(dataset) if model.suffix == ".safetensors" else None
+            report = evaluate_scans([model], those, trained_on=trained_on, lines=lines, device="cpu").report
+            kept.write_text(json.dumps(report["measured"]))
+        found = json.loads(kept.read_text())
+        for part, figures in {"all": found["all"], **found["parts"]}.items():
+            if part in ("all", "seen", "unseen"):
+                print(f"{TITLES[place]}, {part}, {name}: {figures_of(figures)}", flush=True)
+                result |= {f"{place}_{part}_{name}_{key}": value for key, value in figures_of(figures).items()}
+    return result
+
+
+def figures_of(figures: dict[str, Any]) -> dict[str, float]:
+    """Return the figures that are compared of a set of scans."""
+    found = {
+        "scans": figures["scans"],
+        "crystal_system": round(figures["crystal_system"]["accuracy"], 4),
+        "space_group": round(figures["space_group"]["accuracy"], 4),
+        "space_group_top5": round(figures["space_group"]["top5"], 4),
+    }
+    if figures["cell"] is not None:
+        found |= {f"cells_{limits}": round(share, 4) for limits, share in figures["cell"]["usable"].items()}
     return found
 
 
-def figures_of(report: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the figures that are compared, of all scans and of those of seen and unseen structures."""
-    measured = report["measured"]
-    found = {}
-    for part, figures in {"all": measured["all"], **measured["parts"]}.items():
-        if part not in ("all", "seen", "unseen"):
-            continue
-        found[part] = {
-            "scans": figures["scans"],
-            "crystal_system": round(figures["crystal_system"]["accuracy"], 4),
-            "space_group": round(figures["space_group"]["accuracy"], 4),
-            "space_group_top5": round(figures["space_group"]["top5"], 4),
-        }
-        if figures["cell"] is not None:
-            usable = figures["cell"]["usable"]
-            found[part] |= {f"cells_{limits}": round(share, 4) for limits, share in usable.items()}
-    return found
+def learning_curve(name: str, folder: Path, scans: dict[str, Dataset]) -> list[dict[str, float]]:
+    """Return the figures of the copies of checkpoints, and of the end of the run, in the order of their patterns."""
+    points = []
+    for checkpoint in [*sorted((folder / "curve").glob("*.pt")), folder / LAST]:
+        model = checkpoint
+        if name == "qmixer":
+            model = checkpoint.with_suffix(".safetensors")
+            export_weights(checkpoint, model, {})
+        patterns, minutes = patterns_and_minutes(model)
+        point: dict[str, float] = {"patterns": patterns, "minutes": minutes}
+        for place, those in scans.items():
+            lines = False if name == "qmixer" else None
+            report = evaluate_scans([model], those, lines=lines, device="cpu").report
+            found = figures_of(report["measured"]["all"])
+            point |= {f"{place}_{key}": found[key] for key in ("crystal_system", "space_group")}
+        print(f"{name}: {point}", flush=True)
+        points.append(point)
+    return points
+
+
+def plot_curves(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Plot accuracies on both sets over minutes."""
+    made, axes = figure(9, 3.6, 1, len(TITLES))
+    colours = {"alphadiffract": "tab:orange", "qmixer": "tab:blue"}
+    for axis, (place, title) in zip(axes.flat, TITLES.items(), strict=True):
+        for name, points in curves.items():
+            for target, style in (("crystal_system", "--"), ("space_group", "-")):
+                minutes = [point["minutes"] for point in points]
+                values = [100 * point[f"{place}_{target}"] for point in points]
+                label = f"{name}, {target.replace('_', ' ')}"
+                axis.plot(minutes, values, style, color=colours[name], marker=".", label=label)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("minutes of training, one core each")
+        axis.set_ylabel("right, %")
+        axis.set_ylim(bottom=0)
+    axes[0, 0].legend(fontsize=8)
+    made.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

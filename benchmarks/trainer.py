@@ -47,8 +47,9 @@ from trainer.simulate.sticks import Sticks
 from trainer.training.config import AlphaDiffractTraining
 from trainer.training.datasets import LabelColumns, build_task, open_split, source_of
 from trainer.training.distributed import Place
+from trainer.training.precision import autocast
 from trainer.training.state import build_optimiser
-from trainer.training.tasks import AlphaDiffractTask, autocast
+from trainer.training.tasks import AlphaDiffractTask
 
 PAPER_LATENCY_MS = 1.04
 ROUNDS = 3

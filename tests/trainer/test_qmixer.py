@@ -505,6 +505,7 @@ def test_ranges_that_leave_nothing_are_refused(minerals: Path, tmp_path: Path) -
         ("batch=1", "batch: expected at least 2, found 1"),
         ("ema=2", "ema: expected 0 to 1, found 2.0"),
         ("learning_rate=0", "learning_rate: expected more than 0, found 0"),
+        ("precision=fp16", "precision: expected one of auto, fp32, bf16, found fp16"),
         ("model.bins=1024", "model.bins: expected 2048, found 1024"),
     ],
 )

@@ -23,7 +23,7 @@ from trainer.models.alphadiffract import CRYSTAL_SYSTEMS, SPACE_GROUPS
 from trainer.training.config import AlphaDiffractTraining
 from trainer.training.datasets import build_inputs, source_of
 from trainer.training.distributed import Place
-from trainer.training.tasks import autocast
+from trainer.training.precision import autocast
 
 SHOWN_STRUCTURES = 5000
 """Structures shown in the parity plot."""

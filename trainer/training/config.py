@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 from trainer.errors import TrainerError
 from trainer.models.alphadiffract import AlphaDiffractConfig
 from trainer.models.crystalnet import CrystalNetConfig
+from trainer.training.precision import PRECISIONS
 from trainer.training.schedules import Constant, Cosine, Cyclic, Schedule, WarmRestarts
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ INPUTS = ("patterns", "sticks")
 BALANCES = ("none", "crystal-system", "space-group")
 LATTICE_LOSSES = ("mse", "standardised-mae")
 SCORES = ("accuracies", "all")
-PRECISIONS = ("auto", "fp32", "bf16")
 
 
 _AT_LEAST_1 = (

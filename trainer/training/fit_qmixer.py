@@ -33,6 +33,7 @@ from trainer.simulate.artefacts import Artefacts, Simulator
 from trainer.simulate.axis import N_BINS
 from trainer.training.bravais import DEGREES
 from trainer.training.packed import SUFFIX, unpack
+from trainer.training.precision import PRECISIONS, autocast
 from trainer.training.structures import (
     Structures,
     drawing_weights,
@@ -79,6 +80,8 @@ class QMixerTraining:
     gradient_norm: float = 1.0
     compile: bool = False
     """Compile the network; worth it on a GPU."""
+    precision: str = "auto"
+    """bf16 where the device has instructions for it, else fp32; or one of both."""
     seed: int = 0
     validate_minutes: float = 10.0
     save_minutes: float = 3.0
@@ -103,6 +106,8 @@ class QMixerTraining:
         for name in ("ema", "label_smoothing", "class_power", "generated_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainerError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
+        if self.precision not in PRECISIONS:
+            raise TrainerError(f"precision: expected one of {', '.join(PRECISIONS)}, found {self.precision}")
         if self.model.bins != N_BINS:
             raise TrainerError(f"model.bins: expected {N_BINS}, found {self.model.bins}")
 
@@ -355,7 +360,7 @@ def train_step(state: State, inputs: Tensor, labels: dict[str, Tensor]) -> Tenso
         group["lr"] = rate
     state.model.train()
     torch.manual_seed(_seed_of(c.seed, state.step))  # dropout of a step is the same after a resume
-    with torch.autocast(inputs.device.type, torch.bfloat16):
+    with autocast(c.precision, inputs.device, processors=True):
         output = state.network(inputs)
     symmetry = functional.cross_entropy(output.space_group, labels["space_group"], label_smoothing=c.label_smoothing)
     system = functional.nll_loss(output.log_crystal_system, _system_of(labels["space_group"]))

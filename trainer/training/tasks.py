@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +25,7 @@ from trainer.training.gemd import hop_matrix
 from trainer.training.lattices import LatticeStatistics
 from trainer.training.losses import AlphaDiffractLoss, CrystalNetLoss, alphadiffract_loss, crystalnet_loss
 from trainer.training.networks import build_network
+from trainer.training.precision import autocast
 from trainer.training.similarity import rotated_scores
 from trainer.training.strain import Strain
 
@@ -265,11 +265,3 @@ def score_guesses(truth: Tensor, guesses: list[Tensor]) -> tuple[tuple[Tensor, T
     scores = [rotated_scores(truth, guess) for guess in guesses]
     best = (torch.cat([pair[k] for pair in scores]).amax(dim=0) for k in (0, 1))
     return (scores[0][0][0], scores[0][1][0]), (next(best), next(best))
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the autocast context: bfloat16 if requested, and by default on GPUs that support it."""
-    half = precision == "bf16" or (
-        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    )
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)

@@ -92,14 +92,15 @@ def figures(groups: Array, truth: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def cells(found: Array, truth: list[Array]) -> dict[str, float]:
+def cells(found: Array, truth: list[Array], prefix: str = "") -> dict[str, float]:
     """Return the share of usable cells and the median error of lengths."""
     wanted = np.array(truth)
     length, angle = np.abs(found[:, :3] / wanted[:, :3] - 1), np.abs(found[:, 3:] - wanted[:, 3:])
+    # A scan without a cell has NaN, which is below no limit.
     return {
-        "cells_1_percent": float(((length < 0.01).all(axis=1) & (angle < 1).all(axis=1)).mean()),
-        "cells_5_percent": float(((length < 0.05).all(axis=1) & (angle < 3).all(axis=1)).mean()),
-        "median_length_error": float(np.median(length.mean(axis=1))),
+        f"{prefix}cells_1_percent": float(((length < 0.01).all(axis=1) & (angle < 1).all(axis=1)).mean()),
+        f"{prefix}cells_5_percent": float(((length < 0.05).all(axis=1) & (angle < 3).all(axis=1)).mean()),
+        f"{prefix}median_length_error": float(np.nanmedian(length.mean(axis=1))),
     }
 
 
@@ -119,8 +120,10 @@ class Answers:
 
     library: Array
     best_cosine: Array
+    library_niggli: Array
+    """Of the library's best candidate."""
     niggli: Array
-    """Of the best candidate; with the network's comparison where there is one."""
+    """Of the best candidate, with the network's comparison where there is one."""
     network: Array | None
     voted: Array | None
     """By the library's candidates, with the network's comparison."""
@@ -136,6 +139,11 @@ class Answers:
                 found |= {prefix + key: value for key, value in figures(groups[some], truth[some]).items()}
         return found
 
+    def cell_figures(self, truth: list[Array]) -> dict[str, float]:
+        """Return the figures of the cells of the library, and of both."""
+        found = cells(self.library_niggli, truth)
+        return found if self.both is None else found | cells(self.niggli, truth, "both_")
+
 
 def score(
     name: str, index: Index, scans: list[Observed], truth: Truth, network: Network | None, kept: Path | None
@@ -143,7 +151,9 @@ def score(
     """Return all figures of a set."""
     candidates = candidates_of(index, scans, kept / f"{name}.npz" if kept else None)
     found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": float(np.mean([c.seconds for c in candidates]))}
-    own = None if network is None else network_answers(network, scans)
+    own, own_cells = None, None
+    if network is not None:
+        own, own_cells = network_answers(network, scans, kept / f"{name}_network.npz" if kept else None)
     has_cells = truth.niggli is not None
 
     def answers(fits: list[Fit], kind: str) -> Answers:
@@ -154,7 +164,9 @@ def score(
     whole = answers([one.voting() for one in candidates], "likeness")
     found |= whole.figures(truth.space_group)
     if truth.niggli is not None:
-        found |= cells(whole.niggli, truth.niggli)
+        found |= whole.cell_figures(truth.niggli)
+        if own_cells is not None:
+            found |= cells(own_cells, truth.niggli, "network_")
     if truth.keys is not None:
         groups = index.names.column("group")
         seen = np.isin(truth.keys, groups)
@@ -166,7 +178,7 @@ def score(
         others = answers(fits, "unseen_likeness")
         found |= {f"unseen_{key}": value for key, value in others.figures(truth.space_group).items()}
         if truth.niggli is not None:
-            found |= {f"unseen_{key}": value for key, value in cells(others.niggli, truth.niggli).items()}
+            found |= {f"unseen_{key}": value for key, value in others.cell_figures(truth.niggli).items()}
     return found
 
 
@@ -174,20 +186,24 @@ def _answers(
     scans: list[Observed], fits: list[Fit], network: Array | None, likeness: Array | None, has_cells: bool
 ) -> Answers:
     """Let the candidates of each scan vote, alone and with the network's comparison."""
-    votes, cosine, niggli, voted, both = [], [], [], [], []
+    votes, cosine, library_niggli, niggli, voted, both = [], [], [], [], [], []
     for k, (scan, fit) in enumerate(zip(scans, fits, strict=True)):
         share, groups = ballot([fit])
         votes.append(groups)
+        first = int(share.argmax())
         cosine.append(fit.fitted.cosine[share.argmax()])
         if network is not None and likeness is not None:
             share, groups = ballot([fit], likeness[k, : len(share)])
             voted.append(groups)
             both.append(combination(float(fit.fitted.cosine[share.argmax()])).of(groups, network[k]))
         if has_cells:
-            niggli.append(best_cell(scan, fit, int(share.argmax())).niggli)
+            library_niggli.append(best_cell(scan, fit, first).niggli)
+            second = int(share.argmax())
+            niggli.append(library_niggli[-1] if second == first else best_cell(scan, fit, second).niggli)
     return Answers(
         np.array(votes),
         np.array(cosine),
+        np.array(library_niggli),
         np.array(niggli),
         network,
         np.array(voted) if voted else None,
@@ -195,10 +211,21 @@ def _answers(
     )
 
 
-def network_answers(network: Network, scans: list[Observed]) -> Array:
-    """Return the network's probabilities of the space groups (scan, 230)."""
-    parts = [scans[start : start + NETWORK_BATCH] for start in range(0, len(scans), NETWORK_BATCH)]
-    return np.concatenate([network.space_groups(part) for part in parts])
+def network_answers(network: Network, scans: list[Observed], kept: Path | None) -> tuple[Array, Array]:
+    """Return the network's probabilities of the space groups (scan, 230), and its cells (scan, 6), NaN for none."""
+    if kept is not None and kept.exists():
+        with np.load(kept) as data:
+            return data["space_group"], data["niggli"]
+    found = [
+        one
+        for start in range(0, len(scans), NETWORK_BATCH)
+        for one in network.answers(scans[start : start + NETWORK_BATCH])
+    ]
+    groups = np.array([one.space_group for one in found])
+    niggli = np.array([one.niggli or (np.nan,) * 6 for one in found])
+    if kept is not None:
+        np.savez(kept, space_group=groups, niggli=niggli)
+    return groups, niggli
 
 
 def mixtures(library: Where, index: Index, folder: Path, count: int) -> Iterator[tuple[str, dict[str, float]]]:

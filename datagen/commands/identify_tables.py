@@ -35,6 +35,12 @@ def show(console: Console, answer: Identified, top: int) -> None:
         console.print("[yellow]Nothing in the library explains this scan[/]; these are the nearest structures.")
     if answer.candidates:
         console.print(f"cell of the first: {_cells(answer.candidates[0])}", soft_wrap=True)
+    if answer.network is not None and answer.network.niggli is not None:
+        console.print(
+            f"cell by the network and the lines: Niggli {' '.join(f'{v:.5g}' for v in answer.network.niggli)} "
+            f"(line odds {answer.network.line_odds:.0f})",
+            soft_wrap=True,
+        )
     if answer.mixture is not None:
         _show_mixture(console, answer.mixture)
     systems, groups = answer.crystal_system, answer.space_group

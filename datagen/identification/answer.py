@@ -110,6 +110,18 @@ class Mixed:
         return len(self.phases) < self.most
 
 
+@dataclass(frozen=True, eq=False)
+class NetworkAnswer:
+    """What a network says about a scan, weighed by the scan's lines."""
+
+    space_group: Array
+    """Probability of groups 1 to 230 (at 0 to 229)."""
+    niggli: tuple[float, ...] | None
+    """The cell on whose lines the scan's peaks lie, A and degrees; None where none was found."""
+    line_odds: float | None
+    """Log odds that the peaks are lines of that cell, of which the lucky ones of wrong cells reach some 20."""
+
+
 @dataclass(frozen=True)
 class Identified:
     """What a library says about one scan."""
@@ -122,8 +134,8 @@ class Identified:
     """Share of d = 17 to 1.08 A that was measured."""
     space_group: Array
     """Probability of groups 1 to 230: those of the library, combined with the network's if it was used."""
-    network: Array | None = None
-    """Probability of groups 1 to 230 by a network."""
+    network: NetworkAnswer | None = None
+    """What a network says, if it was used."""
     mixture: Mixed | None = None
     """The phases, where several were allowed."""
 
@@ -143,7 +155,7 @@ class Identified:
         if self.network is None:
             return "library"
         best = int(self.space_group.argmax())
-        agree = (int(self.library.argmax()) == best, int(self.network.argmax()) == best)
+        agree = (int(self.library.argmax()) == best, int(self.network.space_group.argmax()) == best)
         return {(True, True): "both", (True, False): "library", (False, True): "network"}.get(agree, "neither")
 
     @property
@@ -188,6 +200,9 @@ class Identified:
                 {"space_groups": list(members(number)), "probability": round(p, 4)}
                 for number, p in list(self.extinction.items())[:most]
             ],
+            "network_cell": None
+            if self.network is None or self.network.niggli is None
+            else {"niggli": list(self.network.niggli), "line_odds": self.network.line_odds},
             "candidates": [asdict(candidate) for candidate in self.candidates[:most]],
             "mixture": None if self.mixture is None else asdict(self.mixture),
         }

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datagen.errors import ConfigError
-from datagen.identification.answer import Identified
+from datagen.identification.answer import Identified, NetworkAnswer
 from datagen.identification.axis import Observed
+
+if TYPE_CHECKING:
+    from trainer.prediction.qmixer import QMixerPrediction
 
 
 class Network:
@@ -32,13 +36,16 @@ class Network:
         except TrainerError as error:
             raise ConfigError(str(error)) from error
 
-    def space_groups(self, scans: Sequence[Observed]) -> NDArray[np.float64]:
-        """Return probabilities of groups 1 to 230 for each scan (scan, 230)."""
+    def answers(self, scans: Sequence[Observed]) -> list[NetworkAnswer]:
+        """Return what the network says about each scan, weighed by the scan's lines."""
+        from trainer.prediction.cells.weigh import with_lines
         from trainer.prediction.qmixer import predict_bins
 
         roots = np.sqrt(np.array([scan.intensity for scan in scans]))
-        predicted = predict_bins(self.weights, roots, np.array([scan.measured for scan in scans]))
-        return np.array([one.space_group for one in predicted])
+        measured = np.array([scan.measured for scan in scans])
+        inputs = np.stack([roots, measured], axis=1).astype(np.float32)
+        alone = predict_bins(self.weights, roots, measured)
+        return [_answer(with_lines(one, shown)) for one, shown in zip(alone, inputs, strict=True)]
 
     def likeness(self, scan: Observed, patterns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how alike the network sees a scan and each pattern (structure, bin): -1 to 1.
@@ -53,13 +60,17 @@ class Network:
         return likeness_of_bins(self.weights, roots, np.broadcast_to(scan.measured, roots.shape))
 
 
+def _answer(found: QMixerPrediction) -> NetworkAnswer:
+    odds = -np.inf if found.line_odds is None else float(found.line_odds[int(found.bravais.argmax())])
+    if not np.isfinite(odds):
+        return NetworkAnswer(found.space_group, None, None)
+    return NetworkAnswer(found.space_group, tuple(found.niggli.tolist()), odds)
+
+
 def with_network(answers: Sequence[Identified], scans: Sequence[Observed], network: Network) -> list[Identified]:
     """Return the answers with the network's probabilities beside, and in, those of the library."""
-    return [
-        replace(
-            answer,
-            space_group=answer.combination.of(answer.library, found) if answer.candidates else found,
-            network=found,
-        )
-        for answer, found in zip(answers, network.space_groups(scans), strict=True)
-    ]
+    found = []
+    for answer, own in zip(answers, network.answers(scans), strict=True):
+        groups = answer.combination.of(answer.library, own.space_group) if answer.candidates else own.space_group
+        found.append(replace(answer, space_group=groups, network=own))
+    return found

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import datagen
+import trainer
 from catalogs.example_set import FOLDER
 from datagen.commands.app import app
 from datagen.commands.identify_tables import with_uncertainty
@@ -137,7 +138,7 @@ def test_a_network_is_combined_and_says_who_decided(folder: Path) -> None:
     assert both.network is not None
     assert alone.decided_by == "library"
     share = both.combination.network_share
-    np.testing.assert_allclose(both.space_group, (1 - share) * both.library + share * both.network)
+    np.testing.assert_allclose(both.space_group, (1 - share) * both.library + share * both.network.space_group)
     # The network has compared the best candidates with the scan, and its own answer is another thing.
     assert all(one.likeness is None for one in alone.candidates)
     judged = {one.source_id: one.likeness for one in both.candidates if one.likeness is not None}
@@ -145,6 +146,27 @@ def test_a_network_is_combined_and_says_who_decided(folder: Path) -> None:
     assert max(judged, key=lambda name: judged[name]) == "calcite.cif" == both.candidates[0].source_id
     assert all(-1 <= value <= 1 for value in judged.values())
     assert both.to_dict()["space_group"][0]["number"] == found["space_group"][0]["number"]
+
+
+def test_the_network_is_weighed_by_the_lines_and_names_the_cell_on_which_they_lie(folder: Path) -> None:
+    command = ["identify", str(folder / "calcite.xy"), "-l", str(folder / "minerals.zarr"), "--wavelength", "1.5405929"]
+    result = runner.invoke(app, [*command, "--network", "--json"])
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)["scans"]
+    (both,) = datagen.identify(folder / "calcite.xy", folder / "minerals.zarr", wavelength_A=1.5405929, network=True)
+    assert both.network is not None
+    # `trainer predict` answers alike: the same network and search, of bins made in another precision.
+    (own,) = trainer.predict(folder / "calcite.xy", wavelength="1.5405929", top=230)
+    by_number = {group.number: group.probability for group in own.space_group}
+    np.testing.assert_allclose(both.network.space_group, [by_number[i] for i in range(1, 231)], atol=5e-3)
+    assert found["network_cell"]["niggli"] == pytest.approx(both.network.niggli)
+    assert found["network_cell"]["line_odds"] > 20
+    lengths = np.array(found["network_cell"]["niggli"][:3])
+    np.testing.assert_allclose(lengths, both.candidates[0].niggli[:3], rtol=0.005)
+    printed = " ".join(runner.invoke(app, [*command, "--network"]).stdout.split())
+    assert "cell by the network and the lines: Niggli" in printed
+    assert f"(line odds {both.network.line_odds:.0f})" in printed
+    assert "cell by the network" not in runner.invoke(app, command).stdout
 
 
 def test_without_the_weights_named_it_is_a_sentence(folder: Path, tmp_path: Path) -> None:

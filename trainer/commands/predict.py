@@ -66,8 +66,7 @@ def predict(
         bool | None,
         typer.Option(
             "--lines/--no-lines",
-            help="Search cells that explain the lines of a scan, which weigh QMixer's answers. Default: with them, "
-            "except with --library, whose answers rest on lines already.",
+            help="Search cells that explain the lines of a scan, which weigh QMixer's answers. Default: with them.",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +79,7 @@ def predict(
     """
     with errors_as_sentences():
         from trainer.models.qmixer import SPACE_GROUPS
-        from trainer.prediction.api import QMixerPredictor, open_predictor
+        from trainer.prediction.api import open_predictor
         from trainer.prediction.each import answers_csv, predict_each
         from trainer.prediction.library import read_library_answers, with_library
         from trainer.scans.wavelength import parse_wavelength
@@ -98,8 +97,6 @@ def predict(
         predictor = open_predictor(
             models, subtract_background, draws, listed, device, calibrated=calibrated, lines=lines
         )
-        if known is not None and lines is None and isinstance(predictor, QMixerPredictor):
-            predictor = replace(predictor, lines=False)  # the library's answers rest on lines already
         if gradcam is not None and not hasattr(predictor, "attention"):
             raise TrainerError("--gradcam: expected a checkpoint (.pt) of alphadiffract; other networks have no plot")
         answers = []

@@ -48,6 +48,7 @@ from trainer.training.schedules import Cyclic
 from trainer.training.state import BEST, LAST
 
 SETS = {"rruff_raw": "rruff_raw.zip", "rruff_processed": "rruff_processed.npz"}
+NAMES = {"alphadiffract": "AlphaDiffract", "qmixer": "QMixer"}
 TITLES = {"rruff_raw": "RRUFF, raw scans", "rruff_processed": "RRUFF, processed"}
 WEIGHTS = "qmixer.safetensors"
 PACKAGE = Path(__file__).parents[1] / "trainer" / "models" / WEIGHTS
@@ -112,7 +113,9 @@ def wait_and_copy(running: Sequence[BaseProcess], folders: Sequence[Path], every
         if time.monotonic() < due:
             continue
         due += every_s
-        for folder in folders:
+        for process, folder in zip(running, folders, strict=True):
+            if not process.is_alive():
+                continue
             copies = folder / "curve"
             copies.mkdir(parents=True, exist_ok=True)
             if (folder / LAST).exists():
@@ -233,13 +236,13 @@ def plot_curves(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
             for target, style in (("crystal_system", "--"), ("space_group", "-")):
                 minutes = [point["minutes"] for point in points]
                 values = [100 * point[f"{place}_{target}"] for point in points]
-                label = f"{name}, {target.replace('_', ' ')}"
+                label = f"{NAMES[name]}, {target.replace('_', ' ')}"
                 axis.plot(minutes, values, style, color=colours[name], marker=".", label=label)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("minutes of training, one core each")
         axis.set_ylabel("right, %")
         axis.set_ylim(bottom=0)
-    axes[0, 0].legend(fontsize=8)
+    made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     made.savefig(path, dpi=120)
 
 

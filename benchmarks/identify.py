@@ -3,7 +3,7 @@
     python -m benchmarks.identify --library open.zarr [--weights FILE.safetensors] [--simulated 200] [--every N]
     python -m benchmarks.identify --library open.zarr --only mixtures [--mixtures 200]
 
-With `--keep FOLDER` the search is done once, and another vote or calibration is scored in seconds.
+With `--keep FOLDER` search and network are asked once, and another vote or calibration is scored in seconds.
 
 `open.zarr` is any dataset of the structures to compare with, such as one made by `datagen run` from the shared table of
 open structures. Three sets: RRUFF as distributed (processed) and as measured (raw), both public and used for choosing
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,13 +152,13 @@ def score(
     """Return all figures of a set."""
     candidates = candidates_of(index, scans, kept / f"{name}.npz" if kept else None)
     found: dict[str, float] = {"scans": len(scans), "seconds_per_scan": float(np.mean([c.seconds for c in candidates]))}
-    own, own_cells = None, None
+    own, own_cells, by = None, None, "" if network is None else checksum(network)
     if network is not None:
-        own, own_cells = network_answers(network, scans, kept / f"{name}_network.npz" if kept else None)
+        own, own_cells = network_answers(network, scans, kept / f"{name}_network_{by}.npz" if kept else None)
     has_cells = truth.niggli is not None
 
     def answers(fits: list[Fit], kind: str) -> Answers:
-        file = kept / f"{name}_{kind}.npy" if kept else None
+        file = kept / f"{name}_{kind}_{by}.npy" if kept else None
         likeness = None if network is None else likeness_of(network, scans, fits, file)
         return _answers(scans, fits, own, likeness, has_cells)
 
@@ -190,15 +191,15 @@ def _answers(
     for k, (scan, fit) in enumerate(zip(scans, fits, strict=True)):
         share, groups = ballot([fit])
         votes.append(groups)
-        first = int(share.argmax())
-        cosine.append(fit.fitted.cosine[share.argmax()])
+        first = second = int(share.argmax())
+        cosine.append(fit.fitted.cosine[first])
         if network is not None and likeness is not None:
             share, groups = ballot([fit], likeness[k, : len(share)])
+            second = int(share.argmax())
             voted.append(groups)
-            both.append(combination(float(fit.fitted.cosine[share.argmax()])).of(groups, network[k]))
+            both.append(combination(float(fit.fitted.cosine[second])).of(groups, network[k]))
         if has_cells:
             library_niggli.append(best_cell(scan, fit, first).niggli)
-            second = int(share.argmax())
             niggli.append(library_niggli[-1] if second == first else best_cell(scan, fit, second).niggli)
     return Answers(
         np.array(votes),
@@ -209,6 +210,14 @@ def _answers(
         np.array(voted) if voted else None,
         np.array(both) if both else None,
     )
+
+
+def checksum(network: Network) -> str:
+    """Return what tells weights apart, since answers are kept by their weights."""
+    found = 0
+    for values in network.weights.model.state_dict().values():
+        found = zlib.crc32(values.numpy().tobytes(), found)
+    return f"{found:08x}"
 
 
 def network_answers(network: Network, scans: list[Observed], kept: Path | None) -> tuple[Array, Array]:
@@ -266,6 +275,10 @@ def main() -> None:
     network = None if arguments.no_network else Network(arguments.weights)
     index = open_index(locate(arguments.library))
     print(f"{len(index):,} structures, {N_BINS} bins")
+    # Kept by the place of each scan in its set.
+    kept = arguments.keep / f"every-{arguments.every}-count-{arguments.count}" if arguments.keep else None
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
     results: dict[str, float] = {}
 
     def show(name: str, found: dict[str, float]) -> None:
@@ -288,10 +301,10 @@ def main() -> None:
         # Processed scans come without formulas and cells.
         keys = [group_of(formula_of(s.name), s.space_group) for s in scans] if niggli else None
         truth = Truth(groups, keys, niggli or None)
-        show(name, score(name, index, observed, truth, network, arguments.keep))
+        show(name, score(name, index, observed, truth, network, kept))
     if arguments.simulated:
         observed, truth = simulated(arguments.simulated, arguments.count)
-        show("simulated", score("simulated", index, observed, truth, network, arguments.keep))
+        show("simulated", score("simulated", index, observed, truth, network, kept))
     print(json.dumps(results))
 
 

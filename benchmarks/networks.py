@@ -10,10 +10,9 @@ hour of a core; its patterns are simulated from the reflections with the augment
 same conditions; validation counts as training time. An interrupted command is resumed by the same command.
 
 `datagen measured` then brings both sets of RRUFF to the instrument of the dataset, and both networks are scored, as by
-`trainer evaluate`, on the scans that it accepts: QMixer without the lines of the scans, and with them. `--weights`
-names further weights of QMixer to score (`package` for those that come with it). Copies of the checkpoints, ten over
-the run, are scored too, without lines: the learning curves, drawn beside `--out`. Both sets of scans were used for
-choosing artefacts. The last line is one JSON object of fractions.
+`trainer evaluate`, on the scans that it accepts: QMixer without the lines of the scans, and with them. Copies of the
+checkpoints, ten over the run, are scored too, without lines: the learning curves, drawn beside `--out`. Both sets of
+scans were used for choosing artefacts. The last line is one JSON object of fractions.
 """
 
 from __future__ import annotations
@@ -51,7 +50,6 @@ SETS = {"rruff_raw": "rruff_raw.zip", "rruff_processed": "rruff_processed.npz"}
 NAMES = {"alphadiffract": "AlphaDiffract", "qmixer": "QMixer"}
 TITLES = {"rruff_raw": "RRUFF, raw scans", "rruff_processed": "RRUFF, processed"}
 WEIGHTS = "qmixer.safetensors"
-PACKAGE = Path(__file__).parents[1] / "trainer" / "models" / WEIGHTS
 COPIES = 10
 """Checkpoints kept over a run."""
 
@@ -62,8 +60,6 @@ def main() -> None:
     options.add_argument("dataset", type=Path, nargs="?", help="simulated dataset with reflections to 1 A")
     options.add_argument("--minutes", type=float, default=60.0, help="training time of each network")
     options.add_argument("--work", type=Path, default=Path("runs/networks"), help="folder of checkpoints and scores")
-    options.add_argument("--networks", default="alphadiffract,qmixer", help="which of them to train and score")
-    options.add_argument("--weights", default="", help="further weights of QMixer to score: files, or `package`")
     options.add_argument("--out", type=Path, help="also write the JSON here, and the curves beside it as PNG")
     given = options.parse_args()
     if given.dataset is None:
@@ -71,18 +67,19 @@ def main() -> None:
         return
     folder, work, dataset = shared_data() / "measured", given.work.resolve(), given.dataset.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    names = given.networks.split(",")
-    train_at_once(names, dataset, work, given.minutes)
+    train_at_once(dataset, work, given.minutes)
     torch.set_num_threads(1)
     scans = {name: measured(folder / source, work / f"{name}.zarr", dataset) for name, source in SETS.items()}
     result: dict[str, Any] = {"minutes": given.minutes}
-    models = {name: work / name / (BEST if name == "alphadiffract" else WEIGHTS) for name in names}
-    models |= {Path(f).stem: PACKAGE if f == "package" else Path(f) for f in given.weights.split(",") if f}
-    result |= {f"{name}_patterns": patterns_and_minutes(model)[0] for name, model in models.items()}
-    for name, model in models.items():
-        for kind, lines in (("", True), ("_network", False)) if name != "alphadiffract" else (("", None),):
-            result |= scored(f"{name}{kind}", model, scans, work, dataset, lines)
-    result["curves"] = {name: learning_curve(name, work / name, scans) for name in names}
+    best, weights = work / "alphadiffract" / BEST, work / "qmixer" / WEIGHTS
+    for name, model, lines in (
+        ("alphadiffract", best, None),
+        ("qmixer", weights, True),
+        ("qmixer_network", weights, False),
+    ):
+        result[f"{name}_patterns"] = patterns_and_minutes(model)[0]
+        result |= scored(name, model, scans, work, dataset, lines)
+    result["curves"] = {name: learning_curve(name, work / name, scans) for name in NAMES}
     text = json.dumps(result)
     print(text)
     if given.out:
@@ -90,18 +87,17 @@ def main() -> None:
         plot_curves(result["curves"], given.out.with_suffix(".png"))
 
 
-def train_at_once(names: Sequence[str], dataset: Path, work: Path, minutes: float) -> None:
-    """Train networks in processes of their own, each on one core."""
-    tasks = {"alphadiffract": train_alphadiffract, "qmixer": train_qmixer}
+def train_at_once(dataset: Path, work: Path, minutes: float) -> None:
+    """Train both networks in processes of their own, each on one core."""
     context = multiprocessing.get_context("spawn")
     running = [
-        context.Process(target=tasks[name], args=(dataset, work / name, minutes, core))
-        for core, name in enumerate(names)
+        context.Process(target=train, args=(dataset, work / name, minutes, core))
+        for core, (name, train) in enumerate(zip(NAMES, (train_alphadiffract, train_qmixer), strict=True))
     ]
     for process in running:
         process.start()
-    wait_and_copy(running, [work / name for name in names], 60 * minutes / COPIES)
-    if failed := [name for name, process in zip(names, running, strict=True) if process.exitcode]:
+    wait_and_copy(running, [work / name for name in NAMES], 60 * minutes / COPIES)
+    if failed := [name for name, process in zip(NAMES, running, strict=True) if process.exitcode]:
         sys.exit(f"training of {' and '.join(failed)} ended with an error: no figures")
 
 
@@ -113,13 +109,12 @@ def wait_and_copy(running: Sequence[BaseProcess], folders: Sequence[Path], every
         if time.monotonic() < due:
             continue
         due += every_s
-        for process, folder in zip(running, folders, strict=True):
-            if not process.is_alive():
-                continue
-            copies = folder / "curve"
+        for folder in folders:
+            last, copies = folder / LAST, folder / "curve"
             copies.mkdir(parents=True, exist_ok=True)
-            if (folder / LAST).exists():
-                shutil.copyfile(folder / LAST, copies / f"{len(list(copies.glob('*.pt'))):02d}.pt")
+            before = sorted(copies.glob("*.pt"))
+            if last.exists() and not (before and before[-1].stat().st_mtime == last.stat().st_mtime):
+                shutil.copy2(last, copies / f"{len(before):02d}.pt")
     for process in running:
         process.join()
 
@@ -178,10 +173,10 @@ def patterns_and_minutes(model: Path) -> tuple[int, float]:
 def scored(
     name: str, model: Path, scans: dict[str, Dataset], work: Path, dataset: Path, lines: bool | None
 ) -> dict[str, float]:
-    """Return the figures of a model on each set of scans; those of an earlier call are kept in a file."""
+    """Return the figures of a model on each set of scans; they are kept in a file, by the patterns that it saw."""
     result: dict[str, float] = {}
     for place, those in scans.items():
-        kept = work / f"{name}-{place}.json"
+        kept = work / f"{name}-{patterns_and_minutes(model)[0]}-{place}.json"
         if not kept.exists():
             trained_on = open_dataset(dataset) if model.suffix == ".safetensors" else None
             report = evaluate_scans([model], those, trained_on=trained_on, lines=lines, device="cpu").report
@@ -209,13 +204,15 @@ def figures_of(figures: dict[str, Any]) -> dict[str, float]:
 
 def learning_curve(name: str, folder: Path, scans: dict[str, Dataset]) -> list[dict[str, float]]:
     """Return the figures of the copies of checkpoints, and of the end of the run, in the order of their patterns."""
-    points = []
+    points: list[dict[str, float]] = []
     for checkpoint in [*sorted((folder / "curve").glob("*.pt")), folder / LAST]:
         model = checkpoint
         if name == "qmixer":
             model = checkpoint.with_suffix(".safetensors")
             export_weights(checkpoint, model, {})
         patterns, minutes = patterns_and_minutes(model)
+        if points and points[-1]["patterns"] == patterns:
+            continue  # the last copy was made after the end
         point: dict[str, float] = {"patterns": patterns, "minutes": minutes}
         for place, those in scans.items():
             lines = False if name == "qmixer" else None

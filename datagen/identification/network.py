@@ -44,7 +44,7 @@ class Network:
         roots = np.sqrt(np.array([scan.intensity for scan in scans]))
         measured = np.array([scan.measured for scan in scans])
         inputs = np.stack([roots, measured], axis=1).astype(np.float32)
-        alone = predict_bins(self.weights, roots, measured)
+        alone = predict_bins(self.weights, inputs)
         return [_answer(with_lines(one, shown)) for one, shown in zip(alone, inputs, strict=True)]
 
     def likeness(self, scan: Observed, patterns: NDArray[np.float64]) -> NDArray[np.float64]:

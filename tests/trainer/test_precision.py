@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from tests.trainer.test_qmixer import SMALL, minerals
-from trainer.data.store import open_dataset
-from trainer.models.qmixer import QMixerOutput
 from trainer.training import precision
-from trainer.training.fit_qmixer import QMixerTraining, begin, draw, train_step
 from trainer.training.precision import autocast
-from trainer.training.structures import read_split
 
-__all__ = ["minerals"]
 CPU = torch.device("cpu")
 
 
@@ -47,20 +39,3 @@ def test_a_processor_is_asked_for_its_instructions(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
     assert not precision.has_bfloat16(CPU)
     assert not precision.has_bfloat16(torch.device("meta"))
-
-
-@pytest.mark.parametrize("has", [True, False])
-def test_qmixer_trains_in_what_the_processor_has(minerals: Path, has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "has_bfloat16", lambda device: has)
-    train = read_split(open_dataset(minerals), "train")
-    config = QMixerTraining(patterns=8, batch=8, model=SMALL)
-    state = begin(config, train)
-    seen = []
-
-    def network(inputs: torch.Tensor) -> QMixerOutput:
-        seen.append(torch.is_autocast_enabled("cpu"))
-        return state.model(inputs)
-
-    state.network = network
-    train_step(state, *draw(train, torch.arange(8) % len(train), torch.Generator().manual_seed(1)))
-    assert seen == [has]

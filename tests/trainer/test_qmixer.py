@@ -24,9 +24,10 @@ from trainer.simulate.artefacts import Artefacts, Simulator, at_steps, draw_peak
 from trainer.simulate.axis import FEWEST_BINS, LN_Q_STEP, N_BINS, Q_MIN
 from trainer.simulate.free_strain import cell_change, draw_metrics, stretch
 from trainer.simulate.log_q import N_ANGLES, STEP_DEG, angles_deg
+from trainer.training import precision
 from trainer.training.bravais import BRAVAIS, bravais_of_groups, from_numbers, to_numbers
 from trainer.training.config import with_settings
-from trainer.training.fit_qmixer import QMixerTraining, batches, fit_qmixer, read_structures
+from trainer.training.fit_qmixer import QMixerTraining, batches, begin, draw, fit_qmixer, read_structures, train_step
 from trainer.training.packed import pack
 from trainer.training.structures import read_split
 
@@ -332,6 +333,23 @@ def test_it_learns_a_few_crystals(minerals: Path, tmp_path: Path) -> None:
     state = fit_qmixer(config, [minerals], tmp_path / "run", report=values.append)
     assert state.patterns == 960
     assert values[-1]["space_group_loss"] < 5.0  # the logarithm of 230 is 5.44
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_qmixer_trains_in_what_the_processor_has(minerals: Path, has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: has)
+    train = read_split(open_dataset(minerals), "train")
+    config = QMixerTraining(patterns=8, batch=8, model=SMALL)
+    state = begin(config, train)
+    seen = []
+
+    def network(inputs: torch.Tensor) -> QMixerOutput:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return state.model(inputs)
+
+    state.network = network
+    train_step(state, *draw(train, torch.arange(8) % len(train), torch.Generator().manual_seed(1)))
+    assert seen == [has]
 
 
 def test_a_budget_is_needed() -> None:

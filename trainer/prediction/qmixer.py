@@ -203,9 +203,9 @@ def inputs_of_scan(two_theta_deg: NDArray[np.float64], intensity: NDArray[np.flo
     return inputs
 
 
-def predict_bins(weights: Weights, roots: NDArray[np.float64], measured: NDArray[np.bool_]) -> list[QMixerPrediction]:
-    """Predict from square roots of background-free intensities in the bins of ln q, and masks, (scan, bin) both."""
-    return predict_inputs(weights, torch.from_numpy(np.stack([roots, measured], axis=1)).float())
+def predict_bins(weights: Weights, inputs: NDArray[np.float32]) -> list[QMixerPrediction]:
+    """Predict from square roots of background-free intensities in the bins of ln q, and masks: (scan, 2, bin)."""
+    return predict_inputs(weights, torch.from_numpy(inputs))
 
 
 @torch.no_grad()
